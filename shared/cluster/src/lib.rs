@@ -1,0 +1,1 @@
+//! Where steps run: local processes, their environments and admission.

@@ -1,0 +1,1 @@
+//! Load, decide, commit, perform; owns the traits of the outside world.

@@ -1,0 +1,1 @@
+//! Doorbells: the message envelope and the in-process queue.

@@ -1,0 +1,1 @@
+//! Run state, definitions and artifacts as objects: memory, directory.
