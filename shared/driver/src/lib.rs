@@ -1,1 +1,11 @@
-//! Load, decide, commit, perform; owns the traits of the outside world.
+//! Load, decide, commit, perform: the one path on which a run advances, on a laptop and on AWS.
+//!
+//! Architecture invariants: this crate owns the traits of the outside world ([`store`], [`cluster`],
+//! [`clock`]) and knows none of their implementations; it starts no thread and no runtime.
+//!
+//! Start reading at `store` (what is kept), `cluster` (where steps run), then `advance` (the path).
+
+pub mod clock;
+pub mod cluster;
+pub mod store;
+pub mod supervision;

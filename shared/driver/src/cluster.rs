@@ -1,0 +1,62 @@
+//! Where steps run.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use dropforge_engine::attempt::Attempt;
+use dropforge_engine::event::Event;
+use dropforge_engine::ids::{AttemptId, RunUid};
+
+/// Performs the effects that concern attempts. What happens to an attempt comes back as events on the channel
+/// the implementation was made with, or is found by [`Cluster::observe`].
+pub trait Cluster: Send + Sync {
+    /// Starts an attempt, or sees that it has been started already.
+    ///
+    /// # Errors
+    /// When it is unknown whether the attempt was started; it stays in the outbox and is performed again.
+    fn start(&self, attempt: Arc<Attempt>) -> impl Future<Output = Result<(), ClusterError>> + Send;
+
+    /// Ends an attempt, or fences it so that it never begins; its verdict comes as an event.
+    ///
+    /// # Errors
+    /// When it is unknown whether the attempt was told; it stays in the outbox and is performed again.
+    fn stop(
+        &self,
+        run: &RunUid,
+        attempt: &AttemptId,
+        why: &str,
+    ) -> impl Future<Output = Result<(), ClusterError>> + Send;
+
+    /// What has happened to these started attempts of a run, for an owner that was not there: verdicts stored
+    /// meanwhile, attempts running, attempts lost (for which this writes the verdict).
+    ///
+    /// # Errors
+    /// When the cluster can't be asked.
+    fn observe(
+        &self,
+        run: &RunUid,
+        attempts: &[Arc<Attempt>],
+    ) -> impl Future<Output = Result<Vec<Event>, ClusterError>> + Send;
+}
+
+/// Why a cluster could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// The place where steps run can't be reached.
+    #[error("reach the {what}")]
+    Unreachable {
+        /// `supervisor`, `Kubernetes API`, …
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It answered with a refusal that will not change by asking again.
+    #[error("start attempt {attempt}: {why}")]
+    Refused {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Its words.
+        why: String,
+    },
+}

@@ -1,0 +1,245 @@
+//! One try to execute a leaf: what it is asked to do, and the verdict that ends it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dropforge_manifest::types::{Outputs, Template};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::ids::{AttemptId, NodeId, RunUid};
+
+/// A started attempt: everything a cluster needs to run it. Performing it again evaluates nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// The attempt's id, which is the pod's name.
+    pub id: AttemptId,
+    /// The run it belongs to.
+    pub run: RunUid,
+    /// The run's name.
+    pub run_name: String,
+    /// The run's namespace.
+    pub namespace: String,
+    /// The node it executes.
+    pub node: NodeId,
+    /// The node's full name.
+    pub node_name: String,
+    /// Which try of this leaf, from 0.
+    pub number: u32,
+    /// Whether it runs below an exit handler (spared by stop and by the workflow's deadline).
+    #[serde(default)]
+    pub on_exit: bool,
+    /// What to do.
+    pub work: Arc<Work>,
+}
+
+/// The resolved step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Work {
+    /// The leaf template (`container` or `script`) with every tag replaced; its inputs hold values and
+    /// artifact locations.
+    pub template: Template,
+    /// The workflow's volumes, and one `persistentVolumeClaim` volume for each claim template, resolved.
+    pub volumes: Vec<Value>,
+    /// Whether somebody reads `outputs.result`: standard output is captured.
+    pub capture_result: bool,
+    /// End of the workflow's or the retry's time; then the step ends with "Step exceeded its deadline".
+    pub deadline: Option<Timestamp>,
+    /// The pod's own limit in seconds, from its start (`activeDeadlineSeconds`, `timeout`).
+    pub active_deadline_seconds: Option<u64>,
+    /// Whether the logs become the artifact `main-logs`.
+    pub archive_logs: bool,
+    /// Key prefix of output artifacts without a key of their own: `<run name>/<attempt id>`.
+    pub artifact_prefix: String,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Exit code 0, and every declared output was there.
+    Succeeded,
+    /// The user's failure: a non-zero exit, out of memory, a deadline, a stop.
+    Failed,
+    /// The system's failure: inputs or outputs could not be moved, the environment could not be made.
+    Error,
+    /// Infrastructure took it: tried again without using up the user's retries.
+    Lost,
+}
+
+/// The precise cause behind an [`Outcome`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reason {
+    /// The command ended by itself.
+    Exited,
+    /// A signal ended the command that nobody here sent.
+    Signalled,
+    /// The command went over its memory limit.
+    OutOfMemory,
+    /// `activeDeadlineSeconds`, `timeout` or the workflow's deadline passed.
+    DeadlineExceeded,
+    /// A person or the engine stopped it.
+    Stopped,
+    /// The command could not be started (not found, not executable, bad working directory).
+    NotStarted,
+    /// The step asks for what this machine can never give.
+    Unschedulable,
+    /// An input could not be fetched.
+    Inputs,
+    /// A declared output is missing or could not be stored.
+    Outputs,
+    /// A secret, config map or volume the step names is not there.
+    Configuration,
+    /// The step's environment could not be made.
+    Environment,
+    /// The supervisor, the machine or the pod went away, or the command was interrupted by its owner's end.
+    Vanished,
+}
+
+/// The create-only `result.json` that ends an attempt, whoever writes it; the first wins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verdict {
+    /// Version of this document.
+    pub format: u32,
+    /// The attempt that ended.
+    pub attempt: AttemptId,
+    /// How.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Reason,
+    /// In Argo's words where Argo has words, e.g. `main: Error (exit code 3)`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// The command's exit code (128 + signal when a signal ended it).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// When the command was started; absent when it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// Parameters with values, artifacts with locations, result, exit code.
+    #[serde(default, skip_serializing_if = "Outputs::is_empty")]
+    pub outputs: Outputs,
+    /// The numbers of the output parameter or artifact called `metrics`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
+    /// With what it ran, what it read and wrote.
+    #[serde(default)]
+    pub provenance: Provenance,
+    /// What it used.
+    #[serde(default)]
+    pub usage: Usage,
+}
+
+/// The version of the `result.json` document that this code writes.
+pub const VERDICT_FORMAT: u32 = 1;
+
+impl Verdict {
+    /// A verdict without outputs, for attempts that somebody else than the executor ends.
+    pub fn without_outputs(
+        attempt: AttemptId,
+        outcome: Outcome,
+        reason: Reason,
+        message: impl Into<String>,
+        finished_at: Timestamp,
+    ) -> Self {
+        Verdict {
+            format: VERDICT_FORMAT,
+            attempt,
+            outcome,
+            reason,
+            message: message.into(),
+            exit_code: None,
+            started_at: None,
+            finished_at,
+            outputs: Outputs::default(),
+            metrics: BTreeMap::new(),
+            provenance: Provenance::default(),
+            usage: Usage::default(),
+        }
+    }
+}
+
+/// With what an attempt ran, what it read and what it wrote.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Provenance {
+    /// Input artifacts read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<StoredObject>,
+    /// Output artifacts written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<StoredObject>,
+    /// The image the manifest names.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub image: String,
+    /// The image's digest, where a container engine ran it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_digest: Option<String>,
+    /// SHA-256 of the locked environment, where one was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock_hash: Option<String>,
+    /// The Python version used, and the one wanted when they differ: `3.11.7 (wanted 3.9)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
+    /// SHA-256 of the packed code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code_hash: Option<String>,
+    /// Git commit of the code's folder, with `+dirty` when it had changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git: Option<String>,
+    /// The command as started.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// How the manifest's paths were made: `mount namespace`, `rewritten paths` or `container`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub isolation: String,
+    /// Whether a stand-in replaced the image because the machine has no GPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stand_in: Option<String>,
+}
+
+/// One object read or written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StoredObject {
+    /// The artifact's name in the template.
+    pub name: String,
+    /// Bucket, or empty for the default artifact repository.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub bucket: String,
+    /// Key; for a directory of objects, its prefix with a final `/`.
+    pub key: String,
+    /// Size in bytes; of all objects together for a directory.
+    pub size: u64,
+    /// SHA-256 in hexadecimal; for a directory, over its sorted (relative path, SHA-256) list.
+    pub sha256: String,
+    /// S3's version id, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// The entity tag without quotes, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+}
+
+/// What an attempt used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Usage {
+    /// User and system time of all its processes, in seconds.
+    pub cpu_seconds: f64,
+    /// Peak resident memory in bytes.
+    pub memory_bytes_max: u64,
+    /// From start to end, in seconds.
+    pub wall_seconds: f64,
+    /// The GPUs it held.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<String>,
+    /// The machine's name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub host: String,
+}

@@ -1,0 +1,102 @@
+//! What the world is asked to do. Every effect has an identity that makes doing it twice harmless.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::Attempt;
+use crate::ids::{AttemptId, NodeId};
+use crate::phase::RunPhase;
+
+/// A request to the world; it stays in the outbox until an event answers it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Effect {
+    /// Create the pod, or the process; answered by `AttemptFinished`.
+    StartAttempt(Arc<Attempt>),
+    /// End it (TERM, a grace time, KILL), or see to it that it never starts; answered by `AttemptFinished`.
+    StopAttempt {
+        /// Which.
+        attempt: AttemptId,
+        /// The verdict's message if the attempt has not ended by itself.
+        why: String,
+    },
+    /// Ring at `due`; answered by `TimerFired`.
+    SetTimer {
+        /// Which.
+        timer: TimerId,
+        /// When.
+        due: Timestamp,
+    },
+    /// Remove the run's volume claims; answered by `Performed`.
+    DeleteVolumes,
+    /// Tell the schedule or trigger that made the run that it has ended; answered by `Performed`.
+    AnnounceEnd {
+        /// How.
+        phase: RunPhase,
+    },
+}
+
+impl Effect {
+    /// The effect's identity within its run.
+    pub fn key(&self) -> EffectKey {
+        match self {
+            Effect::StartAttempt(attempt) => EffectKey::Start(attempt.id.clone()),
+            Effect::StopAttempt { attempt, .. } => EffectKey::Stop(attempt.clone()),
+            Effect::SetTimer { timer, .. } => EffectKey::Timer(timer.clone()),
+            Effect::DeleteVolumes => EffectKey::Volumes,
+            Effect::AnnounceEnd { .. } => EffectKey::End,
+        }
+    }
+}
+
+/// Identity of an effect within its run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum EffectKey {
+    /// The start of an attempt.
+    Start(AttemptId),
+    /// The end of an attempt.
+    Stop(AttemptId),
+    /// A timer.
+    Timer(TimerId),
+    /// Removal of the run's volumes.
+    Volumes,
+    /// The announcement of the run's end.
+    End,
+}
+
+/// Identity of a timer. A timer that is set again gets the next generation, so that a stale firing is known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TimerId {
+    /// What for.
+    pub kind: TimerKind,
+    /// The node it belongs to; none for the run's own.
+    pub node: Option<NodeId>,
+    /// Counts the times it was set.
+    pub generation: u32,
+}
+
+impl fmt::Display for TimerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.node {
+            Some(node) => write!(f, "{:?}-{node}-{}", self.kind, self.generation),
+            None => write!(f, "{:?}-{}", self.kind, self.generation),
+        }
+    }
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum TimerKind {
+    /// `spec.activeDeadlineSeconds`.
+    WorkflowDeadline,
+    /// A template's `timeout`, counted from the node's start.
+    Timeout,
+    /// The wait before the next attempt.
+    Backoff,
+    /// A suspend node's duration.
+    Suspend,
+    /// More may be started than one decision is allowed to.
+    Admission,
+}

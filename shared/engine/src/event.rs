@@ -1,0 +1,91 @@
+//! Facts that arrive, and commands of people.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::Verdict;
+use crate::effect::{EffectKey, TimerId};
+use crate::ids::{AttemptId, CommandId};
+
+/// A fact that arrived from the world.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The run was born; the first event of every run.
+    Submitted,
+    /// The attempt's command has been started.
+    AttemptRunning {
+        /// The attempt.
+        attempt: AttemptId,
+        /// When.
+        at: Timestamp,
+        /// On which machine, where known.
+        host: Option<String>,
+    },
+    /// The attempt can't start yet.
+    AttemptWaiting {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Why, for people: `0 of 1 GPUs free`.
+        why: String,
+    },
+    /// The attempt has ended.
+    AttemptFinished {
+        /// The first verdict stored for it.
+        verdict: Arc<Verdict>,
+    },
+    /// A timer's time has come.
+    TimerFired {
+        /// Which.
+        timer: TimerId,
+    },
+    /// A person or tool asked something of the run.
+    Commanded {
+        /// What.
+        command: Command,
+    },
+    /// An effect that brings back nothing but its completion has been performed.
+    Performed {
+        /// Which.
+        effect: EffectKey,
+    },
+}
+
+/// What a person or tool asks of a run: an object in the run's inbox.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Command {
+    /// Its id; the same id is applied once.
+    pub id: CommandId,
+    /// Who asked.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub verb: Verb,
+}
+
+/// Argo's verbs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verb {
+    /// End the steps, still run exit handlers.
+    Stop {
+        /// For people.
+        message: Option<String>,
+    },
+    /// End the steps, run no exit handler.
+    Terminate,
+    /// Start nothing new.
+    Suspend,
+    /// Clear `spec.suspend` and complete active suspend nodes.
+    Resume {
+        /// Argo's node field selector, e.g. `displayName=approve`; none: every active suspend node.
+        selector: Option<String>,
+        /// Values for the suspend nodes' supplied outputs.
+        #[serde(default)]
+        outputs: BTreeMap<String, String>,
+    },
+}

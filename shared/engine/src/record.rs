@@ -1,0 +1,296 @@
+//! Changes of a run's state. The store keeps them; folding them gives the state, and Argo's `status.nodes`.
+//!
+//! Records name templates and nodes, never positions in compiled tables: they outlive the code.
+
+use std::sync::Arc;
+
+use dropforge_manifest::text::Item;
+use dropforge_manifest::types::{Artifact, Inputs, Outputs, Parameter};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::attempt::{Attempt, Verdict};
+use crate::effect::{EffectKey, TimerId};
+use crate::event::Command;
+use crate::ids::{AttemptId, NodeId};
+use crate::phase::{NodePhase, RunPhase};
+
+/// One change of a run's state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "record")]
+pub enum Record {
+    /// The run began.
+    RunStarted {
+        /// When.
+        at: Timestamp,
+    },
+    /// A node exists.
+    NodeCreated(Box<NodeCreated>),
+    /// An attempt is asked for; it stands in the outbox from here on.
+    AttemptStarted {
+        /// With everything needed to run it.
+        attempt: Arc<Attempt>,
+        /// When.
+        at: Timestamp,
+    },
+    /// An attempt can't start yet.
+    AttemptWaiting {
+        /// Which.
+        attempt: AttemptId,
+        /// Why, for people.
+        why: String,
+    },
+    /// An attempt's command runs.
+    AttemptRunning {
+        /// Which.
+        attempt: AttemptId,
+        /// Since when.
+        at: Timestamp,
+        /// Where.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<String>,
+    },
+    /// An attempt is asked to end.
+    StopAsked {
+        /// Which.
+        attempt: AttemptId,
+        /// The verdict's message if it has not ended by itself.
+        why: String,
+    },
+    /// An attempt has ended; it leaves the outbox.
+    AttemptEnded {
+        /// How.
+        verdict: Arc<Verdict>,
+    },
+    /// A node's message changed while it goes on.
+    NodeMessage {
+        /// Which.
+        node: NodeId,
+        /// The new message.
+        message: String,
+    },
+    /// A node will not change any more.
+    NodeFinished {
+        /// Which.
+        node: NodeId,
+        /// Its final phase.
+        phase: NodePhase,
+        /// Its final message.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        message: String,
+        /// What it gave.
+        #[serde(default, skip_serializing_if = "Outputs::is_empty")]
+        outputs: Outputs,
+        /// When.
+        at: Timestamp,
+        /// Whether an exit handler follows before its parent goes on.
+        #[serde(default, skip_serializing_if = "is_false")]
+        exit_handler: bool,
+    },
+    /// A node has more to start and may not: a limit holds it back.
+    Blocked {
+        /// The group, loop, DAG or retry.
+        node: NodeId,
+        /// What holds it back.
+        by: Block,
+    },
+    /// A blocked node has started everything it had to.
+    Unblocked {
+        /// Which.
+        node: NodeId,
+    },
+    /// A DAG's task could start and may not yet.
+    TaskReady {
+        /// The DAG.
+        node: NodeId,
+        /// The task's name.
+        task: String,
+    },
+    /// A timer stands in the outbox.
+    TimerSet {
+        /// Which.
+        timer: TimerId,
+        /// When it fires.
+        due: Timestamp,
+    },
+    /// A timer fired, or nobody waits for it any more.
+    TimerEnded {
+        /// Which.
+        timer: TimerId,
+    },
+    /// A value was exported under a global name.
+    GlobalParameter {
+        /// Name and value.
+        parameter: Parameter,
+    },
+    /// An artifact was exported under a global name.
+    GlobalArtifact {
+        /// Name and location.
+        artifact: Artifact,
+    },
+    /// Nothing new starts (`spec.suspend`).
+    Suspended,
+    /// `spec.suspend` was cleared.
+    Resumed,
+    /// The run is being shut down.
+    Shutdown {
+        /// `Stop` or `Terminate`.
+        strategy: ShutdownStrategy,
+        /// The person's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    /// The workflow's deadline passed.
+    DeadlinePassed {
+        /// When.
+        at: Timestamp,
+    },
+    /// A command was read.
+    CommandRead {
+        /// What was asked.
+        command: Command,
+        /// Why it was refused; none: it was applied.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
+    },
+    /// The run is terminal; its end is announced and, where the manifest says so, its volumes are removed.
+    RunFinished {
+        /// How.
+        phase: RunPhase,
+        /// Argo's message.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        message: String,
+        /// When.
+        at: Timestamp,
+        /// Whether the run's volumes are removed.
+        #[serde(default, skip_serializing_if = "is_false")]
+        delete_volumes: bool,
+    },
+    /// An effect that brings back nothing was performed; it leaves the outbox.
+    Performed {
+        /// Which.
+        effect: EffectKey,
+    },
+}
+
+/// A new node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeCreated {
+    /// Its number: the state's next.
+    pub id: NodeId,
+    /// The node it hangs under; none for the root and the workflow's exit handler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<NodeId>,
+    /// How it hangs there.
+    pub role: Role,
+    /// What it adds to its parent's full name: `[0]`, `.train`, `(0:x)`, `(1)`, `.onExit`. The whole name for the
+    /// root and the workflow's exit handler.
+    pub label: String,
+    /// What it is.
+    pub kind: NodeKind,
+    /// The nearest enclosing Steps or DAG node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boundary: Option<NodeId>,
+    /// The template it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateKey>,
+    /// Its inputs with values.
+    #[serde(default, skip_serializing_if = "Inputs::is_empty")]
+    pub inputs: Inputs,
+    /// A loop's items, frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Arc<LoopItems>>,
+    /// Its first phase.
+    pub phase: NodePhase,
+    /// Its first message.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How a node hangs under its parent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    /// The entry node.
+    Root,
+    /// The workflow's exit handler.
+    WorkflowExit,
+    /// A step group, by its position in the Steps template.
+    Group(u32),
+    /// A step or task, or the loop over it, by its name in the enclosing template.
+    Call(String),
+    /// A loop's child, by its index.
+    Item(u32),
+    /// An attempt of a Retry node, from 0.
+    Attempt(u32),
+    /// The exit handler of a step or task.
+    Exit,
+    /// A lifecycle hook of a step or task, by its name.
+    Hook(String),
+}
+
+/// What a node is. `Loop` is a loop over a step, which Argo's tree does not show: its children appear under the
+/// step group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "Argo's own words but one")]
+pub enum NodeKind {
+    Pod,
+    Steps,
+    StepGroup,
+    Dag,
+    TaskGroup,
+    Loop,
+    Retry,
+    Suspend,
+    Skipped,
+}
+
+/// Names a template: the object it stands in, and its name there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateKey {
+    /// `local`, or `namespaced/<object>` for a template of a stored WorkflowTemplate.
+    pub scope: String,
+    /// The template's name.
+    pub name: String,
+}
+
+/// What a loop repeats.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoopItems {
+    /// The items, in order.
+    pub items: Vec<Item>,
+    /// The step or task as JSON, every tag replaced but those of `item`.
+    pub call: Value,
+}
+
+/// What holds a node back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Block {
+    /// `spec.parallelism`.
+    WorkflowParallelism,
+    /// `parallelism` of the enclosing template.
+    TemplateParallelism,
+    /// The run is suspended.
+    Suspended,
+    /// More may be started than one decision is allowed to.
+    Admission,
+}
+
+/// How a run is shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "Argo's own words")]
+pub enum ShutdownStrategy {
+    Stop,
+    Terminate,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
