@@ -44,6 +44,9 @@ pub struct Work {
     pub template: Template,
     /// The workflow's volumes, and one `persistentVolumeClaim` volume for each claim template, resolved.
     pub volumes: Vec<Value>,
+    /// Names of the claims among `volumes` that are the run's own (from its `volumeClaimTemplates`); any other
+    /// `persistentVolumeClaim` exists already.
+    pub claims: Vec<String>,
     /// Whether somebody reads `outputs.result`: standard output is captured.
     pub capture_result: bool,
     /// End of the workflow's or the retry's time; then the step ends with "Step exceeded its deadline".

@@ -12,12 +12,19 @@
 //!
 //! Start reading at `event` (facts in), `record` (changes), `effect` (requests out), then `decide`.
 
+pub mod apply;
 pub mod attempt;
+pub mod decide;
 pub mod effect;
 pub mod event;
 pub mod ids;
 pub mod phase;
-
+pub mod program;
 pub mod record;
+mod resolve;
+mod scope;
+pub mod selector;
 pub mod spec;
+pub mod state;
+pub mod view;
 pub mod waiting;

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::NodeId;
+use crate::record::Block;
+use crate::state::{Body, RunState};
 
 /// A node and what it waits for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,4 +79,55 @@ impl fmt::Display for Waiting {
             On::Children { open } => write!(f, "waits for {open} of its children"),
         }
     }
+}
+
+/// What a node of this state waits for; none when it is fulfilled or unknown.
+pub fn waiting_on(state: &RunState, id: NodeId) -> Option<Waiting> {
+    let node = state.node(id).filter(|n| !n.phase.fulfilled())?;
+    let on = match node.blocked {
+        Some(block) => blocked(state, id, block),
+        None => own(state, id)?,
+    };
+    Some(Waiting { node: Some(id), name: state.name(id), on })
+}
+
+/// Why the run does not move: one line for each node that waits for something else than its children.
+pub fn waiting(state: &RunState) -> Vec<Waiting> {
+    let nodes = state.nodes.keys().filter_map(|id| waiting_on(state, *id));
+    let mut all: Vec<Waiting> = nodes.filter(|w| !matches!(w.on, On::Children { .. })).collect();
+    if state.root.is_none() && state.suspended && !state.phase.completed() {
+        all.push(Waiting { node: None, name: state.program.spec.name().to_owned(), on: On::Suspension });
+    }
+    all
+}
+
+fn blocked(state: &RunState, id: NodeId, block: Block) -> On {
+    match block {
+        Block::Suspended => On::Suspension,
+        Block::Admission => On::Admission,
+        Block::WorkflowParallelism => On::Slot {
+            of: "the workflow".to_owned(),
+            limit: state.program.spec.spec.parallelism.unwrap_or(0),
+        },
+        Block::TemplateParallelism => {
+            let holder = state.node(id).and_then(|n| n.boundary_of_children()).and_then(|b| state.node(b));
+            let template = holder.and_then(|b| state.template_of(b));
+            let of = template.map_or_else(String::new, |t| format!("template {}", t.key.name));
+            On::Slot { of, limit: template.and_then(|t| t.template.parallelism).unwrap_or(0) }
+        }
+    }
+}
+
+fn own(state: &RunState, id: NodeId) -> Option<On> {
+    let node = state.node(id)?;
+    Some(match &node.body {
+        Body::Pod { waiting: Some(why), .. } => On::Resources { why: why.clone() },
+        Body::Pod { .. } => On::Attempt { since: node.started_at },
+        Body::Suspend { until: Some(until) } => On::Time { until: *until, what: "suspend".to_owned() },
+        Body::Suspend { until: None } => On::Approval { since: node.started_at },
+        Body::Retry { until: Some(until), .. } => On::Time { until: *until, what: "backoff".to_owned() },
+        Body::Group { open, .. } | Body::Loop { open, .. } => On::Children { open: *open },
+        Body::Steps { .. } | Body::Dag { .. } | Body::Retry { .. } => On::Children { open: 1 },
+        Body::None => return None,
+    })
 }

@@ -1,0 +1,533 @@
+//! Folding one record into the state. Replay and live use this same function.
+//!
+//! Every counter is kept here and nowhere else, so that a replayed state and a live one can't differ.
+
+use std::sync::Arc;
+
+use dropforge_manifest::types::Outputs;
+use jiff::Timestamp;
+
+use crate::attempt::{Attempt, Verdict};
+use crate::effect::{Effect, EffectKey};
+use crate::ids::{AttemptId, NodeId};
+use crate::phase::{NodePhase, RunPhase};
+use crate::record::{Block, NodeCreated, NodeKind, Record, Role};
+use crate::state::{Body, Bound, FailedChild, Failure, Node, RunState};
+
+/// Changes the state by one record.
+pub fn apply(state: &mut RunState, record: &Record) {
+    match record {
+        Record::RunStarted { at } => {
+            state.phase = RunPhase::Running;
+            state.started_at = Some(*at);
+            touch(state, *at);
+        }
+        Record::NodeCreated(created) => node_created(state, created),
+        Record::AttemptStarted { attempt, at } => {
+            touch(state, *at);
+            attempt_started(state, attempt);
+        }
+        Record::AttemptWaiting { attempt, why } => on_attempt(state, attempt, |node| {
+            if let Body::Pod { waiting, .. } = &mut node.body {
+                *waiting = Some(why.clone());
+            }
+        }),
+        Record::AttemptRunning { attempt, at, .. } => {
+            touch(state, *at);
+            on_attempt(state, attempt, |node| {
+                node.phase = NodePhase::Running;
+                if let Body::Pod { waiting, .. } = &mut node.body {
+                    *waiting = None;
+                }
+            });
+        }
+        Record::StopAsked { attempt, why } => {
+            outbox(state, Effect::StopAttempt { attempt: attempt.clone(), why: why.clone() });
+        }
+        Record::AttemptEnded { verdict } => attempt_ended(state, verdict),
+        Record::NodeMessage { node, message } => on_node(state, *node, |n| n.message.clone_from(message)),
+        Record::NodeFinished { node, phase, message, outputs, at, exit_handler } => {
+            touch(state, *at);
+            node_finished(
+                state,
+                *node,
+                &Ending { phase: *phase, message, outputs, at: *at, exit_handler: *exit_handler },
+            );
+        }
+        Record::Blocked { node, by } => set_blocked(state, *node, Some(*by)),
+        Record::Unblocked { node } => set_blocked(state, *node, None),
+        Record::TaskReady { node, task } => on_node(state, *node, |n| {
+            if let Body::Dag { ready, .. } = &mut n.body {
+                ready.insert_mut(task.clone());
+            }
+        }),
+        Record::TimerSet { timer, due } => {
+            state.next_timer = state.next_timer.max(timer.generation + 1);
+            if let Some(node) = timer.node {
+                on_node(state, node, |n| match &mut n.body {
+                    Body::Suspend { until } | Body::Retry { until, .. } => *until = Some(*due),
+                    _ => {}
+                });
+            }
+            outbox(state, Effect::SetTimer { timer: timer.clone(), due: *due });
+        }
+        Record::TimerEnded { timer } => {
+            if let Some(node) = timer.node {
+                on_node(state, node, |n| match &mut n.body {
+                    Body::Suspend { until } | Body::Retry { until, .. } => *until = None,
+                    _ => {}
+                });
+            }
+            state.outbox.remove_mut(&EffectKey::Timer(timer.clone()));
+        }
+        Record::GlobalParameter { parameter } => {
+            let value = parameter.value.clone().unwrap_or_default().0;
+            state.global_parameters.insert_mut(parameter.name.clone(), value);
+        }
+        Record::GlobalArtifact { artifact } => {
+            state.global_artifacts.insert_mut(artifact.name.clone(), Arc::new(artifact.clone()));
+        }
+        Record::Suspended => state.suspended = true,
+        Record::Resumed => state.suspended = false,
+        Record::Shutdown { strategy, message } => state.shutdown = Some((*strategy, message.clone())),
+        Record::DeadlinePassed { at } => {
+            touch(state, *at);
+            state.deadline_passed = true;
+        }
+        // What a command changes stands in records of its own; only that it was read is kept here.
+        Record::CommandRead { command, .. } => state.commands.insert_mut(command.id.clone()),
+        Record::RunFinished { phase, message, at, delete_volumes } => {
+            touch(state, *at);
+            state.phase = *phase;
+            state.message.clone_from(message);
+            state.finished_at = Some(*at);
+            outbox(state, Effect::AnnounceEnd { phase: *phase });
+            if *delete_volumes {
+                outbox(state, Effect::DeleteVolumes);
+            }
+        }
+        Record::Performed { effect } => {
+            state.outbox.remove_mut(effect);
+        }
+    }
+}
+
+fn touch(state: &mut RunState, at: Timestamp) {
+    state.last = state.last.max(at);
+}
+
+fn outbox(state: &mut RunState, effect: Effect) {
+    state.outbox.insert_mut(effect.key(), Arc::new(effect));
+}
+
+fn on_node(state: &mut RunState, id: NodeId, change: impl FnOnce(&mut Node)) {
+    if let Some(node) = state.nodes.get_mut(&id) {
+        change(Arc::make_mut(node));
+    }
+}
+
+fn on_attempt(state: &mut RunState, attempt: &AttemptId, change: impl FnOnce(&mut Node)) {
+    if let Some(id) = state.attempts.get(attempt).copied() {
+        on_node(state, id, change);
+    }
+}
+
+/// The children that a boundary's limits count.
+fn counted(kind: NodeKind) -> bool {
+    matches!(kind, NodeKind::Pod | NodeKind::Steps | NodeKind::Dag)
+}
+
+/// Argo's limit of nested template calls.
+pub const DEPTH_MAX: u32 = 100;
+
+/// Kinds that Argo counts in a run's progress.
+fn executable(kind: NodeKind) -> bool {
+    matches!(kind, NodeKind::Pod | NodeKind::Suspend)
+}
+
+fn on_bound(state: &mut RunState, id: NodeId, change: impl FnOnce(&mut Bound)) {
+    on_node(state, id, |node| match &mut node.body {
+        Body::Steps { bound, .. } | Body::Dag { bound, .. } => change(bound),
+        _ => {}
+    });
+}
+
+fn node_created(state: &mut RunState, created: &NodeCreated) {
+    touch(state, created.at);
+    state.next_node = state.next_node.max(created.id.0 + 1);
+    let parent = created.parent.and_then(|p| state.nodes.get(&p)).cloned();
+    let node = Node {
+        id: created.id,
+        parent: created.parent,
+        role: created.role.clone(),
+        label: created.label.clone(),
+        kind: created.kind,
+        boundary: created.boundary,
+        template: created.template.clone(),
+        inputs: Arc::new(created.inputs.clone()),
+        phase: created.phase,
+        message: created.message.clone(),
+        started_at: created.at,
+        finished_at: created.phase.fulfilled().then_some(created.at),
+        outputs: Arc::default(),
+        depth: depth(parent.as_deref(), created),
+        on_exit: parent.as_ref().is_some_and(|p| p.on_exit)
+            || matches!(created.role, Role::WorkflowExit | Role::Exit),
+        hooks_open: 0,
+        blocked: None,
+        body: body(created),
+    };
+    match created.role {
+        Role::Root => state.root = Some(created.id),
+        Role::WorkflowExit => state.exit = Some(created.id),
+        _ => {}
+    }
+    state.nodes.insert_mut(created.id, Arc::new(node));
+    if let Some(parent) = created.parent {
+        hang(state, parent, created);
+    }
+    if executable(created.kind) {
+        state.progress.1 += 1;
+    }
+    if !created.phase.fulfilled() {
+        count(state, created);
+    } else {
+        note_failure(state, created.id);
+        settled(state, created.id);
+    }
+}
+
+/// Frames of template calls: a call of a template adds one; groups, loops and attempts are part of their call.
+fn depth(parent: Option<&Node>, created: &NodeCreated) -> u32 {
+    let above = parent.map_or(0, |p| p.depth);
+    match created.role {
+        Role::Group(_) | Role::Attempt(_) | Role::Item(_) => above,
+        Role::Root | Role::WorkflowExit | Role::Call(_) | Role::Exit | Role::Hook(_) => above + 1,
+    }
+}
+
+fn body(created: &NodeCreated) -> Body {
+    match created.kind {
+        NodeKind::Pod => Body::Pod { attempt: None, next: 0, lost: 0, waiting: None },
+        NodeKind::Suspend => Body::Suspend { until: None },
+        NodeKind::Steps => {
+            Body::Steps { calls: Default::default(), groups: Default::default(), bound: Bound::default() }
+        }
+        NodeKind::StepGroup => {
+            let Role::Group(index) = created.role else { return Body::None };
+            Body::Group { index, cursor: 0, open: 0, failed: None }
+        }
+        NodeKind::Dag => Body::Dag {
+            calls: Default::default(),
+            ready: Default::default(),
+            settled: 0,
+            bound: Bound::default(),
+        },
+        NodeKind::TaskGroup | NodeKind::Loop => {
+            let Some(items) = created.items.clone() else { return Body::None };
+            let phases = Arc::new(vec![b'-'; items.items.len()]);
+            Body::Loop { items, cursor: 0, open: 0, phases, results: Default::default(), failed: None }
+        }
+        NodeKind::Retry => Body::Retry { attempts: 0, last: None, until: None },
+        NodeKind::Skipped => Body::None,
+    }
+}
+
+/// Enters a new child into its parent.
+fn hang(state: &mut RunState, parent: NodeId, created: &NodeCreated) {
+    let child = created.id;
+    let mut replaced = None;
+    let mut owner = None;
+    on_node(state, parent, |node| match (&mut node.body, &created.role) {
+        (Body::Group { cursor, open, .. }, Role::Call(name)) => {
+            *cursor += 1;
+            *open += 1;
+            owner = node.parent.map(|steps| (steps, name.clone()));
+        }
+        (Body::Loop { cursor, open, .. }, Role::Item(index)) => {
+            *cursor = (*cursor).max(index + 1);
+            *open += 1;
+        }
+        (Body::Steps { groups, .. }, Role::Group(_)) => groups.push_back_mut(child),
+        (Body::Dag { calls, ready, .. }, Role::Call(name)) => {
+            ready.remove_mut(name);
+            calls.insert_mut(name.clone(), child);
+        }
+        (Body::Retry { attempts, last, until }, Role::Attempt(number)) => {
+            *attempts = number + 1;
+            *until = None;
+            replaced = last.replace(child);
+        }
+        (_, Role::Hook(_)) => node.hooks_open += 1,
+        _ => {}
+    });
+    if let Some((steps, name)) = owner {
+        on_node(state, steps, |node| {
+            if let Body::Steps { calls, .. } = &mut node.body {
+                calls.insert_mut(name, child);
+            }
+        });
+    }
+    if let Some(old) = replaced {
+        forget(state, old);
+    }
+}
+
+fn count(state: &mut RunState, created: &NodeCreated) {
+    if created.kind == NodeKind::Pod {
+        state.active_pods += 1;
+    }
+    if let Some(boundary) = created.boundary.filter(|_| counted(created.kind)) {
+        on_bound(state, boundary, |b| b.active += 1);
+    }
+}
+
+fn attempt_started(state: &mut RunState, attempt: &Arc<Attempt>) {
+    on_node(state, attempt.node, |node| {
+        node.phase = NodePhase::Pending;
+        if let Body::Pod { attempt: live, next, .. } = &mut node.body {
+            *live = Some(attempt.id.clone());
+            *next = attempt.number + 1;
+        }
+    });
+    state.attempts.insert_mut(attempt.id.clone(), attempt.node);
+    outbox(state, Effect::StartAttempt(attempt.clone()));
+}
+
+fn attempt_ended(state: &mut RunState, verdict: &Verdict) {
+    touch(state, verdict.finished_at);
+    state.outbox.remove_mut(&EffectKey::Start(verdict.attempt.clone()));
+    state.outbox.remove_mut(&EffectKey::Stop(verdict.attempt.clone()));
+    state.metrics.extend(verdict.metrics.iter().map(|(k, v)| (k.clone(), *v)));
+    if let Some(id) = state.attempts.get(&verdict.attempt).copied() {
+        on_node(state, id, |node| {
+            if let Body::Pod { attempt, lost, waiting, .. } = &mut node.body {
+                *attempt = None;
+                *waiting = None;
+                *lost += u32::from(verdict.outcome == crate::attempt::Outcome::Lost);
+            }
+        });
+        state.attempts.remove_mut(&verdict.attempt);
+    }
+}
+
+struct Ending<'a> {
+    phase: NodePhase,
+    message: &'a str,
+    outputs: &'a Outputs,
+    at: Timestamp,
+    exit_handler: bool,
+}
+
+fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_>) {
+    let Some(node) = state.nodes.get(&id).cloned() else { return };
+    forget_children(state, &node);
+    set_blocked(state, id, None);
+    on_node(state, id, |n| {
+        n.phase = ending.phase;
+        n.message = ending.message.to_owned();
+        n.outputs = Arc::new(ending.outputs.clone());
+        n.finished_at = Some(ending.at);
+        n.hooks_open += u32::from(ending.exit_handler);
+        // A loop's phases and results are still read by its enclosing template.
+        if !matches!(n.body, Body::Loop { .. }) {
+            n.body = Body::None;
+        }
+    });
+    if node.kind == NodeKind::Pod {
+        state.active_pods = state.active_pods.saturating_sub(1);
+    }
+    if let Some(boundary) = node.boundary.filter(|_| counted(node.kind)) {
+        on_bound(state, boundary, |b| {
+            b.active = b.active.saturating_sub(1);
+            b.failed |= ending.phase.failed();
+        });
+    }
+    if executable(node.kind) && ending.phase == NodePhase::Succeeded {
+        state.progress.0 += 1;
+    }
+    note_failure(state, id);
+    if state.nodes.get(&id).is_some_and(|n| n.settled()) {
+        settled(state, id);
+    }
+}
+
+fn note_failure(state: &mut RunState, id: NodeId) {
+    let Some(node) = state.nodes.get(&id).filter(|n| n.phase.failed() && n.kind != NodeKind::Loop) else {
+        return;
+    };
+    let failure = Failure {
+        display_name: state.display_name(id),
+        message: node.message.clone(),
+        template_name: node.template.as_ref().map(|t| t.name.clone()).unwrap_or_default(),
+        phase: node.phase,
+        pod_name: state.argo_id(id),
+        finished_at: node.finished_at.unwrap_or(state.last),
+    };
+    state.failures.push_back_mut(Arc::new(failure));
+}
+
+/// A node will not change any more and its parent may go on: counts it there, and folds it where the parent
+/// keeps no more than its outcome.
+fn settled(state: &mut RunState, id: NodeId) {
+    let Some(node) = state.nodes.get(&id).cloned() else { return };
+    let Some(parent) = node.parent else { return };
+    match &node.role {
+        Role::Call(name) => call_settled(state, parent, &node, name),
+        Role::Item(index) => item_settled(state, parent, &node, *index),
+        Role::Exit | Role::Hook(_) => {
+            forget(state, id);
+            on_node(state, parent, |p| p.hooks_open = p.hooks_open.saturating_sub(1));
+            if state.nodes.get(&parent).is_some_and(|p| p.settled()) {
+                settled(state, parent);
+            }
+        }
+        Role::Root | Role::WorkflowExit | Role::Group(_) | Role::Attempt(_) => {}
+    }
+}
+
+fn call_settled(state: &mut RunState, parent: NodeId, node: &Node, name: &str) {
+    let failed = failed_call(state, node, name);
+    on_node(state, parent, |p| match &mut p.body {
+        Body::Group { open, failed: first, .. } => {
+            *open = open.saturating_sub(1);
+            keep_first(first, failed);
+        }
+        Body::Dag { settled, .. } => *settled += 1,
+        _ => {}
+    });
+}
+
+/// The child by which a settled call of a step group fails the group, if it does.
+fn failed_call(state: &RunState, node: &Node, name: &str) -> Option<FailedChild> {
+    let step = position_in_group(state, node, name);
+    if let Body::Loop { failed, .. } = &node.body {
+        return failed.clone().map(|f| FailedChild { position: (step, f.position.1), ..f });
+    }
+    failed_child(state, node, name, (step, 0))
+}
+
+/// A node as the child that fails its group. One that could not be made at all takes the whole group into Error,
+/// whatever `continueOn` says (Argo's rule ST-2); only too deep a recursion is an ordinary failure.
+fn failed_child(state: &RunState, node: &Node, call: &str, position: (u32, u32)) -> Option<FailedChild> {
+    let unmade = node.kind == NodeKind::Skipped && node.phase == NodePhase::Error && node.depth < DEPTH_MAX;
+    let error = unmade.then(|| {
+        format!("step group deemed errored due to child {} error: {}", state.name(node.id), node.message)
+    });
+    (error.is_some() || fails(state, node, call)).then(|| FailedChild {
+        position,
+        id: state.argo_id(node.id),
+        error,
+    })
+}
+
+fn position_in_group(state: &RunState, node: &Node, name: &str) -> u32 {
+    let enclosing = node.boundary.and_then(|b| state.node(b)).and_then(|b| state.template_of(b));
+    enclosing.and_then(|t| t.position(name)).map_or(0, |(_, p)| u32::try_from(p).unwrap_or(u32::MAX))
+}
+
+/// Whether a child's phase fails its parent, `continueOn` considered.
+fn fails(state: &RunState, node: &Node, call: &str) -> bool {
+    let enclosing = node.boundary.and_then(|b| state.node(b)).and_then(|b| state.template_of(b));
+    let on = enclosing.map(|t| t.continue_on(call)).unwrap_or_default();
+    match node.phase {
+        NodePhase::Failed => !on.failed,
+        NodePhase::Error => !on.error,
+        _ => false,
+    }
+}
+
+fn keep_first(first: &mut Option<FailedChild>, new: Option<FailedChild>) {
+    let Some(new) = new else { return };
+    if first.as_ref().is_none_or(|f| new.position < f.position) {
+        *first = Some(new);
+    }
+}
+
+fn item_settled(state: &mut RunState, parent: NodeId, node: &Node, index: u32) {
+    let Some(group) = state.nodes.get(&parent).cloned() else { return };
+    let Role::Call(call) = &group.role else { return };
+    let failed = failed_child(state, node, call, (0, index));
+    let keeps = group
+        .boundary
+        .and_then(|b| state.node(b))
+        .and_then(|b| state.template_of(b))
+        .and_then(|t| t.call(call))
+        .is_some_and(|c| c.keeps_outputs);
+    on_node(state, parent, |p| {
+        let Body::Loop { open, phases, results, failed: first, .. } = &mut p.body else { return };
+        *open = open.saturating_sub(1);
+        if let Some(byte) = Arc::make_mut(phases).get_mut(index as usize) {
+            *byte = phase_byte(node.phase);
+        }
+        if keeps && node.phase == NodePhase::Succeeded && node.kind != NodeKind::Skipped {
+            results.insert_mut(index, node.outputs.clone());
+        }
+        keep_first(first, failed);
+    });
+    forget(state, node.id);
+}
+
+/// The byte that a loop keeps of a settled child.
+pub fn phase_byte(phase: NodePhase) -> u8 {
+    match phase {
+        NodePhase::Succeeded => b'S',
+        NodePhase::Skipped => b'K',
+        NodePhase::Failed => b'F',
+        NodePhase::Error => b'E',
+        NodePhase::Omitted => b'O',
+        NodePhase::Pending | NodePhase::Running => b'-',
+    }
+}
+
+fn set_blocked(state: &mut RunState, id: NodeId, by: Option<Block>) {
+    let Some(node) = state.nodes.get(&id).cloned() else { return };
+    let Some(holder) = node.boundary_of_children() else { return };
+    match node.blocked {
+        Some(Block::TemplateParallelism) => on_bound(state, holder, |b| {
+            b.blocked.remove_mut(&id);
+        }),
+        Some(_) => {
+            state.blocked.remove_mut(&id);
+        }
+        None => {}
+    }
+    match by {
+        Some(Block::TemplateParallelism) => on_bound(state, holder, |b| b.blocked.insert_mut(id)),
+        Some(_) => state.blocked.insert_mut(id),
+        None => {}
+    }
+    on_node(state, id, |n| n.blocked = by);
+}
+
+impl Node {
+    /// The Steps or DAG node whose parallelism holds for what this node starts.
+    pub fn boundary_of_children(&self) -> Option<NodeId> {
+        match self.kind {
+            NodeKind::Steps | NodeKind::Dag => Some(self.id),
+            _ => Some(self.boundary.unwrap_or(self.id)),
+        }
+    }
+}
+
+/// Forgets a node and everything below it.
+fn forget(state: &mut RunState, id: NodeId) {
+    let Some(node) = state.nodes.get(&id).cloned() else { return };
+    forget_children(state, &node);
+    set_blocked(state, id, None);
+    state.nodes.remove_mut(&id);
+}
+
+fn forget_children(state: &mut RunState, node: &Node) {
+    let children: Vec<NodeId> = match &node.body {
+        Body::Steps { calls, groups, .. } => calls.values().chain(groups.iter()).copied().collect(),
+        Body::Dag { calls, .. } => calls.values().copied().collect(),
+        Body::Retry { last, .. } => last.iter().copied().collect(),
+        Body::None | Body::Pod { .. } | Body::Suspend { .. } | Body::Group { .. } | Body::Loop { .. } => {
+            return;
+        }
+    };
+    for child in children {
+        forget(state, child);
+    }
+}

@@ -1,0 +1,239 @@
+//! What a run does about one event.
+//!
+//! Nothing here awaits, and nothing is read but the arguments. The work is done on a copy of the state (copying
+//! costs nothing that depends on its size): each record is applied as soon as it is decided, so that what
+//! follows sees it, and the caller folds the same records into its own state once they are stored.
+
+mod calls;
+mod commands;
+mod dags;
+mod groups;
+mod pods;
+mod retries;
+mod runs;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::apply::apply;
+use crate::effect::{Effect, EffectKey, TimerId};
+use crate::event::Event;
+use crate::ids::{AttemptId, CommandId, NodeId};
+use crate::phase::{NodePhase, RunPhase};
+use crate::record::{NodeKind, Record, Role};
+use crate::state::RunState;
+use crate::waiting::{Waiting, waiting_on};
+
+/// Everything that follows from one event, in the order in which it is to be used: the records are stored, then
+/// the effects are performed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// Changes of the state, to be stored together.
+    pub records: Vec<Record>,
+    /// What applying the records adds to the outbox.
+    pub effects: Vec<Arc<Effect>>,
+    /// Why the nodes this event touched do not move further.
+    pub waiting: Vec<Waiting>,
+}
+
+/// Why an event changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// The run has begun already.
+    #[error("the run has been submitted already")]
+    AlreadySubmitted,
+    /// The attempt has ended, or was never started: late and doubled messages end here.
+    #[error("attempt {attempt} is not live: it has ended, or another one took its place")]
+    StaleAttempt {
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// Nobody waits for the timer any more.
+    #[error("timer {timer} is not set: it has fired, or nobody waits for it any more")]
+    StaleTimer {
+        /// The timer.
+        timer: TimerId,
+    },
+    /// The timer's time has not come; it stays in the outbox.
+    #[error("timer {timer} is due at {due}")]
+    EarlyTimer {
+        /// The timer.
+        timer: TimerId,
+        /// Its time.
+        due: Timestamp,
+    },
+    /// The command has been read.
+    #[error("command {command} has been read already")]
+    CommandRead {
+        /// The command.
+        command: CommandId,
+    },
+    /// The effect has been answered.
+    #[error("the effect has been answered already")]
+    Answered {
+        /// The effect.
+        effect: EffectKey,
+    },
+    /// The run has not begun: only its submission can come first.
+    #[error("the run has not been submitted")]
+    NotSubmitted,
+}
+
+/// Decides what follows from one event. `now` may lie behind the last record's time: then that time is taken.
+///
+/// # Errors
+/// [`Rejected`] when the event changes nothing, with the reason.
+pub fn decide(state: &RunState, event: &Event, now: Timestamp) -> Result<Decision, Rejected> {
+    let mut decider = Decider {
+        now: now.max(state.last),
+        state: state.clone(),
+        records: Vec::new(),
+        work: VecDeque::new(),
+        starts: 0,
+    };
+    decider.take(event)?;
+    decider.run_down();
+    Ok(decider.into_decision(state))
+}
+
+/// What is left to look at after a change. Worked off in order, so that deep trees need no deep stack.
+enum Work {
+    /// A child of this node is settled: the node may go on.
+    ChildSettled { parent: Option<NodeId>, role: Role },
+    /// A child of this boundary ended: what its parallelism held back may start.
+    WakeBoundary(NodeId),
+    /// A limit of the whole run has room: what it held back may start.
+    WakeRun,
+}
+
+struct Decider {
+    state: RunState,
+    now: Timestamp,
+    records: Vec<Record>,
+    work: VecDeque<Work>,
+    starts: u32,
+}
+
+impl Decider {
+    fn take(&mut self, event: &Event) -> Result<(), Rejected> {
+        if self.state.started_at.is_none() && *event != Event::Submitted {
+            return Err(Rejected::NotSubmitted);
+        }
+        match event {
+            Event::Submitted if self.state.started_at.is_some() => return Err(Rejected::AlreadySubmitted),
+            Event::Submitted => self.begin(),
+            Event::AttemptRunning { attempt, at, host } => {
+                self.attempt_running(attempt, *at, host.as_deref())?
+            }
+            Event::AttemptWaiting { attempt, why } => self.attempt_waiting(attempt, why)?,
+            Event::AttemptFinished { verdict } => self.attempt_finished(verdict)?,
+            Event::TimerFired { timer } => self.timer_fired(timer)?,
+            Event::Commanded { command } => self.commanded(command)?,
+            Event::Performed { effect } => self.performed(effect)?,
+        }
+        Ok(())
+    }
+
+    fn performed(&mut self, effect: &EffectKey) -> Result<(), Rejected> {
+        match effect {
+            EffectKey::Volumes | EffectKey::End if self.state.outbox.contains_key(effect) => {
+                self.emit(Record::Performed { effect: effect.clone() });
+                Ok(())
+            }
+            // Attempts and timers are answered by what became of them, not by having been asked for.
+            _ => Err(Rejected::Answered { effect: effect.clone() }),
+        }
+    }
+
+    fn emit(&mut self, record: Record) {
+        apply(&mut self.state, &record);
+        self.records.push(record);
+    }
+
+    fn run_down(&mut self) {
+        loop {
+            while let Some(work) = self.work.pop_front() {
+                match work {
+                    Work::ChildSettled { parent: Some(parent), role } => self.child_settled(parent, &role),
+                    // The root or the workflow's exit handler: `settle_run` looks at both.
+                    Work::ChildSettled { parent: None, .. } => {}
+                    Work::WakeBoundary(node) => self.wake_boundary(node),
+                    Work::WakeRun => self.wake_run(),
+                }
+            }
+            self.settle_run();
+            if self.work.is_empty() {
+                break;
+            }
+        }
+        self.arm_admission();
+    }
+
+    fn child_settled(&mut self, parent: NodeId, role: &Role) {
+        let Some(node) = self.state.node(parent).cloned() else { return };
+        match (node.kind, role) {
+            (_, Role::Exit | Role::Hook(_)) => {
+                if node.settled() {
+                    self.work.push_back(Work::ChildSettled { parent: node.parent, role: node.role.clone() });
+                }
+            }
+            (NodeKind::StepGroup, _) => self.check_group(parent),
+            (NodeKind::Loop | NodeKind::TaskGroup, _) => self.check_loop(parent),
+            (NodeKind::Dag, Role::Call(task)) => self.task_settled(parent, task),
+            (NodeKind::Retry, Role::Attempt(_)) => self.attempt_settled(parent),
+            _ => {}
+        }
+    }
+
+    /// Starts whatever a node can start now.
+    fn pump(&mut self, id: NodeId) {
+        let Some(node) = self.state.node(id) else { return };
+        match node.kind {
+            NodeKind::StepGroup => self.pump_group(id),
+            NodeKind::Loop | NodeKind::TaskGroup => self.pump_loop(id),
+            NodeKind::Dag => self.pump_dag(id),
+            NodeKind::Retry => self.pump_retry(id),
+            NodeKind::Pod | NodeKind::Steps | NodeKind::Suspend | NodeKind::Skipped => {}
+        }
+    }
+
+    fn wake_run(&mut self) {
+        let held: Vec<NodeId> = self.state.blocked.iter().copied().collect();
+        for node in held {
+            if self.run_is_full() {
+                return;
+            }
+            self.pump(node);
+        }
+    }
+
+    fn into_decision(self, before: &RunState) -> Decision {
+        let effects = self
+            .state
+            .outbox
+            .iter()
+            .filter(|(key, effect)| before.outbox.get(key) != Some(effect))
+            .map(|(_, effect)| effect.clone())
+            .collect();
+        let waiting = touched(&self.records).iter().filter_map(|id| waiting_on(&self.state, *id)).collect();
+        Decision { records: self.records, effects, waiting }
+    }
+}
+
+fn touched(records: &[Record]) -> BTreeSet<NodeId> {
+    records
+        .iter()
+        .filter_map(|record| match record {
+            Record::NodeCreated(created) => Some(created.id),
+            Record::AttemptStarted { attempt, .. } => Some(attempt.node),
+            Record::Blocked { node, .. } | Record::NodeMessage { node, .. } => Some(*node),
+            Record::TimerSet { timer, .. } => timer.node,
+            _ => None,
+        })
+        .collect()
+}

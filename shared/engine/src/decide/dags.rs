@@ -1,0 +1,186 @@
+//! DAG templates: each task starts when what it depends on is settled.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use dropforge_manifest::expr::depends::DependsResult;
+use dropforge_manifest::types::Outputs;
+
+use super::calls::Place;
+use super::{Decider, NodeKind, NodePhase, Record, Role};
+use crate::ids::NodeId;
+use crate::program::{Compiled, Graph};
+use crate::record::Block;
+use crate::resolve::{self, Resolved};
+use crate::scope::Viewer;
+use crate::state::{Body, Node};
+
+impl Decider {
+    /// Starts every task that waits for nothing.
+    pub(super) fn start_dag(&mut self, dag: NodeId) {
+        let Some(compiled) = self.compiled(dag) else { return };
+        for &task in compiled.graph.iter().flat_map(|g| &g.order) {
+            self.try_task(dag, &compiled, task);
+        }
+        self.check_dag(dag, &compiled);
+    }
+
+    fn compiled(&self, dag: NodeId) -> Option<Arc<Compiled>> {
+        self.state.template_of(self.state.node(dag)?).cloned()
+    }
+
+    /// Starts the tasks that a limit held back.
+    pub(super) fn pump_dag(&mut self, dag: NodeId) {
+        let (Some(node), Some(compiled)) = (self.state.node(dag).cloned(), self.compiled(dag)) else {
+            return;
+        };
+        let Body::Dag { ready, .. } = &node.body else { return };
+        let held: BTreeSet<usize> =
+            ready.iter().filter_map(|t| compiled.position(t)).map(|(_, p)| p).collect();
+        for &task in compiled.graph.iter().flat_map(|g| &g.order).filter(|t| held.contains(t)) {
+            self.try_task(dag, &compiled, task);
+        }
+        let none_left = match self.state.node(dag).map(|n| &n.body) {
+            Some(Body::Dag { ready, .. }) => ready.is_empty(),
+            _ => false,
+        };
+        if none_left {
+            self.release(dag);
+        }
+        self.check_dag(dag, &compiled);
+    }
+
+    /// A task is settled: those that wait for it may start.
+    pub(super) fn task_settled(&mut self, dag: NodeId, task: &str) {
+        let Some(compiled) = self.compiled(dag) else { return };
+        let Some((graph, (_, position))) = compiled.graph.as_ref().zip(compiled.position(task)) else {
+            return;
+        };
+        for &dependent in &graph.dependents[position] {
+            self.try_task(dag, &compiled, dependent);
+        }
+        self.check_dag(dag, &compiled);
+    }
+
+    fn try_task(&mut self, dag: NodeId, compiled: &Compiled, task: usize) {
+        let (Some(node), Some(graph)) = (self.state.node(dag).cloned(), compiled.graph.as_ref()) else {
+            return;
+        };
+        let Body::Dag { calls, .. } = &node.body else { return };
+        let name = &graph.calls[task].step.name;
+        let waits = graph.dependencies[task].iter().any(|&d| {
+            let dependency = calls.get(&graph.calls[d].step.name).and_then(|id| self.state.node(*id));
+            !dependency.is_some_and(|n| n.settled())
+        });
+        if calls.contains_key(name) || waits || node.phase.fulfilled() {
+            return;
+        }
+        if let Err(block) = self.start_task(&node, graph, task) {
+            let block = self.closed_or(Some(dag), block);
+            if let Some(Body::Dag { ready, .. }) = self.state.node(dag).map(|n| &n.body)
+                && !ready.contains(name)
+            {
+                self.emit(Record::TaskReady { node: dag, task: name.clone() });
+            }
+            self.hold(dag, block);
+        }
+    }
+
+    fn start_task(&mut self, dag: &Node, graph: &Graph, task: usize) -> Result<(), Block> {
+        let call = &graph.calls[task];
+        let name = call.step.name.clone();
+        let place = || Place {
+            parent: Some(dag.id),
+            role: Role::Call(name.clone()),
+            label: format!(".{name}"),
+            boundary: Some(dag.id),
+        };
+        let scope = self.scope_of(Some(dag.id));
+        let key = self.call_key(Some(dag.id), &name, &scope);
+        if !self.depends(dag, graph, task) {
+            let why = "omitted: depends condition not met".to_owned();
+            self.create_ended(place(), key, NodePhase::Omitted, why);
+            return Ok(());
+        }
+        match resolve::call(&self.state, self.now, dag, Viewer::Task(task), call) {
+            Err(why) => self.create_ended(place(), key, NodePhase::Error, why),
+            Ok(Resolved::Skip(why)) => self.create_ended(place(), key, NodePhase::Skipped, why),
+            Ok(Resolved::Loop(items)) => self.start_loop(place(), NodeKind::TaskGroup, key, items),
+            Ok(Resolved::Once(ready)) => {
+                if let Some(block) = self.block(Some(dag.id)) {
+                    return Err(block);
+                }
+                self.start_ready(place(), &scope, &ready);
+            }
+        }
+        Ok(())
+    }
+
+    fn depends(&self, dag: &Node, graph: &Graph, task: usize) -> bool {
+        let Some(depends) = &graph.depends[task] else { return true };
+        let Body::Dag { calls, .. } = &dag.body else { return false };
+        depends.evaluate(&|name, result| {
+            calls.get(name).and_then(|id| self.state.node(*id)).is_some_and(|node| has_result(node, result))
+        })
+    }
+
+    fn check_dag(&mut self, dag: NodeId, compiled: &Compiled) {
+        let (Some(node), Some(graph)) = (self.state.node(dag).cloned(), compiled.graph.as_ref()) else {
+            return;
+        };
+        let Body::Dag { settled, .. } = node.body else { return };
+        if (settled as usize) < graph.order.len() || node.phase.fulfilled() {
+            return;
+        }
+        match self.dag_phase(&node, graph) {
+            NodePhase::Succeeded => self.finish_composite(&node),
+            phase => self.finish(dag, phase, "", Outputs::default()),
+        }
+    }
+
+    /// Argo walks the branches from the roots: a completed task sets its branch's phase, a skipped or omitted one
+    /// passes on what reached it; the first target whose branch failed decides (rules D-11 to D-14).
+    fn dag_phase(&self, dag: &Node, graph: &Graph) -> NodePhase {
+        let Body::Dag { calls, .. } = &dag.body else { return NodePhase::Error };
+        let mut branches: Vec<BTreeSet<NodePhase>> = vec![BTreeSet::new(); graph.calls.len()];
+        for &task in &graph.order {
+            let node = calls.get(&graph.calls[task].step.name).and_then(|id| self.state.node(*id));
+            let phase = node.map_or(NodePhase::Error, |n| n.phase);
+            branches[task] = if phase.completed() {
+                BTreeSet::from([phase])
+            } else if graph.dependencies[task].is_empty() {
+                BTreeSet::from([NodePhase::Succeeded])
+            } else {
+                graph.dependencies[task].iter().flat_map(|&d| branches[d].clone()).collect()
+            };
+        }
+        let fails = |task: &usize| {
+            let on = graph.calls[*task].step.continue_on.clone().unwrap_or_default();
+            let bad = |phase: &&NodePhase| match phase {
+                NodePhase::Failed => !on.failed,
+                NodePhase::Error => !on.error,
+                _ => false,
+            };
+            branches[*task].iter().find(bad).copied()
+        };
+        graph.targets.iter().find_map(fails).unwrap_or(NodePhase::Succeeded)
+    }
+}
+
+/// Whether a settled task's node has a result of `depends` (Argo's rule D-5).
+fn has_result(node: &Node, result: DependsResult) -> bool {
+    let phases = match &node.body {
+        Body::Loop { phases, .. } if node.kind == NodeKind::TaskGroup => phases.as_slice(),
+        _ => &[],
+    };
+    match result {
+        DependsResult::Succeeded => node.phase == NodePhase::Succeeded,
+        DependsResult::Failed => node.phase == NodePhase::Failed,
+        DependsResult::Errored => node.phase == NodePhase::Error,
+        DependsResult::Skipped => node.phase == NodePhase::Skipped,
+        DependsResult::Omitted => node.phase == NodePhase::Omitted,
+        DependsResult::Daemoned => false,
+        DependsResult::AnySucceeded => phases.contains(&b'S'),
+        DependsResult::AllFailed => !phases.is_empty() && phases.iter().all(|p| *p == b'F'),
+    }
+}

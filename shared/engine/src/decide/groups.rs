@@ -1,0 +1,279 @@
+//! Steps templates: groups one after the other, their steps side by side; and loops, which DAGs share.
+
+use std::sync::Arc;
+
+use dropforge_manifest::go;
+use dropforge_manifest::types::{Inputs, Outputs};
+
+use super::calls::Place;
+use super::{Decider, NodeKind, NodePhase, Role, Work};
+use crate::ids::NodeId;
+use crate::record::{Block, LoopItems, TemplateKey};
+use crate::resolve::{self, Ready, Resolved};
+use crate::scope::Viewer;
+use crate::state::{Body, FailedChild, Node};
+
+impl Decider {
+    /// Starts group `index` of a Steps node, or ends the node when there is none.
+    pub(super) fn start_group(&mut self, steps: NodeId, index: u32) {
+        let Some(node) = self.state.node(steps).cloned() else { return };
+        let groups = self.state.template_of(&node).map_or(0, |t| t.groups.len());
+        if index as usize >= groups {
+            return self.finish_composite(&node);
+        }
+        let place = Place {
+            parent: Some(steps),
+            role: Role::Group(index),
+            label: format!("[{index}]"),
+            boundary: Some(steps),
+        };
+        let group = self.create(
+            place,
+            NodeKind::StepGroup,
+            None,
+            Inputs::default(),
+            NodePhase::Running,
+            String::new(),
+        );
+        // Argo resolves the whole group before it starts any of it: one bad reference and no step begins.
+        match self.resolve_group(&node, index, 0) {
+            Ok(resolved) => self.fill_group(group, resolved),
+            Err(why) => {
+                self.fail_group(group, NodePhase::Error, format!("failed to resolve references: {why}"))
+            }
+        }
+    }
+
+    fn resolve_group(&self, steps: &Node, index: u32, from: usize) -> Result<Vec<Resolved>, resolve::Why> {
+        let Some(compiled) = self.state.template_of(steps).cloned() else { return Ok(Vec::new()) };
+        let calls = compiled.groups.get(index as usize).map(Vec::as_slice).unwrap_or_default();
+        calls
+            .iter()
+            .skip(from)
+            .map(|call| resolve::call(&self.state, self.now, steps, Viewer::Group(index), call))
+            .collect()
+    }
+
+    /// Goes on with a group that a limit held back.
+    pub(super) fn pump_group(&mut self, group: NodeId) {
+        let Some(node) = self.state.node(group).cloned() else { return };
+        let Body::Group { index, cursor, .. } = node.body else { return };
+        let Some(steps) = node.parent.and_then(|s| self.state.node(s)).cloned() else { return };
+        match self.resolve_group(&steps, index, cursor as usize) {
+            Ok(resolved) => self.fill_group(group, resolved),
+            Err(why) => {
+                self.fail_group(group, NodePhase::Error, format!("failed to resolve references: {why}"))
+            }
+        }
+    }
+
+    fn fill_group(&mut self, group: NodeId, resolved: Vec<Resolved>) {
+        for next in resolved {
+            if self.group_error(group).is_some() {
+                break;
+            }
+            if let Err(block) = self.start_in_group(group, next) {
+                return self.hold(group, block);
+            }
+        }
+        self.release(group);
+        self.check_group(group);
+    }
+
+    fn group_error(&self, group: NodeId) -> Option<String> {
+        match &self.state.node(group)?.body {
+            Body::Group { failed: Some(FailedChild { error: Some(why), .. }), .. } => Some(why.clone()),
+            _ => None,
+        }
+    }
+
+    fn start_in_group(&mut self, group: NodeId, resolved: Resolved) -> Result<(), Block> {
+        let Some((node, name)) = self.next_step(group) else { return Ok(()) };
+        let place = || Place {
+            parent: Some(group),
+            role: Role::Call(name.clone()),
+            label: format!(".{name}"),
+            boundary: node.parent,
+        };
+        let scope = self.scope_of(node.parent);
+        let key = self.call_key(node.parent, &name, &scope);
+        match resolved {
+            Resolved::Skip(why) => self.create_ended(place(), key, NodePhase::Skipped, why),
+            Resolved::Loop(items) => self.start_loop(place(), NodeKind::Loop, key, items),
+            Resolved::Once(ready) => {
+                if let Some(block) = self.block(node.parent) {
+                    return Err(self.closed_or(node.parent, block));
+                }
+                self.start_ready(place(), &scope, &ready);
+            }
+        }
+        Ok(())
+    }
+
+    fn next_step(&self, group: NodeId) -> Option<(Arc<Node>, String)> {
+        let node = self.state.node(group)?.clone();
+        let Body::Group { index, cursor, .. } = node.body else { return None };
+        let compiled = self.state.template_of(self.state.node(node.parent?)?)?;
+        let name = compiled.groups.get(index as usize)?.get(cursor as usize)?.step.name.clone();
+        Some((node, name))
+    }
+
+    /// The scope in which the names of a composite's template resolve.
+    pub(super) fn scope_of(&self, composite: Option<NodeId>) -> String {
+        let node = composite.and_then(|c| self.state.node(c));
+        node.and_then(|n| n.template.as_ref()).map(|t| t.scope.clone()).unwrap_or_default()
+    }
+
+    /// The template that a step or task names, as far as its name holds no tag.
+    pub(super) fn call_key(&self, composite: Option<NodeId>, name: &str, scope: &str) -> Option<TemplateKey> {
+        let compiled = self.state.template_of(self.state.node(composite?)?)?;
+        let step = &compiled.call(name)?.step;
+        Some(self.state.program.resolve(scope, &step.template, step.template_ref.as_ref()))
+    }
+
+    pub(super) fn start_ready(&mut self, place: Place, scope: &str, ready: &Ready) {
+        let step = &ready.step;
+        let key = self.state.program.resolve(scope, &step.template, step.template_ref.as_ref());
+        self.start_call(place, key, &step.arguments, &ready.absent);
+    }
+
+    /// With `failFast` a failed child closes its boundary: nothing more starts, and it fails once nothing is active.
+    pub(super) fn closed_or(&mut self, boundary: Option<NodeId>, block: Block) -> Block {
+        if let Some(id) = boundary
+            && block == Block::TemplateParallelism
+        {
+            self.work.push_back(Work::WakeBoundary(id));
+        }
+        block
+    }
+
+    /// Ends a group whose children are all settled, and its Steps node or the next group with it.
+    pub(super) fn check_group(&mut self, group: NodeId) {
+        let Some(node) = self.state.node(group).cloned() else { return };
+        let Body::Group { index, cursor, open, failed } = &node.body else { return };
+        let steps = node.parent.and_then(|s| self.state.node(s));
+        let size = steps
+            .and_then(|s| self.state.template_of(s))
+            .and_then(|t| t.groups.get(*index as usize))
+            .map_or(0, Vec::len);
+        let error = failed.as_ref().and_then(|f| f.error.clone());
+        let all_started = *cursor as usize >= size || error.is_some();
+        if !all_started || *open > 0 || node.phase.fulfilled() {
+            return;
+        }
+        match (error, failed) {
+            (Some(why), _) => self.fail_group(group, NodePhase::Error, why),
+            (None, Some(child)) => {
+                self.fail_group(group, NodePhase::Failed, format!("child '{}' failed", child.id))
+            }
+            (None, None) => {
+                self.finish(group, NodePhase::Succeeded, "", Outputs::default());
+                if let Some(steps) = node.parent {
+                    self.start_group(steps, index + 1);
+                }
+            }
+        }
+    }
+
+    /// A group that failed or errored makes its Steps node Failed with the same message (Argo's rule ST-5).
+    fn fail_group(&mut self, group: NodeId, phase: NodePhase, message: String) {
+        let steps = self.state.node(group).and_then(|n| n.parent);
+        self.finish(group, phase, message.clone(), Outputs::default());
+        if let Some(steps) = steps {
+            self.finish(steps, NodePhase::Failed, message, Outputs::default());
+        }
+    }
+
+    /// Ends a Steps or DAG node that succeeded, with its outputs.
+    pub(super) fn finish_composite(&mut self, node: &Node) {
+        match resolve::outputs(&self.state, self.now, node) {
+            Ok(outputs) => self.finish(node.id, NodePhase::Succeeded, "", outputs),
+            Err(why) => self.finish(node.id, NodePhase::Error, why, Outputs::default()),
+        }
+    }
+
+    /// Makes a loop and starts what it may; a list without items is one skipped node.
+    pub(super) fn start_loop(
+        &mut self,
+        place: Place,
+        kind: NodeKind,
+        key: Option<TemplateKey>,
+        items: LoopItems,
+    ) {
+        if items.items.is_empty() {
+            return self.create_ended(place, key, NodePhase::Skipped, "Skipped, empty params".to_owned());
+        }
+        let items = Some(Arc::new(items));
+        let group =
+            self.create_with(place, kind, key, Inputs::default(), NodePhase::Running, String::new(), items);
+        self.pump_loop(group);
+    }
+
+    /// Starts the next items of a loop, as far as the limits allow.
+    pub(super) fn pump_loop(&mut self, group: NodeId) {
+        while let Some((node, items, index)) = self.next_item(group) {
+            match self.start_item(&node, &items, index) {
+                Ok(()) => {}
+                Err(block) => {
+                    let block = self.closed_or(node.boundary, block);
+                    return self.hold(group, block);
+                }
+            }
+        }
+        self.release(group);
+        self.check_loop(group);
+    }
+
+    fn next_item(&self, group: NodeId) -> Option<(Arc<Node>, Arc<LoopItems>, u32)> {
+        let node = self.state.node(group)?.clone();
+        let Body::Loop { items, cursor, .. } = &node.body else { return None };
+        let (items, index) = (items.clone(), *cursor);
+        let more = (index as usize) < items.items.len() && !node.phase.fulfilled();
+        more.then_some((node, items, index))
+    }
+
+    fn start_item(&mut self, group: &Node, items: &LoopItems, index: u32) -> Result<(), Block> {
+        let resolved = resolve::item(&self.state, self.now, group.id, items, index as usize);
+        let description =
+            items.items.get(index as usize).map(|i| go::item_description(&i.0)).unwrap_or_default();
+        let place = Place {
+            parent: Some(group.id),
+            role: Role::Item(index),
+            label: format!("({index}:{description})"),
+            boundary: group.boundary,
+        };
+        match resolved {
+            Ok(Resolved::Once(ready)) => {
+                if let Some(block) = self.block(group.boundary) {
+                    return Err(block);
+                }
+                let scope = self.scope_of(group.boundary);
+                self.start_ready(place, &scope, &ready);
+            }
+            Ok(Resolved::Skip(why)) => {
+                self.create_ended(place, group.template.clone(), NodePhase::Skipped, why)
+            }
+            Ok(Resolved::Loop(_)) => {
+                let why = "a loop's item can't be a loop".to_owned();
+                self.create_ended(place, group.template.clone(), NodePhase::Error, why);
+            }
+            Err(why) => self.create_ended(place, group.template.clone(), NodePhase::Error, why),
+        }
+        Ok(())
+    }
+
+    /// Ends a loop whose items are all settled: Succeeded, or the phase of the last item that failed.
+    pub(super) fn check_loop(&mut self, group: NodeId) {
+        let Some(node) = self.state.node(group).cloned() else { return };
+        let Body::Loop { items, cursor, open, phases, .. } = &node.body else { return };
+        if (*cursor as usize) < items.items.len() || *open > 0 || node.phase.fulfilled() {
+            return;
+        }
+        let phase = match phases.iter().rev().find(|b| matches!(b, b'F' | b'E')) {
+            Some(b'F') => NodePhase::Failed,
+            Some(_) => NodePhase::Error,
+            None => NodePhase::Succeeded,
+        };
+        self.finish(group, phase, "", Outputs::default());
+    }
+}

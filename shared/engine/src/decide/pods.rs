@@ -1,0 +1,322 @@
+//! Leaves: pods with their attempts, and suspend nodes.
+
+use std::sync::Arc;
+
+use dropforge_manifest::go;
+use dropforge_manifest::text::AnyString;
+use dropforge_manifest::types::{Outputs, Parameter, Template};
+use jiff::Timestamp;
+
+use super::retries::later;
+use super::{Decider, NodePhase, Record, Rejected, Role};
+use crate::attempt::{Attempt, Outcome, Verdict, Work};
+use crate::effect::{Effect, EffectKey, TimerId, TimerKind};
+use crate::ids::{AttemptId, NodeId, attempt_id};
+use crate::program::Compiled;
+use crate::record::ShutdownStrategy;
+use crate::resolve;
+use crate::scope::Locals;
+use crate::state::{Body, Node};
+
+impl Decider {
+    /// Asks for the first attempt of a pod, unless nothing may start any more.
+    pub(super) fn start_pod(&mut self, id: NodeId, attempt: &Locals) {
+        let Some(node) = self.state.node(id).cloned() else { return };
+        if let Some(why) = self.nothing_starts(&node) {
+            return self.finish(id, NodePhase::Failed, why, Outputs::default());
+        }
+        match self.work_of(&node, attempt) {
+            Ok((template, work)) => {
+                self.arm_timeout(&node, &template);
+                self.start(&node, 0, Arc::new(work));
+            }
+            Err(why) => self.finish(id, NodePhase::Error, why, Outputs::default()),
+        }
+    }
+
+    fn nothing_starts(&self, node: &Node) -> Option<String> {
+        match &self.state.shutdown {
+            Some((ShutdownStrategy::Stop, _)) if node.on_exit => None,
+            Some((strategy, _)) => Some(format!("workflow shutdown with strategy: {strategy:?}")),
+            None => {
+                (self.state.deadline_passed && !node.on_exit).then(|| "Step exceeded its deadline".to_owned())
+            }
+        }
+    }
+
+    fn start(&mut self, node: &Node, number: u32, work: Arc<Work>) {
+        let spec = &self.state.program.spec;
+        let node_name = self.state.name(node.id);
+        let template = node.template.as_ref().map(|t| t.name.clone()).unwrap_or_default();
+        let attempt = Arc::new(Attempt {
+            id: attempt_id(&spec.uid, spec.name(), &template, &node_name, number),
+            run: spec.uid.clone(),
+            run_name: spec.name().to_owned(),
+            namespace: spec.namespace().to_owned(),
+            node: node.id,
+            node_name,
+            number,
+            on_exit: node.on_exit,
+            work,
+        });
+        self.starts += 1;
+        let at = self.now;
+        self.emit(Record::AttemptStarted { attempt, at });
+    }
+
+    /// The resolved step. With a Retry node above, Argo's `node.name` is the wrapper's and `pod.name` the attempt's.
+    fn work_of(&self, node: &Node, attempt: &Locals) -> Result<(Template, Work), String> {
+        let compiled = self.state.template_of(node).cloned().ok_or("the template is gone")?;
+        let spec = &self.state.program.spec;
+        let id = attempt_id(&spec.uid, spec.name(), &compiled.key.name, &self.state.name(node.id), 0);
+        let named = match node.role {
+            Role::Attempt(_) => node.parent.unwrap_or(node.id),
+            _ => node.id,
+        };
+        let mut locals = resolve::locals(&self.state, named);
+        locals.0.push(("pod.name".to_owned(), id.0.clone()));
+        let template =
+            resolve::template(&self.state, self.now, node.id, &compiled, &node.inputs, &locals, attempt)?;
+        let (volumes, claims) = resolve::volumes(&self.state, self.now, node.id)?;
+        let work = Work {
+            template: template.clone(),
+            volumes,
+            claims,
+            capture_result: self.captures_result(node, &compiled),
+            deadline: self.workflow_deadline().filter(|_| !node.on_exit),
+            active_deadline_seconds: own_deadline(&template)?,
+            archive_logs: spec.spec.archive_logs.unwrap_or(false),
+            artifact_prefix: format!("{}/{id}", spec.name()),
+        };
+        Ok((template, work))
+    }
+
+    /// Standard output is captured when the calling template's text reads it (rule O-1).
+    fn captures_result(&self, node: &Node, _compiled: &Compiled) -> bool {
+        let Some((owner, name)) = self.state.caller(node.id) else { return false };
+        let enclosing = self.state.node(owner).and_then(|o| self.state.template_of(o));
+        enclosing.is_some_and(|t| t.reads_result(&name))
+    }
+
+    /// The end of `spec.activeDeadlineSeconds`.
+    pub(super) fn workflow_deadline(&self) -> Option<Timestamp> {
+        let seconds = self.state.program.spec.spec.active_deadline_seconds?;
+        let from = Timestamp::from_second(self.state.started_at?.as_second()).ok()?;
+        Some(later(from, std::time::Duration::from_secs(u64::try_from(seconds).ok()?)))
+    }
+
+    /// `timeout` counts from the node's start, pending included.
+    fn arm_timeout(&mut self, node: &Node, template: &Template) {
+        let length = template.timeout.as_deref().and_then(|t| go::parse_duration_or_seconds(t).ok());
+        if let Some(length) = length.filter(|l| !l.is_zero()) {
+            let timer =
+                TimerId { kind: TimerKind::Timeout, node: Some(node.id), generation: self.state.next_timer };
+            self.emit(Record::TimerSet { timer, due: later(node.started_at, length) });
+        }
+    }
+
+    fn live(&self, attempt: &AttemptId) -> Result<NodeId, Rejected> {
+        let stale = || Rejected::StaleAttempt { attempt: attempt.clone() };
+        self.state.attempts.get(attempt).copied().ok_or_else(stale)
+    }
+
+    pub(super) fn attempt_running(
+        &mut self,
+        attempt: &AttemptId,
+        at: Timestamp,
+        host: Option<&str>,
+    ) -> Result<(), Rejected> {
+        let node = self.live(attempt)?;
+        // A second report, or one that comes after the node was given up, says nothing new.
+        if self.state.node(node).is_none_or(|n| n.phase != NodePhase::Pending) {
+            return Err(Rejected::StaleAttempt { attempt: attempt.clone() });
+        }
+        self.emit(Record::AttemptRunning { attempt: attempt.clone(), at, host: host.map(str::to_owned) });
+        Ok(())
+    }
+
+    pub(super) fn attempt_waiting(&mut self, attempt: &AttemptId, why: &str) -> Result<(), Rejected> {
+        let node = self.live(attempt)?;
+        let said = self.state.node(node).is_some_and(|n| match &n.body {
+            Body::Pod { waiting, .. } => waiting.as_deref() == Some(why) || n.phase != NodePhase::Pending,
+            _ => true,
+        });
+        if said {
+            return Err(Rejected::StaleAttempt { attempt: attempt.clone() });
+        }
+        self.emit(Record::AttemptWaiting { attempt: attempt.clone(), why: why.to_owned() });
+        Ok(())
+    }
+
+    pub(super) fn attempt_finished(&mut self, verdict: &Arc<Verdict>) -> Result<(), Rejected> {
+        let id = self.live(&verdict.attempt)?;
+        let started = self.state.outbox.get(&EffectKey::Start(verdict.attempt.clone())).cloned();
+        self.now = self.now.max(verdict.finished_at);
+        self.emit(Record::AttemptEnded { verdict: verdict.clone() });
+        let Some(node) = self.state.node(id).cloned() else { return Ok(()) };
+        // Given up before (stop, deadline, timeout): its end only clears the outbox.
+        if node.phase.fulfilled() {
+            return Ok(());
+        }
+        match verdict.outcome {
+            Outcome::Succeeded => {
+                self.finish(id, NodePhase::Succeeded, verdict.message.clone(), verdict.outputs.clone())
+            }
+            Outcome::Failed => {
+                self.finish(id, NodePhase::Failed, verdict.message.clone(), verdict.outputs.clone())
+            }
+            Outcome::Error => {
+                self.finish(id, NodePhase::Error, verdict.message.clone(), verdict.outputs.clone())
+            }
+            Outcome::Lost => self.lost(&node, verdict, started.as_deref()),
+        }
+        Ok(())
+    }
+
+    /// Infrastructure took the attempt: another number of the same node, within a budget of its own.
+    fn lost(&mut self, node: &Node, verdict: &Verdict, started: Option<&Effect>) {
+        let Body::Pod { next, lost, .. } = node.body else { return };
+        let max = self.state.program.spec.settings.infrastructure_retries_max;
+        let Some(Effect::StartAttempt(old)) = started else {
+            return self.finish(node.id, NodePhase::Error, verdict.message.clone(), Outputs::default());
+        };
+        if lost > max || self.nothing_starts(node).is_some() {
+            let message = format!("{} (lost {lost} times; infrastructure retries: {max})", verdict.message);
+            return self.finish(node.id, NodePhase::Error, message, Outputs::default());
+        }
+        match renamed(old, next, &self.state.program.spec.uid) {
+            Ok(work) => self.start(node, next, Arc::new(work)),
+            Err(why) => self.finish(node.id, NodePhase::Error, why, Outputs::default()),
+        }
+    }
+
+    pub(super) fn start_suspend(&mut self, id: NodeId, compiled: &Compiled) {
+        let Some(node) = self.state.node(id).cloned() else { return };
+        if let Some((strategy, _)) = self.state.shutdown.as_ref().filter(|_| !node.on_exit) {
+            let why = format!("Stopped with strategy '{strategy:?}'");
+            return self.finish(id, NodePhase::Failed, why, Outputs::default());
+        }
+        let locals = resolve::locals(&self.state, id);
+        let resolved =
+            resolve::template(&self.state, self.now, id, compiled, &node.inputs, &locals, &Locals::default());
+        let duration =
+            resolved.and_then(|t| match t.suspend.and_then(|s| s.duration).filter(|d| !d.0.is_empty()) {
+                Some(text) => go::parse_duration_or_seconds(&text.0).map(Some).map_err(|e| e.to_string()),
+                None => Ok(None),
+            });
+        match duration {
+            Ok(Some(length)) => {
+                let timer =
+                    TimerId { kind: TimerKind::Suspend, node: Some(id), generation: self.state.next_timer };
+                self.emit(Record::TimerSet { timer, due: later(self.now, length) });
+            }
+            Ok(None) => {}
+            Err(why) => self.finish(id, NodePhase::Error, why, Outputs::default()),
+        }
+    }
+
+    /// Ends a suspend node: supplied outputs without a value take their default (rule SU-3).
+    pub(super) fn resume_node(
+        &mut self,
+        id: NodeId,
+        message: &str,
+        given: &std::collections::BTreeMap<String, String>,
+    ) {
+        let Some(node) = self.state.node(id).cloned() else { return };
+        match self.supplied(&node, given) {
+            Ok(outputs) => self.finish(id, NodePhase::Succeeded, message, outputs),
+            Err(why) => self.finish(id, NodePhase::Error, why, Outputs::default()),
+        }
+    }
+
+    /// The outputs of a suspend node, from what a person gave and the declared defaults.
+    pub(super) fn supplied(
+        &self,
+        node: &Node,
+        given: &std::collections::BTreeMap<String, String>,
+    ) -> Result<Outputs, String> {
+        let Some(compiled) = self.state.template_of(node) else { return Ok(Outputs::default()) };
+        let mut outputs = Outputs::default();
+        for declared in &compiled.template.outputs.parameters {
+            let input = node.inputs.parameters.iter().find(|i| i.name == declared.name);
+            let default = declared
+                .value_from
+                .as_ref()
+                .and_then(|v| v.default.clone())
+                .or_else(|| declared.default.clone())
+                .or_else(|| input.and_then(|i| i.value.clone().or_else(|| i.default.clone())));
+            let value =
+                given.get(&declared.name).map(|v| AnyString(v.clone())).or(default).ok_or_else(|| {
+                    format!(
+                        "raw output parameter '{}' has not been set and does not have a default value",
+                        declared.name
+                    )
+                })?;
+            let kept = Parameter { value: Some(value), value_from: None, ..declared.clone() };
+            outputs.parameters.push(kept);
+        }
+        Ok(outputs)
+    }
+
+    pub(super) fn timer_fired(&mut self, timer: &TimerId) -> Result<(), Rejected> {
+        let effect = self.state.outbox.get(&EffectKey::Timer(timer.clone())).cloned();
+        let Some(Effect::SetTimer { due, .. }) = effect.as_deref() else {
+            return Err(Rejected::StaleTimer { timer: timer.clone() });
+        };
+        if *due > self.now {
+            return Err(Rejected::EarlyTimer { timer: timer.clone(), due: *due });
+        }
+        self.emit(Record::TimerEnded { timer: timer.clone() });
+        match (timer.kind, timer.node) {
+            (TimerKind::Suspend, Some(node)) => self.resume_node(node, "", &Default::default()),
+            (TimerKind::Backoff, Some(node)) => {
+                self.emit(Record::NodeMessage { node, message: String::new() });
+                self.start_attempt(node);
+            }
+            (TimerKind::Timeout, Some(node)) => self.timed_out(node),
+            (TimerKind::WorkflowDeadline, _) => self.deadline_passed(),
+            (TimerKind::Admission, _) => self.work.push_back(super::Work::WakeRun),
+            (TimerKind::Suspend | TimerKind::Backoff | TimerKind::Timeout, None) => {}
+        }
+        Ok(())
+    }
+
+    /// A node still pending past its `timeout` fails; a started pod is ended by its own deadline.
+    fn timed_out(&mut self, id: NodeId) {
+        let Some(node) = self.state.node(id).cloned() else { return };
+        if node.phase == NodePhase::Pending {
+            self.give_up(&node, "timeout");
+        }
+    }
+
+    /// Fails a leaf and asks for the end of its attempt.
+    pub(super) fn give_up(&mut self, node: &Node, why: &str) {
+        if let Body::Pod { attempt: Some(attempt), .. } = &node.body {
+            self.emit(Record::StopAsked { attempt: attempt.clone(), why: why.to_owned() });
+        }
+        self.finish(node.id, NodePhase::Failed, why, Outputs::default());
+    }
+}
+
+/// The pod's own limit: the smaller of `activeDeadlineSeconds` and `timeout`.
+fn own_deadline(template: &Template) -> Result<Option<u64>, String> {
+    let active = match template.active_deadline_seconds.as_ref().filter(|t| !t.0.is_empty()) {
+        Some(text) => Some(text.0.trim().parse::<u64>().map_err(|_| {
+            format!("activeDeadlineSeconds {:?} must be a positive integer > 0 or an argo variable", text.0)
+        })?),
+        None => None,
+    };
+    let timeout = match template.timeout.as_deref().filter(|t| !t.is_empty()) {
+        Some(text) => Some(go::parse_duration_or_seconds(text).map_err(|e| e.to_string())?.as_secs()),
+        None => None,
+    };
+    Ok([active, timeout].into_iter().flatten().min())
+}
+
+/// The work of a lost attempt under the next attempt's name. Ids hold 64 bits of a hash, so that the old one
+/// stands in the text only where it was put.
+fn renamed(old: &Attempt, number: u32, uid: &crate::ids::RunUid) -> Result<Work, String> {
+    let new = attempt_id(uid, &old.run_name, &old.work.template.name, &old.node_name, number);
+    let text = serde_json::to_string(&*old.work).map_err(|e| e.to_string())?;
+    serde_json::from_str(&text.replace(old.id.as_str(), new.as_str())).map_err(|e| e.to_string())
+}

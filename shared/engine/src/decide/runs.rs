@@ -1,0 +1,144 @@
+//! The run as a whole: its beginning, its exit handler, its end.
+
+use dropforge_manifest::types::Arguments;
+use serde_json::Value;
+
+use super::calls::Place;
+use super::{Decider, NodePhase, Record, Role, RunPhase};
+use crate::effect::{EffectKey, TimerId, TimerKind};
+use crate::program::LOCAL;
+use crate::record::{Block, ShutdownStrategy};
+use crate::resolve;
+
+impl Decider {
+    pub(super) fn begin(&mut self) {
+        let at = self.now;
+        self.emit(Record::RunStarted { at });
+        if let Some(due) = self.workflow_deadline() {
+            let timer =
+                TimerId { kind: TimerKind::WorkflowDeadline, node: None, generation: self.state.next_timer };
+            self.emit(Record::TimerSet { timer, due });
+        }
+    }
+
+    /// Starts the entry node, then the exit handler, then ends the run: whichever is due.
+    pub(super) fn settle_run(&mut self) {
+        if self.state.phase.completed() || self.state.started_at.is_none() {
+            return;
+        }
+        let Some(root) = self.state.root else { return self.start_root() };
+        let Some(entry) = self.state.node(root).cloned() else { return };
+        if !entry.settled() {
+            return;
+        }
+        let terminated = matches!(self.state.shutdown, Some((ShutdownStrategy::Terminate, _)));
+        match self.state.exit {
+            None if !terminated && self.state.program.exit_hook().is_some() => self.start_workflow_exit(),
+            None => self.finish_run(&entry, None),
+            Some(exit) => {
+                if let Some(node) = self.state.node(exit).cloned().filter(|n| n.settled()) {
+                    self.finish_run(&entry, Some(&node));
+                }
+            }
+        }
+    }
+
+    fn start_root(&mut self) {
+        if self.state.suspended && self.state.shutdown.is_none() {
+            return;
+        }
+        let place = Place {
+            parent: None,
+            role: Role::Root,
+            label: self.state.program.spec.name().to_owned(),
+            boundary: None,
+        };
+        let program = self.state.program.clone();
+        self.start_call(place, program.entrypoint(), &program.spec.spec.arguments, &[]);
+    }
+
+    fn start_workflow_exit(&mut self) {
+        let program = self.state.program.clone();
+        let Some(hook) = program.exit_hook() else { return };
+        let place = Place {
+            parent: None,
+            role: Role::WorkflowExit,
+            label: format!("{}.onExit", program.spec.name()),
+            boundary: None,
+        };
+        let key = program.resolve(LOCAL, &hook.template, hook.template_ref.as_ref());
+        let given = if hook.arguments.is_empty() { &program.spec.spec.arguments } else { &hook.arguments };
+        match self.exit_arguments(given) {
+            Ok(arguments) => self.start_call(place, key, &arguments, &[]),
+            Err(why) => self.create_ended(place, Some(key), NodePhase::Error, why),
+        }
+    }
+
+    /// Arguments of the exit handler: globals, the run's outputs among them.
+    fn exit_arguments(&self, given: &Arguments) -> Result<Arguments, String> {
+        let near = self.state.root.unwrap_or(crate::ids::NodeId(0));
+        let globals = resolve::globals(&self.state, self.now, near);
+        resolve::global_arguments(given, &globals)
+    }
+
+    fn finish_run(&mut self, entry: &crate::state::Node, exit: Option<&crate::state::Node>) {
+        let (phase, message) = self.outcome(entry, exit);
+        for timer in self.live_timers() {
+            self.emit(Record::TimerEnded { timer });
+        }
+        let (at, delete_volumes) = (self.now, self.deletes_volumes(phase));
+        self.emit(Record::RunFinished { phase, message, at, delete_volumes });
+    }
+
+    /// Argo's rules P-4 and P-5.
+    fn outcome(&self, entry: &crate::state::Node, exit: Option<&crate::state::Node>) -> (RunPhase, String) {
+        let phase = |node: NodePhase| match node {
+            NodePhase::Failed => RunPhase::Failed,
+            NodePhase::Error => RunPhase::Error,
+            _ => RunPhase::Succeeded,
+        };
+        if let Some(exit) = exit.filter(|e| e.phase.failed() && !entry.phase.failed()) {
+            return (phase(exit.phase), exit.message.clone());
+        }
+        match &self.state.shutdown {
+            Some((strategy, said)) if entry.phase.failed() => {
+                let message = said.clone().unwrap_or_else(|| format!("Stopped with strategy '{strategy:?}'"));
+                (phase(entry.phase), message)
+            }
+            _ if entry.phase == NodePhase::Skipped => (RunPhase::Succeeded, String::new()),
+            _ => (phase(entry.phase), entry.message.clone()),
+        }
+    }
+
+    fn live_timers(&self) -> Vec<TimerId> {
+        let timers = self.state.outbox.keys().filter_map(|key| match key {
+            EffectKey::Timer(timer) => Some(timer.clone()),
+            _ => None,
+        });
+        timers.collect()
+    }
+
+    /// `volumeClaimGC`: by default the claims go when the run has succeeded (rule GC-4).
+    fn deletes_volumes(&self, phase: RunPhase) -> bool {
+        let spec = &self.state.program.spec.spec;
+        let strategy = spec.volume_claim_gc.as_ref().and_then(|g| g.strategy.as_deref());
+        let named = |v: &Value| v.pointer("/metadata/name").is_some();
+        spec.volume_claim_templates.iter().any(named)
+            && (strategy == Some("OnWorkflowCompletion") || phase == RunPhase::Succeeded)
+    }
+
+    /// More may be started than this decision was allowed to: rings again at once.
+    pub(super) fn arm_admission(&mut self) {
+        let held = self
+            .state
+            .blocked
+            .iter()
+            .any(|id| self.state.node(*id).is_some_and(|n| n.blocked == Some(Block::Admission)));
+        let armed = self.live_timers().iter().any(|t| t.kind == TimerKind::Admission);
+        if held && !armed {
+            let timer = TimerId { kind: TimerKind::Admission, node: None, generation: self.state.next_timer };
+            let due = self.now;
+            self.emit(Record::TimerSet { timer, due });
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! A run's spec, compiled once when it is loaded: templates by name, what each text reads, each DAG's graph.
+//!
+//! Positions in these tables never reach a record.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use dropforge_manifest::expr::depends::{self, Depends};
+use dropforge_manifest::types::{ContinueOn, LifecycleHook, Step, Template, TemplateRef};
+use serde_json::Value;
+
+use crate::record::TemplateKey;
+use crate::spec::RunSpec;
+
+/// The scope of templates that stand in the workflow itself.
+pub const LOCAL: &str = "local";
+
+/// A compiled run.
+#[derive(Debug)]
+pub struct Program {
+    /// What it was compiled from.
+    pub spec: RunSpec,
+    scopes: BTreeMap<String, BTreeMap<String, Arc<Compiled>>>,
+}
+
+/// Why a spec can't be compiled. `check` finds all of these before a run is born, with line and column.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// A `depends` text is no expression.
+    #[error("templates.{template}.tasks.{task}: {why}")]
+    Depends {
+        /// The template.
+        template: String,
+        /// The task.
+        task: String,
+        /// The parser's words.
+        why: String,
+    },
+    /// A task names another one that is not there.
+    #[error("templates.{template}.tasks.{task}: dependency '{dependency}' not defined")]
+    UnknownTask {
+        /// The template.
+        template: String,
+        /// The task.
+        task: String,
+        /// What it names.
+        dependency: String,
+    },
+    /// The tasks wait for each other.
+    #[error("templates.{template}.tasks dependency cycle detected: {cycle}")]
+    Cycle {
+        /// The template.
+        template: String,
+        /// `A->B->A`.
+        cycle: String,
+    },
+    /// There is no entrypoint.
+    #[error("spec.entrypoint is required")]
+    NoEntrypoint,
+    /// The spec can't be written as JSON.
+    #[error("encode template {template}")]
+    Encode {
+        /// The template.
+        template: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// A compiled template.
+#[derive(Debug)]
+pub struct Compiled {
+    /// Its name.
+    pub key: TemplateKey,
+    /// As written.
+    pub template: Template,
+    /// As JSON, for substitution.
+    pub body: Value,
+    /// The groups of a `steps` template.
+    pub groups: Vec<Vec<Call>>,
+    /// The graph of a `dag` template.
+    pub graph: Option<Graph>,
+    /// Where each step or task stands: (group, position); group 0 for a DAG.
+    positions: HashMap<String, (usize, usize)>,
+    text: String,
+}
+
+/// A step or task.
+#[derive(Debug)]
+pub struct Call {
+    /// As written.
+    pub step: Step,
+    /// As JSON without its hooks, for substitution: hooks are resolved when they fire.
+    pub json: Value,
+    /// Whether `{{item}}` can occur.
+    pub looped: bool,
+    /// Which of its aggregated outputs somebody in this template reads, if it is a loop.
+    pub keeps_outputs: bool,
+}
+
+/// A DAG.
+#[derive(Debug)]
+pub struct Graph {
+    /// Its tasks, in the order of the manifest.
+    pub calls: Vec<Call>,
+    /// What each task waits for.
+    pub depends: Vec<Option<Depends>>,
+    /// Positions of the tasks each one waits for.
+    pub dependencies: Vec<Vec<usize>>,
+    /// Positions of the tasks that wait for each one, in visiting order.
+    pub dependents: Vec<Vec<usize>>,
+    /// The tasks that run, dependencies first, in Argo's visiting order.
+    pub order: Vec<usize>,
+    /// Positions of the targets.
+    pub targets: Vec<usize>,
+    ancestors: Vec<BTreeSet<usize>>,
+}
+
+impl Graph {
+    /// Whether task `of` may read the outputs of task `name`.
+    pub fn sees(&self, of: usize, other: usize) -> bool {
+        self.ancestors[of].contains(&other)
+    }
+}
+
+impl Program {
+    /// Compiles a spec.
+    ///
+    /// # Errors
+    /// See [`CompileError`].
+    pub fn compile(spec: RunSpec) -> Result<Program, CompileError> {
+        if spec.spec.entrypoint.is_none() {
+            return Err(CompileError::NoEntrypoint);
+        }
+        let mut scopes = BTreeMap::from([(LOCAL.to_owned(), scope(LOCAL, &spec.spec.templates)?)]);
+        for (object, stored) in &spec.library {
+            scopes.insert(object.clone(), scope(object, &stored.templates)?);
+        }
+        Ok(Program { spec, scopes })
+    }
+
+    /// A template by its key.
+    pub fn template(&self, key: &TemplateKey) -> Option<&Arc<Compiled>> {
+        self.scopes.get(&key.scope)?.get(&key.name)
+    }
+
+    /// The entrypoint's key.
+    pub fn entrypoint(&self) -> TemplateKey {
+        TemplateKey { scope: LOCAL.to_owned(), name: self.spec.spec.entrypoint.clone().unwrap_or_default() }
+    }
+
+    /// The workflow's exit handler: `onExit`, else the hook called `exit`.
+    pub fn exit_hook(&self) -> Option<LifecycleHook> {
+        match &self.spec.spec.on_exit {
+            Some(template) => Some(LifecycleHook { template: template.clone(), ..LifecycleHook::default() }),
+            None => self.spec.spec.hooks.get("exit").cloned(),
+        }
+    }
+
+    /// The key that a step, task or hook standing in `scope` names.
+    pub fn resolve(&self, scope: &str, template: &str, reference: Option<&TemplateRef>) -> TemplateKey {
+        match reference {
+            Some(r) => TemplateKey { scope: format!("namespaced/{}", r.name), name: r.template.clone() },
+            None => TemplateKey { scope: scope.to_owned(), name: template.to_owned() },
+        }
+    }
+}
+
+impl Compiled {
+    /// The step or task called `name`.
+    pub fn call(&self, name: &str) -> Option<&Call> {
+        let (group, position) = *self.positions.get(name)?;
+        match &self.graph {
+            Some(graph) => graph.calls.get(position),
+            None => self.groups.get(group)?.get(position),
+        }
+    }
+
+    /// Where the step or task called `name` stands: (group, position); group 0 for a DAG's task.
+    pub fn position(&self, name: &str) -> Option<(usize, usize)> {
+        self.positions.get(name).copied()
+    }
+
+    /// Whether this template's text refers to `outputs.result` of its step or task `name` (Argo's rule O-1).
+    pub fn reads_result(&self, name: &str) -> bool {
+        let word = if self.graph.is_some() { "tasks" } else { "steps" };
+        self.text.contains(&format!("{word}.{name}.outputs.result"))
+            || self.text.contains(&format!("['{name}'].outputs.result"))
+            || self.text.contains(&format!("[\\\"{name}\\\"].outputs.result"))
+    }
+
+    /// `continueOn` of the step or task called `name`.
+    pub fn continue_on(&self, name: &str) -> ContinueOn {
+        self.call(name).and_then(|c| c.step.continue_on.clone()).unwrap_or_default()
+    }
+}
+
+fn scope(name: &str, templates: &[Template]) -> Result<BTreeMap<String, Arc<Compiled>>, CompileError> {
+    templates
+        .iter()
+        .map(|t| compile_template(TemplateKey { scope: name.to_owned(), name: t.name.clone() }, t))
+        .map(|compiled| compiled.map(|c| (c.key.name.clone(), Arc::new(c))))
+        .collect()
+}
+
+fn compile_template(key: TemplateKey, template: &Template) -> Result<Compiled, CompileError> {
+    let encode = |source| CompileError::Encode { template: key.name.clone(), source };
+    let body = serde_json::to_value(template).map_err(encode)?;
+    let text = body.to_string();
+    let mut compiled = Compiled {
+        key,
+        template: template.clone(),
+        body,
+        groups: Vec::new(),
+        graph: None,
+        positions: HashMap::new(),
+        text,
+    };
+    let calls = |steps: &[Step]| -> Result<Vec<Call>, CompileError> {
+        steps.iter().map(|s| compile_call(s, &compiled)).collect()
+    };
+    if let Some(steps) = &template.steps {
+        let groups: Vec<Vec<Call>> = steps.iter().map(|group| calls(group)).collect::<Result<_, _>>()?;
+        compiled.positions = positions(&groups);
+        compiled.groups = groups;
+    } else if let Some(dag) = &template.dag {
+        let groups = vec![calls(&dag.tasks)?];
+        compiled.positions = positions(&groups);
+        let tasks = groups.into_iter().next().unwrap_or_default();
+        compiled.graph = Some(graph(&compiled.key.name, tasks, dag.target.as_deref())?);
+    }
+    Ok(compiled)
+}
+
+fn positions(groups: &[Vec<Call>]) -> HashMap<String, (usize, usize)> {
+    groups
+        .iter()
+        .enumerate()
+        .flat_map(|(g, calls)| calls.iter().enumerate().map(move |(p, c)| (c.step.name.clone(), (g, p))))
+        .collect()
+}
+
+fn compile_call(step: &Step, enclosing: &Compiled) -> Result<Call, CompileError> {
+    let bare = Step { hooks: BTreeMap::new(), on_exit: None, ..step.clone() };
+    let json = serde_json::to_value(&bare)
+        .map_err(|source| CompileError::Encode { template: enclosing.key.name.clone(), source })?;
+    let read = [format!(".{}.outputs", step.name), format!("['{}'].outputs", step.name)];
+    let keeps_outputs = read.iter().any(|r| enclosing.text.contains(r));
+    Ok(Call { step: step.clone(), json, looped: step.is_loop(), keeps_outputs })
+}
+
+fn graph(template: &str, calls: Vec<Call>, target: Option<&str>) -> Result<Graph, CompileError> {
+    let index: HashMap<&str, usize> =
+        calls.iter().enumerate().map(|(i, c)| (c.step.name.as_str(), i)).collect();
+    let mut depends = Vec::with_capacity(calls.len());
+    let mut dependencies = Vec::with_capacity(calls.len());
+    for call in &calls {
+        let parsed = task_depends(template, call, &calls, &index)?;
+        dependencies.push(
+            parsed.as_ref().map(|d| positions_of(template, call, d, &index)).transpose()?.unwrap_or_default(),
+        );
+        depends.push(parsed);
+    }
+    let targets = targets(template, &calls, &dependencies, target, &index)?;
+    let order = visiting_order(template, &calls, &dependencies, &targets)?;
+    let mut dependents = vec![Vec::new(); calls.len()];
+    for &task in &order {
+        for &dependency in &dependencies[task] {
+            dependents[dependency].push(task);
+        }
+    }
+    let mut ancestors = vec![BTreeSet::new(); calls.len()];
+    for &task in &order {
+        let mut own: BTreeSet<usize> = dependencies[task].iter().copied().collect();
+        for &dependency in &dependencies[task] {
+            own.extend(ancestors[dependency].iter().copied());
+        }
+        ancestors[task] = own;
+    }
+    Ok(Graph { calls, depends, dependencies, dependents, order, targets, ancestors })
+}
+
+fn task_depends(
+    template: &str,
+    call: &Call,
+    calls: &[Call],
+    index: &HashMap<&str, usize>,
+) -> Result<Option<Depends>, CompileError> {
+    let continue_on = |name: &str| {
+        let on = index.get(name).and_then(|&i| calls[i].step.continue_on.clone()).unwrap_or_default();
+        depends::ContinueOn { error: on.error, failed: on.failed }
+    };
+    match (&call.step.depends, call.step.dependencies.is_empty()) {
+        (None, true) => Ok(None),
+        (None, false) => Ok(Some(depends::from_dependencies(
+            call.step.dependencies.iter().map(String::as_str),
+            &continue_on,
+        ))),
+        (Some(text), _) => depends::parse(text, &continue_on).map(Some).map_err(|e| CompileError::Depends {
+            template: template.to_owned(),
+            task: call.step.name.clone(),
+            why: e.to_string(),
+        }),
+    }
+}
+
+fn positions_of(
+    template: &str,
+    call: &Call,
+    depends: &Depends,
+    index: &HashMap<&str, usize>,
+) -> Result<Vec<usize>, CompileError> {
+    depends
+        .tasks()
+        .keys()
+        .map(|name| {
+            index.get(name).copied().ok_or_else(|| CompileError::UnknownTask {
+                template: template.to_owned(),
+                task: call.step.name.clone(),
+                dependency: name.to_string(),
+            })
+        })
+        .collect()
+}
+
+fn targets(
+    template: &str,
+    calls: &[Call],
+    dependencies: &[Vec<usize>],
+    target: Option<&str>,
+    index: &HashMap<&str, usize>,
+) -> Result<Vec<usize>, CompileError> {
+    if let Some(target) = target.filter(|t| !t.is_empty()) {
+        return target
+            .split(' ')
+            .map(|name| {
+                index.get(name).copied().ok_or_else(|| CompileError::UnknownTask {
+                    template: template.to_owned(),
+                    task: "target".to_owned(),
+                    dependency: name.to_owned(),
+                })
+            })
+            .collect();
+    }
+    let needed: BTreeSet<usize> = dependencies.iter().flatten().copied().collect();
+    let mut leaves: Vec<usize> = (0..calls.len()).filter(|i| !needed.contains(i)).collect();
+    leaves.sort_by(|a, b| calls[*a].step.name.cmp(&calls[*b].step.name));
+    Ok(leaves)
+}
+
+/// Depth-first from each target towards the roots, dependencies first (Argo's rule D-7).
+fn visiting_order(
+    template: &str,
+    calls: &[Call],
+    dependencies: &[Vec<usize>],
+    targets: &[usize],
+) -> Result<Vec<usize>, CompileError> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Mark {
+        New,
+        Open,
+        Done,
+    }
+    let cycle = |path: &[(usize, usize)], back_to: usize| {
+        let start = path.iter().position(|(t, _)| *t == back_to).unwrap_or(0);
+        let mut names: Vec<&str> = path[start..].iter().map(|(t, _)| calls[*t].step.name.as_str()).collect();
+        names.push(&calls[back_to].step.name);
+        CompileError::Cycle { template: template.to_owned(), cycle: names.join("->") }
+    };
+    // Tasks in a cycle that nothing depends on have no target: starting everywhere finds them too.
+    let all = 0..calls.len();
+    let mut marks = vec![Mark::New; calls.len()];
+    let mut order = Vec::new();
+    let mut wanted = 0;
+    for (n, &start) in targets.iter().chain(all.collect::<Vec<_>>().iter()).enumerate() {
+        if n == targets.len() {
+            wanted = order.len();
+        }
+        let mut path = if marks[start] == Mark::New { vec![(start, 0)] } else { Vec::new() };
+        while let Some((task, next)) = path.last_mut() {
+            marks[*task] = Mark::Open;
+            let Some(&dependency) = dependencies[*task].get(*next) else {
+                marks[*task] = Mark::Done;
+                order.push(*task);
+                path.pop();
+                continue;
+            };
+            *next += 1;
+            match marks[dependency] {
+                Mark::Done => {}
+                Mark::New => path.push((dependency, 0)),
+                Mark::Open => return Err(cycle(&path, dependency)),
+            }
+        }
+    }
+    order.truncate(if targets.is_empty() { 0 } else { wanted });
+    Ok(order)
+}

@@ -1,0 +1,623 @@
+//! Turning what the manifest says at a place into values: arguments, loops, inputs, outputs, leaf templates.
+//! Everything here is a pure function of the state; the order of substitution is Argo's (rule S-7).
+
+use dropforge_manifest::tags::{self, Lookup, Scope, Strictness, TagError, TagKind};
+use dropforge_manifest::text::{AnyString, Item};
+use dropforge_manifest::types::{Arguments, Artifact, Inputs, Outputs, Parameter, Sequence, Step, Template};
+use dropforge_manifest::{expr, go, when};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::ids::NodeId;
+use crate::program::{Call, Compiled};
+use crate::record::LoopItems;
+use crate::scope::{Calls, Globals, Layers, Locals, Looped, Own, Viewer, artifact, call_label};
+use crate::state::{Node, RunState};
+
+/// References to steps and tasks must resolve; everything else may wait for a later round.
+const CALLS: Strictness = Strictness::Strict(&["steps", "tasks"]);
+
+/// What becomes of a step or task when its turn comes.
+pub enum Resolved {
+    /// It does not run; why, in Argo's words.
+    Skip(String),
+    /// It runs once.
+    Once(Box<Ready>),
+    /// It runs once for each item.
+    Loop(LoopItems),
+}
+
+/// A call with values.
+pub struct Ready {
+    /// The step, every tag replaced.
+    pub step: Step,
+    /// Arguments whose value is an output that a skipped or omitted node never had.
+    pub absent: Vec<String>,
+}
+
+/// A step, task or hook that can't be resolved; in Argo's words.
+pub type Why = String;
+
+fn seed(state: &RunState, node: NodeId) -> u64 {
+    let uid = state.program.spec.uid.as_str().bytes();
+    uid.fold(node.0.wrapping_add(0x9e37_79b9_7f4a_7c15), |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// `workflow.*` at the time of a decision.
+pub fn globals(state: &RunState, now: Timestamp, node: NodeId) -> Globals<'_> {
+    Globals { state, now, seed: seed(state, node) }
+}
+
+/// `node.name`, and `steps.name` or `tasks.name` of the call a node stands for.
+pub fn locals(state: &RunState, id: NodeId) -> Locals {
+    let mut names = vec![("node.name".to_owned(), state.name(id))];
+    if let Some((word, name)) = call_label(state, id) {
+        names.push((format!("{word}.name"), name));
+    }
+    Locals(names)
+}
+
+/// What a call reads of its enclosing template: globals, the template's inputs, and then the other calls.
+struct Surroundings<'a> {
+    globals: Globals<'a>,
+    locals: Locals,
+    own: Own<'a>,
+    calls: Calls<'a>,
+}
+
+impl<'a> Surroundings<'a> {
+    fn new(
+        state: &'a RunState,
+        now: Timestamp,
+        owner: &'a Node,
+        viewer: Viewer,
+        outputs: &'a Outputs,
+    ) -> Self {
+        Surroundings {
+            globals: globals(state, now, owner.id),
+            locals: locals(state, owner.id),
+            own: Own { inputs: &owner.inputs, outputs },
+            calls: Calls { state, owner, viewer },
+        }
+    }
+
+    /// The rounds that Argo runs over the enclosing template when it starts: globals, then inputs.
+    fn enter(&self, value: &mut Value) -> Result<(), TagError> {
+        tags::replace_value(value, &Layers(vec![&self.globals, &self.locals]), Strictness::Lenient)?;
+        tags::replace_value(value, &self.own, Strictness::Lenient)
+    }
+
+    /// What a call reads when its turn comes.
+    fn turn(&self) -> Layers<'_> {
+        Layers(vec![&self.globals, &self.calls, &self.own])
+    }
+}
+
+/// Resolves a step or task of `owner`, whose turn has come.
+///
+/// # Errors
+/// In Argo's words: a reference that can't be resolved, a bad `when`, a list that is none.
+pub fn call(
+    state: &RunState,
+    now: Timestamp,
+    owner: &Node,
+    viewer: Viewer,
+    call: &Call,
+) -> Result<Resolved, Why> {
+    let nothing = Outputs::default();
+    let around = Surroundings::new(state, now, owner, viewer, &nothing);
+    let mut json = call.json.clone();
+    let froms = take_froms(&mut json);
+    around.enter(&mut json).map_err(|e| e.to_string())?;
+    let scope = around.turn();
+    let condition = resolve_when(&mut json, &scope, call.looped).map_err(|e| e.to_string())?;
+    let skip = match &condition {
+        Some(text) if !text.contains("{{") => !when::evaluate(text).map_err(|e| e.to_string())?,
+        _ => false,
+    };
+    if skip && !call.looped {
+        return Ok(Resolved::Skip(skipped(&condition.unwrap_or_default())));
+    }
+    let absent = if skip { Vec::new() } else { resolve_rest(&mut json, &scope)? };
+    if !skip {
+        put_artifacts(&mut json, &froms, &scope)?;
+    } else {
+        tags::replace_value(&mut json, &scope, Strictness::Lenient).map_err(|e| e.to_string())?;
+    }
+    if call.looped {
+        return expand(json, skip).map(Resolved::Loop);
+    }
+    let step = serde_json::from_value(json).map_err(|e| e.to_string())?;
+    Ok(Resolved::Once(Box::new(Ready { step, absent })))
+}
+
+/// Resolves one item of a loop.
+///
+/// # Errors
+/// As [`call`].
+pub fn item(
+    state: &RunState,
+    now: Timestamp,
+    group: NodeId,
+    items: &LoopItems,
+    index: usize,
+) -> Result<Resolved, Why> {
+    let item = items.items.get(index).ok_or_else(|| format!("the loop has no item {index}"))?;
+    let looped = Looped(item);
+    let globals = globals(state, now, group);
+    let scope = Layers(vec![&looped, &globals]);
+    let mut json = items.call.clone();
+    if let Some(text) = json.get("when").and_then(Value::as_str) {
+        let text = tags::replace(text, &scope, Strictness::Lenient).map_err(|e| e.to_string())?;
+        if !when::evaluate(&text).map_err(|e| e.to_string())? {
+            return Ok(Resolved::Skip(skipped(&text)));
+        }
+        json["when"] = Value::String(text);
+    }
+    // The template's name is not substituted by item.
+    let template = json.get("template").cloned();
+    tags::replace_value(&mut json, &scope, Strictness::All).map_err(|e| e.to_string())?;
+    if let Some(template) = template {
+        json["template"] = template;
+    }
+    let step = serde_json::from_value(json).map_err(|e| e.to_string())?;
+    Ok(Resolved::Once(Box::new(Ready { step, absent: Vec::new() })))
+}
+
+fn skipped(condition: &str) -> String {
+    format!("when '{condition}' evaluated false")
+}
+
+/// `when` with its tags replaced; a loop's may still hold `{{item}}`.
+fn resolve_when(json: &mut Value, scope: &dyn Scope, looped: bool) -> Result<Option<String>, TagError> {
+    let Some(text) = json.get("when").and_then(Value::as_str).filter(|w| !w.is_empty()) else {
+        return Ok(None);
+    };
+    let strictness = if looped { Strictness::Lenient } else { CALLS };
+    let text = tags::replace(text, scope, strictness)?;
+    json["when"] = Value::String(text.clone());
+    Ok(Some(text))
+}
+
+/// `from` of the arguments' artifacts names a place, not a text: taken out before texts are replaced.
+fn take_froms(json: &mut Value) -> Vec<Option<String>> {
+    let Some(artifacts) = json.pointer_mut("/arguments/artifacts").and_then(Value::as_array_mut) else {
+        return Vec::new();
+    };
+    artifacts
+        .iter_mut()
+        .map(|a| match a.as_object_mut().and_then(|a| a.remove("from")) {
+            Some(Value::String(from)) => Some(from),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Replaces the tags of everything but `when`. A parameter that is exactly one tag naming an output that will
+/// never exist is removed, and its name given back (Argo's rule A-2).
+fn resolve_rest(json: &mut Value, scope: &dyn Scope) -> Result<Vec<String>, Why> {
+    let condition = json.as_object_mut().and_then(|o| o.remove("when"));
+    let mut absent = Vec::new();
+    if let Some(parameters) = json.pointer_mut("/arguments/parameters").and_then(Value::as_array_mut) {
+        parameters.retain(|p| {
+            let gone = p.get("value").and_then(Value::as_str).is_some_and(|v| is_absent(v, scope));
+            if gone {
+                absent.push(p.get("name").and_then(Value::as_str).unwrap_or_default().to_owned());
+            }
+            !gone
+        });
+    }
+    tags::replace_value(json, scope, CALLS).map_err(|e| explained(&e))?;
+    if let (Some(condition), Some(object)) = (condition, json.as_object_mut()) {
+        object.insert("when".to_owned(), condition);
+    }
+    Ok(absent)
+}
+
+/// Argo would wait for ever for a variable that never comes; here it is an error that says what to do.
+fn explained(error: &TagError) -> Why {
+    match error.missing() {
+        Some(name) => format!(
+            "{error}: no step or task that has ended before gives it; give the consumer's input a default, or use an \
+             expression such as {{{{={name} ?? 'default'}}}}"
+        ),
+        None => error.to_string(),
+    }
+}
+
+fn is_absent(value: &str, scope: &dyn Scope) -> bool {
+    let Ok(found) = tags::scan(value) else { return false };
+    match found.as_slice() {
+        [tag] if tag.range == (0..value.len()) && tag.kind == TagKind::Simple => {
+            matches!(scope.get(&tag.content), Lookup::Absent { .. })
+        }
+        _ => false,
+    }
+}
+
+/// Puts the artifacts that `from` names in their place; optional ones that do not exist are dropped.
+fn put_artifacts(json: &mut Value, froms: &[Option<String>], scope: &dyn Scope) -> Result<(), Why> {
+    let Some(artifacts) = json.pointer_mut("/arguments/artifacts").and_then(Value::as_array_mut) else {
+        return Ok(());
+    };
+    let mut kept = Vec::with_capacity(artifacts.len());
+    for (value, from) in artifacts.drain(..).zip(froms) {
+        let Some(from) = from else {
+            kept.push(value);
+            continue;
+        };
+        let given: Artifact = serde_json::from_value(value).map_err(|e| e.to_string())?;
+        match resolved_artifact(&given, from, scope)? {
+            Some(found) => kept.push(json!(found)),
+            None if given.optional => {}
+            None => return Err(format!("unable to resolve references: Unable to resolve: {from}")),
+        }
+    }
+    *artifacts = kept;
+    Ok(())
+}
+
+fn resolved_artifact(given: &Artifact, from: &str, scope: &dyn Scope) -> Result<Option<Artifact>, Why> {
+    let Some(source) = artifact(scope, from)? else { return Ok(None) };
+    if !source.has_location() {
+        return Ok(None);
+    }
+    let mut found = Artifact {
+        name: given.name.clone(),
+        path: None,
+        from: None,
+        global_name: None,
+        sub_path: None,
+        optional: given.optional,
+        mode: given.mode,
+        ..source
+    };
+    if let Some(below) = &given.sub_path
+        && let Some(key) = found.s3.as_mut().and_then(|s3| s3.key.as_mut())
+    {
+        *key = format!("{}/{}", key.trim_end_matches('/'), below.trim_start_matches('/'));
+    }
+    Ok(Some(found))
+}
+
+/// The items of a loop, frozen (Argo's rules L-1, L-2, L-6, L-7).
+fn expand(mut json: Value, skip: bool) -> Result<LoopItems, Why> {
+    let object = json.as_object_mut().ok_or("a step is an object")?;
+    let with_items = object.remove("withItems");
+    let with_param = object.remove("withParam");
+    let with_sequence = object.remove("withSequence");
+    let items = if let Some(Value::Array(list)) =
+        with_items.filter(|l| l.as_array().is_some_and(|l| !l.is_empty()))
+    {
+        list.into_iter().map(|v| Item(v.to_string())).collect()
+    } else if let Some(Value::String(text)) = with_param {
+        match Item::list(&text) {
+            Ok(items) => items,
+            Err(_) if skip => Vec::new(),
+            Err(e) => return Err(format!("withParam value could not be parsed as a JSON list: {text}: {e}")),
+        }
+    } else if let Some(sequence) = with_sequence {
+        sequence_items(&serde_json::from_value(sequence).map_err(|e| e.to_string())?)?
+    } else {
+        Vec::new()
+    };
+    Ok(LoopItems { items, call: json })
+}
+
+/// A loop may have this many items; a wider one belongs into several runs.
+const ITEMS_MAX: i64 = 1_000_000;
+
+fn sequence_items(sequence: &Sequence) -> Result<Vec<Item>, Why> {
+    let number = |text: &Option<AnyString>| -> Result<Option<i64>, Why> {
+        text.as_ref()
+            .map(|t| t.0.parse::<i64>().map_err(|e| format!("withSequence: {:?}: {e}", t.0)))
+            .transpose()
+    };
+    let start = number(&sequence.start)?.unwrap_or(0);
+    let end = match (number(&sequence.end)?, number(&sequence.count)?) {
+        (Some(end), _) => end,
+        (None, Some(0)) => return Ok(Vec::new()),
+        (None, Some(count)) => start.saturating_add(count).saturating_sub(1),
+        (None, None) => return Err("neither end nor count was specified in withSequence".to_owned()),
+    };
+    if end.saturating_sub(start).saturating_abs() >= ITEMS_MAX {
+        return Err(format!("withSequence from {start} to {end} has more than {ITEMS_MAX} items"));
+    }
+    let format = sequence.format.as_deref().filter(|f| !f.is_empty()).unwrap_or("%d");
+    let item = |n: i64| go::printf_integer(format, n).map(|text| Item(Value::String(text).to_string()));
+    if start <= end { (start..=end).map(item).collect() } else { (end..=start).rev().map(item).collect() }
+}
+
+/// The inputs of a call: the template's defaults, then the caller's arguments (Argo's rules I-1, I-2, I-4).
+///
+/// # Errors
+/// In Argo's words: an input that was not supplied.
+pub fn inputs(template: &Template, arguments: &Arguments, absent: &[String]) -> Result<Inputs, Why> {
+    let parameters = template
+        .inputs
+        .parameters
+        .iter()
+        .map(|declared| input_parameter(declared, arguments, absent))
+        .collect::<Result<_, _>>()?;
+    let mut artifacts = Vec::new();
+    for declared in &template.inputs.artifacts {
+        artifacts.extend(input_artifact(declared, arguments)?);
+    }
+    Ok(Inputs { parameters, artifacts })
+}
+
+fn input_parameter(declared: &Parameter, arguments: &Arguments, absent: &[String]) -> Result<Parameter, Why> {
+    let name = &declared.name;
+    let own = declared.value.clone().or_else(|| declared.default.clone());
+    let given = arguments.parameters.iter().find(|a| a.name == *name);
+    let value = match given {
+        Some(given) => given.value.clone(),
+        None => own,
+    };
+    let Some(value) = value else {
+        return Err(if absent.contains(name) {
+            format!(
+                "inputs.parameters.{name}: argument references an absent optional (skipped/omitted node output with \
+                 no default)"
+            )
+        } else {
+            format!("inputs.parameters.{name} was not supplied")
+        });
+    };
+    Ok(Parameter { value: Some(value), value_from: None, ..declared.clone() })
+}
+
+fn input_artifact(declared: &Artifact, arguments: &Arguments) -> Result<Option<Artifact>, Why> {
+    let name = &declared.name;
+    let given = arguments.artifacts.iter().find(|a| a.name == *name);
+    let artifact = match given {
+        Some(given) => Artifact {
+            path: declared.path.clone(),
+            mode: declared.mode,
+            recurse_mode: declared.recurse_mode,
+            optional: declared.optional || given.optional,
+            from: None,
+            ..given.clone()
+        },
+        None if declared.has_location() => declared.clone(),
+        None if declared.optional => return Ok(None),
+        None => return Err(format!("inputs.artifacts.{name} was not supplied")),
+    };
+    if !artifact.has_location() {
+        return if artifact.optional {
+            Ok(None)
+        } else {
+            Err(format!("inputs.artifacts.{name} missing location information"))
+        };
+    }
+    Ok(Some(artifact))
+}
+
+/// The template with every tag replaced: globals and locals first, then inputs, then what only an attempt knows.
+///
+/// # Errors
+/// When the replaced text is no template any more.
+pub fn template(
+    state: &RunState,
+    now: Timestamp,
+    node: NodeId,
+    compiled: &Compiled,
+    inputs: &Inputs,
+    locals: &Locals,
+    attempt: &Locals,
+) -> Result<Template, Why> {
+    let mut body = compiled.body.clone();
+    if let Some(object) = body.as_object_mut() {
+        object.insert("inputs".to_owned(), json!(inputs));
+    }
+    let globals = globals(state, now, node);
+    let failed = |e: TagError| e.to_string();
+    tags::replace_value(&mut body, &Layers(vec![&globals, locals]), Strictness::Lenient).map_err(failed)?;
+    let entered: Inputs = serde_json::from_value(body["inputs"].clone()).map_err(|e| e.to_string())?;
+    let own = Own { inputs: &entered, outputs: &compiled.template.outputs };
+    tags::replace_value(&mut body, &own, Strictness::Lenient).map_err(failed)?;
+    if !attempt.0.is_empty() {
+        tags::replace_value(&mut body, attempt, Strictness::Lenient).map_err(failed)?;
+    }
+    serde_json::from_value(body)
+        .map_err(|e| format!("template {} after its tags were replaced: {e}", compiled.key.name))
+}
+
+/// Inputs with the tags of their values replaced by globals and locals, as Argo does when a template starts.
+///
+/// # Errors
+/// When the replaced text holds no inputs any more.
+pub fn entered_inputs(
+    state: &RunState,
+    now: Timestamp,
+    node: NodeId,
+    inputs: &Inputs,
+    locals: &Locals,
+) -> Result<Inputs, Why> {
+    let mut value = json!(inputs);
+    if !value.to_string().contains("{{") {
+        return Ok(inputs.clone());
+    }
+    let globals = globals(state, now, node);
+    tags::replace_value(&mut value, &Layers(vec![&globals, locals]), Strictness::Lenient)
+        .map_err(|e| e.to_string())?;
+    serde_json::from_value(value).map_err(|e| e.to_string())
+}
+
+/// The outputs of a Steps or DAG node that succeeded (Argo's rules O-6, O-7, A-4).
+///
+/// # Errors
+/// In Argo's words: an output that can't be resolved and has no default.
+pub fn outputs(state: &RunState, now: Timestamp, owner: &Node) -> Result<Outputs, Why> {
+    let Some(compiled) = state.template_of(owner) else { return Ok(Outputs::default()) };
+    let declared = &compiled.template.outputs;
+    let around = Surroundings::new(state, now, owner, Viewer::Outputs, declared);
+    let scope = around.turn();
+    let mut given = Outputs::default();
+    for parameter in &declared.parameters {
+        let value = output_parameter(parameter, &around, &scope)?;
+        given.parameters.push(Parameter {
+            value: Some(AnyString(value)),
+            value_from: None,
+            ..parameter.clone()
+        });
+    }
+    for wanted in &declared.artifacts {
+        let Some(from) = &wanted.from else { continue };
+        match resolved_artifact(wanted, from, &scope)? {
+            Some(found) => {
+                given.artifacts.push(Artifact { global_name: wanted.global_name.clone(), ..found })
+            }
+            None if wanted.optional => {}
+            None => return Err(format!("unable to resolve outputs from scope: Unable to resolve: {from}")),
+        }
+    }
+    Ok(given)
+}
+
+fn output_parameter(
+    parameter: &Parameter,
+    around: &Surroundings<'_>,
+    scope: &Layers<'_>,
+) -> Result<String, Why> {
+    if let Some(value) = &parameter.value {
+        return tags::replace(value.as_str(), scope, Strictness::Lenient).map_err(|e| e.to_string());
+    }
+    let from = parameter.value_from.clone().unwrap_or_default();
+    let found = if let Some(expression) = &from.expression {
+        output_expression(expression, around, scope)?
+    } else if let Some(tag) = &from.parameter {
+        let mut text = Value::String(tag.clone());
+        around.enter(&mut text).map_err(|e| e.to_string())?;
+        let text = text.as_str().unwrap_or_default().to_owned();
+        let name = text.trim().strip_prefix("{{").and_then(|t| t.strip_suffix("}}")).map(str::trim);
+        match name {
+            None => Some(text),
+            Some(name) => match scope.get(name) {
+                Lookup::Value(Value::String(value)) => Some(value),
+                Lookup::Value(value) => Some(value.to_string()),
+                Lookup::Absent { .. } | Lookup::Unknown => None,
+            },
+        }
+    } else {
+        None
+    };
+    match (found, from.default) {
+        (Some(value), _) => Ok(value),
+        (None, Some(default)) => Ok(default.0),
+        (None, None) => Err(format!(
+            "output parameter \"{}\": {} is an absent optional; give it a valueFrom.default",
+            parameter.name,
+            from.parameter.or(from.expression).unwrap_or_default()
+        )),
+    }
+}
+
+fn output_expression(
+    expression: &str,
+    around: &Surroundings<'_>,
+    scope: &Layers<'_>,
+) -> Result<Option<String>, Why> {
+    let mut text = Value::String(expression.to_owned());
+    around.enter(&mut text).map_err(|e| e.to_string())?;
+    let parsed = expr::parse(text.as_str().unwrap_or_default()).map_err(|e| e.to_string())?;
+    match expr::evaluate(&parsed, &expr::Env::of(scope)) {
+        Ok(Value::Null) => Ok(None),
+        Ok(Value::String(value)) => Ok(Some(value)),
+        Ok(value) => Ok(Some(value.to_string())),
+        Err(e) if matches!(e.kind, expr::ExprErrorKind::Missing(_)) => Ok(None),
+        Err(e) => Err(format!("failed to evaluate expression: {e}")),
+    }
+}
+
+/// The arguments of an exit handler of a call, resolved with the call's own outputs in scope; tags that can't be
+/// resolved stay (Argo's rule H-7).
+///
+/// # Errors
+/// When an artifact it names does not exist.
+pub fn hook_arguments(
+    state: &RunState,
+    now: Timestamp,
+    owner: &Node,
+    call: NodeId,
+    arguments: &Arguments,
+) -> Result<(Arguments, Vec<String>), Why> {
+    let nothing = Outputs::default();
+    let around = Surroundings::new(state, now, owner, Viewer::Hook(call), &nothing);
+    let mut json = json!({ "arguments": arguments });
+    let froms = take_froms(&mut json);
+    around.enter(&mut json).map_err(|e| e.to_string())?;
+    let scope = around.turn();
+    let mut absent = Vec::new();
+    if let Some(parameters) = json.pointer_mut("/arguments/parameters").and_then(Value::as_array_mut) {
+        parameters.retain(|p| {
+            let gone = p.get("value").and_then(Value::as_str).is_some_and(|v| is_absent(v, &scope));
+            if gone {
+                absent.push(p.get("name").and_then(Value::as_str).unwrap_or_default().to_owned());
+            }
+            !gone
+        });
+    }
+    tags::replace_value(&mut json, &scope, Strictness::Lenient).map_err(|e| e.to_string())?;
+    put_artifacts(&mut json, &froms, &scope)?;
+    let arguments = serde_json::from_value(json["arguments"].take()).map_err(|e| e.to_string())?;
+    Ok((arguments, absent))
+}
+
+/// A hook's `expression`, evaluated over what its call sees.
+///
+/// # Errors
+/// The expression's own.
+pub fn hook_expression(
+    state: &RunState,
+    now: Timestamp,
+    owner: &Node,
+    call: NodeId,
+    text: &str,
+) -> Result<bool, Why> {
+    let nothing = Outputs::default();
+    let around = Surroundings::new(state, now, owner, Viewer::Hook(call), &nothing);
+    let scope = around.turn();
+    let parsed = expr::parse(text).map_err(|e| e.to_string())?;
+    expr::evaluate_bool(&parsed, &expr::Env::of(&scope)).map_err(|e| e.to_string())
+}
+
+/// The spec's volumes with globals replaced, and one for each claim template; the names of the run's own claims.
+///
+/// # Errors
+/// When a tag is broken.
+pub fn volumes(state: &RunState, now: Timestamp, node: NodeId) -> Result<(Vec<Value>, Vec<String>), Why> {
+    let spec = &state.program.spec.spec;
+    let globals = globals(state, now, node);
+    let mut volumes = spec.volumes.clone();
+    for volume in &mut volumes {
+        tags::replace_value(volume, &globals, Strictness::Lenient).map_err(|e| e.to_string())?;
+    }
+    let mut claims = Vec::new();
+    for template in &spec.volume_claim_templates {
+        let mut template = template.clone();
+        tags::replace_value(&mut template, &globals, Strictness::Lenient).map_err(|e| e.to_string())?;
+        let name = template.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        let claim = format!("{}-{name}", state.program.spec.name());
+        let mut volume = Map::new();
+        volume.insert("name".to_owned(), Value::String(name.to_owned()));
+        volume.insert("persistentVolumeClaim".to_owned(), json!({ "claimName": claim }));
+        volumes.push(Value::Object(volume));
+        claims.push(claim);
+    }
+    Ok((volumes, claims))
+}
+
+/// Arguments with the tags of globals replaced; an artifact may name one of the run's global outputs.
+///
+/// # Errors
+/// When a tag is broken or an artifact is none.
+pub fn global_arguments(given: &Arguments, globals: &Globals<'_>) -> Result<Arguments, Why> {
+    let mut json = json!({ "arguments": given });
+    let froms = take_froms(&mut json);
+    tags::replace_value(&mut json, globals, Strictness::Lenient).map_err(|e| e.to_string())?;
+    put_artifacts(&mut json, &froms, globals)?;
+    serde_json::from_value(json["arguments"].take()).map_err(|e| e.to_string())
+}

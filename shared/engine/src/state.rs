@@ -1,0 +1,326 @@
+//! The state of a run: what folding its records gives. Only the active part of the tree is kept; a finished
+//! composite's children and a loop's finished children are folded into what others may still read of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dropforge_manifest::types::{Artifact, Inputs, Outputs};
+use jiff::Timestamp;
+use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync, VectorSync};
+
+use crate::effect::{Effect, EffectKey};
+use crate::ids::{AttemptId, CommandId, NodeId, argo_node_id};
+use crate::phase::{NodePhase, RunPhase};
+use crate::program::{Compiled, Program};
+use crate::record::{Block, LoopItems, NodeKind, Role, ShutdownStrategy, TemplateKey};
+
+/// A run's state. Cloning it costs nothing that depends on the run's size.
+#[derive(Clone, Debug)]
+pub struct RunState {
+    /// The compiled spec.
+    pub program: Arc<Program>,
+    /// The run's phase.
+    pub phase: RunPhase,
+    /// The run's message.
+    pub message: String,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// The entry node.
+    pub root: Option<NodeId>,
+    /// The workflow's exit handler.
+    pub exit: Option<NodeId>,
+    /// Nodes by number.
+    pub nodes: RedBlackTreeMapSync<NodeId, Arc<Node>>,
+    /// The number of the next node.
+    pub next_node: u64,
+    /// The generation of the next timer.
+    pub next_timer: u32,
+    /// Live attempts and the node each one executes.
+    pub attempts: RedBlackTreeMapSync<AttemptId, NodeId>,
+    /// Effects that no event has answered.
+    pub outbox: RedBlackTreeMapSync<EffectKey, Arc<Effect>>,
+    /// Nodes held back by a limit of the whole run.
+    pub blocked: RedBlackTreeSetSync<NodeId>,
+    /// Pods pending or running.
+    pub active_pods: u32,
+    /// `spec.suspend`.
+    pub suspended: bool,
+    /// The shutdown asked for, with the person's words.
+    pub shutdown: Option<(ShutdownStrategy, Option<String>)>,
+    /// Whether the workflow's deadline has passed.
+    pub deadline_passed: bool,
+    /// Values exported under global names.
+    pub global_parameters: RedBlackTreeMapSync<String, String>,
+    /// Artifacts exported under global names.
+    pub global_artifacts: RedBlackTreeMapSync<String, Arc<Artifact>>,
+    /// Failed nodes, for `workflow.failures`.
+    pub failures: VectorSync<Arc<Failure>>,
+    /// Executable nodes that succeeded, and all of them.
+    pub progress: (u32, u32),
+    /// Numbers from outputs named `metrics`.
+    pub metrics: BTreeMap<String, f64>,
+    /// Commands read.
+    pub commands: RedBlackTreeSetSync<CommandId>,
+    /// Time of the last record; `decide` never goes back behind it.
+    pub last: Timestamp,
+}
+
+/// One entry of `workflow.failures`.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "Argo's own fields")]
+pub struct Failure {
+    pub display_name: String,
+    pub message: String,
+    pub template_name: String,
+    pub phase: NodePhase,
+    pub pod_name: String,
+    pub finished_at: Timestamp,
+}
+
+/// A node that may still change, or that others may still read.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its number.
+    pub id: NodeId,
+    /// The node it hangs under.
+    pub parent: Option<NodeId>,
+    /// How it hangs there.
+    pub role: Role,
+    /// What it adds to its parent's full name.
+    pub label: String,
+    /// What it is.
+    pub kind: NodeKind,
+    /// The nearest enclosing Steps or DAG node.
+    pub boundary: Option<NodeId>,
+    /// The template it runs.
+    pub template: Option<TemplateKey>,
+    /// Its inputs with values.
+    pub inputs: Arc<Inputs>,
+    /// Its phase.
+    pub phase: NodePhase,
+    /// Its message.
+    pub message: String,
+    /// When it was created.
+    pub started_at: Timestamp,
+    /// When it was fulfilled.
+    pub finished_at: Option<Timestamp>,
+    /// What it gave.
+    pub outputs: Arc<Outputs>,
+    /// Frames of template calls above it; Argo allows 100.
+    pub depth: u32,
+    /// Whether it runs below an exit handler.
+    pub on_exit: bool,
+    /// Exit handlers and hooks of it that are not done.
+    pub hooks_open: u32,
+    /// What holds it back from starting more.
+    pub blocked: Option<Block>,
+    /// What depends on its kind.
+    pub body: Body,
+}
+
+/// What depends on a node's kind.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Nothing: skipped, or finished.
+    None,
+    /// A pod.
+    Pod {
+        /// Its live attempt.
+        attempt: Option<AttemptId>,
+        /// The number of its next attempt.
+        next: u32,
+        /// Attempts that infrastructure lost.
+        lost: u32,
+        /// Why it can't start, in the cluster's words.
+        waiting: Option<String>,
+    },
+    /// A suspend node.
+    Suspend {
+        /// When it goes on by itself.
+        until: Option<Timestamp>,
+    },
+    /// A Steps node.
+    Steps {
+        /// Its calls by step name.
+        calls: RedBlackTreeMapSync<String, NodeId>,
+        /// Its groups so far.
+        groups: VectorSync<NodeId>,
+        /// Its children as its limits see them.
+        bound: Bound,
+    },
+    /// A step group.
+    Group {
+        /// Which.
+        index: u32,
+        /// How many of its steps have been started.
+        cursor: u32,
+        /// Children that are not settled.
+        open: u32,
+        /// The first child, in order, that failed without `continueOn`.
+        failed: Option<FailedChild>,
+    },
+    /// A DAG node.
+    Dag {
+        /// Its calls by task name.
+        calls: RedBlackTreeMapSync<String, NodeId>,
+        /// Tasks that could start but for a limit.
+        ready: RedBlackTreeSetSync<String>,
+        /// How many of its tasks are settled.
+        settled: u32,
+        /// Its children as its limits see them.
+        bound: Bound,
+    },
+    /// A loop.
+    Loop {
+        /// What it repeats.
+        items: Arc<LoopItems>,
+        /// How many of its items have been started.
+        cursor: u32,
+        /// Children that are not settled.
+        open: u32,
+        /// The final phase of each settled child, one byte each (`b'-'`: not yet).
+        phases: Arc<Vec<u8>>,
+        /// Outputs of succeeded children, where somebody reads them.
+        results: RedBlackTreeMapSync<u32, Arc<Outputs>>,
+        /// The first child, in order, that failed without `continueOn`.
+        failed: Option<FailedChild>,
+    },
+    /// A Retry node.
+    Retry {
+        /// Attempts so far.
+        attempts: u32,
+        /// The newest attempt.
+        last: Option<NodeId>,
+        /// When the next attempt starts, if one waits.
+        until: Option<Timestamp>,
+    },
+}
+
+/// The children of a Steps or DAG node, as its limits see them.
+#[derive(Clone, Debug, Default)]
+pub struct Bound {
+    /// Pod, Steps and DAG children that are pending or running.
+    pub active: u32,
+    /// Whether one of them failed.
+    pub failed: bool,
+    /// Nodes held back by this template's parallelism.
+    pub blocked: RedBlackTreeSetSync<NodeId>,
+}
+
+/// A child that fails its group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailedChild {
+    /// Its position: step, item.
+    pub position: (u32, u32),
+    /// Its Argo node id.
+    pub id: String,
+    /// Set when a child could not be made at all: the group ends in Error with this message.
+    pub error: Option<String>,
+}
+
+impl Node {
+    /// Fulfilled, with its exit handler and hooks done: its parent may go on.
+    pub fn settled(&self) -> bool {
+        self.phase.fulfilled() && self.hooks_open == 0
+    }
+}
+
+impl RunState {
+    /// The state before the first record.
+    pub fn new(program: Arc<Program>) -> RunState {
+        let suspended = program.spec.spec.suspend.unwrap_or(false);
+        let last = program.spec.created_at;
+        RunState {
+            program,
+            phase: RunPhase::Pending,
+            message: String::new(),
+            started_at: None,
+            finished_at: None,
+            root: None,
+            exit: None,
+            nodes: RedBlackTreeMapSync::default(),
+            next_node: 0,
+            next_timer: 0,
+            attempts: RedBlackTreeMapSync::default(),
+            outbox: RedBlackTreeMapSync::default(),
+            blocked: RedBlackTreeSetSync::default(),
+            active_pods: 0,
+            suspended,
+            shutdown: None,
+            deadline_passed: false,
+            global_parameters: RedBlackTreeMapSync::default(),
+            global_artifacts: RedBlackTreeMapSync::default(),
+            failures: VectorSync::default(),
+            progress: (0, 0),
+            metrics: BTreeMap::new(),
+            commands: RedBlackTreeSetSync::default(),
+            last,
+        }
+    }
+
+    /// A node that may still change or be read.
+    pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
+        self.nodes.get(&id)
+    }
+
+    /// The compiled template a node runs.
+    pub fn template_of(&self, node: &Node) -> Option<&Arc<Compiled>> {
+        self.program.template(node.template.as_ref()?)
+    }
+
+    /// The node's full name, as Argo builds it.
+    pub fn name(&self, id: NodeId) -> String {
+        let mut labels = Vec::new();
+        let mut next = Some(id);
+        while let Some(node) = next.and_then(|id| self.nodes.get(&id)) {
+            labels.push(node.label.as_str());
+            next = node.parent;
+        }
+        labels.reverse();
+        labels.concat()
+    }
+
+    /// The node's full name without its boundary's, as people see it.
+    pub fn display_name(&self, id: NodeId) -> String {
+        let name = self.name(id);
+        let boundary = self.node(id).and_then(|n| n.boundary).map(|b| self.name(b));
+        display_name(&name, boundary.as_deref())
+    }
+
+    /// Argo's id of a node.
+    pub fn argo_id(&self, id: NodeId) -> String {
+        argo_node_id(self.program.spec.name(), &self.name(id))
+    }
+
+    /// The step or task that called this node, looking through retries and loops: the enclosing composite and the
+    /// call's name.
+    pub fn caller(&self, id: NodeId) -> Option<(NodeId, String)> {
+        let mut node = self.node(id)?;
+        loop {
+            match &node.role {
+                Role::Call(name) => return Some((node.boundary?, name.clone())),
+                Role::Item(_) | Role::Attempt(_) => node = self.node(node.parent?)?,
+                Role::Root | Role::WorkflowExit | Role::Group(_) | Role::Exit | Role::Hook(_) => return None,
+            }
+        }
+    }
+
+    /// Whether nothing remains to be done: terminal, and every effect answered.
+    pub fn done(&self) -> bool {
+        self.phase.completed() && self.outbox.is_empty()
+    }
+}
+
+/// Argo's display name: the boundary's name removed from the front, then `[i]` and a point.
+pub fn display_name(name: &str, boundary: Option<&str>) -> String {
+    let Some(rest) = boundary.and_then(|b| name.strip_prefix(b)) else {
+        return name.to_owned();
+    };
+    let after_group = match rest.strip_prefix('[').and_then(|r| r.split_once(']')) {
+        Some((index, after)) if index.bytes().all(|b| b.is_ascii_digit()) && after.starts_with('.') => after,
+        _ => rest,
+    };
+    after_group.strip_prefix('.').unwrap_or(after_group).to_owned()
+}

@@ -1,0 +1,516 @@
+//! Argo's Workflow object with its `status`, folded from the records when somebody asks for it.
+//!
+//! The state forgets what is finished; the view forgets nothing. Children form a graph, as in Argo: a later step
+//! group hangs under the last nodes of the one before, a task under the last nodes of what it depends on.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use dropforge_manifest::types::{Artifact, Inputs, Outputs, Parameter};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::apply::apply;
+use crate::attempt::{Attempt, Verdict};
+use crate::ids::{AttemptId, NodeId, argo_node_id};
+use crate::phase::{NodePhase, NodeType, RunPhase};
+use crate::program::Program;
+use crate::record::{NodeCreated, NodeKind, Record, Role, TemplateKey};
+use crate::scope::whole_seconds;
+use crate::state::{RunState, display_name};
+
+/// Everything that the records say of a run.
+pub struct View {
+    program: Arc<Program>,
+    /// The state that the records fold to.
+    pub state: RunState,
+    /// Nodes by number.
+    pub nodes: BTreeMap<NodeId, ViewNode>,
+    attempts: HashMap<AttemptId, NodeId>,
+}
+
+/// A node with all that happened to it.
+#[derive(Clone, Debug)]
+pub struct ViewNode {
+    /// Its number.
+    pub id: NodeId,
+    /// The node it hangs under in the state.
+    pub parent: Option<NodeId>,
+    /// How it hangs there.
+    pub role: Role,
+    /// Its full name.
+    pub name: String,
+    /// What it is.
+    pub kind: NodeKind,
+    /// The nearest enclosing Steps or DAG node.
+    pub boundary: Option<NodeId>,
+    /// The template it runs.
+    pub template: Option<TemplateKey>,
+    /// Its inputs.
+    pub inputs: Inputs,
+    /// Its outputs.
+    pub outputs: Outputs,
+    /// Its phase.
+    pub phase: NodePhase,
+    /// Its message.
+    pub message: String,
+    /// When it was created.
+    pub started_at: Timestamp,
+    /// When it was fulfilled.
+    pub finished_at: Option<Timestamp>,
+    /// Its attempts, oldest first.
+    pub attempts: Vec<ViewAttempt>,
+    /// Where it ran, where known.
+    pub host: Option<String>,
+    children: Vec<NodeId>,
+}
+
+/// An attempt with its end, if it has one.
+#[derive(Clone, Debug)]
+pub struct ViewAttempt {
+    /// The attempt.
+    pub attempt: Arc<Attempt>,
+    /// When it was asked for.
+    pub asked_at: Timestamp,
+    /// When its command started.
+    pub running_at: Option<Timestamp>,
+    /// How it ended.
+    pub verdict: Option<Arc<Verdict>>,
+}
+
+impl View {
+    /// Folds a run's records.
+    pub fn fold<'a>(program: Arc<Program>, records: impl IntoIterator<Item = &'a Record>) -> View {
+        let mut view = View {
+            state: RunState::new(program.clone()),
+            program,
+            nodes: BTreeMap::new(),
+            attempts: HashMap::new(),
+        };
+        for record in records {
+            view.add(record);
+        }
+        view
+    }
+
+    /// Folds one more record.
+    pub fn add(&mut self, record: &Record) {
+        apply(&mut self.state, record);
+        match record {
+            Record::NodeCreated(created) => self.created(created),
+            Record::AttemptStarted { attempt, at } => {
+                self.attempts.insert(attempt.id.clone(), attempt.node);
+                if let Some(node) = self.nodes.get_mut(&attempt.node) {
+                    node.phase = NodePhase::Pending;
+                    let asked = ViewAttempt {
+                        attempt: attempt.clone(),
+                        asked_at: *at,
+                        running_at: None,
+                        verdict: None,
+                    };
+                    node.attempts.push(asked);
+                }
+            }
+            Record::AttemptRunning { attempt, at, host } => {
+                if let Some(node) = self.node_of(attempt) {
+                    node.phase = NodePhase::Running;
+                    node.host.clone_from(host);
+                    if let Some(last) = node.attempts.last_mut() {
+                        last.running_at = Some(*at);
+                    }
+                }
+            }
+            Record::AttemptEnded { verdict } => {
+                if let Some(node) = self.node_of(&verdict.attempt) {
+                    if let Some(own) = node.attempts.iter_mut().find(|a| a.attempt.id == verdict.attempt) {
+                        own.verdict = Some(verdict.clone());
+                    }
+                }
+            }
+            Record::NodeMessage { node, message } => {
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.message.clone_from(message);
+                }
+            }
+            Record::NodeFinished { node, phase, message, outputs, at, .. } => {
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.phase = *phase;
+                    node.message.clone_from(message);
+                    node.outputs = outputs.clone();
+                    node.finished_at = Some(*at);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn node_of(&mut self, attempt: &AttemptId) -> Option<&mut ViewNode> {
+        let id = self.attempts.get(attempt)?;
+        self.nodes.get_mut(id)
+    }
+
+    fn created(&mut self, created: &NodeCreated) {
+        let above = created.parent.and_then(|p| self.nodes.get(&p)).map_or("", |p| p.name.as_str());
+        let node = ViewNode {
+            id: created.id,
+            parent: created.parent,
+            role: created.role.clone(),
+            name: format!("{above}{}", created.label),
+            kind: created.kind,
+            boundary: created.boundary,
+            template: created.template.clone(),
+            inputs: created.inputs.clone(),
+            outputs: Outputs::default(),
+            phase: created.phase,
+            message: created.message.clone(),
+            started_at: created.at,
+            finished_at: created.phase.fulfilled().then_some(created.at),
+            attempts: Vec::new(),
+            host: None,
+            children: Vec::new(),
+        };
+        if let Some(parent) = created.parent.and_then(|p| self.nodes.get_mut(&p)) {
+            parent.children.push(created.id);
+        }
+        self.nodes.insert(created.id, node);
+    }
+
+    /// The node's name as people see it.
+    pub fn display_name(&self, node: &ViewNode) -> String {
+        let boundary = node.boundary.and_then(|b| self.nodes.get(&b)).map(|b| b.name.as_str());
+        display_name(&node.name, boundary)
+    }
+
+    /// The node's children in Argo's graph, in order.
+    pub fn children(&self, id: NodeId) -> Vec<NodeId> {
+        let graph = Graph::of(self);
+        graph.children.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// A node by number, Argo's id, full name, or display name.
+    pub fn find(&self, wanted: &str) -> Option<&ViewNode> {
+        let run = self.program.spec.name();
+        let visible = || self.nodes.values().filter(|n| n.kind != NodeKind::Loop);
+        visible()
+            .find(|n| n.name == wanted || argo_node_id(run, &n.name) == wanted)
+            .or_else(|| visible().find(|n| n.attempts.iter().any(|a| a.attempt.id.as_str() == wanted)))
+            .or_else(|| visible().find(|n| self.display_name(n) == wanted))
+    }
+
+    /// The Workflow object, with `status` in Argo's shape.
+    pub fn workflow(&self) -> Value {
+        let spec = &self.program.spec;
+        let graph = Graph::of(self);
+        let nodes: Map<String, Value> = self
+            .nodes
+            .values()
+            .filter(|n| n.kind != NodeKind::Loop)
+            .map(|n| (argo_node_id(spec.name(), &n.name), self.node_json(n, &graph)))
+            .collect();
+        let mut metadata = json!(spec.metadata);
+        metadata["uid"] = json!(spec.uid);
+        metadata["namespace"] = json!(spec.namespace());
+        metadata["creationTimestamp"] = json!(whole_seconds(spec.created_at));
+        let completed = self.state.phase.completed();
+        metadata["labels"]["workflows.argoproj.io/completed"] = json!(completed.to_string());
+        metadata["labels"]["workflows.argoproj.io/phase"] = json!(self.state.phase);
+        json!({
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Workflow",
+            "metadata": metadata,
+            "spec": self.spec_json(),
+            "status": self.status_json(nodes),
+        })
+    }
+
+    fn spec_json(&self) -> Value {
+        let mut spec = json!(self.program.spec.spec);
+        if self.state.suspended {
+            spec["suspend"] = json!(true);
+        }
+        if let Some((strategy, _)) = &self.state.shutdown {
+            spec["shutdown"] = json!(strategy);
+        }
+        spec
+    }
+
+    fn status_json(&self, nodes: Map<String, Value>) -> Value {
+        let state = &self.state;
+        let mut status =
+            json!({ "phase": state.phase, "progress": progress(state.progress), "nodes": nodes });
+        let mut set = |key: &str, value: Value| {
+            if !value.is_null() {
+                status[key] = value;
+            }
+        };
+        set("startedAt", state.started_at.map_or(Value::Null, |t| json!(whole_seconds(t))));
+        set("finishedAt", state.finished_at.map_or(Value::Null, |t| json!(whole_seconds(t))));
+        set("message", if state.message.is_empty() { Value::Null } else { json!(state.message) });
+        set("conditions", conditions(state.phase));
+        set("outputs", self.global_outputs());
+        status
+    }
+
+    fn global_outputs(&self) -> Value {
+        let parameters: Vec<Parameter> = self
+            .state
+            .global_parameters
+            .iter()
+            .map(|(name, value)| Parameter {
+                name: name.clone(),
+                value: Some(value.as_str().into()),
+                ..Parameter::default()
+            })
+            .collect();
+        let artifacts: Vec<Artifact> = self.state.global_artifacts.values().map(|a| (**a).clone()).collect();
+        let outputs = Outputs { parameters, artifacts, ..Outputs::default() };
+        if outputs.is_empty() { Value::Null } else { json!(outputs) }
+    }
+
+    fn node_json(&self, node: &ViewNode, graph: &Graph) -> Value {
+        let run = self.program.spec.name();
+        let id = |n: &NodeId| self.nodes.get(n).map(|n| argo_node_id(run, &n.name));
+        let ids = |list: Option<&Vec<NodeId>>| -> Vec<String> {
+            list.into_iter().flatten().filter_map(id).collect()
+        };
+        let mut json = json!({
+            "id": argo_node_id(run, &node.name),
+            "name": node.name,
+            "displayName": self.display_name(node),
+            "type": node_type(node.kind),
+            "phase": node.phase,
+            "startedAt": whole_seconds(node.started_at),
+            "templateScope": self.template_scope(node),
+        });
+        let mut set = |key: &str, value: Value| {
+            let empty = value.is_null() || value == json!([]) || value == json!("") || value == json!({});
+            if !empty {
+                json[key] = value;
+            }
+        };
+        set("message", json!(node.message));
+        set("finishedAt", node.finished_at.map_or(Value::Null, |t| json!(whole_seconds(t))));
+        match node.template.as_ref().map(|t| (t, t.scope.strip_prefix("namespaced/"))) {
+            Some((key, Some(object))) => set("templateRef", json!({ "name": object, "template": key.name })),
+            Some((key, None)) => set("templateName", json!(key.name)),
+            None => {}
+        }
+        set("boundaryID", json!(node.boundary.as_ref().and_then(id)));
+        set("inputs", json!(node.inputs));
+        set("outputs", json!(node.outputs));
+        set("children", json!(ids(graph.children.get(&node.id))));
+        if matches!(node.kind, NodeKind::Steps | NodeKind::Dag) && node.phase.fulfilled() {
+            set("outboundNodes", json!(ids(graph.outbound.get(&node.id))));
+        }
+        set("hostNodeName", json!(node.host));
+        set("nodeFlag", node_flag(node));
+        if node.kind != NodeKind::Skipped {
+            set("progress", json!(progress(graph.progress.get(&node.id).copied().unwrap_or_default())));
+        }
+        json
+    }
+
+    /// Argo's `local/<workflow>` or `namespaced/<object>`: where the names of this node's caller resolve.
+    fn template_scope(&self, node: &ViewNode) -> String {
+        let caller = node.boundary.and_then(|b| self.nodes.get(&b)).and_then(|b| b.template.as_ref());
+        match caller.map(|t| t.scope.as_str()) {
+            Some(scope) if scope != crate::program::LOCAL => scope.to_owned(),
+            _ => format!("local/{}", self.program.spec.name()),
+        }
+    }
+}
+
+fn progress((done, total): (u32, u32)) -> String {
+    format!("{done}/{total}")
+}
+
+fn conditions(phase: RunPhase) -> Value {
+    let running =
+        json!({ "type": "PodRunning", "status": if phase == RunPhase::Running { "True" } else { "False" } });
+    if phase.completed() {
+        json!([running, { "type": "Completed", "status": "True" }])
+    } else {
+        json!([running])
+    }
+}
+
+fn node_type(kind: NodeKind) -> NodeType {
+    match kind {
+        NodeKind::Pod => NodeType::Pod,
+        NodeKind::Steps => NodeType::Steps,
+        NodeKind::StepGroup => NodeType::StepGroup,
+        NodeKind::Dag => NodeType::DAG,
+        // A loop over a step is not shown; its type is never asked for.
+        NodeKind::TaskGroup | NodeKind::Loop => NodeType::TaskGroup,
+        NodeKind::Retry => NodeType::Retry,
+        NodeKind::Suspend => NodeType::Suspend,
+        NodeKind::Skipped => NodeType::Skipped,
+    }
+}
+
+fn node_flag(node: &ViewNode) -> Value {
+    match node.role {
+        Role::Exit | Role::Hook(_) | Role::WorkflowExit => json!({ "hooked": true }),
+        Role::Attempt(_) => json!({ "retried": true }),
+        _ => Value::Null,
+    }
+}
+
+/// Argo's links between nodes (rules N-9 to N-13), and each node's progress.
+struct Graph {
+    children: HashMap<NodeId, Vec<NodeId>>,
+    outbound: HashMap<NodeId, Vec<NodeId>>,
+    progress: HashMap<NodeId, (u32, u32)>,
+}
+
+impl Graph {
+    fn of(view: &View) -> Graph {
+        let mut graph =
+            Graph { children: HashMap::new(), outbound: HashMap::new(), progress: HashMap::new() };
+        // Children are numbered after their parents, so that from the back every child is known first.
+        for node in view.nodes.values().rev() {
+            graph.add(view, node);
+        }
+        graph
+    }
+
+    fn add(&mut self, view: &View, node: &ViewNode) {
+        let shown = shown_children(view, node);
+        let hooks: Vec<NodeId> = shown.iter().copied().filter(|c| is_hook(view, *c)).collect();
+        let own: Vec<NodeId> = shown.iter().copied().filter(|c| !is_hook(view, *c)).collect();
+        match node.kind {
+            NodeKind::Steps => self.link_steps(view, node, &own),
+            NodeKind::Dag => self.link_dag(view, node, &own),
+            _ => self.link(node.id, &own),
+        }
+        self.link(node.id, &hooks);
+        let outbound = self.outbound_of(view, node, &own);
+        self.outbound.insert(node.id, outbound);
+        self.count(view, node);
+    }
+
+    fn link(&mut self, parent: NodeId, children: &[NodeId]) {
+        let list = self.children.entry(parent).or_default();
+        for child in children {
+            if !list.contains(child) {
+                list.push(*child);
+            }
+        }
+    }
+
+    fn link_steps(&mut self, view: &View, node: &ViewNode, groups: &[NodeId]) {
+        let mut before: Option<NodeId> = None;
+        for group in groups {
+            match before {
+                None => self.link(node.id, &[*group]),
+                Some(previous) => {
+                    let members =
+                        view.nodes.get(&previous).map(|g| shown_children(view, g)).unwrap_or_default();
+                    let mut ends: Vec<NodeId> = members.iter().flat_map(|m| self.ends(*m)).collect();
+                    if ends.is_empty() {
+                        ends.push(previous);
+                    }
+                    for end in ends {
+                        self.link(end, &[*group]);
+                    }
+                }
+            }
+            before = Some(*group);
+        }
+    }
+
+    fn link_dag(&mut self, view: &View, node: &ViewNode, tasks: &[NodeId]) {
+        let by_name: HashMap<&str, NodeId> = tasks
+            .iter()
+            .filter_map(|t| match &view.nodes.get(t)?.role {
+                Role::Call(name) => Some((name.as_str(), *t)),
+                _ => None,
+            })
+            .collect();
+        let compiled = node.template.as_ref().and_then(|t| view.program.template(t));
+        let Some(graph) = compiled.and_then(|c| c.graph.as_ref()) else { return };
+        for &position in &graph.order {
+            let Some(task) = by_name.get(graph.calls[position].step.name.as_str()) else { continue };
+            if graph.dependencies[position].is_empty() {
+                self.link(node.id, &[*task]);
+            }
+            for &dependency in &graph.dependencies[position] {
+                if let Some(before) = by_name.get(graph.calls[dependency].step.name.as_str()) {
+                    for end in self.ends(*before) {
+                        self.link(end, &[*task]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The last nodes of a node: what follows hangs under them.
+    fn ends(&self, id: NodeId) -> Vec<NodeId> {
+        self.outbound.get(&id).cloned().unwrap_or_else(|| vec![id])
+    }
+
+    fn outbound_of(&self, view: &View, node: &ViewNode, own: &[NodeId]) -> Vec<NodeId> {
+        let through = |children: &[NodeId]| -> Vec<NodeId> {
+            let mut ends = Vec::new();
+            for end in children.iter().flat_map(|c| self.ends(*c)) {
+                if !ends.contains(&end) {
+                    ends.push(end);
+                }
+            }
+            ends
+        };
+        match node.kind {
+            NodeKind::Pod | NodeKind::Suspend | NodeKind::Skipped => vec![node.id],
+            NodeKind::StepGroup | NodeKind::TaskGroup | NodeKind::Loop => {
+                let ends = through(own);
+                if ends.is_empty() { vec![node.id] } else { ends }
+            }
+            NodeKind::Retry => own.last().map_or_else(Vec::new, |last| self.ends(*last)),
+            NodeKind::Steps => own.last().map_or_else(Vec::new, |last| self.group_ends(*last)),
+            NodeKind::Dag => through(&targets(view, node, own)),
+        }
+    }
+
+    fn group_ends(&self, group: NodeId) -> Vec<NodeId> {
+        self.ends(group).into_iter().filter(|e| *e != group).collect()
+    }
+
+    fn count(&mut self, view: &View, node: &ViewNode) {
+        let own = match node.kind {
+            NodeKind::Pod | NodeKind::Suspend => (u32::from(node.phase == NodePhase::Succeeded), 1),
+            _ => (0, 0),
+        };
+        let below = view.nodes.get(&node.id).map(|n| n.children.clone()).unwrap_or_default();
+        let sum = below.iter().filter_map(|c| self.progress.get(c)).fold(own, |a, b| (a.0 + b.0, a.1 + b.1));
+        self.progress.insert(node.id, sum);
+    }
+}
+
+/// The tasks of a DAG that its outcome depends on.
+fn targets(view: &View, node: &ViewNode, tasks: &[NodeId]) -> Vec<NodeId> {
+    let compiled = node.template.as_ref().and_then(|t| view.program.template(t));
+    let Some(graph) = compiled.and_then(|c| c.graph.as_ref()) else { return tasks.to_vec() };
+    let names: Vec<&str> = graph.targets.iter().map(|t| graph.calls[*t].step.name.as_str()).collect();
+    let is_target = |id: &&NodeId| match view.nodes.get(id).map(|n| &n.role) {
+        Some(Role::Call(name)) => names.contains(&name.as_str()),
+        _ => false,
+    };
+    tasks.iter().filter(is_target).copied().collect()
+}
+
+fn is_hook(view: &View, id: NodeId) -> bool {
+    view.nodes.get(&id).is_some_and(|n| matches!(n.role, Role::Exit | Role::Hook(_)))
+}
+
+/// A node's children with the loops over steps looked through.
+fn shown_children(view: &View, node: &ViewNode) -> Vec<NodeId> {
+    let mut shown = Vec::new();
+    for child in &node.children {
+        match view.nodes.get(child) {
+            Some(c) if c.kind == NodeKind::Loop => shown.extend(&c.children),
+            Some(_) => shown.push(*child),
+            None => {}
+        }
+    }
+    shown
+}
