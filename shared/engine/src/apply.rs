@@ -54,6 +54,7 @@ pub fn apply(state: &mut RunState, record: &Record) {
                 &Ending { phase: *phase, message, outputs, at: *at, exit_handler: *exit_handler },
             );
         }
+        Record::HookPassed { node } => hook_done(state, *node),
         Record::Blocked { node, by } => set_blocked(state, *node, Some(*by)),
         Record::Unblocked { node } => set_blocked(state, *node, None),
         Record::TaskReady { node, task } => on_node(state, *node, |n| {
@@ -377,12 +378,17 @@ fn settled(state: &mut RunState, id: NodeId) {
         Role::Item(index) => item_settled(state, parent, &node, *index),
         Role::Exit | Role::Hook(_) => {
             forget(state, id);
-            on_node(state, parent, |p| p.hooks_open = p.hooks_open.saturating_sub(1));
-            if state.nodes.get(&parent).is_some_and(|p| p.settled()) {
-                settled(state, parent);
-            }
+            hook_done(state, parent);
         }
         Role::Root | Role::WorkflowExit | Role::Group(_) | Role::Attempt(_) => {}
+    }
+}
+
+/// One of a node's exit handlers and hooks is done.
+fn hook_done(state: &mut RunState, id: NodeId) {
+    on_node(state, id, |node| node.hooks_open = node.hooks_open.saturating_sub(1));
+    if state.nodes.get(&id).is_some_and(|node| node.settled()) {
+        settled(state, id);
     }
 }
 
@@ -410,7 +416,7 @@ fn failed_call(state: &RunState, node: &Node, name: &str) -> Option<FailedChild>
 /// A node as the child that fails its group. One that could not be made at all takes the whole group into Error,
 /// whatever `continueOn` says (Argo's rule ST-2); only too deep a recursion is an ordinary failure.
 fn failed_child(state: &RunState, node: &Node, call: &str, position: (u32, u32)) -> Option<FailedChild> {
-    let unmade = node.kind == NodeKind::Skipped && node.phase == NodePhase::Error && node.depth < DEPTH_MAX;
+    let unmade = node.depth < DEPTH_MAX && node.returned_error();
     let error = unmade.then(|| {
         format!("step group deemed errored due to child {} error: {}", state.name(node.id), node.message)
     });

@@ -12,6 +12,8 @@ mod pods;
 mod retries;
 mod runs;
 
+pub(crate) use calls::FAIL_FAST;
+
 #[cfg(test)]
 mod tests;
 

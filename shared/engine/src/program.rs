@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use dropforge_manifest::expr::depends::{self, Depends};
-use dropforge_manifest::types::{ContinueOn, LifecycleHook, Step, Template, TemplateRef};
+use dropforge_manifest::types::{ContinueOn, LifecycleHook, Parameter, Step, Template, TemplateRef};
 use serde_json::Value;
 
 use crate::record::TemplateKey;
@@ -133,9 +133,12 @@ impl Program {
         if spec.spec.entrypoint.is_none() {
             return Err(CompileError::NoEntrypoint);
         }
-        let mut scopes = BTreeMap::from([(LOCAL.to_owned(), scope(LOCAL, &spec.spec.templates)?)]);
+        let with = |templates: &[Template]| -> Vec<Template> {
+            templates.iter().map(|t| with_targets(t, &spec.spec.arguments.parameters)).collect()
+        };
+        let mut scopes = BTreeMap::from([(LOCAL.to_owned(), scope(LOCAL, &with(&spec.spec.templates))?)]);
         for (object, stored) in &spec.library {
-            scopes.insert(object.clone(), scope(object, &stored.templates)?);
+            scopes.insert(object.clone(), scope(object, &with(&stored.templates))?);
         }
         Ok(Program { spec, scopes })
     }
@@ -194,6 +197,18 @@ impl Compiled {
     pub fn continue_on(&self, name: &str) -> ContinueOn {
         self.call(name).and_then(|c| c.step.continue_on.clone()).unwrap_or_default()
     }
+}
+
+/// A DAG's `target` decides its graph, and may name the workflow's parameters, which never change.
+fn with_targets(template: &Template, parameters: &[Parameter]) -> Template {
+    let mut template = template.clone();
+    if let Some(target) = template.dag.as_mut().and_then(|d| d.target.as_mut()) {
+        for parameter in parameters {
+            let value = parameter.value.as_ref().map_or("", |v| v.as_str());
+            *target = target.replace(&format!("{{{{workflow.parameters.{}}}}}", parameter.name), value);
+        }
+    }
+    template
 }
 
 fn scope(name: &str, templates: &[Template]) -> Result<BTreeMap<String, Arc<Compiled>>, CompileError> {

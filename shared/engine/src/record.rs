@@ -88,6 +88,11 @@ pub enum Record {
         #[serde(default, skip_serializing_if = "is_false")]
         exit_handler: bool,
     },
+    /// The exit handler of a finished node does not run: its expression is false.
+    HookPassed {
+        /// The node.
+        node: NodeId,
+    },
     /// A node has more to start and may not: a limit holds it back.
     Blocked {
         /// The group, loop, DAG or retry.

@@ -343,7 +343,7 @@ pub fn inputs(template: &Template, arguments: &Arguments, absent: &[String]) -> 
         .collect::<Result<_, _>>()?;
     let mut artifacts = Vec::new();
     for declared in &template.inputs.artifacts {
-        artifacts.extend(input_artifact(declared, arguments)?);
+        artifacts.push(input_artifact(declared, arguments)?);
     }
     Ok(Inputs { parameters, artifacts })
 }
@@ -369,7 +369,7 @@ fn input_parameter(declared: &Parameter, arguments: &Arguments, absent: &[String
     Ok(Parameter { value: Some(value), value_from: None, ..declared.clone() })
 }
 
-fn input_artifact(declared: &Artifact, arguments: &Arguments) -> Result<Option<Artifact>, Why> {
+fn input_artifact(declared: &Artifact, arguments: &Arguments) -> Result<Artifact, Why> {
     let name = &declared.name;
     let given = arguments.artifacts.iter().find(|a| a.name == *name);
     let artifact = match given {
@@ -381,18 +381,13 @@ fn input_artifact(declared: &Artifact, arguments: &Arguments) -> Result<Option<A
             from: None,
             ..given.clone()
         },
-        None if declared.has_location() => declared.clone(),
-        None if declared.optional => return Ok(None),
+        None if declared.has_location() || declared.optional => declared.clone(),
         None => return Err(format!("inputs.artifacts.{name} was not supplied")),
     };
-    if !artifact.has_location() {
-        return if artifact.optional {
-            Ok(None)
-        } else {
-            Err(format!("inputs.artifacts.{name} missing location information"))
-        };
+    if !artifact.has_location() && !artifact.optional {
+        return Err(format!("inputs.artifacts.{name} missing location information"));
     }
-    Ok(Some(artifact))
+    Ok(artifact)
 }
 
 /// The template with every tag replaced: globals and locals first, then inputs, then what only an attempt knows.

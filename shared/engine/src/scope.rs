@@ -151,6 +151,12 @@ impl Globals<'_> {
 
     fn lookup(&self, name: &str) -> Lookup {
         let spec = &self.state.program.spec;
+        // A parameter called `json` hides the list of all parameters, as in Argo.
+        if let Some(found) =
+            name.strip_prefix("parameters.").and_then(|p| self.parameters().iter().find(|x| x.name == p))
+        {
+            return found.value.as_ref().map_or(Lookup::Unknown, |v| text(v.as_str()));
+        }
         let maps = |map: &std::collections::BTreeMap<String, String>| text(json!(map).to_string());
         match name {
             "name" => text(spec.name()),
@@ -178,10 +184,6 @@ impl Globals<'_> {
     fn lookup_below(&self, name: &str) -> Lookup {
         let spec = &self.state.program.spec;
         let or_unknown = |v: Option<&String>| v.map_or(Lookup::Unknown, |v| text(v.as_str()));
-        if let Some(p) = name.strip_prefix("parameters.") {
-            let found = self.parameters().iter().find(|x| x.name == p).and_then(|x| x.value.as_ref());
-            return or_unknown(found.map(|v| &v.0));
-        }
         if let Some(p) = name.strip_prefix("outputs.parameters.") {
             return or_unknown(self.state.global_parameters.get(p));
         }
@@ -528,25 +530,31 @@ impl Calls<'_> {
     }
 }
 
+/// Why a loop's results can't be gathered: one of them is not JSON. In Go's words.
+pub fn unreadable_result(node: &Node) -> Option<String> {
+    let Body::Loop { results, .. } = &node.body else { return None };
+    let bad = results
+        .values()
+        .filter_map(|o| o.result.as_deref())
+        .find(|r| serde_json::from_str::<Value>(r).is_err())?;
+    Some(match bad.trim_start().chars().next() {
+        Some(first) => format!("invalid character '{first}' looking for beginning of value"),
+        None => "unexpected end of JSON input".to_owned(),
+    })
+}
+
 /// Every result is taken as JSON, as Argo does; one that is not makes the list unreadable.
 fn json_list<'a>(results: impl Iterator<Item = &'a str>) -> Lookup {
-    let mut list = Vec::new();
-    for result in results {
-        match serde_json::from_str::<Value>(result) {
-            Ok(value) => list.push(value),
-            Err(_) => {
-                let first =
-                    result.chars().next().map_or("end of text".to_owned(), |c| format!("character '{c}'"));
-                return Lookup::Absent {
-                    why: format!(
-                        "a child of the loop printed a result that is not JSON: invalid {first} looking for beginning \
-                         of value; print JSON (a text in quotes), or use an output parameter"
-                    ),
-                };
-            }
-        }
+    let list: Result<Vec<Value>, _> = results.map(serde_json::from_str::<Value>).collect();
+    match list {
+        Ok(list) => text(Value::Array(list).to_string()),
+        Err(why) => Lookup::Absent {
+            why: format!(
+                "a child of the loop printed a result that is not JSON ({why}): print JSON (a text in quotes), or use an \
+                 output parameter"
+            ),
+        },
     }
-    text(Value::Array(list).to_string())
 }
 
 /// Parsed only if every value is a map or a list; otherwise all are texts.

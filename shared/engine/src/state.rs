@@ -221,6 +221,13 @@ pub struct FailedChild {
 }
 
 impl Node {
+    /// Whether Argo's controller would have handed an error to this node's caller: it could not be made, or a Steps or
+    /// DAG node's own references and outputs could not be resolved.
+    pub fn returned_error(&self) -> bool {
+        let composite = matches!(self.kind, NodeKind::Skipped | NodeKind::Steps | NodeKind::Dag);
+        composite && self.phase == NodePhase::Error && !self.message.is_empty()
+    }
+
     /// Fulfilled, with its exit handler and hooks done: its parent may go on.
     pub fn settled(&self) -> bool {
         self.phase.fulfilled() && self.hooks_open == 0

@@ -3,7 +3,7 @@
 //! The state forgets what is finished; the view forgets nothing. Children form a graph, as in Argo: a later step
 //! group hangs under the last nodes of the one before, a task under the last nodes of what it depends on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use dropforge_manifest::types::{Artifact, Inputs, Outputs, Parameter};
@@ -12,9 +12,10 @@ use serde_json::{Map, Value, json};
 
 use crate::apply::apply;
 use crate::attempt::{Attempt, Verdict};
+use crate::decide::FAIL_FAST;
 use crate::ids::{AttemptId, NodeId, argo_node_id};
 use crate::phase::{NodePhase, NodeType, RunPhase};
-use crate::program::Program;
+use crate::program::{LOCAL, Program};
 use crate::record::{NodeCreated, NodeKind, Record, Role, TemplateKey};
 use crate::scope::whole_seconds;
 use crate::state::{RunState, display_name};
@@ -291,32 +292,38 @@ impl View {
         set("message", json!(node.message));
         set("finishedAt", node.finished_at.map_or(Value::Null, |t| json!(whole_seconds(t))));
         match node.template.as_ref().map(|t| (t, t.scope.strip_prefix("namespaced/"))) {
-            Some((key, Some(object))) => set("templateRef", json!({ "name": object, "template": key.name })),
-            Some((key, None)) => set("templateName", json!(key.name)),
+            Some((key, Some(object))) if key.scope != self.caller_scope(node) => {
+                set("templateRef", json!({ "name": object, "template": key.name }));
+            }
+            Some((key, _)) => set("templateName", json!(key.name)),
             None => {}
         }
         set("boundaryID", json!(node.boundary.as_ref().and_then(id)));
         set("inputs", json!(node.inputs));
         set("outputs", json!(node.outputs));
         set("children", json!(ids(graph.children.get(&node.id))));
-        if matches!(node.kind, NodeKind::Steps | NodeKind::Dag) && node.phase.fulfilled() {
+        let ended = node.phase.fulfilled() && node.message != FAIL_FAST;
+        if matches!(node.kind, NodeKind::Steps | NodeKind::Dag) && ended {
             set("outboundNodes", json!(ids(graph.outbound.get(&node.id))));
         }
         set("hostNodeName", json!(node.host));
         set("nodeFlag", node_flag(node));
-        if node.kind != NodeKind::Skipped {
-            set("progress", json!(progress(graph.progress.get(&node.id).copied().unwrap_or_default())));
-        }
+        let count = graph.count(self, node);
+        set("progress", if count.1 == 0 { Value::Null } else { json!(progress(count)) });
         json
     }
 
     /// Argo's `local/<workflow>` or `namespaced/<object>`: where the names of this node's caller resolve.
     fn template_scope(&self, node: &ViewNode) -> String {
-        let caller = node.boundary.and_then(|b| self.nodes.get(&b)).and_then(|b| b.template.as_ref());
-        match caller.map(|t| t.scope.as_str()) {
-            Some(scope) if scope != crate::program::LOCAL => scope.to_owned(),
-            _ => format!("local/{}", self.program.spec.name()),
+        match self.caller_scope(node) {
+            LOCAL => format!("local/{}", self.program.spec.name()),
+            scope => scope.to_owned(),
         }
+    }
+
+    fn caller_scope(&self, node: &ViewNode) -> &str {
+        let caller = node.boundary.and_then(|b| self.nodes.get(&b)).and_then(|b| b.template.as_ref());
+        caller.map_or(LOCAL, |t| t.scope.as_str())
     }
 }
 
@@ -356,17 +363,15 @@ fn node_flag(node: &ViewNode) -> Value {
     }
 }
 
-/// Argo's links between nodes (rules N-9 to N-13), and each node's progress.
+/// Argo's links between nodes (rules N-9 to N-13).
 struct Graph {
     children: HashMap<NodeId, Vec<NodeId>>,
     outbound: HashMap<NodeId, Vec<NodeId>>,
-    progress: HashMap<NodeId, (u32, u32)>,
 }
 
 impl Graph {
     fn of(view: &View) -> Graph {
-        let mut graph =
-            Graph { children: HashMap::new(), outbound: HashMap::new(), progress: HashMap::new() };
+        let mut graph = Graph { children: HashMap::new(), outbound: HashMap::new() };
         // Children are numbered after their parents, so that from the back every child is known first.
         for node in view.nodes.values().rev() {
             graph.add(view, node);
@@ -386,7 +391,6 @@ impl Graph {
         self.link(node.id, &hooks);
         let outbound = self.outbound_of(view, node, &own);
         self.outbound.insert(node.id, outbound);
-        self.count(view, node);
     }
 
     fn link(&mut self, parent: NodeId, children: &[NodeId]) {
@@ -475,14 +479,22 @@ impl Graph {
         self.ends(group).into_iter().filter(|e| *e != group).collect()
     }
 
-    fn count(&mut self, view: &View, node: &ViewNode) {
-        let own = match node.kind {
-            NodeKind::Pod | NodeKind::Suspend => (u32::from(node.phase == NodePhase::Succeeded), 1),
-            _ => (0, 0),
-        };
-        let below = view.nodes.get(&node.id).map(|n| n.children.clone()).unwrap_or_default();
-        let sum = below.iter().filter_map(|c| self.progress.get(c)).fold(own, |a, b| (a.0 + b.0, a.1 + b.1));
-        self.progress.insert(node.id, sum);
+    /// Executables below a node in Argo's graph, each once: a step group counts the groups after it too.
+    fn count(&self, view: &View, node: &ViewNode) -> (u32, u32) {
+        let mut seen: HashSet<NodeId> = HashSet::new();
+        let mut open = vec![node.id];
+        let mut sum = (0, 0);
+        while let Some(id) = open.pop() {
+            let Some(next) = view.nodes.get(&id) else { continue };
+            if matches!(next.kind, NodeKind::Pod | NodeKind::Suspend) {
+                sum = (sum.0 + u32::from(next.phase == NodePhase::Succeeded), sum.1 + 1);
+            }
+            // A leaf's own progress is its own: what hangs under it only comes after it.
+            if id == node.id && !matches!(node.kind, NodeKind::Pod | NodeKind::Suspend) || id != node.id {
+                open.extend(self.children.get(&id).into_iter().flatten().filter(|c| seen.insert(**c)));
+            }
+        }
+        sum
     }
 }
 

@@ -20,6 +20,9 @@ pub(super) struct Place {
     pub boundary: Option<NodeId>,
 }
 
+/// Argo's message of a Steps or DAG node that its template's `failFast` ended.
+pub(crate) const FAIL_FAST: &str = "template has failed or errored children and failFast enabled";
+
 impl Decider {
     /// A call of a template: makes its node, or the node that says why it can't be made.
     pub(super) fn start_call(
@@ -85,14 +88,9 @@ impl Decider {
             let node = self.create_running(place, NodeKind::Suspend, &compiled.key, inputs);
             self.start_suspend(node, compiled);
         } else if template.main().is_some() {
-            let node = self.create(
-                place,
-                NodeKind::Pod,
-                Some(compiled.key.clone()),
-                inputs,
-                NodePhase::Pending,
-                String::new(),
-            );
+            let inputs = self.enter_inputs(&place, inputs);
+            let key = Some(compiled.key.clone());
+            let node = self.create(place, NodeKind::Pod, key, inputs, NodePhase::Pending, String::new());
             self.start_pod(node, attempt);
         } else {
             // `check` refuses such a manifest before a run is born; a stored library may be older than the check.
@@ -197,7 +195,7 @@ impl Decider {
             exit_handler,
         });
         match hook {
-            Some((owner, hook)) => self.start_exit_handler(&node, owner, &hook),
+            Some((owner, hook)) => self.start_exit_handler(id, owner, &hook),
             None => self.work.push_back(Work::ChildSettled { parent: node.parent, role: node.role.clone() }),
         }
         if let Some(boundary) = node.boundary {
@@ -250,33 +248,34 @@ impl Decider {
         Some((owner, compiled.call(&name)?.step.exit_hook()?))
     }
 
-    fn start_exit_handler(&mut self, node: &Node, owner: NodeId, hook: &LifecycleHook) {
+    fn start_exit_handler(&mut self, id: NodeId, owner: NodeId, hook: &LifecycleHook) {
+        let (Some(node), Some(composite)) = (self.state.node(id).cloned(), self.state.node(owner).cloned())
+        else {
+            return;
+        };
+        let wanted = hook
+            .expression
+            .as_ref()
+            .map(|e| resolve::hook_expression(&self.state, self.now, &composite, id, e));
+        if wanted == Some(Ok(false)) {
+            self.emit(Record::HookPassed { node: id });
+            return self.work.push_back(Work::ChildSettled { parent: node.parent, role: node.role.clone() });
+        }
         let place = Place {
-            parent: Some(node.id),
+            parent: Some(id),
             role: Role::Exit,
             label: ".onExit".to_owned(),
             boundary: node.boundary,
         };
-        let Some(composite) = self.state.node(owner).cloned() else { return };
         let scope = composite.template.as_ref().map(|t| t.scope.clone()).unwrap_or_default();
         let key = self.state.program.resolve(&scope, &hook.template, hook.template_ref.as_ref());
-        let wanted = hook
-            .expression
-            .as_ref()
-            .map(|e| resolve::hook_expression(&self.state, self.now, &composite, node.id, e));
-        match wanted {
-            Some(Ok(false)) => {
-                let why =
-                    format!("expression '{}' evaluated false", hook.expression.clone().unwrap_or_default());
-                self.create_ended(place, Some(key), NodePhase::Skipped, why);
-            }
-            Some(Err(why)) => self.create_ended(place, Some(key), NodePhase::Error, why),
-            Some(Ok(true)) | None => {
-                match resolve::hook_arguments(&self.state, self.now, &composite, node.id, &hook.arguments) {
-                    Ok((arguments, absent)) => self.start_call(place, key, &arguments, &absent),
-                    Err(why) => self.create_ended(place, Some(key), NodePhase::Error, why),
-                }
-            }
+        let arguments = match wanted {
+            Some(Err(why)) => Err(why),
+            _ => resolve::hook_arguments(&self.state, self.now, &composite, id, &hook.arguments),
+        };
+        match arguments {
+            Ok((arguments, absent)) => self.start_call(place, key, &arguments, &absent),
+            Err(why) => self.create_ended(place, Some(key), NodePhase::Error, why),
         }
     }
 
@@ -368,14 +367,13 @@ impl Decider {
 
     /// `failFast` of a template: a child failed, none is active, and there was more to start.
     pub(super) fn fail_fast(&mut self, boundary: NodeId) {
-        const MESSAGE: &str = "template has failed or errored children and failFast enabled";
         let Some(node) = self.state.node(boundary).cloned() else { return };
         if let Body::Steps { groups, .. } = &node.body
             && let Some(group) = groups.last().copied()
         {
-            self.finish(group, NodePhase::Failed, MESSAGE, Outputs::default());
+            self.finish(group, NodePhase::Failed, FAIL_FAST, Outputs::default());
         }
-        self.finish(boundary, NodePhase::Failed, MESSAGE, Outputs::default());
+        self.finish(boundary, NodePhase::Failed, FAIL_FAST, Outputs::default());
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Decider, NodeKind, NodePhase, Role, Work};
 use crate::ids::NodeId;
 use crate::record::{Block, LoopItems, TemplateKey};
 use crate::resolve::{self, Ready, Resolved};
-use crate::scope::Viewer;
+use crate::scope::{Viewer, unreadable_result};
 use crate::state::{Body, FailedChild, Node};
 
 impl Decider {
@@ -168,11 +168,22 @@ impl Decider {
             }
             (None, None) => {
                 self.finish(group, NodePhase::Succeeded, "", Outputs::default());
-                if let Some(steps) = node.parent {
-                    self.start_group(steps, index + 1);
+                let Some(steps) = node.parent else { return };
+                match self.unreadable_loop(steps, *index) {
+                    Some(why) => self.finish(steps, NodePhase::Error, why, Outputs::default()),
+                    None => self.start_group(steps, index + 1),
                 }
             }
         }
+    }
+
+    /// Argo gathers a loop's results when its group has succeeded, each taken as JSON (rule O-10).
+    fn unreadable_loop(&self, steps: NodeId, group: u32) -> Option<String> {
+        let node = self.state.node(steps)?;
+        let Body::Steps { calls, .. } = &node.body else { return None };
+        let compiled = self.state.template_of(node)?;
+        let loops = compiled.groups.get(group as usize)?.iter().filter(|c| c.looped);
+        loops.filter_map(|c| self.state.node(*calls.get(&c.step.name)?)).find_map(|n| unreadable_result(n))
     }
 
     /// A group that failed or errored makes its Steps node Failed with the same message (Argo's rule ST-5).

@@ -105,6 +105,9 @@ impl Decider {
                 let message = said.clone().unwrap_or_else(|| format!("Stopped with strategy '{strategy:?}'"));
                 (phase(entry.phase), message)
             }
+            _ if entry.returned_error() => {
+                (phase(entry.phase), format!("error in entry template execution: {}", entry.message))
+            }
             _ if entry.phase == NodePhase::Skipped => (RunPhase::Succeeded, String::new()),
             _ => (phase(entry.phase), entry.message.clone()),
         }

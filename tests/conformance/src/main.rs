@@ -1,0 +1,247 @@
+//! `dropforge-conformance MANIFEST DOCUMENT GOLDEN [PREREQUISITE…]`: runs one manifest through the engine, each leaf's outcome
+//! taken from the recording, and prints the Workflow object with its status.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use dropforge_engine::apply::apply;
+use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
+use dropforge_engine::decide::decide;
+use dropforge_engine::effect::{Effect, TimerId};
+use dropforge_engine::event::Event;
+use dropforge_engine::program::Program;
+use dropforge_engine::record::Record;
+use dropforge_engine::spec::{Cause, RunSpec, SPEC_FORMAT, Settings, StoredTemplates};
+use dropforge_engine::state::RunState;
+use dropforge_engine::view::View;
+use dropforge_manifest::merge::effective_spec;
+use dropforge_manifest::parse::{AnyObject, parse};
+use dropforge_manifest::types::{Artifact, Outputs, Parameter, S3Location, Workflow, WorkflowSpec};
+use jiff::Timestamp;
+use serde_json::Value;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [manifest, document, golden, prerequisites @ ..] = args.as_slice() else {
+        eprintln!("usage: dropforge-conformance MANIFEST DOCUMENT GOLDEN [PREREQUISITE…]");
+        return ExitCode::from(2);
+    };
+    match replay(manifest, document, golden, prerequisites) {
+        Ok(workflow) => {
+            println!("{workflow}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn read(path: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))
+}
+
+fn objects(path: &str) -> Result<Vec<AnyObject>, String> {
+    let parsed = parse(path, &read(path)?);
+    match parsed.diagnostics.iter().find(|d| d.is_error()) {
+        Some(error) => Err(error.to_string()),
+        None => Ok(parsed.documents.into_iter().map(|d| d.object).collect()),
+    }
+}
+
+fn replay(manifest: &str, document: &str, golden: &str, prerequisites: &[String]) -> Result<Value, String> {
+    let golden: Value = serde_json::from_str(&read(golden)?).map_err(|e| e.to_string())?;
+    let own = objects(manifest)?;
+    let mut library: BTreeMap<String, WorkflowSpec> = BTreeMap::new();
+    let mut workflows = Vec::new();
+    for path in prerequisites {
+        for object in objects(path)? {
+            if let AnyObject::WorkflowTemplate(t) = object {
+                library.insert(t.metadata.name.clone().unwrap_or_default(), t.spec);
+            }
+        }
+    }
+    for object in own {
+        match object {
+            AnyObject::Workflow(w) => workflows.push(w),
+            AnyObject::WorkflowTemplate(t) => {
+                library.insert(t.metadata.name.clone().unwrap_or_default(), t.spec);
+            }
+            _ => {}
+        }
+    }
+    let position: usize = document.parse().map_err(|_| format!("{document} is no number"))?;
+    let workflow = workflows.into_iter().nth(position).ok_or("no such document")?;
+    let program = Arc::new(Program::compile(run_spec(*workflow, &library)?).map_err(|e| e.to_string())?);
+    let mut run = Run::new(program, golden);
+    run.go()?;
+    let live = View::fold(run.state.program.clone(), &run.records);
+    Ok(live.workflow())
+}
+
+fn run_spec(workflow: Workflow, library: &BTreeMap<String, WorkflowSpec>) -> Result<RunSpec, String> {
+    let mut metadata = workflow.metadata;
+    if metadata.name.is_none() {
+        metadata.name = Some(format!("{}x7k2p", metadata.generate_name.clone().unwrap_or_default()));
+    }
+    // The recordings were made in this namespace.
+    metadata.namespace.get_or_insert_with(|| "argo".to_owned());
+    let spec = match &workflow.spec.workflow_template_ref {
+        Some(reference) => {
+            let template = library
+                .get(&reference.name)
+                .ok_or_else(|| format!("template {} not found", reference.name))?;
+            effective_spec(&workflow.spec, template)
+        }
+        None => workflow.spec,
+    };
+    let stored = library
+        .iter()
+        .map(|(name, spec)| {
+            (format!("namespaced/{name}"), StoredTemplates { templates: spec.templates.clone() })
+        })
+        .collect();
+    Ok(RunSpec {
+        format: SPEC_FORMAT,
+        uid: "4b6fd0c5-3b0a-4b5e-9a4e-2f5d3c1b0a99".into(),
+        metadata,
+        spec,
+        library: stored,
+        created_at: Timestamp::from_second(1_790_000_000).map_err(|e| e.to_string())?,
+        cause: Cause::Person { by: "conformance".to_owned() },
+        settings: Settings::default(),
+        source: None,
+    })
+}
+
+struct Run {
+    state: RunState,
+    records: Vec<Record>,
+    golden: Value,
+    now: Timestamp,
+    attempts: Vec<Arc<Attempt>>,
+    timers: Vec<(Timestamp, TimerId)>,
+}
+
+impl Run {
+    fn new(program: Arc<Program>, golden: Value) -> Run {
+        let now = program.spec.created_at;
+        Run {
+            state: RunState::new(program),
+            records: Vec::new(),
+            golden,
+            now,
+            attempts: Vec::new(),
+            timers: Vec::new(),
+        }
+    }
+
+    fn go(&mut self) -> Result<(), String> {
+        self.event(&Event::Submitted);
+        while !self.state.phase.completed() {
+            if !self.attempts.is_empty() {
+                let attempt = self.attempts.remove(0);
+                let at = self.tick();
+                self.event(&Event::AttemptRunning { attempt: attempt.id.clone(), at, host: None });
+                let verdict = Arc::new(self.verdict(&attempt)?);
+                self.event(&Event::AttemptFinished { verdict });
+            } else if let Some(next) = self.timers.iter().min().cloned() {
+                self.timers.retain(|t| *t != next);
+                self.now = self.now.max(next.0);
+                self.event(&Event::TimerFired { timer: next.1 });
+            } else {
+                return Err(format!("stuck: {:?}", dropforge_engine::waiting::waiting(&self.state)));
+            }
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Timestamp {
+        self.now = Timestamp::from_second(self.now.as_second() + 1).unwrap_or(self.now);
+        self.now
+    }
+
+    fn event(&mut self, event: &Event) {
+        let Ok(decision) = decide(&self.state, event, self.now) else { return };
+        for record in &decision.records {
+            apply(&mut self.state, record);
+        }
+        self.records.extend(decision.records);
+        for effect in decision.effects {
+            match &*effect {
+                Effect::StartAttempt(attempt) => self.attempts.push(attempt.clone()),
+                Effect::SetTimer { timer, due } => self.timers.push((*due, timer.clone())),
+                _ => {}
+            }
+        }
+    }
+
+    fn verdict(&mut self, attempt: &Attempt) -> Result<Verdict, String> {
+        let generic = attempt.node_name.replace(&attempt.run_name, "{{workflow.name}}");
+        let node =
+            self.golden["nodes"].get(&generic).or_else(|| self.golden["nodes"].get(&attempt.node_name));
+        let node = node.ok_or_else(|| format!("Argo had no pod {generic}"))?.clone();
+        let outcome = match node["phase"].as_str() {
+            Some("Succeeded") => Outcome::Succeeded,
+            Some("Error") => Outcome::Error,
+            _ => Outcome::Failed,
+        };
+        let at = self.tick();
+        let message = node["message"].as_str().unwrap_or_default();
+        let mut verdict = Verdict::without_outputs(attempt.id.clone(), outcome, Reason::Exited, message, at);
+        verdict.outputs = outputs(&node["outputs"], attempt);
+        if outcome == Outcome::Succeeded {
+            fill_empty(&mut verdict.outputs, attempt);
+        }
+        Ok(verdict)
+    }
+}
+
+/// Recordings leave out empty texts: a declared output parameter that is missing was one.
+fn fill_empty(outputs: &mut Outputs, attempt: &Attempt) {
+    for declared in &attempt.work.template.outputs.parameters {
+        if !outputs.parameters.iter().any(|p| p.name == declared.name) {
+            outputs.parameters.push(Parameter {
+                value: Some("".into()),
+                value_from: None,
+                ..declared.clone()
+            });
+        }
+    }
+}
+
+fn outputs(recorded: &Value, attempt: &Attempt) -> Outputs {
+    let text = |v: &Value| v.as_str().map(|s| s.replace("{{workflow.name}}", &attempt.run_name));
+    let parameters = recorded["parameters"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| Parameter {
+            name: name.clone(),
+            value: text(value).map(Into::into),
+            ..Parameter::default()
+        })
+        .collect();
+    let artifacts = recorded["artifacts"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(|name| Artifact {
+            name: name.to_owned(),
+            s3: Some(S3Location {
+                key: Some(format!("{}/{name}", attempt.work.artifact_prefix)),
+                ..S3Location::default()
+            }),
+            ..Artifact::default()
+        })
+        .collect();
+    Outputs {
+        parameters,
+        artifacts,
+        result: text(&recorded["result"]),
+        exit_code: text(&recorded["exitCode"]),
+    }
+}
