@@ -3,9 +3,12 @@
 //! Architecture invariants: this crate owns the traits of the outside world ([`store`], [`cluster`],
 //! [`clock`]) and knows none of their implementations; it starts no thread and no runtime.
 //!
-//! Start reading at `store` (what is kept), `cluster` (where steps run), then `advance` (the path).
+//! Start reading at `store` (what is kept), `cluster` (where steps run), then `owner` (the path).
 
+pub mod births;
 pub mod clock;
 pub mod cluster;
+pub mod owner;
 pub mod store;
 pub mod supervision;
+pub mod timers;

@@ -1,0 +1,337 @@
+//! The path on which runs advance: load, decide, commit, perform.
+//!
+//! An owner keeps the state it has decided on; the commit validates it. Whatever fails after the commit stays in
+//! the outbox and is performed again by whoever loads the run next.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use dropforge_engine::apply::apply;
+use dropforge_engine::attempt::Attempt;
+use dropforge_engine::decide::{Rejected, decide};
+use dropforge_engine::effect::{Effect, EffectKey};
+use dropforge_engine::event::{Command, Event};
+use dropforge_engine::ids::RunUid;
+use dropforge_engine::phase::RunPhase;
+use dropforge_engine::program::{CompileError, Program};
+use dropforge_engine::record::Record;
+use dropforge_engine::spec::{Cause, RunSpec};
+use dropforge_engine::state::RunState;
+use jiff::Timestamp;
+
+use crate::clock::Clock;
+use crate::cluster::{Cluster, ClusterError};
+use crate::store::{Commit, INDEX_FORMAT, IndexEntry, RunStore, StoreError};
+use crate::timers::Timers;
+
+/// What else the end of a run touches.
+pub trait Ends: Send + Sync {
+    /// The run has ended: tells the schedule or trigger that made it. Saying it twice is harmless.
+    fn ended(&self, spec: &RunSpec, phase: RunPhase) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Removes the run's volume claims. Doing it twice is harmless.
+    fn remove_volumes(&self, spec: &RunSpec) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// Why a run could not advance.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The stored spec can't be compiled by this version.
+    #[error("compile run {run}")]
+    Compile {
+        /// The run.
+        run: RunUid,
+        /// Why.
+        #[source]
+        source: CompileError,
+    },
+    /// Somebody else writes this run's journal although this process owns it.
+    #[error("commit to run {run}: its journal was written by somebody else")]
+    NotAlone {
+        /// The run.
+        run: RunUid,
+    },
+}
+
+/// A run in an owner's hands.
+pub struct Held {
+    /// Its state.
+    pub state: RunState,
+    position: u64,
+    indexed: Option<IndexEntry>,
+}
+
+/// Called with what became of a run: its state after the records.
+pub type Watcher = Box<dyn Fn(&RunState, &[Record]) + Send + Sync>;
+
+/// Advances runs.
+pub struct Owner<S, C, T, E, K> {
+    /// Where runs are kept.
+    pub store: Arc<S>,
+    /// Where their steps run.
+    pub cluster: Arc<C>,
+    timers: T,
+    ends: E,
+    clock: K,
+    watcher: Watcher,
+    held: BTreeMap<RunUid, Held>,
+}
+
+impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K> {
+    /// An owner that holds no run yet.
+    pub fn new(store: Arc<S>, cluster: Arc<C>, timers: T, ends: E, clock: K, watcher: Watcher) -> Self {
+        Owner { store, cluster, timers, ends, clock, watcher, held: BTreeMap::new() }
+    }
+
+    /// A run in this owner's hands.
+    pub fn run(&self, run: &RunUid) -> Option<&RunState> {
+        self.held.get(run).map(|h| &h.state)
+    }
+
+    /// The runs in this owner's hands.
+    pub fn runs(&self) -> impl Iterator<Item = &RunState> {
+        self.held.values().map(|h| &h.state)
+    }
+
+    /// Begins a new run.
+    ///
+    /// # Errors
+    /// See [`OwnError`].
+    pub async fn submit(&mut self, spec: &RunSpec) -> Result<(), OwnError> {
+        self.store.create_run(spec).await?;
+        self.adopt(&spec.uid).await
+    }
+
+    /// Takes a stored run in hand: folds its journal, asks what became of its attempts, reads its inbox, and performs
+    /// again what nobody has answered.
+    ///
+    /// # Errors
+    /// See [`OwnError`].
+    pub async fn adopt(&mut self, run: &RunUid) -> Result<(), OwnError> {
+        let loaded = self.store.load_run(run).await?;
+        let compile = |source| OwnError::Compile { run: run.clone(), source };
+        let program = Arc::new(Program::compile(loaded.spec).map_err(compile)?);
+        let mut state = RunState::new(program);
+        for record in &loaded.records {
+            apply(&mut state, record);
+        }
+        (self.watcher)(&state, &loaded.records);
+        let fresh = state.started_at.is_none();
+        self.held.insert(run.clone(), Held { state, position: loaded.position, indexed: None });
+        if fresh {
+            self.handle(run, vec![Event::Submitted]).await?;
+        } else {
+            self.perform_again(run).await?;
+        }
+        self.read_inbox(run).await
+    }
+
+    /// Reads the commands left for a run.
+    ///
+    /// # Errors
+    /// See [`OwnError`].
+    pub async fn read_inbox(&mut self, run: &RunUid) -> Result<(), OwnError> {
+        let commands: Vec<Command> = self.store.commands(run).await?;
+        if commands.is_empty() {
+            return Ok(());
+        }
+        let events = commands.iter().map(|c| Event::Commanded { command: c.clone() }).collect();
+        self.handle(run, events).await?;
+        // Its record is committed: the object has done its work.
+        for command in &commands {
+            self.store.remove_command(run, &command.id).await?;
+        }
+        self.settle(run).await
+    }
+
+    /// Decides on events in order, commits what follows as one commit, and performs the effects.
+    ///
+    /// # Errors
+    /// See [`OwnError`]. Events that change nothing are no error.
+    pub async fn handle(&mut self, run: &RunUid, events: Vec<Event>) -> Result<(), OwnError> {
+        let now = self.clock.now();
+        let Some(held) = self.held.get_mut(run) else { return Ok(()) };
+        let mut next = held.state.clone();
+        let mut records = Vec::new();
+        let mut effects = Vec::new();
+        for event in &events {
+            match decide(&next, event, now) {
+                Ok(decision) => {
+                    for record in &decision.records {
+                        apply(&mut next, record);
+                    }
+                    records.extend(decision.records);
+                    effects.extend(decision.effects);
+                }
+                Err(rejected) => note(run, event, &rejected),
+            }
+        }
+        if records.is_empty() {
+            return Ok(());
+        }
+        match self.store.commit(run, held.position, &records).await? {
+            Commit::Committed { position } => held.position = position,
+            Commit::Conflict => return Err(OwnError::NotAlone { run: run.clone() }),
+        }
+        held.state = next;
+        (self.watcher)(&held.state, &records);
+        self.perform(run, effects).await?;
+        self.settle(run).await
+    }
+
+    /// Keeps the run list up to date, and lets go of a run that is done.
+    async fn settle(&mut self, run: &RunUid) -> Result<(), OwnError> {
+        let Some(held) = self.held.get_mut(run) else { return Ok(()) };
+        let entry = index_entry(&held.state);
+        let done = held.state.done();
+        if held.indexed.as_ref().is_none_or(|old| worth_storing(old, &entry)) {
+            self.store.put_entry(&entry).await?;
+            held.indexed = Some(entry);
+        }
+        if done && self.store.commands(run).await?.is_empty() {
+            self.store.unmark_live(run).await?;
+            self.held.remove(run);
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, run: &RunUid, effects: Vec<Arc<Effect>>) -> Result<(), OwnError> {
+        let mut answers = Vec::new();
+        for effect in effects {
+            match self.perform_one(run, &effect).await {
+                Ok(answer) => answers.extend(answer),
+                // It stays in the outbox, and the next event of the run, or the next owner, performs it again.
+                Err(why) => {
+                    tracing::warn!(%run, effect = ?effect.key(), error = %chain(&why), "an effect was not performed")
+                }
+            }
+        }
+        if answers.is_empty() { Ok(()) } else { Box::pin(self.handle(run, answers)).await }
+    }
+
+    async fn perform_one(&self, run: &RunUid, effect: &Effect) -> Result<Option<Event>, PerformError> {
+        let performed = |key: EffectKey| Some(Event::Performed { effect: key });
+        match effect {
+            Effect::StartAttempt(attempt) => {
+                self.cluster.start(attempt.clone()).await?;
+                Ok(None)
+            }
+            Effect::StopAttempt { attempt, why } => {
+                self.cluster.stop(run, attempt, why).await?;
+                Ok(None)
+            }
+            Effect::SetTimer { timer, due } => {
+                self.timers.set(run, timer, *due).await?;
+                Ok(None)
+            }
+            Effect::DeleteVolumes => {
+                if let Some(held) = self.held.get(run) {
+                    self.ends.remove_volumes(&held.state.program.spec).await?;
+                }
+                Ok(performed(effect.key()))
+            }
+            Effect::AnnounceEnd { phase } => {
+                if let Some(held) = self.held.get(run) {
+                    self.ends.ended(&held.state.program.spec, *phase).await?;
+                }
+                Ok(performed(effect.key()))
+            }
+        }
+    }
+
+    /// Performs again what stands in the outbox of a run that somebody else held before.
+    async fn perform_again(&mut self, run: &RunUid) -> Result<(), OwnError> {
+        let Some(held) = self.held.get(run) else { return Ok(()) };
+        let effects: Vec<Arc<Effect>> = held.state.outbox.values().cloned().collect();
+        let started: Vec<Arc<Attempt>> = effects
+            .iter()
+            .filter_map(|e| match &**e {
+                Effect::StartAttempt(attempt) => Some(attempt.clone()),
+                _ => None,
+            })
+            .collect();
+        match self.cluster.observe(run, &started).await {
+            Ok(events) if !events.is_empty() => self.handle(run, events).await?,
+            Ok(_) => {}
+            Err(why) => tracing::warn!(%run, error = %chain(&why), "its attempts could not be observed"),
+        }
+        let Some(held) = self.held.get(run) else { return Ok(()) };
+        let open = effects.into_iter().filter(|e| held.state.outbox.contains_key(&e.key())).collect();
+        self.perform(run, open).await?;
+        self.settle(run).await
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum PerformError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+}
+
+/// An error with its reasons on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+fn note(run: &RunUid, event: &Event, rejected: &Rejected) {
+    tracing::debug!(%run, ?event, %rejected, "an event changed nothing");
+}
+
+/// The line of the run list for a state.
+pub fn index_entry(state: &RunState) -> IndexEntry {
+    let spec = &state.program.spec;
+    IndexEntry {
+        format: INDEX_FORMAT,
+        uid: spec.uid.clone(),
+        name: spec.name().to_owned(),
+        namespace: spec.namespace().to_owned(),
+        phase: state.phase,
+        message: state.message.clone(),
+        created_at: spec.created_at,
+        started_at: state.started_at,
+        finished_at: state.finished_at,
+        progress: format!("{}/{}", state.progress.0, state.progress.1),
+        metrics: state.metrics.clone(),
+        cause: cause_text(&spec.cause),
+        labels: spec.metadata.labels.clone(),
+    }
+}
+
+fn cause_text(cause: &Cause) -> String {
+    match cause {
+        Cause::Person { by } => format!("person {by}"),
+        Cause::Schedule { cron, .. } => format!("schedule {cron}"),
+        Cause::Drop { trigger, .. } => format!("trigger {trigger}"),
+    }
+}
+
+/// The list shows phases and numbers at once; progress alone only with them, so that a wide run does not write its
+/// line for every step.
+fn worth_storing(old: &IndexEntry, new: &IndexEntry) -> bool {
+    let essence = |e: &IndexEntry| (e.phase, e.message.clone(), e.finished_at, e.metrics.clone());
+    essence(old) != essence(new)
+}
+
+/// When the next timer of these effects is due; for tests and displays.
+pub fn next_due(state: &RunState) -> Option<Timestamp> {
+    let due = state.outbox.values().filter_map(|e| match &**e {
+        Effect::SetTimer { due, .. } => Some(*due),
+        _ => None,
+    });
+    due.min()
+}

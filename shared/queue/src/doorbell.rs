@@ -1,0 +1,116 @@
+//! The envelope of a doorbell.
+
+use dropforge_engine::effect::TimerId;
+use dropforge_engine::ids::{AttemptId, CommandId, RunUid};
+use serde::{Deserialize, Serialize};
+
+/// The version of the envelope that this code writes.
+pub const DOORBELL_FORMAT: u32 = 1;
+
+/// The largest envelope: a doorbell holds names only.
+pub const DOORBELL_BYTES_MAX: usize = 4096;
+
+/// A message that says "look at this run".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Doorbell {
+    /// Version of the envelope.
+    pub format: u32,
+    /// The run to look at.
+    pub run: RunUid,
+    /// Why, as a hint.
+    pub why: Why,
+    /// How often this doorbell has rung the next one without progress from outside.
+    #[serde(default)]
+    pub hops: u32,
+}
+
+/// Why a doorbell rings; a hint that saves a look at everything else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Why {
+    /// The run was born.
+    Submitted,
+    /// An attempt reported something: read its verdict.
+    Attempt(AttemptId),
+    /// A command lies in the inbox.
+    Command(CommandId),
+    /// A timer is due.
+    Timer(TimerId),
+    /// The sweep: look at everything.
+    Sweep,
+}
+
+/// Why a message is no doorbell.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorbellError {
+    /// It is too large to be one.
+    #[error("decode a doorbell of {bytes} bytes: the most is {DOORBELL_BYTES_MAX}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// It is not the JSON it should be.
+    #[error("decode a doorbell")]
+    Json(#[source] serde_json::Error),
+    /// A newer version sent it.
+    #[error("decode a doorbell of format {found}: this program knows formats up to {DOORBELL_FORMAT}")]
+    Newer {
+        /// Its format.
+        found: u32,
+    },
+}
+
+impl Doorbell {
+    /// A doorbell that somebody outside the run's own chain rings.
+    pub fn new(run: RunUid, why: Why) -> Doorbell {
+        Doorbell { format: DOORBELL_FORMAT, run, why, hops: 0 }
+    }
+
+    /// The envelope as text.
+    ///
+    /// # Errors
+    /// When a name in it is too long.
+    pub fn encode(&self) -> Result<String, DoorbellError> {
+        let text = serde_json::to_string(self).map_err(DoorbellError::Json)?;
+        if text.len() > DOORBELL_BYTES_MAX {
+            return Err(DoorbellError::TooLarge { bytes: text.len() });
+        }
+        Ok(text)
+    }
+
+    /// Reads an envelope; anybody may have sent it.
+    ///
+    /// # Errors
+    /// See [`DoorbellError`].
+    pub fn decode(text: &str) -> Result<Doorbell, DoorbellError> {
+        if text.len() > DOORBELL_BYTES_MAX {
+            return Err(DoorbellError::TooLarge { bytes: text.len() });
+        }
+        let doorbell: Doorbell = serde_json::from_str(text).map_err(DoorbellError::Json)?;
+        if doorbell.format > DOORBELL_FORMAT {
+            return Err(DoorbellError::Newer { found: doorbell.format });
+        }
+        Ok(doorbell)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_doorbell_is_read_back() {
+        let bell = Doorbell::new("u1".into(), Why::Attempt("wf-a-1".into()));
+        assert_eq!(Doorbell::decode(&bell.encode().unwrap()).unwrap(), bell);
+    }
+
+    #[test]
+    fn what_is_too_large_or_newer_or_no_json_is_refused() {
+        let long = Doorbell::new("u".repeat(5000).as_str().into(), Why::Sweep);
+        assert!(matches!(long.encode(), Err(DoorbellError::TooLarge { .. })));
+        let newer = r#"{"format":99,"run":"u","why":"sweep"}"#;
+        assert!(matches!(Doorbell::decode(newer), Err(DoorbellError::Newer { found: 99 })));
+        assert!(matches!(Doorbell::decode("{"), Err(DoorbellError::Json(_))));
+    }
+}
