@@ -1,1 +1,84 @@
-fn main() {}
+//! The `dropforge` command: parses the line, resolves what it names, and hands it to the driver.
+//!
+//! Start reading at `args` (what can be said), then `commands` (one module for each verb), `session` (the process that
+//! owns a store) and `output` (standard output holds data, standard error everything else).
+
+mod args;
+mod bell;
+mod commands;
+mod ends;
+mod error;
+mod exit;
+mod identity;
+mod lookup;
+mod output;
+mod project;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use error::CliError;
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(asked) => {
+            // Help is an answer; everything else is a mistake on the line.
+            let exit = if asked.use_stderr() { Exit::Usage } else { Exit::Succeeded };
+            let _ = asked.print();
+            return exit.into();
+        }
+    };
+    listen(cli.global.verbose);
+    match run(&cli) {
+        Ok(exit) => exit.into(),
+        Err(why) => {
+            if !matches!(why, CliError::BrokenPipe) {
+                output::say(&format!("error: {}", why.text()));
+            }
+            why.exit().into()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<Exit, CliError> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Run(args) => commands::run::run(global, args),
+        Command::Submit(args) => commands::submit::submit(global, args),
+        Command::Lint(args) => commands::lint::lint(args),
+        Command::List(args) => commands::list::list(global, args),
+        Command::Get(args) => commands::get::get(global, args),
+        Command::Watch(args) => commands::get::watch(global, &args.run),
+        Command::Logs(args) => commands::logs::logs(global, args),
+        Command::Resume(args) => {
+            commands::control::resume(global, &args.run, args.node_field_selector.clone(), &args.outputs)
+        }
+        Command::Stop(args) => commands::control::stop(global, &args.run, args.message.clone()),
+        Command::Terminate(args) => commands::control::terminate(global, &args.run),
+        Command::Cp(args) => commands::cp::cp(global, args),
+        Command::Explain(args) => commands::explain::explain(global, args),
+        Command::Supervisor(args) => commands::supervisor::supervisor(global, args),
+        Command::Version => {
+            output::data(&format!("dropforge {}\n", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Succeeded)
+        }
+        Command::Dev(_) | Command::Trigger(_) | Command::Cron(_) | Command::Demo(_) => {
+            Err(CliError::Usage("not in this build".to_owned()))
+        }
+    }
+}
+
+fn listen(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("DROPFORGE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+}

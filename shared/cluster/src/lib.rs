@@ -1,1 +1,9 @@
 //! Where steps run: local processes, their environments and admission.
+
+pub mod code;
+pub mod environments;
+pub mod gpus;
+pub mod local;
+mod probe;
+pub mod python;
+pub mod settings;

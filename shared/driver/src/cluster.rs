@@ -60,3 +60,22 @@ pub enum ClusterError {
         why: String,
     },
 }
+
+/// A cluster that starts nothing: for an owner that only commits what a person asked and leaves. What it was asked
+/// stays in the outbox for the next owner.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Idle;
+
+impl Cluster for Idle {
+    async fn start(&self, _: Arc<Attempt>) -> Result<(), ClusterError> {
+        Ok(())
+    }
+
+    async fn stop(&self, _: &RunUid, _: &AttemptId, _: &str) -> Result<(), ClusterError> {
+        Ok(())
+    }
+
+    async fn observe(&self, _: &RunUid, _: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
+        Ok(Vec::new())
+    }
+}

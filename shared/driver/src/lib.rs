@@ -8,6 +8,7 @@
 pub mod births;
 pub mod clock;
 pub mod cluster;
+pub mod definitions;
 pub mod owner;
 pub mod store;
 pub mod supervision;

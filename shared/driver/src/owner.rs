@@ -12,7 +12,7 @@ use dropforge_engine::attempt::Attempt;
 use dropforge_engine::decide::{Rejected, decide};
 use dropforge_engine::effect::{Effect, EffectKey};
 use dropforge_engine::event::{Command, Event};
-use dropforge_engine::ids::RunUid;
+use dropforge_engine::ids::{NodeId, RunUid};
 use dropforge_engine::phase::RunPhase;
 use dropforge_engine::program::{CompileError, Program};
 use dropforge_engine::record::Record;
@@ -65,8 +65,17 @@ pub struct Held {
     indexed: Option<IndexEntry>,
 }
 
+/// Whether records are new, or were folded again because the run was taken in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Just committed.
+    New,
+    /// Read from the journal.
+    Replayed,
+}
+
 /// Called with what became of a run: its state after the records.
-pub type Watcher = Box<dyn Fn(&RunState, &[Record]) + Send + Sync>;
+pub type Watcher = Box<dyn Fn(&RunState, &[Record], Told) + Send + Sync>;
 
 /// Advances runs.
 pub struct Owner<S, C, T, E, K> {
@@ -119,7 +128,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         for record in &loaded.records {
             apply(&mut state, record);
         }
-        (self.watcher)(&state, &loaded.records);
+        (self.watcher)(&state, &loaded.records, Told::Replayed);
         let fresh = state.started_at.is_none();
         self.held.insert(run.clone(), Held { state, position: loaded.position, indexed: None });
         if fresh {
@@ -178,7 +187,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             Commit::Conflict => return Err(OwnError::NotAlone { run: run.clone() }),
         }
         held.state = next;
-        (self.watcher)(&held.state, &records);
+        (self.watcher)(&held.state, &records, Told::New);
         self.perform(run, effects).await?;
         self.settle(run).await
     }
@@ -243,10 +252,18 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         }
     }
 
-    /// Performs again what stands in the outbox of a run that somebody else held before.
-    async fn perform_again(&mut self, run: &RunUid) -> Result<(), OwnError> {
+    /// Performs again what stands in a run's outbox: after a cluster came back, or when somebody else held it before.
+    ///
+    /// # Errors
+    /// See [`OwnError`].
+    pub async fn perform_again(&mut self, run: &RunUid) -> Result<(), OwnError> {
         let Some(held) = self.held.get(run) else { return Ok(()) };
-        let effects: Vec<Arc<Effect>> = held.state.outbox.values().cloned().collect();
+        let mut effects: Vec<Arc<Effect>> = held.state.outbox.values().cloned().collect();
+        // The outbox is sorted by names that are hashes; steps start in the order in which they were decided.
+        effects.sort_by_key(|e| match &**e {
+            Effect::StartAttempt(attempt) => attempt.node,
+            _ => NodeId(0),
+        });
         let started: Vec<Arc<Attempt>> = effects
             .iter()
             .filter_map(|e| match &**e {

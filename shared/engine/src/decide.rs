@@ -215,15 +215,27 @@ impl Decider {
     }
 
     fn into_decision(self, before: &RunState) -> Decision {
-        let effects = self
-            .state
-            .outbox
-            .iter()
-            .filter(|(key, effect)| before.outbox.get(key) != Some(effect))
-            .map(|(_, effect)| effect.clone())
+        // In the order of the records, so that what was decided first is started first.
+        let mut seen = BTreeSet::new();
+        let asked = self.records.iter().flat_map(asks).filter(|key| seen.insert(key.clone()));
+        let effects = asked
+            .filter_map(|key| {
+                self.state.outbox.get(&key).filter(|e| before.outbox.get(&key) != Some(e)).cloned()
+            })
             .collect();
         let waiting = touched(&self.records).iter().filter_map(|id| waiting_on(&self.state, *id)).collect();
         Decision { records: self.records, effects, waiting }
+    }
+}
+
+/// The effects that a record puts into the outbox.
+fn asks(record: &Record) -> Vec<EffectKey> {
+    match record {
+        Record::AttemptStarted { attempt, .. } => vec![EffectKey::Start(attempt.id.clone())],
+        Record::StopAsked { attempt, .. } => vec![EffectKey::Stop(attempt.clone())],
+        Record::TimerSet { timer, .. } => vec![EffectKey::Timer(timer.clone())],
+        Record::RunFinished { .. } => vec![EffectKey::Volumes, EffectKey::End],
+        _ => Vec::new(),
     }
 }
 

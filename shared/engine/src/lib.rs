@@ -18,6 +18,7 @@ pub mod decide;
 pub mod effect;
 pub mod event;
 pub mod ids;
+pub mod invariants;
 pub mod phase;
 pub mod program;
 pub mod record;

@@ -18,7 +18,7 @@ use crate::phase::{NodePhase, RunPhase};
 
 /// One change of a run's state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "record")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "record")]
 pub enum Record {
     /// The run began.
     RunStarted {

@@ -13,6 +13,7 @@ pub const SPEC_FORMAT: u32 = 1;
 
 /// Everything `decide` needs to know of a run that does not change while it runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RunSpec {
     /// Version of this document.
     pub format: u32,

@@ -5,5 +5,18 @@
 //!
 //! Start reading at `types` (Argo's objects), then `parse` (text to objects), `check` (objects to findings).
 
+pub mod check;
+pub mod codes;
+pub mod decode;
+pub mod diagnostic;
+pub mod expr;
+pub mod go;
+pub mod merge;
+pub mod parse;
+pub mod quantity;
+pub mod schema;
+pub mod source;
+pub mod tags;
 pub mod text;
 pub mod types;
+pub mod when;

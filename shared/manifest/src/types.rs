@@ -780,9 +780,18 @@ impl Artifact {
     pub fn has_location(&self) -> bool {
         self.s3.is_some()
             || self.raw.is_some()
-            || [&self.http, &self.git, &self.gcs, &self.azure, &self.oss, &self.hdfs, &self.artifactory, &self.plugin]
-                .iter()
-                .any(|l| l.is_some())
+            || [
+                &self.http,
+                &self.git,
+                &self.gcs,
+                &self.azure,
+                &self.oss,
+                &self.hdfs,
+                &self.artifactory,
+                &self.plugin,
+            ]
+            .iter()
+            .any(|l| l.is_some())
     }
 }
 

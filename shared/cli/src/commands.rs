@@ -1,0 +1,12 @@
+//! One module for each verb.
+
+pub mod control;
+pub mod cp;
+pub mod explain;
+pub mod get;
+pub mod lint;
+pub mod list;
+pub mod logs;
+pub mod run;
+pub mod submit;
+pub mod supervisor;

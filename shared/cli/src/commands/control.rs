@@ -1,0 +1,122 @@
+//! `resume`, `stop`, `terminate`: commands left in a run's inbox.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dropforge_driver::clock::{Clock, SystemClock};
+use dropforge_driver::cluster::Idle;
+use dropforge_driver::owner::Owner;
+use dropforge_driver::store::{Inbox, Runs, StoreError};
+use dropforge_engine::event::{Command, Verb};
+use dropforge_engine::ids::{CommandId, RunUid};
+use dropforge_engine::record::Record;
+use dropforge_queue::doorbell::{Doorbell, Why};
+use dropforge_queue::local::LocalTimers;
+use dropforge_storage::directory::{Access, DirectoryStore};
+
+use crate::args::Global;
+use crate::bell;
+use crate::ends::LocalEnds;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::identity;
+use crate::lookup;
+use crate::output::say;
+
+/// How long a live owner has to read a command.
+const ANSWER_SECONDS: u64 = 10;
+
+/// Resumes suspended nodes, or the run.
+///
+/// # Errors
+/// `Refused` when the run can't do it.
+pub fn resume(
+    global: &Global,
+    run: &str,
+    selector: Option<String>,
+    outputs: &[(String, String)],
+) -> Result<Exit, CliError> {
+    let outputs: BTreeMap<String, String> = outputs.iter().cloned().collect();
+    command(global, run, Verb::Resume { selector, outputs }, "resumed")
+}
+
+/// Stops a run; its exit handlers run.
+///
+/// # Errors
+/// `Refused` when the run is over.
+pub fn stop(global: &Global, run: &str, message: Option<String>) -> Result<Exit, CliError> {
+    command(global, run, Verb::Stop { message }, "stopped")
+}
+
+/// Ends a run at once.
+///
+/// # Errors
+/// `Refused` when the run is over.
+pub fn terminate(global: &Global, run: &str) -> Result<Exit, CliError> {
+    command(global, run, Verb::Terminate, "terminated")
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn command(global: &Global, run: &str, verb: Verb, done: &str) -> Result<Exit, CliError> {
+    let store = lookup::reader(global)?;
+    let entry = lookup::entry(&store, global, run).await?;
+    let command =
+        Command { id: CommandId(identity::unique()), by: identity::person(), at: SystemClock.now(), verb };
+    store.put_command(&entry.uid, &command).await?;
+    let doorbell = Doorbell::new(entry.uid.clone(), Why::Command(command.id.clone()));
+    if !bell::ring(&global.store, &doorbell)? {
+        without_owner(global, &entry.uid).await?;
+    }
+    match answer(&store, &entry.uid, &command.id).await? {
+        Some(None) => {
+            say(&format!("{} {done}", entry.name));
+            Ok(Exit::Succeeded)
+        }
+        Some(Some(refused)) => Err(CliError::Refused(refused)),
+        None => Err(CliError::Below {
+            what: "wait for the owner of the store",
+            why: format!(
+                "it has not read the command within {ANSWER_SECONDS} s; the command stays in the inbox"
+            ),
+        }),
+    }
+}
+
+/// No owner lives: takes its place for the one commit, starts nothing, and leaves.
+async fn without_owner(global: &Global, run: &RunUid) -> Result<(), CliError> {
+    let store = match DirectoryStore::open(&global.store, Access::Owner { what: "a command" }) {
+        Ok(store) => Arc::new(store),
+        // One has come meanwhile, and reads the inbox when it adopts the run.
+        Err(StoreError::Owned { .. }) => return Ok(()),
+        Err(why) => return Err(why.into()),
+    };
+    let ends = LocalEnds::new(store.clone());
+    let mut owner =
+        Owner::new(store, Arc::new(Idle), LocalTimers::default(), ends, SystemClock, Box::new(|_, _, _| {}));
+    owner.adopt(run).await?;
+    if owner.run(run).is_some() {
+        say("nothing runs this store now: `dropforge run --continue` or `dropforge dev` goes on with it");
+    }
+    Ok(())
+}
+
+/// Waits for the record that says what became of the command: `Some(None)` applied, `Some(Some(why))` refused.
+async fn answer(
+    store: &DirectoryStore,
+    run: &RunUid,
+    command: &CommandId,
+) -> Result<Option<Option<String>>, CliError> {
+    for _ in 0..ANSWER_SECONDS * 50 {
+        let records = store.load_run(run).await?.records;
+        let read = records.iter().rev().find_map(|r| match r {
+            Record::CommandRead { command: c, refused } if c.id == *command => Some(refused.clone()),
+            _ => None,
+        });
+        if read.is_some() {
+            return Ok(read);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(None)
+}

@@ -1,0 +1,58 @@
+//! `get` and `watch`: a run as a tree, once or until it ends.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use dropforge_driver::clock::{Clock, SystemClock};
+use dropforge_driver::store::Runs;
+
+use crate::args::{GetArgs, Global, RunOutput};
+use crate::commands::run::exit_of;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::lookup;
+use crate::output::{self, say, tree};
+
+/// Shows a run.
+///
+/// # Errors
+/// When there is no such run.
+#[tokio::main(flavor = "current_thread")]
+pub async fn get(global: &Global, args: &GetArgs) -> Result<Exit, CliError> {
+    let store = lookup::reader(global)?;
+    let entry = lookup::entry(&store, global, &args.run).await?;
+    let (view, _) = lookup::view(&store, &entry.uid).await?;
+    output::run(&view, SystemClock.now(), args.output)?;
+    Ok(Exit::Succeeded)
+}
+
+/// Follows a run until it ends; the exit code is the run's.
+///
+/// # Errors
+/// When there is no such run.
+#[tokio::main(flavor = "current_thread")]
+pub async fn watch(global: &Global, run: &str) -> Result<Exit, CliError> {
+    let store = lookup::reader(global)?;
+    let entry = lookup::entry(&store, global, run).await?;
+    let live = std::io::stderr().is_terminal();
+    let mut seen = 0;
+    loop {
+        let records = store.load_run(&entry.uid).await?.records.len();
+        let (view, _) = lookup::view(&store, &entry.uid).await?;
+        let over = view.state.phase.completed();
+        if over {
+            output::run(&view, SystemClock.now(), RunOutput::Tree)?;
+            return Ok(exit_of(view.state.phase));
+        }
+        if live {
+            say(&format!("\u{1b}[2J\u{1b}[H{}", tree::draw(&view, SystemClock.now(), output::style(false))));
+        } else if records != seen {
+            say(&format!(
+                "{} {} {}/{}",
+                entry.name, view.state.phase, view.state.progress.0, view.state.progress.1
+            ));
+        }
+        seen = records;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}

@@ -1,0 +1,61 @@
+//! `lint`: every finding, offline.
+
+use std::path::PathBuf;
+
+use dropforge_manifest::check::Options;
+use dropforge_manifest::diagnostic::{Diagnostic, Severity};
+use serde_json::json;
+
+use crate::args::{LintArgs, LintOutput};
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output::{self, say};
+use crate::project::Sources;
+
+/// Checks manifests.
+///
+/// # Errors
+/// When a file can't be read.
+pub fn lint(args: &LintArgs) -> Result<Exit, CliError> {
+    let here = [PathBuf::from(".")];
+    let paths = if args.paths.is_empty() { &here } else { args.paths.as_slice() };
+    let sources = Sources::read(paths)?;
+    let findings = sources.findings(&Options::default());
+    match args.output {
+        LintOutput::Text => output::data(&findings.iter().map(|f| format!("{f}\n")).collect::<String>())?,
+        LintOutput::Github => output::data(&findings.iter().map(github).collect::<String>())?,
+        LintOutput::Json => {
+            let all: Vec<_> = findings.iter().map(as_json).collect();
+            output::data(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
+        }
+    }
+    let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    say(&format!("{} objects: {errors} errors, {warnings} warnings", sources.documents.len()));
+    Ok(if errors > 0 { Exit::Failed } else { Exit::Succeeded })
+}
+
+fn as_json(finding: &Diagnostic) -> serde_json::Value {
+    json!({
+        "code": finding.code.name(), "severity": finding.severity.to_string(), "file": finding.file, "line": finding.line,
+        "column": finding.column, "path": finding.path, "message": finding.message, "remedy": finding.remedy,
+    })
+}
+
+/// One annotation of GitHub Actions; line ends are escaped as its runner wants them.
+fn github(finding: &Diagnostic) -> String {
+    let word = match finding.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "notice",
+    };
+    let escape = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let message = escape(&format!("{}\n{}", finding.message, finding.remedy));
+    format!(
+        "::{word} file={},line={},col={},title={}::{message}\n",
+        escape(&finding.file),
+        finding.line,
+        finding.column,
+        finding.code.name()
+    )
+}

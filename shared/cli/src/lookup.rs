@@ -1,0 +1,71 @@
+//! From what a person types to a stored run.
+
+use std::sync::Arc;
+
+use dropforge_driver::store::{Index, IndexEntry, Runs, StoreError};
+use dropforge_engine::ids::RunUid;
+use dropforge_engine::program::Program;
+use dropforge_engine::record::Record;
+use dropforge_engine::view::View;
+use dropforge_storage::directory::{Access, DirectoryStore};
+
+use crate::args::Global;
+use crate::error::CliError;
+
+/// Means the newest run of the namespace.
+const LATEST: &str = "@latest";
+
+/// The store for reading, and for leaving commands.
+///
+/// # Errors
+/// When there is none.
+pub fn reader(global: &Global) -> Result<DirectoryStore, CliError> {
+    if !global.store.is_dir() {
+        return Err(CliError::Usage(format!(
+            "there is no store at {}: `dropforge run` makes one, or name another with --store",
+            global.store.display()
+        )));
+    }
+    Ok(DirectoryStore::open(&global.store, Access::Reader)?)
+}
+
+/// The run that a name or uid means: a uid, or the newest run of that name.
+///
+/// # Errors
+/// `NoRun` when there is none.
+pub async fn entry(store: &DirectoryStore, global: &Global, wanted: &str) -> Result<IndexEntry, CliError> {
+    let entries = store.entries(Some(&global.namespace)).await?;
+    let found = entries
+        .iter()
+        .find(|e| e.uid.as_str() == wanted)
+        .or_else(|| entries.iter().find(|e| e.name == wanted || wanted == LATEST));
+    match found {
+        Some(entry) => Ok(entry.clone()),
+        None => Err(CliError::NoRun { name: wanted.to_owned(), store: global.store.clone() }),
+    }
+}
+
+/// A run with everything its records say.
+///
+/// # Errors
+/// When it can't be read.
+pub async fn view(store: &DirectoryStore, uid: &RunUid) -> Result<(View, Vec<Record>), CliError> {
+    let loaded = store.load_run(uid).await?;
+    let program = Program::compile(loaded.spec)
+        .map_err(|why| CliError::Below { what: "compile the stored spec", why: why.to_string() })?;
+    let view = View::fold(Arc::new(program), &loaded.records);
+    Ok((view, loaded.records))
+}
+
+/// The live run of this name, if there is one.
+///
+/// # Errors
+/// When the store can't be read.
+pub async fn live_named(
+    store: &DirectoryStore,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<RunUid>, StoreError> {
+    let entries = store.entries(Some(namespace)).await?;
+    Ok(entries.into_iter().find(|e| e.name == name && !e.phase.completed()).map(|e| e.uid))
+}

@@ -1,0 +1,125 @@
+//! Standard output holds data, standard error everything else.
+
+pub mod progress;
+pub mod tree;
+
+use std::io::{IsTerminal, Write};
+
+use dropforge_engine::view::View;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::args::RunOutput;
+use crate::error::CliError;
+use tree::Style;
+
+/// Writes data to standard output.
+///
+/// # Errors
+/// `BrokenPipe` when its reader has gone, which is no failure.
+pub fn data(text: &str) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|why| match why.kind() {
+        std::io::ErrorKind::BrokenPipe => CliError::BrokenPipe,
+        _ => CliError::Machine { what: "write to standard output".to_owned(), source: why },
+    })
+}
+
+/// Writes a line for people to standard error; when nobody reads it, nothing is lost.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// The style for trees on standard output.
+pub fn style(wide: bool) -> Style {
+    let terminal = std::io::stdout().is_terminal();
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    let utf8 = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+        .is_none_or(|v| v.to_uppercase().contains("UTF"));
+    Style { colour: terminal && !plain, unicode: utf8, wide, loop_children_max: 20 }
+}
+
+/// Prints a run as asked.
+///
+/// # Errors
+/// When it can't be written.
+pub fn run(view: &View, now: Timestamp, output: RunOutput) -> Result<(), CliError> {
+    match output {
+        RunOutput::Tree => data(&tree::draw(view, now, style(false))),
+        RunOutput::Wide => data(&tree::draw(view, now, style(true))),
+        RunOutput::Json => data(&format!("{}\n", serde_json::to_string_pretty(&view.workflow())?)),
+        RunOutput::Yaml => data(&yaml(&view.workflow())),
+        RunOutput::Name => data(&format!("{}\n", view.state.program.spec.name())),
+    }
+}
+
+/// A value as YAML: JSON's scalars in YAML's blocks, so that every text is quoted and none is misread.
+pub fn yaml(value: &Value) -> String {
+    let mut out = String::new();
+    block(value, 0, &mut out);
+    out
+}
+
+fn block(value: &Value, depth: usize, out: &mut String) {
+    let pad = "  ".repeat(depth);
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            for (key, value) in map {
+                out.push_str(&format!("{pad}{}:", plain_key(key)));
+                below(value, depth + 1, out);
+            }
+        }
+        Value::Array(list) if !list.is_empty() => {
+            for value in list {
+                out.push_str(&format!("{pad}-"));
+                below(value, depth + 1, out);
+            }
+        }
+        scalar => out.push_str(&format!("{pad}{scalar}\n")),
+    }
+}
+
+fn below(value: &Value, depth: usize, out: &mut String) {
+    let nested = match value {
+        Value::Object(map) => !map.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        _ => false,
+    };
+    if nested {
+        out.push('\n');
+        block(value, depth, out);
+    } else {
+        out.push_str(&format!(" {value}\n"));
+    }
+}
+
+fn plain_key(key: &str) -> String {
+    let plain = !key.is_empty()
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))
+        && key.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
+        // YAML 1.1 reads these as booleans or nothing.
+        && !matches!(key.to_lowercase().as_str(), "y" | "n" | "yes" | "no" | "on" | "off" | "true" | "false" | "null");
+    if plain { key.to_owned() } else { Value::String(key.to_owned()).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yaml_is_read_back_by_the_manifest_parser() {
+        let value = serde_json::json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "a", "labels": {"yes": "no"}},
+            "spec": {"entrypoint": "m", "templates": [{"name": "m", "container": {"image": "x", "args": ["a: b\n- c", ""]}}]},
+        });
+        let parsed = dropforge_manifest::parse::parse("x", &yaml(&value));
+        assert!(!parsed.has_errors(), "{:?}", parsed.diagnostics);
+        let dropforge_manifest::parse::AnyObject::Workflow(workflow) = &parsed.documents[0].object else {
+            panic!("{}", parsed.documents[0].object.kind());
+        };
+        assert_eq!(serde_json::to_value(workflow).unwrap(), value);
+    }
+}

@@ -1,0 +1,260 @@
+//! What people see while runs go on: a tree that is drawn again on a terminal, plain lines elsewhere. All of it goes
+//! to standard error.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dropforge_driver::clock::{Clock, SystemClock};
+use dropforge_driver::owner::Told;
+use dropforge_driver::store::Logs;
+use dropforge_engine::ids::{AttemptId, NodeId, RunUid};
+use dropforge_engine::record::{NodeKind, Record};
+use dropforge_engine::state::RunState;
+use dropforge_engine::view::View;
+use dropforge_storage::directory::DirectoryStore;
+
+use super::tree::{self, Style};
+use crate::commands::logs::CONTAINER;
+
+/// A terminal's tree is drawn this often at most, and logs are looked at this often.
+const DRAW_EVERY: Duration = Duration::from_millis(120);
+
+/// A look at a log takes this much at most; the rest comes with the next look.
+const LOG_BYTES_MAX: usize = 256 * 1024;
+
+/// What people see.
+pub struct Display {
+    store: Arc<DirectoryStore>,
+    logs: bool,
+    terminal: bool,
+    style: Style,
+    shared: Mutex<Shown>,
+}
+
+#[derive(Default)]
+struct Shown {
+    runs: BTreeMap<RunUid, View>,
+    /// Attempts whose log is followed: label, namespace, bytes shown, the line not yet ended.
+    followed: BTreeMap<AttemptId, Followed>,
+    notes: BTreeMap<AttemptId, String>,
+    lines_drawn: usize,
+}
+
+struct Followed {
+    label: String,
+    namespace: String,
+    offset: u64,
+    rest: Vec<u8>,
+}
+
+impl Display {
+    /// A display on standard error.
+    pub fn new(store: Arc<DirectoryStore>, logs: bool) -> Arc<Display> {
+        let terminal = std::io::stderr().is_terminal();
+        let style = Style { colour: terminal && super::style(false).colour, ..super::style(false) };
+        Arc::new(Display { store, logs, terminal, style, shared: Mutex::default() })
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        // What is shown is remade from records; a panicking holder leaves at worst a line undrawn.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// New records of a run.
+    pub fn records(&self, state: &RunState, records: &[Record], told: Told) {
+        let mut shown = self.shown();
+        let spec = &state.program.spec;
+        let view = shown
+            .runs
+            .entry(spec.uid.clone())
+            .or_insert_with(|| View::fold(state.program.clone(), std::iter::empty()));
+        let mut lines = Vec::new();
+        let mut begun = Vec::new();
+        for record in records {
+            view.add(record);
+            if told == Told::New {
+                lines.extend(line(view, record));
+            }
+            if let Record::AttemptRunning { attempt, .. } = record {
+                begun.push((attempt.clone(), label_of(view, attempt)));
+            }
+        }
+        for (attempt, label) in begun.into_iter().filter(|_| self.logs) {
+            let followed =
+                Followed { label, namespace: spec.namespace().to_owned(), offset: 0, rest: Vec::new() };
+            shown.followed.entry(attempt).or_insert(followed);
+        }
+        for record in records {
+            if let Record::AttemptEnded { verdict } = record {
+                shown.notes.remove(&verdict.attempt);
+                if let Some(mut followed) = shown.followed.remove(&verdict.attempt) {
+                    self.show_log(&mut shown, &verdict.attempt, &mut followed, true);
+                }
+            }
+        }
+        if !self.terminal {
+            for line in lines {
+                super::say(&line);
+            }
+        }
+        if state.phase.completed() {
+            shown.runs.remove(&spec.uid);
+        }
+    }
+
+    /// A line of progress about an attempt: packages being installed, bytes being copied, resources waited for.
+    pub fn progress(&self, run: &RunUid, attempt: &AttemptId, what: &str) {
+        let mut shown = self.shown();
+        let label = shown.runs.get(run).map(|view| label_of(view, attempt)).unwrap_or_default();
+        if shown.notes.get(attempt).is_some_and(|said| said == what) {
+            return;
+        }
+        shown.notes.insert(attempt.clone(), what.to_owned());
+        if !self.terminal {
+            super::say(&format!("{label}: {what}"));
+        }
+    }
+
+    /// Comes when something may have to be drawn again.
+    pub async fn wants_drawing(&self) {
+        let idle = {
+            let shown = self.shown();
+            shown.followed.is_empty() && !(self.terminal && !shown.runs.is_empty())
+        };
+        if idle {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(DRAW_EVERY).await;
+    }
+
+    /// Shows what the logs have got, and draws the tree again on a terminal.
+    pub fn draw(&self) {
+        let mut shown = self.shown();
+        let mut followed = std::mem::take(&mut shown.followed);
+        for (attempt, one) in &mut followed {
+            self.show_log(&mut shown, attempt, one, false);
+        }
+        shown.followed = followed;
+        if self.terminal {
+            self.draw_tree(&mut shown);
+        }
+    }
+
+    /// Takes the tree off the terminal, so that what follows stands alone.
+    pub fn clear(&self) {
+        let mut shown = self.shown();
+        erase(&mut shown);
+    }
+
+    fn draw_tree(&self, shown: &mut Shown) {
+        let now = SystemClock.now();
+        let mut text = String::new();
+        for view in shown.runs.values() {
+            text.push_str(&tree::draw(view, now, self.style));
+        }
+        for note in shown.notes.values() {
+            text.push_str(&format!("  … {note}\n"));
+        }
+        erase(shown);
+        shown.lines_drawn = text.lines().count();
+        let _ = write!(std::io::stderr().lock(), "{text}");
+    }
+
+    fn show_log(&self, shown: &mut Shown, attempt: &AttemptId, followed: &mut Followed, ended: bool) {
+        let mut text = Vec::new();
+        loop {
+            let read =
+                self.store.read_log(&followed.namespace, attempt, CONTAINER, followed.offset, LOG_BYTES_MAX);
+            let Some(Ok(bytes)) = now_or_never(read) else { break };
+            followed.offset += bytes.len() as u64;
+            let more = bytes.len() == LOG_BYTES_MAX && ended;
+            text.extend(bytes);
+            if !more {
+                break;
+            }
+        }
+        followed.rest.extend(text);
+        let whole = if ended {
+            followed.rest.len()
+        } else {
+            followed.rest.iter().rposition(|b| *b == b'\n').map_or(0, |p| p + 1)
+        };
+        let lines: Vec<u8> = followed.rest.drain(..whole).collect();
+        if lines.is_empty() {
+            return;
+        }
+        erase(shown);
+        for line in String::from_utf8_lossy(&lines).lines() {
+            super::say(&format!("{}: {line}", followed.label));
+        }
+    }
+}
+
+/// The directory store answers at once: its futures never wait.
+fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(value) => Some(value),
+        std::task::Poll::Pending => None,
+    }
+}
+
+fn erase(shown: &mut Shown) {
+    if shown.lines_drawn > 0 {
+        let _ = write!(std::io::stderr().lock(), "\u{1b}[{}A\u{1b}[J", shown.lines_drawn);
+        shown.lines_drawn = 0;
+    }
+}
+
+fn label_of(view: &View, attempt: &AttemptId) -> String {
+    view.find(attempt.as_str()).map_or_else(|| attempt.to_string(), |node| view.display_name(node))
+}
+
+fn name(view: &View, id: NodeId) -> String {
+    view.nodes.get(&id).map(|n| view.display_name(n)).unwrap_or_default()
+}
+
+/// The plain line that a record is worth, if it is worth one.
+fn line(view: &View, record: &Record) -> Option<String> {
+    let run = view.state.program.spec.name();
+    match record {
+        Record::RunStarted { .. } => Some(format!("{run} started")),
+        Record::AttemptRunning { attempt, .. } => Some(format!("{} started", label_of(view, attempt))),
+        Record::AttemptWaiting { attempt, why } => Some(format!("{} waits: {why}", label_of(view, attempt))),
+        Record::NodeMessage { node, message } if !message.is_empty() => {
+            Some(format!("{}: {message}", name(view, *node)))
+        }
+        Record::NodeCreated(created) if created.kind == NodeKind::Suspend => {
+            Some(format!("{} waits to be resumed: dropforge resume {run}", name(view, created.id)))
+        }
+        Record::NodeCreated(created) if created.phase.fulfilled() => {
+            Some(format!("{} {}: {}", name(view, created.id), created.phase, created.message))
+        }
+        Record::NodeFinished { node, phase, message, .. } => {
+            let kind = view.nodes.get(node)?.kind;
+            if !matches!(kind, NodeKind::Pod | NodeKind::Suspend) {
+                return None;
+            }
+            let why = if message.is_empty() { String::new() } else { format!(": {message}") };
+            Some(format!("{} {phase}{why}", name(view, *node)))
+        }
+        Record::CommandRead { command, refused } => {
+            let what = refused.as_ref().map_or(String::new(), |why| format!(", refused: {why}"));
+            Some(format!("{run}: {} by {}{what}", verb(&command.verb), command.by))
+        }
+        Record::RunFinished { phase, message, .. } => Some(tree::verdict(*phase, run, message)),
+        _ => None,
+    }
+}
+
+fn verb(verb: &dropforge_engine::event::Verb) -> &'static str {
+    use dropforge_engine::event::Verb;
+    match verb {
+        Verb::Stop { .. } => "stop",
+        Verb::Terminate => "terminate",
+        Verb::Suspend => "suspend",
+        Verb::Resume { .. } => "resume",
+    }
+}

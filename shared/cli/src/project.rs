@@ -1,0 +1,127 @@
+//! From the files a person names to checked objects.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use dropforge_manifest::check::{Options, check};
+use dropforge_manifest::diagnostic::Diagnostic;
+use dropforge_manifest::parse::{Document, parse_bytes};
+
+use crate::error::CliError;
+use crate::output::say;
+
+/// A manifest is text that a person wrote: larger than this it is something else.
+const MANIFEST_BYTES_MAX: u64 = 32 << 20;
+
+/// Objects of some files, with everything wrong with them.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// The objects, in the order of the files.
+    pub documents: Vec<Document>,
+    /// What the parser found.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Sources {
+    /// Reads files, folders and `-`.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub fn read(paths: &[PathBuf]) -> Result<Sources, CliError> {
+        let mut sources = Sources::default();
+        for path in paths {
+            if path.as_os_str() == "-" {
+                sources.add("<stdin>", &stdin()?);
+            } else {
+                for file in manifests(path)? {
+                    sources.add(&file.display().to_string(), &contents(&file)?);
+                }
+            }
+        }
+        Ok(sources)
+    }
+
+    fn add(&mut self, name: &str, bytes: &[u8]) {
+        let parsed = parse_bytes(name, bytes);
+        self.documents.extend(parsed.documents);
+        self.diagnostics.extend(parsed.diagnostics);
+    }
+
+    /// Everything wrong with the objects, the parser's findings first.
+    pub fn findings(&self, options: &Options) -> Vec<Diagnostic> {
+        let mut all = self.diagnostics.clone();
+        all.extend(check(&self.documents, options));
+        all
+    }
+
+    /// Prints what is wrong and goes on only where nothing is an error.
+    ///
+    /// # Errors
+    /// `Findings` when there are errors.
+    pub fn require(&self, options: &Options) -> Result<(), CliError> {
+        let findings = self.findings(options);
+        for finding in findings.iter().filter(|f| f.is_error()) {
+            say(&finding.to_string());
+        }
+        if findings.iter().any(Diagnostic::is_error) { Err(CliError::Findings) } else { Ok(()) }
+    }
+}
+
+/// What the check may take for granted when these parameters are given on the command line.
+pub fn submitting(parameters: &[(String, String)]) -> Options {
+    let given: BTreeSet<String> = parameters.iter().map(|(name, _)| name.clone()).collect();
+    Options { submit: true, given, stored_elsewhere: true }
+}
+
+fn stdin() -> Result<Vec<u8>, CliError> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(MANIFEST_BYTES_MAX).read_to_end(&mut bytes);
+    read.map_err(|source| CliError::Machine { what: "read standard input".to_owned(), source })?;
+    Ok(bytes)
+}
+
+fn contents(path: &Path) -> Result<Vec<u8>, CliError> {
+    let failed = |source| CliError::File { action: "read", path: path.to_path_buf(), source };
+    let length = std::fs::metadata(path).map_err(failed)?.len();
+    if length > MANIFEST_BYTES_MAX {
+        return Err(CliError::Usage(format!(
+            "{} has {length} bytes: a manifest has at most {MANIFEST_BYTES_MAX}",
+            path.display()
+        )));
+    }
+    std::fs::read(path).map_err(failed)
+}
+
+/// The manifests that a path means: the file itself, or a folder's `.yaml` and `.yml` files at any depth, hidden ones
+/// left out. JSON files are data unless they are named.
+///
+/// # Errors
+/// When it can't be read.
+pub fn manifests(path: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let failed = |source| CliError::File { action: "read", path: path.to_path_buf(), source };
+    if !std::fs::metadata(path).map_err(failed)?.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut found = Vec::new();
+    let mut entries: Vec<_> =
+        std::fs::read_dir(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        let kind = entry.file_type().map_err(failed)?;
+        if hidden {
+            continue;
+        }
+        if kind.is_dir() {
+            found.extend(manifests(&entry.path())?);
+        } else if is_manifest(&entry.path()) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+fn is_manifest(path: &Path) -> bool {
+    matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml"))
+}

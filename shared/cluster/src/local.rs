@@ -1,0 +1,118 @@
+//! Steps as processes of this machine, under a supervisor that outlives its owner.
+//!
+//! This side prepares what a step runs in (Python, packages, code) and talks to the supervisor; it never
+//! touches a step's process. When the supervisor dies, a new one is started, which ends what survived before
+//! it answers, and every attempt that was in its hands is looked at again.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dropforge_driver::cluster::{Cluster, ClusterError};
+use dropforge_driver::store::Attempts;
+use dropforge_driver::supervision::Endpoint;
+use dropforge_engine::attempt::Attempt;
+use dropforge_engine::event::Event;
+use dropforge_engine::ids::{AttemptId, RunUid};
+use tokio::sync::mpsc::UnboundedSender;
+
+mod attempts;
+mod demand;
+mod environment;
+mod link;
+#[cfg(test)]
+mod tests;
+
+use attempts::Inner;
+pub use demand::{BadQuantity, demand};
+pub use environment::{EnvironmentError, Made, Workshop};
+
+/// How the supervisor is reached and started.
+#[derive(Clone, Debug)]
+pub struct SupervisorProgram {
+    /// Its socket.
+    pub socket: PathBuf,
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// The file that takes what it has to say beside its reports.
+    pub log: PathBuf,
+}
+
+/// What the owner is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// For the run's engine.
+    Event {
+        /// The run.
+        run: RunUid,
+        /// What happened.
+        event: Event,
+    },
+    /// For people.
+    Progress {
+        /// The run.
+        run: RunUid,
+        /// The attempt it is about.
+        attempt: AttemptId,
+        /// One line.
+        what: String,
+    },
+}
+
+/// The cluster that is this machine.
+pub struct LocalCluster<S> {
+    inner: Arc<Inner<S>>,
+}
+
+impl<S> Clone for LocalCluster<S> {
+    fn clone(&self) -> Self {
+        LocalCluster { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<S: Attempts + 'static> LocalCluster<S> {
+    /// A cluster that tells its owner through `news`. No process is started before the first attempt is.
+    pub fn new(
+        store: Arc<S>,
+        supervisor: SupervisorProgram,
+        workshop: Workshop,
+        news: UnboundedSender<News>,
+    ) -> Self {
+        LocalCluster { inner: Inner::new(store, supervisor, workshop, news) }
+    }
+
+    /// Takes new settings, which hold for runs that begin from now on.
+    pub fn set_workshop(&self, workshop: Workshop) {
+        self.inner.set_workshop(workshop);
+    }
+
+    /// The S3 endpoint that steps see; starts the supervisor, which serves it.
+    ///
+    /// # Errors
+    /// When there is no supervisor and none can be started.
+    pub async fn endpoint(&self) -> Result<Option<Endpoint>, ClusterError> {
+        Ok(self.inner.link().await?.endpoint.clone())
+    }
+
+    /// Ends all steps (TERM, grace, KILL) and the supervisor, and waits for both. Their verdicts still come as
+    /// events. Nothing is started any more.
+    pub async fn shut_down(&self) {
+        self.inner.shut_down().await;
+    }
+}
+
+impl<S: Attempts + 'static> Cluster for LocalCluster<S> {
+    async fn start(&self, attempt: Arc<Attempt>) -> Result<(), ClusterError> {
+        self.inner.start(attempt).await
+    }
+
+    async fn stop(&self, run: &RunUid, attempt: &AttemptId, why: &str) -> Result<(), ClusterError> {
+        self.inner.stop(run, attempt, why).await
+    }
+
+    async fn observe(&self, run: &RunUid, attempts: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
+        self.inner.observe(run, attempts).await
+    }
+}

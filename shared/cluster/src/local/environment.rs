@@ -1,0 +1,199 @@
+//! What a step's process finds around it, made from the settings: once for each run and image, however many
+//! steps use it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dropforge_driver::supervision::StepEnvironment;
+use dropforge_engine::ids::RunUid;
+use tokio::sync::OnceCell;
+
+use crate::code;
+use crate::environments::{self, Environments, LOCK_FILE_NAME, Phase};
+use crate::gpus::Gpus;
+use crate::python::{self, Chosen, Pythons};
+use crate::settings::{ImagePlan, Runs, Settings, plan};
+
+/// Why a step has no environment.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    /// No interpreter stands for the image.
+    #[error("find a Python for image {image}")]
+    Python {
+        /// The image.
+        image: String,
+        /// Why.
+        #[source]
+        source: python::Error,
+    },
+    /// Its packages can't be had.
+    #[error("make the environment of image {image}")]
+    Packages {
+        /// The image.
+        image: String,
+        /// Why.
+        #[source]
+        source: environments::Error,
+    },
+    /// The person's files can't be had.
+    #[error("pack the code")]
+    Code(#[source] code::Error),
+}
+
+/// An environment with what people should be told of it.
+#[derive(Clone, Debug, Default)]
+pub struct Made {
+    /// For the supervisor.
+    pub environment: StepEnvironment,
+    /// Whether a stand-in for machines without a GPU replaces the image, so that no GPU is needed.
+    pub is_stand_in: bool,
+    /// Sentences.
+    pub said: Vec<String>,
+}
+
+/// With what environments are made.
+#[derive(Clone, Debug)]
+pub struct Workshop {
+    /// `dropforge.toml`.
+    pub settings: Settings,
+    /// Holds environments, code and what interpreters said of themselves.
+    pub cache: PathBuf,
+    /// How packages are fetched.
+    pub packages: environments::Options,
+    /// Where interpreters are looked for.
+    pub pythons: python::Places,
+    /// The machine's GPUs.
+    pub gpus: Gpus,
+    /// The person's PATH, for images that nothing is said of.
+    pub path: Vec<PathBuf>,
+}
+
+impl Workshop {
+    /// Makes what a step with `image` finds; may install packages, which takes long.
+    ///
+    /// # Errors
+    /// When Python, packages or code can't be had.
+    pub fn make(&self, image: &str, progress: &dyn Fn(String)) -> Result<Made, EnvironmentError> {
+        let plan = plan(image, &self.settings, &self.gpus);
+        let mut made = Made {
+            environment: StepEnvironment {
+                claims: self.settings.claims.clone(),
+                secrets: Some(self.settings.secrets.clone()),
+                config_maps: Some(self.settings.config_maps.clone()),
+                stand_in: plan.said.clone(),
+                ..StepEnvironment::default()
+            },
+            is_stand_in: plan.is_stand_in,
+            said: plan.said.clone().into_iter().collect(),
+        };
+        self.add_programs(image, &plan, &mut made, progress)?;
+        self.add_code(&plan, &mut made.environment)?;
+        Ok(made)
+    }
+
+    fn add_programs(
+        &self,
+        image: &str,
+        plan: &ImagePlan,
+        made: &mut Made,
+        progress: &dyn Fn(String),
+    ) -> Result<(), EnvironmentError> {
+        let no_python = |source| EnvironmentError::Python { image: image.to_owned(), source };
+        let no_packages = |source| EnvironmentError::Packages { image: image.to_owned(), source };
+        let pythons = Pythons::new(self.cache.clone(), self.pythons.clone());
+        let (requirements, python) = match &plan.runs {
+            Runs::Path => {
+                made.environment.path.clone_from(&self.path);
+                return Ok(());
+            }
+            Runs::Python { python } => (None, *python),
+            Runs::Environment { requirements, python } => (Some(requirements), *python),
+        };
+        let chosen = pythons.choose(python).map_err(no_python)?;
+        made.said.extend(chosen.said());
+        made.environment.python = Some(version(&chosen));
+        let Some(requirements) = requirements else {
+            made.environment.path = vec![pythons.bin(&chosen.interpreter).map_err(no_python)?];
+            return Ok(());
+        };
+        let environments = Environments::new(self.cache.clone(), self.packages.clone());
+        let report = |news: environments::Progress| progress(sentence(&news));
+        let lock_file = self.settings.root.join(LOCK_FILE_NAME);
+        let lock =
+            environments.lock(&plan.name, requirements, &chosen, &lock_file, &report).map_err(no_packages)?;
+        let ready = environments.ensure(&lock, &report).map_err(no_packages)?;
+        if let Some(home) = ready.bin.parent() {
+            let home = home.to_string_lossy().into_owned();
+            made.environment.variables.insert("VIRTUAL_ENV".to_owned(), home);
+        }
+        made.environment.path = vec![ready.bin];
+        made.environment.lock_hash = Some(ready.lock_hash);
+        Ok(())
+    }
+
+    fn add_code(&self, plan: &ImagePlan, environment: &mut StepEnvironment) -> Result<(), EnvironmentError> {
+        if plan.code.include.is_empty() && plan.code.replace.is_empty() {
+            return Ok(());
+        }
+        let packed =
+            code::pack(&self.cache, &self.settings.root, &plan.code).map_err(EnvironmentError::Code)?;
+        let files =
+            packed.files.iter().map(|file| (PathBuf::from(&file.path), packed.folder.join(&file.path)));
+        environment.files = files.collect();
+        environment.git =
+            packed.git.map(|git| format!("{}{}", git.commit, if git.dirty { "+dirty" } else { "" }));
+        environment.code_hash = Some(packed.hash);
+        Ok(())
+    }
+}
+
+fn sentence(news: &environments::Progress) -> String {
+    let doing = match &news.phase {
+        Phase::Resolving => "choosing versions".to_owned(),
+        Phase::Downloading { package } => format!("downloading {package}"),
+        Phase::Building { package } => format!("building {package}"),
+        Phase::Installing { package } => format!("installing {package}"),
+        Phase::Waiting => "waiting for another process that makes it".to_owned(),
+        Phase::Done => "ready".to_owned(),
+    };
+    format!("environment {}: {doing}", news.environment)
+}
+
+fn version(chosen: &Chosen) -> String {
+    let version = chosen.interpreter.version;
+    match chosen.wanted.filter(|_| !chosen.is_exact()) {
+        Some(wanted) => format!("{version} (wanted {wanted})"),
+        None => version.to_string(),
+    }
+}
+
+/// How many runs' environments are remembered. An older run's are made again when it goes on, which costs it
+/// a look at the cache.
+const RUNS_MAX: usize = 64;
+
+/// One environment in the making, awaited by all who want it.
+type Cell = Arc<OnceCell<Arc<Made>>>;
+
+/// The environments of recent runs. A run keeps the code it began with.
+#[derive(Default)]
+pub struct Remembered {
+    cells: Mutex<(BTreeMap<RunUid, BTreeMap<String, Cell>>, VecDeque<RunUid>)>,
+}
+
+impl Remembered {
+    /// The place of an image's environment within a run.
+    pub fn cell(&self, run: &RunUid, image: &str) -> Cell {
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let (runs, order) = &mut *cells;
+        if !runs.contains_key(run) {
+            order.push_back(run.clone());
+            if order.len() > RUNS_MAX
+                && let Some(oldest) = order.pop_front()
+            {
+                runs.remove(&oldest);
+            }
+        }
+        runs.entry(run.clone()).or_default().entry(image.to_owned()).or_default().clone()
+    }
+}

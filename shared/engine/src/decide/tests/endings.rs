@@ -1,0 +1,136 @@
+//! Stops, deadlines, exit handlers, suspends.
+
+use super::*;
+
+const EXIT: &str = "  entrypoint: main
+  onExit: bye
+  templates:
+  - name: main
+    steps:
+    - - {name: a, template: ok}
+      - {name: wait, template: pause}
+  - name: pause
+    suspend: {}
+    outputs: {parameters: [{name: approve, valueFrom: {supplied: {}, default: 'no'}}]}
+  - name: ok
+    container: {image: busybox}
+  - name: bye
+    container: {image: busybox, args: ['{{workflow.status}}']}";
+
+#[test]
+fn stop_ends_the_steps_and_still_runs_the_exit_handler() {
+    let mut w = world(EXIT);
+    let attempt = w.attempt("wf[0].a");
+    w.command("c1", Verb::Stop { message: None });
+    assert_eq!(w.stopped, [attempt.id.0.clone()]);
+    assert_eq!(w.message_of("[0].a"), "workflow shutdown with strategy:  Stop");
+    assert_eq!(w.message_of("[0].wait"), "Stopped with strategy 'Stop'");
+    assert_eq!(
+        w.attempt("wf.onExit").work.template.container.clone().unwrap().args,
+        Some(vec!["Failed".to_owned()])
+    );
+    w.succeed("wf.onExit");
+    assert_eq!(w.ended(), Some((RunPhase::Failed, "Stopped with strategy 'Stop'".to_owned())));
+    w.event(Event::Performed { effect: EffectKey::End });
+    assert!(!w.state.done(), "the stopped attempt has not ended");
+    let late = verdict(&attempt, Outcome::Succeeded, w.now);
+    w.event(Event::AttemptFinished { verdict: Arc::new(late) });
+    assert!(w.state.done());
+    assert_eq!(w.phase_of("[0].a"), Some(NodePhase::Failed));
+}
+
+#[test]
+fn terminate_runs_no_exit_handler() {
+    let mut w = world(EXIT);
+    w.command("c1", Verb::Terminate);
+    assert_eq!(w.ended(), Some((RunPhase::Failed, "Stopped with strategy 'Terminate'".to_owned())));
+}
+
+#[test]
+fn a_command_is_applied_once_and_refused_after_the_end() {
+    let mut w = world(EXIT);
+    w.command("c1", Verb::Terminate);
+    let again = Command { id: "c1".into(), by: "test".to_owned(), at: at(1), verb: Verb::Terminate };
+    assert_eq!(
+        w.try_event(Event::Commanded { command: again }),
+        Err(Rejected::CommandRead { command: "c1".into() })
+    );
+    w.command("c2", Verb::Terminate);
+    let refused = w.records.iter().rev().find_map(|r| match r {
+        Record::CommandRead { refused, .. } => refused.clone(),
+        _ => None,
+    });
+    assert_eq!(refused.unwrap(), "cannot shutdown a completed workflow: it is Failed");
+}
+
+#[test]
+fn resume_gives_supplied_values_or_their_defaults_and_refuses_unknown_ones() {
+    let resumed = |given: &[(&str, &str)]| {
+        let mut w = world(EXIT);
+        let outputs = given.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        w.command("c1", Verb::Resume { selector: Some("displayName=wait".into()), outputs });
+        let view = View::fold(w.state.program.clone(), &w.records);
+        let node = view.find("wait").unwrap();
+        (node.phase, node.outputs.parameters.first().and_then(|p| p.value.clone()).map(|v| v.0))
+    };
+    assert_eq!(resumed(&[]), (NodePhase::Succeeded, Some("no".to_owned())));
+    assert_eq!(resumed(&[("approve", "yes")]), (NodePhase::Succeeded, Some("yes".to_owned())));
+    assert_eq!(resumed(&[("other", "yes")]), (NodePhase::Running, None));
+}
+
+#[test]
+fn the_workflows_deadline_ends_what_runs_and_spares_the_exit_handler() {
+    let mut w = world(&EXIT.replace("onExit: bye", "onExit: bye\n  activeDeadlineSeconds: 60"));
+    let attempt = w.attempt("wf[0].a");
+    w.fire();
+    assert_eq!(w.stopped, [attempt.id.0.clone()]);
+    assert_eq!(w.message_of("[0].a"), "Step exceeded its deadline");
+    assert_eq!(w.live().last().map(String::as_str), Some("wf.onExit"));
+}
+
+#[test]
+fn a_suspend_with_a_duration_goes_on_by_itself() {
+    let mut w = world("  entrypoint: main\n  templates:\n  - name: main\n    suspend: {duration: '20'}");
+    assert_eq!(w.ended(), None);
+    let (timer, due) = w.timers[0].clone();
+    let early = w.try_event(Event::TimerFired { timer: timer.clone() });
+    assert_eq!(early, Err(Rejected::EarlyTimer { timer: timer.clone(), due }));
+    w.fire();
+    assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
+    assert_eq!(w.try_event(Event::TimerFired { timer: timer.clone() }), Err(Rejected::StaleTimer { timer }));
+}
+
+#[test]
+fn a_steps_exit_handler_runs_before_its_parent_goes_on() {
+    let mut w = world(
+        "  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - {name: a, template: ok, hooks: {exit: {template: bye, arguments: {parameters: [{name: s, value: '{{steps.a.status}}'}]}}}}
+    - - {name: b, template: ok}
+  - name: ok
+    container: {image: busybox}
+  - name: bye
+    inputs: {parameters: [{name: s}]}
+    container: {image: busybox, args: ['{{inputs.parameters.s}}']}",
+    );
+    w.succeed("wf[0].a");
+    assert_eq!(w.live(), ["wf[0].a.onExit"]);
+    let args = w.attempt("wf[0].a.onExit").work.template.container.clone().unwrap().args;
+    assert_eq!(args, Some(vec!["Succeeded".to_owned()]));
+    w.fail("wf[0].a.onExit");
+    assert_eq!(w.live(), ["wf[1].b"], "a failing exit handler does not change the step");
+}
+
+#[test]
+fn a_pending_pod_past_its_timeout_fails() {
+    let mut w = world(
+        "  entrypoint: main\n  templates:\n  - name: main\n    timeout: 30s\n    container: {image: busybox}",
+    );
+    let attempt = w.attempt("wf");
+    assert_eq!(attempt.work.active_deadline_seconds, Some(30));
+    w.fire();
+    assert_eq!(w.ended(), Some((RunPhase::Failed, "timeout".to_owned())));
+    assert_eq!(w.stopped, [attempt.id.0.clone()]);
+}

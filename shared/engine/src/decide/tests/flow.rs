@@ -1,0 +1,171 @@
+//! Steps, DAGs, loops, retries: who starts when.
+
+use super::*;
+
+const OK: &str = "\n  - name: ok\n    container: {image: busybox, command: ['true']}";
+
+#[test]
+fn groups_run_one_after_the_other_and_their_steps_side_by_side() {
+    let mut w = world(&format!(
+        "  entrypoint: main\n  templates:\n  - name: main\n    steps:\n    - - {{name: a, template: ok}}\n      - {{name: b, template: ok}}\n    - - {{name: c, template: ok}}{OK}"
+    ));
+    assert_eq!(w.live(), ["wf[0].a", "wf[0].b"]);
+    w.succeed("wf[0].b");
+    assert_eq!(w.live(), ["wf[0].a"]);
+    w.succeed("wf[0].a");
+    assert_eq!(w.live(), ["wf[1].c"]);
+    w.succeed("wf[1].c");
+    assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
+    assert!(!w.state.done(), "the end is still to be announced");
+    w.event(Event::Performed { effect: EffectKey::End });
+    assert!(w.state.done());
+}
+
+#[test]
+fn a_task_starts_when_what_it_depends_on_is_settled_and_is_omitted_when_it_failed() {
+    let mut w = world(&format!(
+        "  entrypoint: main\n  templates:\n  - name: main\n    dag:\n      tasks:\n      - {{name: a, template: ok}}\n      - {{name: b, template: ok}}\n      - {{name: c, template: ok, dependencies: [a, b]}}\n      - {{name: d, template: ok, depends: b.Failed}}{OK}"
+    ));
+    assert_eq!(w.live(), ["wf.a", "wf.b"]);
+    w.succeed("wf.a");
+    w.fail("wf.b");
+    assert_eq!(w.phase_of(".c"), Some(NodePhase::Omitted));
+    assert_eq!(w.live(), ["wf.d"]);
+    w.succeed("wf.d");
+    // The branch of c failed with b: an omitted target passes on what reached it.
+    assert_eq!(w.ended(), Some((RunPhase::Failed, String::new())));
+}
+
+#[test]
+fn a_loop_starts_as_many_items_as_its_parallelism_allows_in_their_order() {
+    let mut w = world(&format!(
+        "  entrypoint: main\n  templates:\n  - name: main\n    parallelism: 2\n    steps:\n    - - {{name: a, template: ok, withSequence: {{count: 4}}}}{OK}"
+    ));
+    assert_eq!(w.live(), ["wf[0].a(0:0)", "wf[0].a(1:1)"]);
+    w.succeed("wf[0].a(1:1)");
+    assert_eq!(w.live(), ["wf[0].a(0:0)", "wf[0].a(2:2)"]);
+    for n in [0, 2, 3] {
+        w.succeed(&format!("wf[0].a({n}:{n})"));
+    }
+    assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
+}
+
+#[test]
+fn a_finished_loop_child_leaves_the_state_and_stays_in_the_view() {
+    let mut w = world(&format!(
+        "  entrypoint: main\n  templates:\n  - name: main\n    steps:\n    - - {{name: a, template: ok, withItems: [x, y]}}{OK}"
+    ));
+    let before = w.state.nodes.size();
+    w.succeed("wf[0].a(0:x)");
+    assert_eq!(w.state.nodes.size(), before - 1);
+    assert_eq!(w.phase_of("[0].a(0:x)"), Some(NodePhase::Succeeded));
+}
+
+#[test]
+fn a_decision_starts_no_more_than_the_setting_and_rings_again() {
+    let spec = format!(
+        "  entrypoint: main\n  templates:\n  - name: main\n    steps:\n    - - {{name: a, template: ok, withSequence: {{count: 5}}}}{OK}"
+    );
+    let settings = Settings { starts_per_decision_max: 2, ..Settings::default() };
+    let mut w = World::unborn(&spec, settings);
+    w.event(Event::Submitted);
+    assert_eq!(w.live().len(), 2);
+    w.fire();
+    assert_eq!(w.live().len(), 4);
+    w.fire();
+    assert_eq!(w.live().len(), 5);
+}
+
+const RETRIED: &str = "  entrypoint: main\n  templates:\n  - name: main\n    retryStrategy: {limit: 2, backoff: {duration: 10s, factor: 2}}\n    container: {image: busybox, command: [sh], args: ['{{retries}} {{lastRetry.exitCode}}']}";
+
+#[test]
+fn a_failed_attempt_is_tried_again_after_its_backoff_until_the_limit() {
+    let mut w = world(RETRIED);
+    assert_eq!(
+        w.attempt("wf(0)").work.template.container.clone().unwrap().args,
+        Some(vec!["0 0".to_owned()])
+    );
+    w.fail("wf(0)");
+    assert_eq!(w.live(), Vec::<String>::new());
+    assert_eq!(w.message_of(""), "Backoff for 10 seconds");
+    w.fire();
+    assert_eq!(
+        w.attempt("wf(1)").work.template.container.clone().unwrap().args,
+        Some(vec!["1 1".to_owned()])
+    );
+    w.fail("wf(1)");
+    assert_eq!(w.message_of(""), "Backoff for 20 seconds");
+    w.fire();
+    w.fail("wf(2)");
+    assert_eq!(w.ended(), Some((RunPhase::Failed, "No more retries left".to_owned())));
+}
+
+#[test]
+fn an_attempt_that_infrastructure_lost_is_tried_again_without_a_retry_of_the_users() {
+    let mut w = world(
+        "  entrypoint: main\n  templates:\n  - name: main\n    container: {image: busybox, args: ['{{pod.name}}']}",
+    );
+    let first = w.attempt("wf");
+    w.finish_with("wf", |v| v.outcome = Outcome::Lost);
+    let second = w.attempt("wf");
+    assert_eq!((first.number, second.number), (0, 1));
+    assert_ne!(first.id, second.id);
+    assert_eq!(second.work.template.container.clone().unwrap().args, Some(vec![second.id.0.clone()]));
+    for _ in 0..3 {
+        w.finish_with("wf", |v| v.outcome = Outcome::Lost);
+    }
+    assert_eq!(w.ended().unwrap().0, RunPhase::Error);
+}
+
+#[test]
+fn outputs_flow_by_reference_and_an_absent_one_takes_the_consumers_default() {
+    let mut w = world(
+        "  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - {name: make, template: make}
+      - {name: never, template: make, when: 'a == b'}
+    - - name: use
+        template: use
+        arguments: {parameters: [{name: got, value: '{{steps.make.outputs.parameters.p}}'}, {name: lost, value: '{{steps.never.outputs.parameters.p}}'}]}
+  - name: make
+    container: {image: busybox}
+    outputs: {parameters: [{name: p, valueFrom: {path: /tmp/p}}]}
+  - name: use
+    inputs: {parameters: [{name: got}, {name: lost, default: d}]}
+    container: {image: busybox, args: ['{{inputs.parameters.got}}', '{{inputs.parameters.lost}}']}",
+    );
+    w.finish_with("wf[0].make", |v| {
+        let p = dropforge_manifest::types::Parameter {
+            name: "p".into(),
+            value: Some("v".into()),
+            ..Default::default()
+        };
+        v.outputs.parameters.push(p);
+    });
+    let args = w.attempt("wf[1].use").work.template.container.clone().unwrap().args;
+    assert_eq!(args, Some(vec!["v".to_owned(), "d".to_owned()]));
+}
+
+#[test]
+fn recursion_ends_at_argos_depth() {
+    let w = world(
+        "  entrypoint: main\n  templates:\n  - name: main\n    steps:\n    - - {name: again, template: main}",
+    );
+    let (phase, message) = w.ended().unwrap();
+    assert_eq!(phase, RunPhase::Failed);
+    assert!(message.starts_with("child 'wf-"), "{message}");
+    assert_eq!(w.phases().iter().filter(|(_, p)| *p == NodePhase::Error).count(), 1);
+}
+
+#[test]
+fn a_suspended_run_starts_nothing_until_it_is_resumed() {
+    let mut w = world(&format!(
+        "  entrypoint: main\n  suspend: true\n  templates:\n  - name: main\n    steps:\n    - - {{name: a, template: ok}}{OK}"
+    ));
+    assert_eq!(w.live(), Vec::<String>::new());
+    assert_eq!(crate::waiting::waiting(&w.state)[0].to_string(), "wf: waits for the run to be resumed");
+    w.command("c1", Verb::Resume { selector: None, outputs: Default::default() });
+    assert_eq!(w.live(), ["wf[0].a"]);
+}

@@ -1,0 +1,189 @@
+//! Whatever the outcomes, and in whatever order, doubled or late, events come.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SHAPES: [&str; 4] = [
+    "  entrypoint: main
+  templates:
+  - name: main
+    parallelism: 2
+    steps:
+    - - {name: a, template: leaf, withSequence: {count: 4}, continueOn: {failed: true}}
+      - {name: b, template: inner}
+    - - {name: c, template: leaf, hooks: {exit: {template: leaf}}}
+  - name: inner
+    dag:
+      tasks:
+      - {name: x, template: leaf}
+      - {name: y, template: leaf, depends: x.Failed || x.Succeeded}
+  - name: leaf
+    retryStrategy: {limit: 1}
+    container: {image: busybox}",
+    "  entrypoint: main
+  onExit: leaf
+  parallelism: 2
+  templates:
+  - name: main
+    dag:
+      tasks:
+      - {name: a, template: leaf}
+      - {name: b, template: leaf, dependencies: [a]}
+      - {name: c, template: leaf, dependencies: [a], continueOn: {failed: true}}
+      - {name: d, template: leaf, dependencies: [b, c], withItems: [1, 2, 3]}
+      - {name: e, template: leaf, depends: d.AnySucceeded || d.AllFailed}
+  - name: leaf
+    container: {image: busybox}",
+    "  entrypoint: main
+  templates:
+  - name: main
+    failFast: true
+    parallelism: 2
+    steps:
+    - - {name: a, template: leaf, withItems: [1, 2, 3, 4, 5]}
+  - name: leaf
+    container: {image: busybox}",
+    "  entrypoint: main
+  activeDeadlineSeconds: 50
+  templates:
+  - name: main
+    retryStrategy: {limit: 2, retryPolicy: Always, backoff: {duration: 5s}}
+    steps:
+    - - {name: a, template: leaf}
+      - {name: p, template: pause}
+    - - {name: b, template: leaf}
+  - name: pause
+    suspend: {duration: 3s}
+  - name: leaf
+    container: {image: busybox}",
+];
+
+/// One move of the world: which of the possible events comes, and how it turns out.
+#[derive(Clone, Debug)]
+struct Move {
+    choice: usize,
+    outcome: u8,
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    prop::collection::vec(
+        (any::<usize>(), any::<u8>()).prop_map(|(choice, outcome)| Move { choice, outcome }),
+        1..60,
+    )
+}
+
+/// Plays the moves: live attempts end, old verdicts come again, timers fire, people stop and resume.
+fn play(shape: &str, moves: &[Move]) -> World {
+    let mut w = world(shape);
+    let mut sent: Vec<Event> = Vec::new();
+    let mut phases: BTreeMap<String, NodePhase> = BTreeMap::new();
+    for (n, step) in moves.iter().enumerate() {
+        let event = next(&w, &sent, step, n);
+        if let Event::TimerFired { timer } = &event
+            && let Some((_, due)) = w.timers.iter().find(|(t, _)| t == timer)
+        {
+            w.now = w.now.max(due.as_second());
+        }
+        // A rejected event changes nothing; an accepted one is checked by the world.
+        let _ = w.try_event(event.clone());
+        sent.push(event);
+        for (name, phase) in w.phases() {
+            let before = phases.insert(name.clone(), phase);
+            assert!(
+                before.is_none_or(|b| !b.fulfilled() || b == phase),
+                "{name} went from {before:?} to {phase}"
+            );
+        }
+    }
+    w
+}
+
+fn next(w: &World, sent: &[Event], step: &Move, n: usize) -> Event {
+    let outcome = match step.outcome % 8 {
+        0 | 1 => Outcome::Failed,
+        2 => Outcome::Error,
+        3 => Outcome::Lost,
+        _ => Outcome::Succeeded,
+    };
+    let live: Vec<&Arc<Attempt>> =
+        w.started.iter().filter(|a| w.state.attempts.contains_key(&a.id)).collect();
+    let pick = step.choice / 8;
+    match step.choice % 8 {
+        0 if !sent.is_empty() => sent[pick % sent.len()].clone(),
+        1 if !w.timers.is_empty() => Event::TimerFired { timer: w.timers[pick % w.timers.len()].0.clone() },
+        2 if step.outcome < 16 => {
+            let verb = match step.outcome % 3 {
+                0 => Verb::Stop { message: None },
+                1 => Verb::Suspend,
+                _ => Verb::Resume { selector: None, outputs: BTreeMap::new() },
+            };
+            let id = format!("c{n}");
+            Event::Commanded { command: Command { id: id.as_str().into(), by: "t".into(), at: at(1), verb } }
+        }
+        3 if !live.is_empty() => {
+            Event::AttemptRunning { attempt: live[pick % live.len()].id.clone(), at: at(w.now), host: None }
+        }
+        _ if !live.is_empty() => {
+            Event::AttemptFinished { verdict: Arc::new(verdict(live[pick % live.len()], outcome, w.now)) }
+        }
+        _ => Event::Performed { effect: EffectKey::End },
+    }
+}
+
+/// Lets everything that is open succeed, until nothing is.
+fn play_out(w: &mut World) {
+    for _ in 0..500 {
+        if w.state.phase.completed() && w.state.attempts.is_empty() {
+            return;
+        }
+        if let Some(attempt) = w.started.iter().find(|a| w.state.attempts.contains_key(&a.id)).cloned() {
+            let verdict = Arc::new(verdict(&attempt, Outcome::Succeeded, w.now));
+            w.event(Event::AttemptFinished { verdict });
+        } else if let Some((timer, due)) =
+            w.timers.iter().find(|(t, _)| w.state.outbox.contains_key(&EffectKey::Timer(t.clone()))).cloned()
+        {
+            w.now = w.now.max(due.as_second());
+            let _ = w.try_event(Event::TimerFired { timer });
+        } else {
+            let id = format!("resume-{}", w.now);
+            w.command(&id, Verb::Resume { selector: None, outputs: BTreeMap::new() });
+        }
+    }
+    panic!("the run does not end: {:?}", crate::waiting::waiting(&w.state));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 160, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_order_of_events_unfinishes_a_node_or_breaks_a_counter(shape in 0..SHAPES.len(), moves in moves()) {
+        play(SHAPES[shape], &moves);
+    }
+
+    #[test]
+    fn every_run_ends_once_its_steps_do(shape in 0..SHAPES.len(), moves in moves()) {
+        let mut w = play(SHAPES[shape], &moves);
+        play_out(&mut w);
+        prop_assert!(w.state.phase.completed());
+    }
+
+    #[test]
+    fn a_replayed_state_decides_as_the_live_one(shape in 0..SHAPES.len(), moves in moves()) {
+        let w = play(SHAPES[shape], &moves);
+        let mut replayed = RunState::new(w.state.program.clone());
+        let text = serde_json::to_string(&w.records).unwrap();
+        let stored: Vec<Record> = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(&stored, &w.records);
+        for record in &stored {
+            apply(&mut replayed, record);
+        }
+        prop_assert_eq!(format!("{replayed:?}"), format!("{:?}", w.state));
+        for attempt in w.started.iter().filter(|a| w.state.attempts.contains_key(&a.id)) {
+            let event = Event::AttemptFinished { verdict: Arc::new(verdict(attempt, Outcome::Failed, w.now)) };
+            prop_assert_eq!(decide(&replayed, &event, at(w.now)), decide(&w.state, &event, at(w.now)));
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What holds of every state between two events. Counted anew from the nodes, so that a counter which drifted is found
+//! where it drifted.
+
+use crate::effect::{Effect, EffectKey};
+use crate::ids::NodeId;
+use crate::record::{Block, NodeKind};
+use crate::state::{Body, RunState};
+
+/// Everything that does not hold; empty for a sound state.
+pub fn violations(state: &RunState) -> Vec<String> {
+    let mut found = Vec::new();
+    pods(state, &mut found);
+    attempts(state, &mut found);
+    bounds(state, &mut found);
+    groups(state, &mut found);
+    blocked(state, &mut found);
+    ending(state, &mut found);
+    found
+}
+
+fn pods(state: &RunState, found: &mut Vec<String>) {
+    let active = state.nodes.values().filter(|n| n.kind == NodeKind::Pod && !n.phase.fulfilled()).count();
+    if active != state.active_pods as usize {
+        found.push(format!("{active} pods are active, {} are counted", state.active_pods));
+    }
+}
+
+fn attempts(state: &RunState, found: &mut Vec<String>) {
+    for (attempt, node) in &state.attempts {
+        if !state.outbox.contains_key(&EffectKey::Start(attempt.clone())) {
+            found.push(format!("live attempt {attempt} does not stand in the outbox"));
+        }
+        // A pod that was given up is fulfilled, or gone with its parent, before its attempt has ended.
+        if let Some(Body::Pod { attempt: Some(own), .. }) = state.node(*node).map(|n| &n.body)
+            && own != attempt
+        {
+            found.push(format!("node {node} has attempt {own}, not {attempt}"));
+        }
+    }
+    for effect in state.outbox.values() {
+        match &**effect {
+            Effect::StartAttempt(a) if !state.attempts.contains_key(&a.id) => {
+                found.push(format!("attempt {} stands in the outbox and is not live", a.id));
+            }
+            Effect::StopAttempt { attempt, .. } if !state.attempts.contains_key(attempt) => {
+                found.push(format!("the end of attempt {attempt} stands in the outbox and it is not live"));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn bounds(state: &RunState, found: &mut Vec<String>) {
+    for node in state.nodes.values() {
+        let (Body::Steps { bound, .. } | Body::Dag { bound, .. }) = &node.body else { continue };
+        let counted = |kind| matches!(kind, NodeKind::Pod | NodeKind::Steps | NodeKind::Dag);
+        let active = state
+            .nodes
+            .values()
+            .filter(|n| n.boundary == Some(node.id) && counted(n.kind) && !n.phase.fulfilled())
+            .count();
+        if active != bound.active as usize {
+            found.push(format!(
+                "{active} children of node {} are active, {} are counted",
+                node.id, bound.active
+            ));
+        }
+    }
+}
+
+fn groups(state: &RunState, found: &mut Vec<String>) {
+    let unsettled =
+        |parent: NodeId| state.nodes.values().filter(|n| n.parent == Some(parent) && !n.settled()).count();
+    for node in state.nodes.values().filter(|n| !n.phase.fulfilled()) {
+        let open = match &node.body {
+            Body::Group { open, .. } | Body::Loop { open, .. } => *open as usize,
+            _ => continue,
+        };
+        if open != unsettled(node.id) {
+            found.push(format!(
+                "{} children of node {} are open, {open} are counted",
+                unsettled(node.id),
+                node.id
+            ));
+        }
+    }
+}
+
+fn blocked(state: &RunState, found: &mut Vec<String>) {
+    for id in state.blocked.iter() {
+        if state.node(*id).is_none_or(|n| n.phase.fulfilled() || n.blocked.is_none()) {
+            found.push(format!("node {id} is held back by the run and does not know it"));
+        }
+    }
+    for node in state.nodes.values() {
+        match node.blocked {
+            Some(Block::TemplateParallelism) | None => {}
+            Some(_) if !state.blocked.contains(&node.id) => {
+                found.push(format!("node {} is held back by the run, which does not know it", node.id));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+fn ending(state: &RunState, found: &mut Vec<String>) {
+    let root_settled = state.root.and_then(|r| state.node(r)).is_some_and(|n| n.settled());
+    if state.phase.completed() && !root_settled {
+        found.push("the run is over and its entry node is not".to_owned());
+    }
+    for attempt in state.attempts.keys() {
+        let stopped = state.outbox.contains_key(&EffectKey::Stop(attempt.clone()));
+        if state.phase.completed() && !stopped {
+            found.push(format!("the run is over and attempt {attempt} was never asked to end"));
+        }
+    }
+}

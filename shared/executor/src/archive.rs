@@ -1,0 +1,158 @@
+//! Packing and unpacking of artifacts: tar and gzip, as Argo's executor does it.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Component, Path, PathBuf};
+
+use dropforge_manifest::types::Archive;
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+
+#[cfg(test)]
+mod tests;
+
+/// Why an artifact could not be packed or unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// Reading or writing failed.
+    #[error("{action} {}", path.display())]
+    Io {
+        /// `pack`, `unpack`, …
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The archive holds a name that leads out of its folder.
+    #[error("unpack an entry called {entry:?}, which leads out of the artifact's folder")]
+    Escapes {
+        /// The entry.
+        entry: String,
+    },
+    /// Only tar, with or without gzip, and none are known.
+    #[error("pack as zip: only `none` and `tar` are supported here")]
+    Zip,
+}
+
+/// How an artifact is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// As it is; a directory becomes many objects.
+    None,
+    /// One tar file in gzip of this level.
+    Tar(u32),
+}
+
+impl Packing {
+    /// What an output's `archive` says.
+    ///
+    /// # Errors
+    /// For zip.
+    pub fn of(archive: Option<&Archive>) -> Result<Packing, ArchiveError> {
+        let Some(archive) = archive else { return Ok(Packing::Tar(6)) };
+        if archive.zip.is_some() {
+            return Err(ArchiveError::Zip);
+        }
+        if archive.none.is_some() {
+            return Ok(Packing::None);
+        }
+        let level = archive.tar.as_ref().and_then(|tar| tar.compression_level);
+        Ok(Packing::Tar(level.and_then(|l| u32::try_from(l).ok()).map_or(6, |l| l.min(9))))
+    }
+
+    /// The file's name within the attempt's prefix, by Argo's key format.
+    pub fn file_name(self, artifact: &str, path: &Path) -> String {
+        match (self, path.file_name()) {
+            (Packing::None, Some(name)) => name.to_string_lossy().into_owned(),
+            (Packing::None, None) => artifact.to_owned(),
+            (Packing::Tar(_), _) => format!("{artifact}.tgz"),
+        }
+    }
+}
+
+/// Packs the file or folder `from` under its own name, symbolic links as links.
+///
+/// # Errors
+/// When it can't be read or `to` can't be written.
+pub fn pack(from: &Path, name: &Path, to: &Path, level: u32) -> Result<(), ArchiveError> {
+    let failed = |source| ArchiveError::Io { action: "pack", path: from.to_path_buf(), source };
+    let file = File::create(to).map_err(failed)?;
+    let gzip = GzEncoder::new(BufWriter::new(file), Compression::new(level));
+    let mut tar = tar::Builder::new(gzip);
+    tar.follow_symlinks(false);
+    let packed = || {
+        if from.is_dir() {
+            tar.append_dir_all(name, from)?;
+        } else {
+            tar.append_file(name, &mut File::open(from)?)?;
+        }
+        tar.into_inner()?.finish()?.flush()
+    };
+    packed().map_err(failed)
+}
+
+/// Whether the file is a tar file packed by gzip, by its content.
+pub fn is_packed(file: &Path) -> bool {
+    let Ok(mut file) = File::open(file) else { return false };
+    let mut magic = [0; 2];
+    if file.read_exact(&mut magic).is_err() || magic != [0x1f, 0x8b] {
+        return false;
+    }
+    let whole = io::Cursor::new(magic).chain(BufReader::new(file));
+    let mut tar = tar::Archive::new(MultiGzDecoder::new(whole));
+    tar.entries().is_ok_and(|mut entries| entries.next().is_some_and(|first| first.is_ok()))
+}
+
+/// Unpacks `file` so that its content is at `to`, which does not exist: a single entry becomes `to` itself,
+/// otherwise `to` becomes a folder. `beside` is a folder on the same file system that does not exist either.
+///
+/// # Errors
+/// When the archive is damaged or an entry leads out of the folder.
+pub fn unpack(file: &Path, beside: &Path, to: &Path) -> Result<(), ArchiveError> {
+    let failed = |source| ArchiveError::Io { action: "unpack", path: file.to_path_buf(), source };
+    fs::create_dir_all(beside).map_err(failed)?;
+    let opened = BufReader::with_capacity(1 << 16, File::open(file).map_err(failed)?);
+    let mut tar = tar::Archive::new(MultiGzDecoder::new(opened));
+    tar.set_overwrite(true);
+    for entry in tar.entries().map_err(failed)? {
+        let mut entry = entry.map_err(failed)?;
+        if leads_out(&entry, beside) || !entry.unpack_in(beside).map_err(failed)? {
+            let entry = entry.path_bytes().into_owned();
+            return Err(ArchiveError::Escapes { entry: String::from_utf8_lossy(&entry).into_owned() });
+        }
+    }
+    let mut top = fs::read_dir(beside).map_err(failed)?;
+    match (top.next(), top.next()) {
+        (Some(only), None) => {
+            fs::rename(only.map_err(failed)?.path(), to).map_err(failed)?;
+            fs::remove_dir(beside).map_err(failed)
+        }
+        _ => fs::rename(beside, to).map_err(failed),
+    }
+}
+
+/// Whether an entry's name, or the link it makes, leads out of the folder. The `tar` crate itself passes over
+/// such names; an archive that has one is not worth trusting in the rest.
+fn leads_out<R: Read>(entry: &tar::Entry<'_, R>, folder: &Path) -> bool {
+    let Ok(path) = entry.path() else { return true };
+    let Some(depth) = depth(&path, 0) else { return true };
+    let Ok(Some(target)) = entry.link_name() else { return false };
+    if entry.header().entry_type().is_symlink() {
+        // Relative to the entry's own folder.
+        return self::depth(&target, depth - 1).is_none();
+    }
+    self::depth(&target, 0).is_none() || !folder.join(&*target).exists()
+}
+
+/// How deep `path` ends when it starts `from` folders deep; none when it leaves the top on its way.
+fn depth(path: &Path, from: usize) -> Option<usize> {
+    path.components().try_fold(from, |depth, component| match component {
+        Component::Normal(_) => Some(depth + 1),
+        Component::CurDir => Some(depth),
+        Component::ParentDir => depth.checked_sub(1),
+        Component::RootDir | Component::Prefix(_) => None,
+    })
+}

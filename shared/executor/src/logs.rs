@@ -1,0 +1,221 @@
+//! A command's standard output and error on their way to the store.
+//!
+//! Where the log is a file of this machine the command writes it itself: nothing copies, and nothing is lost
+//! whoever is killed. Only a step whose result somebody reads has its standard output copied, since the result
+//! is standard output alone while the log holds both.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, PipeReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::outputs::TEXT_BYTES_MAX;
+
+/// How long output of processes that outlived the command is waited for; they have been killed by then, and
+/// what they wrote is in the pipe.
+const DRAIN: Duration = Duration::from_millis(100);
+
+/// Where a command's output goes.
+pub struct Streams {
+    /// For the command.
+    pub stdout: OwnedFd,
+    /// For the command.
+    pub stderr: OwnedFd,
+    /// What copies.
+    pub pump: Option<Pump>,
+}
+
+/// The log file, opened so that several writers never overwrite each other.
+///
+/// # Errors
+/// When it can't be made.
+pub fn open(file: &Path) -> io::Result<File> {
+    let append = |file: &Path| OpenOptions::new().append(true).create(true).open(file);
+    match append(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(file.parent().unwrap_or(Path::new("/")))?;
+            append(file)
+        }
+        opened => opened,
+    }
+}
+
+/// Both streams straight into the log.
+///
+/// # Errors
+/// When the descriptors can't be doubled.
+pub fn straight(log: &File) -> io::Result<Streams> {
+    Ok(Streams { stdout: log.try_clone()?.into(), stderr: log.try_clone()?.into(), pump: None })
+}
+
+/// Standard error straight into the log, standard output copied there and kept.
+///
+/// # Errors
+/// When no pipe or thread can be made.
+pub fn captured(log: &File) -> io::Result<Streams> {
+    let (pipe, stdout) = io::pipe()?;
+    let stderr = log.try_clone()?.into();
+    let mut log = log.try_clone()?;
+    let pump = Pump::start(pipe, move |bytes| log.write_all(bytes))?;
+    Ok(Streams { stdout: stdout.into(), stderr, pump: Some(pump) })
+}
+
+/// How often a log is brought to a store that is elsewhere.
+const SHIP_EVERY: Duration = Duration::from_secs(1);
+
+/// Brings what is appended to `log` to `sink` until `ended` is closed; gives up at the first failure.
+///
+/// # Errors
+/// When the log can't be read, or the sink's error.
+pub fn ship(log: &Path, ended: &PipeReader, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let mut log = File::open(log)?;
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let over = wait_for(ended, None, Some(SHIP_EVERY))?;
+        loop {
+            match log.read(&mut buffer)? {
+                0 => break,
+                read => sink(&buffer[..read])?,
+            }
+        }
+        if over {
+            return Ok(());
+        }
+    }
+}
+
+/// A thread that copies a pipe and keeps its end.
+pub struct Pump {
+    thread: JoinHandle<io::Result<Vec<u8>>>,
+    /// Closed to say that the command has ended.
+    ended: io::PipeWriter,
+}
+
+impl Pump {
+    fn start(
+        pipe: PipeReader,
+        sink: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<Pump> {
+        let (hear, ended) = io::pipe()?;
+        let thread = std::thread::Builder::new().name("log".to_owned());
+        Ok(Pump { thread: thread.spawn(move || copy(pipe, &hear, sink))?, ended })
+    }
+
+    /// The end of what was written, once the command has ended.
+    ///
+    /// # Errors
+    /// When the log could not be written.
+    pub fn finish(self) -> io::Result<Vec<u8>> {
+        drop(self.ended);
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the log's thread panicked")))
+    }
+}
+
+/// Copies until the pipe is closed, or the command has ended and the pipe is empty: a process that escaped may
+/// hold it open for ever.
+fn copy(
+    mut pipe: PipeReader,
+    ended: &PipeReader,
+    mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<Vec<u8>> {
+    let mut kept = Tail::default();
+    let mut buffer = vec![0; 1 << 16];
+    let mut written = Ok(());
+    loop {
+        if !wait_for(&pipe, Some(ended), None)? && !wait_for(&pipe, None, Some(DRAIN))? {
+            break;
+        }
+        let read = match pipe.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        if read == 0 {
+            break;
+        }
+        kept.push(&buffer[..read]);
+        // A full disk must not stop the command, which would wait for a reader for ever: read on, tell later.
+        if written.is_ok() {
+            written = sink(&buffer[..read]);
+        }
+    }
+    written.map(|()| kept.bytes())
+}
+
+/// Whether the pipe has something to read before `ended` is closed or the time is over.
+fn wait_for(pipe: &PipeReader, ended: Option<&PipeReader>, limit: Option<Duration>) -> io::Result<bool> {
+    let mut polled = vec![PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)];
+    polled.extend(ended.map(|ended| PollFd::from_borrowed_fd(ended.as_fd(), PollFlags::IN)));
+    let limit = limit.map(|limit| rustix::event::Timespec {
+        tv_sec: limit.as_secs() as i64,
+        tv_nsec: i64::from(limit.subsec_nanos()),
+    });
+    loop {
+        match poll(&mut polled, limit.as_ref()) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Ok(!polled[0].revents().is_empty()),
+        }
+    }
+}
+
+/// The last [`TEXT_BYTES_MAX`] bytes, and one more for the newline that does not count.
+#[derive(Default)]
+struct Tail(VecDeque<u8>);
+
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes);
+        let excess = self.0.len().saturating_sub(TEXT_BYTES_MAX + 1);
+        self.0.drain(..excess);
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        self.0.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log() -> (tempfile::TempDir, File) {
+        let at = tempfile::tempdir().unwrap();
+        let file = open(&at.path().join("new/folder/main")).unwrap();
+        (at, file)
+    }
+
+    #[test]
+    fn standard_output_is_kept_and_both_are_logged_in_order() {
+        let (at, file) = log();
+        let streams = captured(&file).unwrap();
+        File::from(streams.stdout).write_all(b"out \xff\n").unwrap();
+        let kept = streams.pump.unwrap().finish().unwrap();
+        File::from(streams.stderr).write_all(b"err\n").unwrap();
+        assert_eq!(kept, b"out \xff\n");
+        assert_eq!(fs::read(at.path().join("new/folder/main")).unwrap(), b"out \xff\nerr\n");
+    }
+
+    #[test]
+    fn a_pipe_that_stays_open_does_not_hold_the_step() {
+        let (_at, file) = log();
+        let streams = captured(&file).unwrap();
+        let mut escaped = File::from(streams.stdout);
+        escaped.write_all(b"last words").unwrap();
+        assert_eq!(streams.pump.unwrap().finish().unwrap(), b"last words");
+        drop(escaped);
+    }
+
+    #[test]
+    fn the_end_of_a_long_output_is_kept() {
+        let mut tail = Tail::default();
+        tail.push(&vec![b'a'; TEXT_BYTES_MAX]);
+        tail.push(b"bcd");
+        let bytes = tail.bytes();
+        assert_eq!((bytes.len(), &bytes[bytes.len() - 4..]), (TEXT_BYTES_MAX + 1, &b"abcd"[..]));
+    }
+}

@@ -1,0 +1,328 @@
+//! Outputs: from the files a step left to parameters and stored objects.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dropforge_driver::store::{Artifacts, ObjectFacts, Place, StoreError};
+use dropforge_engine::attempt::{Attempt, StoredObject};
+use dropforge_manifest::text::AnyString;
+use dropforge_manifest::types::{Artifact, Outputs, Parameter, S3Location};
+
+use crate::archive::{self, ArchiveError, Packing};
+use crate::step::Site;
+use crate::step::places::{BadPath, Places, clean};
+use crate::transfer::{Progress, stored_directory, stored_object};
+
+mod metrics;
+#[cfg(test)]
+mod tests;
+
+/// The longest parameter and result: Argo's, whose objects must fit etcd; longer values are artifacts.
+pub const TEXT_BYTES_MAX: usize = 256 * 1024;
+
+/// The name whose numbers go into the run's index entry.
+const METRICS: &str = "metrics";
+
+/// Why an output can't be had. Missing files are told in the words of Argo's executor.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// The file of a parameter is not there.
+    #[error("open /var/run/argo/outputs/parameters{}: no such file or directory", path.display())]
+    NoParameter {
+        /// Its path in the step.
+        path: PathBuf,
+    },
+    /// The file or folder of an artifact is not there.
+    #[error("output artifact {artifact}: stat {}: no such file or directory", path.display())]
+    NoArtifact {
+        /// The artifact.
+        artifact: String,
+        /// Its path in the step.
+        path: PathBuf,
+    },
+    /// A parameter is too long.
+    #[error(
+        "output parameter {parameter} has {bytes} bytes, more than {TEXT_BYTES_MAX}: make it an artifact"
+    )]
+    TooLong {
+        /// The parameter.
+        parameter: String,
+        /// Its size.
+        bytes: u64,
+    },
+    /// A file's name within a folder can't be a key.
+    #[error(
+        "output artifact {artifact}: the file name {name:?} is not UTF-8 and can't be a key; pack it as tar"
+    )]
+    Name {
+        /// The artifact.
+        artifact: String,
+        /// The name.
+        name: PathBuf,
+    },
+    /// The place is of a kind that is not known.
+    #[error("output artifact {artifact}: its location is of a kind that is not supported here; `s3` is")]
+    UnsupportedLocation {
+        /// The artifact.
+        artifact: String,
+    },
+    /// The path can't be one of the step's.
+    #[error("output {output}")]
+    Path {
+        /// The parameter or artifact.
+        output: String,
+        /// Why.
+        #[source]
+        source: BadPath,
+    },
+    /// Reading failed.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It could not be packed.
+    #[error("output artifact {artifact}")]
+    Archive {
+        /// The artifact.
+        artifact: String,
+        /// Why.
+        #[source]
+        source: ArchiveError,
+    },
+    /// It could not be stored.
+    #[error("output artifact {artifact}")]
+    Store {
+        /// The artifact.
+        artifact: String,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+}
+
+/// What a step gave.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// Parameters and artifacts.
+    pub outputs: Outputs,
+    /// What was written.
+    pub written: Vec<StoredObject>,
+    /// The numbers of the output called `metrics`.
+    pub metrics: BTreeMap<String, f64>,
+    /// The first output that could not be had; the others are collected all the same.
+    pub failure: Option<OutputError>,
+}
+
+impl Collected {
+    fn failed(&mut self, error: OutputError) {
+        self.failure.get_or_insert(error);
+    }
+}
+
+/// What is collected from where.
+pub struct Collection<'a, S> {
+    /// The store.
+    pub site: &'a Site<S>,
+    /// The attempt.
+    pub attempt: &'a Attempt,
+    /// Where the step's paths are.
+    pub places: &'a Places,
+    /// An empty folder of the attempt's.
+    pub spare: &'a Path,
+    /// The log, where it becomes an artifact.
+    pub log: Option<&'a Path>,
+    /// Who is told.
+    pub progress: &'a Progress<'a>,
+}
+
+impl<S: Artifacts> Collection<'_, S> {
+    /// Collects all outputs, going on past those that fail.
+    pub fn collect(&self) -> Collected {
+        let mut collected = Collected::default();
+        let declared = &self.attempt.work.template.outputs;
+        for parameter in &declared.parameters {
+            match self.parameter(parameter) {
+                Ok(parameter) => {
+                    let value = parameter.value.as_ref().filter(|_| parameter.name == METRICS);
+                    collected.metrics.extend(value.map(|v| metrics::numbers(v.as_str())).unwrap_or_default());
+                    collected.outputs.parameters.push(parameter);
+                }
+                Err(error) => collected.failed(error),
+            }
+        }
+        for artifact in &declared.artifacts {
+            if let Err(error) = self.artifact(artifact, &mut collected) {
+                collected.failed(error);
+            }
+        }
+        if let Some(log) = self.log
+            && let Err(error) = self.log(log, &mut collected)
+        {
+            collected.failed(error);
+        }
+        collected
+    }
+
+    fn parameter(&self, parameter: &Parameter) -> Result<Parameter, OutputError> {
+        let from = parameter.value_from.as_ref();
+        let Some(path) = from.and_then(|from| from.path.as_deref()) else { return Ok(parameter.clone()) };
+        let path = self.path(&parameter.name, path)?;
+        let file = self.places.followed(&path);
+        let read = match read_at_most(&file, TEXT_BYTES_MAX + 1) {
+            Ok(read) => text(read),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let default = from.and_then(|from| from.default.clone());
+                default.ok_or(OutputError::NoParameter { path })?.0
+            }
+            Err(source) => return Err(OutputError::Read { path, source }),
+        };
+        if read.len() > TEXT_BYTES_MAX {
+            let bytes = file.metadata().map_or(read.len() as u64, |m| m.len());
+            return Err(OutputError::TooLong { parameter: parameter.name.clone(), bytes });
+        }
+        Ok(Parameter { value: Some(AnyString(read)), ..parameter.clone() })
+    }
+
+    fn path(&self, output: &str, path: &str) -> Result<PathBuf, OutputError> {
+        clean(path).map_err(|source| OutputError::Path { output: output.to_owned(), source })
+    }
+
+    fn artifact(&self, artifact: &Artifact, collected: &mut Collected) -> Result<(), OutputError> {
+        let name = &artifact.name;
+        if artifact.has_location() && artifact.s3.is_none() {
+            return Err(OutputError::UnsupportedLocation { artifact: name.clone() });
+        }
+        let path = self.path(name, artifact.path.as_deref().unwrap_or_default())?;
+        let file = self.places.followed(&path);
+        if !file.exists() {
+            let missing = OutputError::NoArtifact { artifact: name.clone(), path };
+            return if artifact.optional { Ok(()) } else { Err(missing) };
+        }
+        if name == METRICS {
+            collected.metrics.extend(metrics::of_file(&file));
+        }
+        let archived = |source| OutputError::Archive { artifact: name.clone(), source };
+        let packing = Packing::of(artifact.archive.as_ref()).map_err(archived)?;
+        let place = self.place(artifact, &packing.file_name(name, &path));
+        let written = match packing {
+            Packing::None if file.is_dir() => self.store_folder(name, &file, &place)?,
+            Packing::None => {
+                let ours = self.is_ours_alone(&path);
+                stored_object(name, &place, self.store_file(name, &file, &place, ours)?)
+            }
+            Packing::Tar(level) => {
+                let packed = self.spare.join(format!("{}.tgz", collected.written.len()));
+                let top = path.file_name().map_or(Path::new(name), Path::new);
+                archive::pack(&file, top, &packed, level).map_err(archived)?;
+                stored_object(name, &place, self.store_file(name, &packed, &place, true)?)
+            }
+        };
+        collected.written.push(written);
+        collected.outputs.artifacts.push(located(artifact, place));
+        Ok(())
+    }
+
+    /// Where the artifact goes: its own key as written, else Argo's key format.
+    fn place(&self, artifact: &Artifact, file_name: &str) -> Place {
+        let own = artifact.s3.as_ref();
+        let key = own.and_then(|s3| s3.key.clone()).filter(|key| !key.is_empty());
+        Place {
+            bucket: own.and_then(|s3| s3.bucket.clone()),
+            key: key.unwrap_or_else(|| format!("{}/{file_name}", self.attempt.work.artifact_prefix)),
+        }
+    }
+
+    /// Whether the file is the attempt's, so that the store may take it away, and no other output needs it.
+    fn is_ours_alone(&self, path: &Path) -> bool {
+        let outputs = &self.attempt.work.template.outputs;
+        let artifacts = outputs.artifacts.iter().filter_map(|artifact| artifact.path.as_deref());
+        let parameters = outputs.parameters.iter().filter_map(|p| p.value_from.as_ref()?.path.as_deref());
+        let needing =
+            artifacts.chain(parameters).filter_map(|p| clean(p).ok()).filter(|p| path.starts_with(p));
+        self.places.mount(path).is_none() && !self.places.host(path).is_symlink() && needing.count() == 1
+    }
+
+    fn store_file(
+        &self,
+        name: &str,
+        file: &Path,
+        place: &Place,
+        ours: bool,
+    ) -> Result<ObjectFacts, OutputError> {
+        let progress = self.progress.of("output", name);
+        let stored = self.site.store.store(&self.attempt.namespace, file, place, ours, &progress);
+        self.site.wait(stored).map_err(|source| OutputError::Store { artifact: name.to_owned(), source })
+    }
+
+    fn store_folder(&self, name: &str, folder: &Path, place: &Place) -> Result<StoredObject, OutputError> {
+        let mut files = Vec::new();
+        files_below(folder, &mut files).map_err(|(path, source)| OutputError::Read { path, source })?;
+        files.sort();
+        let mut stored = Vec::with_capacity(files.len());
+        for file in files {
+            let relative = file.strip_prefix(folder).unwrap_or(&file);
+            let Some(relative) = relative.to_str() else {
+                return Err(OutputError::Name { artifact: name.to_owned(), name: relative.to_path_buf() });
+            };
+            let key = format!("{}/{relative}", place.key.trim_end_matches('/'));
+            let facts = self.store_file(name, &file, &Place { key, ..place.clone() }, false)?;
+            stored.push((relative.to_owned(), facts));
+        }
+        Ok(stored_directory(name, place, &stored))
+    }
+
+    fn log(&self, log: &Path, collected: &mut Collected) -> Result<(), OutputError> {
+        let name = "main-logs";
+        let key = format!("{}/main.log", self.attempt.work.artifact_prefix);
+        let place = Place { bucket: None, key };
+        let facts = self.store_file(name, log, &place, false)?;
+        collected.written.push(stored_object(name, &place, facts));
+        let artifact = Artifact { name: name.to_owned(), ..Artifact::default() };
+        collected.outputs.artifacts.push(located(&artifact, place));
+        Ok(())
+    }
+}
+
+/// The artifact with its location, as a node's outputs show it.
+fn located(artifact: &Artifact, place: Place) -> Artifact {
+    let own = artifact.s3.clone().unwrap_or_default();
+    let s3 = S3Location { key: Some(place.key), bucket: place.bucket, ..own };
+    Artifact { s3: Some(s3), ..artifact.clone() }
+}
+
+/// A file's content as a value: one newline at its end does not count.
+pub fn text(mut bytes: Vec<u8>) -> String {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    }
+    String::from_utf8(bytes).unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into_owned())
+}
+
+fn read_at_most(file: &Path, bytes: usize) -> io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut read = Vec::new();
+    // One more for the newline that does not count.
+    fs::File::open(file)?.take(bytes as u64 + 1).read_to_end(&mut read)?;
+    Ok(read)
+}
+
+/// Every file below `folder`; symbolic links are left out, as Argo does.
+fn files_below(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), (PathBuf, io::Error)> {
+    let failed = |source| (folder.to_path_buf(), source);
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let kind = entry.file_type().map_err(failed)?;
+        if kind.is_dir() {
+            files_below(&entry.path(), files)?;
+        } else if kind.is_file() {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}

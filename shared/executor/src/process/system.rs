@@ -1,0 +1,184 @@
+//! The system calls that have no safe form elsewhere. All of this crate's unsafe code is in this file.
+
+use std::ffi::{CStr, CString, c_char};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+
+use rustix::io::Errno;
+use rustix::process::Pid;
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+/// `struct mount_attr` of Linux.
+#[repr(C)]
+struct MountAttributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    user_namespace: u64,
+}
+
+/// Also below the mount itself.
+const AT_RECURSIVE: libc::c_uint = 0x8000;
+
+const MOUNT_ATTR_RDONLY: u64 = 1;
+
+/// Moves this process into new namespaces; only single-threaded ones can enter a user namespace.
+pub fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
+    // SAFETY: CLONE_FILES is never among the flags, so no descriptor changes its meaning for another thread.
+    unsafe { unshare_unsafe(flags.difference(UnshareFlags::FILES)) }
+}
+
+/// Makes a mount read-only or writable, with all below it if `recursive`.
+pub fn set_read_only(target: &CStr, read_only: bool, recursive: bool) -> rustix::io::Result<()> {
+    let (set, clear) = if read_only { (MOUNT_ATTR_RDONLY, 0) } else { (0, MOUNT_ATTR_RDONLY) };
+    let attributes = MountAttributes { set, clear, propagation: 0, user_namespace: 0 };
+    let flags = if recursive { AT_RECURSIVE } else { 0 };
+    // SAFETY: the path ends with NUL, and the structure, of which the size is given, outlives the call.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            target.as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<MountAttributes>(),
+        )
+    };
+    checked(answer)
+}
+
+fn checked(answer: libc::c_long) -> rustix::io::Result<()> {
+    if answer == 0 { Ok(()) } else { Err(last_errno()) }
+}
+
+fn last_errno() -> Errno {
+    Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// Marks every descriptor but the standard ones to be closed at exec. A kernel that can't leaves those open that
+/// were opened without the mark, which Rust's library never does.
+pub fn close_others_at_exec() {
+    // SAFETY: three integers; no descriptor is closed before exec.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+}
+
+/// Gives every signal its first meaning and blocks none.
+pub fn reset_signals() {
+    // The kernel's own `struct sigaction`, of zeros: SIG_DFL. The C library's call would leave its two own out.
+    let default = [0u64; 4];
+    for signal in 1..=64 {
+        // SAFETY: the structure is at least as large as any architecture's, lives for the call, and names no
+        // code of ours. Signals that can't be changed are refused without harm.
+        unsafe {
+            let none: *const u64 = std::ptr::null();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, size_of::<u64>());
+        }
+    }
+    // SAFETY: an all-zero set is a valid place for sigemptyset to fill, and lives for both calls.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+/// Ends this process at once, as a forked child must.
+pub fn exit_now() -> ! {
+    // SAFETY: _exit runs no code of this program.
+    unsafe { libc::_exit(0) }
+}
+
+/// Strings for exec, with the arrays of pointers to them.
+pub struct Image {
+    /// Files to try, in order.
+    candidates: Vec<CString>,
+    arguments: Strings,
+    variables: Strings,
+}
+
+struct Strings {
+    _owned: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+// SAFETY: the pointers lead into `_owned`'s heap memory, which nobody changes and which moves with them.
+unsafe impl Send for Strings {}
+// SAFETY: as above; they are only read.
+unsafe impl Sync for Strings {}
+
+impl Strings {
+    fn new(owned: Vec<CString>) -> Self {
+        let ends = std::iter::once(std::ptr::null());
+        let pointers = owned.iter().map(|string| string.as_ptr()).chain(ends).collect();
+        Strings { _owned: owned, pointers }
+    }
+}
+
+impl Image {
+    pub fn new(candidates: Vec<CString>, arguments: Vec<CString>, variables: Vec<CString>) -> Self {
+        Image { candidates, arguments: Strings::new(arguments), variables: Strings::new(variables) }
+    }
+
+    /// Replaces this process; returns only when no candidate could be started. A text without an interpreter's
+    /// line is refused, as a container would, and not handed to a shell.
+    pub fn exec(&self) -> Errno {
+        let mut refused = Errno::NOENT;
+        for candidate in &self.candidates {
+            // SAFETY: all pointers lead to NUL-terminated strings, and both arrays end with a null pointer.
+            unsafe {
+                libc::execve(
+                    candidate.as_ptr(),
+                    self.arguments.pointers.as_ptr(),
+                    self.variables.pointers.as_ptr(),
+                )
+            };
+            match last_errno() {
+                Errno::NOENT | Errno::NOTDIR => {}
+                Errno::ACCESS => refused = Errno::ACCESS,
+                other => return other,
+            }
+        }
+        refused
+    }
+}
+
+/// Starts a child that does `then` between fork and exec.
+pub fn spawn(
+    command: &mut Command,
+    then: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) -> io::Result<Child> {
+    // SAFETY: what is given here is `launch`'s way into the step, which makes system calls only: it neither
+    // allocates nor takes a lock.
+    unsafe { command.pre_exec(then) };
+    command.spawn()
+}
+
+/// How a child ended, and what it used.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reaped {
+    /// As `wait` gives it.
+    pub status: i32,
+    /// User and system time of it and of the children it waited for.
+    pub cpu_seconds: f64,
+    /// The largest resident size among them.
+    pub memory_bytes_max: u64,
+}
+
+/// Takes a dead child's status; none when it is not dead or not ours.
+pub fn reap(pid: Pid) -> Option<Reaped> {
+    // SAFETY: all-zero is a valid rusage, and both places live for the call.
+    let (answer, status, usage) = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        let mut status = 0;
+        let pid = pid.as_raw_nonzero().get();
+        let answer = libc::wait4(pid, &raw mut status, libc::WNOHANG, &raw mut usage);
+        (answer, status, usage)
+    };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    (answer > 0).then(|| Reaped {
+        status,
+        cpu_seconds: seconds(usage.ru_utime) + seconds(usage.ru_stime),
+        memory_bytes_max: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
+    })
+}

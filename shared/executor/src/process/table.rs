@@ -1,0 +1,134 @@
+//! What the kernel says about processes, read from `/proc`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rustix::process::Pid;
+
+/// One process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub pid: i32,
+    pub parent: i32,
+    pub session: i32,
+    /// Dead, and not yet waited for.
+    pub is_zombie: bool,
+    /// In clock ticks since boot: with the id, names a process for ever.
+    pub start_time: u64,
+}
+
+/// A process that can be compared with one seen earlier.
+pub fn entry(pid: i32) -> Option<Entry> {
+    parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn parse(stat: &[u8]) -> Option<Entry> {
+    // The name stands in brackets and may hold anything, brackets too.
+    let close = stat.iter().rposition(|byte| *byte == b')')?;
+    let head = std::str::from_utf8(&stat[..close]).ok().or_else(|| {
+        let open = stat.iter().position(|byte| *byte == b'(')?;
+        std::str::from_utf8(&stat[..open]).ok()
+    })?;
+    let pid = head.split(' ').next()?.parse().ok()?;
+    let fields: Vec<&str> = std::str::from_utf8(&stat[close + 1..]).ok()?.split_ascii_whitespace().collect();
+    Some(Entry {
+        pid,
+        is_zombie: matches!(*fields.first()?, "Z" | "X"),
+        parent: fields.get(1)?.parse().ok()?,
+        session: fields.get(3)?.parse().ok()?,
+        start_time: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// All processes that this one may see.
+pub fn all() -> Vec<Entry> {
+    numbers("/proc".into()).into_iter().filter_map(entry).collect()
+}
+
+fn numbers(folder: PathBuf) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The children that one thread of a process has; of a process's adopted ones, those of its first thread.
+pub fn children_of_thread(process: i32, thread: i32) -> Option<Vec<i32>> {
+    let list = fs::read_to_string(format!("/proc/{process}/task/{thread}/children")).ok()?;
+    Some(list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+}
+
+/// The processes with all that they started and that is still below them.
+pub fn with_descendants(roots: Vec<i32>) -> Vec<i32> {
+    let mut found = roots;
+    let mut next = 0;
+    while let Some(pid) = found.get(next).copied() {
+        next += 1;
+        for thread in numbers(format!("/proc/{pid}/task").into()) {
+            let children = children_of_thread(pid, thread).unwrap_or_default();
+            let new: Vec<i32> = children.into_iter().filter(|child| !found.contains(child)).collect();
+            found.extend(new);
+        }
+    }
+    found
+}
+
+/// Whether the process was started with this variable.
+pub fn has_variable(pid: i32, variable: &[u8]) -> bool {
+    let Ok(variables) = fs::read(format!("/proc/{pid}/environ")) else { return false };
+    variables.split(|byte| *byte == 0).any(|one| one == variable)
+}
+
+/// What names the mount namespace of a process.
+pub fn mount_namespace(pid: i32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()
+}
+
+/// Resident bytes of a process, and the most they have been.
+pub fn resident(pid: i32) -> Option<(u64, u64)> {
+    let status = fs::read(format!("/proc/{pid}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
+    let kib = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_ascii_whitespace().next()?.parse::<u64>().ok()
+    };
+    Some((kib("VmRSS:")? * 1024, kib("VmHWM:")? * 1024))
+}
+
+/// Resident bytes of a process, of those that several share its part.
+pub fn proportional(pid: i32) -> Option<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.split_ascii_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// The id in the form in which signals are sent to it.
+pub fn pid(raw: i32) -> Option<Pid> {
+    Pid::from_raw(raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_blanks_and_brackets_moves_no_field() {
+        let rest = "S 7 5 5 0 -1 4194560 1 0 0 0 3 4 0 0 20 0 1 0 4711 0 0";
+        let expected = Entry { pid: 12, parent: 7, session: 5, is_zombie: false, start_time: 4711 };
+        for name in ["sh", "a b) R 1 1 (c", "\u{e9}"] {
+            assert_eq!(parse(format!("12 ({name}) {rest}\n").as_bytes()), Some(expected));
+        }
+        let foreign = [b"12 (\xff\xfe) ".as_slice(), rest.as_bytes()].concat();
+        assert_eq!(parse(&foreign), Some(expected));
+        assert_eq!(parse(b"12 (sh) S 7"), None);
+    }
+
+    #[test]
+    fn this_process_is_found_with_its_session_and_parent() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let entry = entry(own).unwrap();
+        assert_eq!(entry.pid, own);
+        assert_eq!(entry.parent, i32::try_from(std::os::unix::process::parent_id()).unwrap());
+        assert!(all().contains(&entry));
+        assert!(has_variable(own, format!("PATH={}", std::env::var("PATH").unwrap()).as_bytes()));
+        assert!(!has_variable(own, b"PATH"));
+    }
+}

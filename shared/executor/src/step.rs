@@ -1,0 +1,319 @@
+//! One attempt, from claim to verdict.
+//!
+//! [`run`] makes what the step finds (volumes, inputs, variables, script), claims the attempt, starts the
+//! command, waits for its end or ends it, and collects what it left. Every way out of it after the claim is a
+//! verdict.
+
+use std::fs;
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dropforge_driver::clock::{Clock, SystemClock};
+use dropforge_driver::store::{Artifacts, Attempts, Created, Logs, StoreError};
+use dropforge_driver::supervision::{Endpoint, Launch};
+use dropforge_engine::attempt::{Outcome, Provenance, Reason, Usage, Verdict};
+use dropforge_engine::ids::AttemptId;
+use dropforge_manifest::types::Outputs;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::isolation::isolation;
+use crate::outputs::{Collected, Collection};
+use crate::transfer::Progress;
+
+pub mod control;
+mod ending;
+mod execution;
+pub mod places;
+mod preparation;
+#[cfg(test)]
+mod tests;
+
+use control::{Ask, Control};
+use ending::{End, judge};
+use execution::{Execution, Finished, ship};
+use preparation::{Prepared, prepare};
+
+/// Everything a store must give to run steps.
+pub trait StepStore: Attempts + Artifacts + Logs {}
+
+impl<T: Attempts + Artifacts + Logs> StepStore for T {}
+
+/// What all attempts on this machine share.
+pub struct Site<S> {
+    /// Claims, verdicts, artifacts and logs.
+    pub store: S,
+    /// Where the store's futures run.
+    pub runtime: tokio::runtime::Handle,
+    /// Holds one folder for each attempt while it runs.
+    pub steps: PathBuf,
+    /// Holds the claims that runs made, a folder for each run.
+    pub volumes: PathBuf,
+    /// The S3 endpoint that steps see.
+    pub endpoint: Option<Endpoint>,
+    /// The machine's name.
+    pub host: String,
+    /// How long a step may go on after it was asked to end.
+    pub grace: Duration,
+}
+
+impl<S> Site<S> {
+    /// Waits for one of the store's answers.
+    pub fn wait<F: Future>(&self, answer: F) -> F::Output {
+        self.runtime.block_on(answer)
+    }
+
+    /// The attempt's own folder.
+    pub fn folder(&self, attempt: &AttemptId) -> PathBuf {
+        self.steps.join(attempt.as_str())
+    }
+
+    /// Whether a file that shares its content with the store may be shown to a step: by a read-only mount, or,
+    /// where none can be made, to a user whom the file's mode keeps from writing.
+    pub fn links_are_safe(&self) -> bool {
+        isolation().can_mount() || !rustix::process::geteuid().is_root()
+    }
+}
+
+/// What is told of an attempt while it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// Its command has been started, as this process.
+    Running {
+        /// When.
+        at: Timestamp,
+        /// The process that leads it.
+        pid: u32,
+        /// When that process was started, in the kernel's ticks: with the id, it names the process for ever.
+        start_ticks: u64,
+    },
+    /// Something worth a line.
+    Progress(String),
+}
+
+/// Runs the attempt. None: somebody else has claimed it, and nothing was started. The verdict is not stored
+/// yet: see [`record`].
+///
+/// # Errors
+/// When it is unknown who holds the claim; nothing was started.
+pub fn run<S: StepStore>(
+    site: &Site<S>,
+    launch: &Launch,
+    gpus: &[String],
+    control: &Control,
+    tell: &(dyn Fn(Told) + Send + Sync),
+) -> Result<Option<Verdict>, StoreError> {
+    let step = Step { site, launch, gpus, control, tell, began: SystemClock.now() };
+    let prepared = step.before_the_claim();
+    if !step.claim()? {
+        return Ok(None);
+    }
+    Ok(Some(match prepared {
+        Ok(prepared) => step.execute(&prepared),
+        Err(refused) => step.verdict(refused.outcome, refused.reason, refused.message),
+    }))
+}
+
+/// Claims an attempt that shall not run (any more) and gives it this verdict, unless it has one; gives the one
+/// that counts.
+///
+/// # Errors
+/// When it is unknown which counts.
+pub fn fence<S: StepStore>(
+    site: &Site<S>,
+    namespace: &str,
+    verdict: &Verdict,
+) -> Result<Verdict, StoreError> {
+    site.wait(site.store.claim(namespace, &verdict.attempt, &nonce()))?;
+    site.wait(site.store.put_verdict(namespace, verdict))
+}
+
+/// Stores the verdict; gives the one that counts.
+///
+/// # Errors
+/// When it is unknown which counts.
+pub fn record<S: StepStore>(
+    site: &Site<S>,
+    namespace: &str,
+    verdict: &Verdict,
+) -> Result<Verdict, StoreError> {
+    site.wait(site.store.put_verdict(namespace, verdict))
+}
+
+/// Removes what the attempt left on this machine.
+pub fn clear<S>(site: &Site<S>, attempt: &AttemptId) {
+    let folder = site.folder(attempt);
+    if let Err(error) = fs::remove_dir_all(&folder)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(folder = %folder.display(), %error, "the attempt's folder could not be removed");
+    }
+}
+
+/// Names one claimer; a claim that is stored with it is this claimer's.
+fn nonce() -> String {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{}-{count}", std::process::id(), SystemClock.now().as_nanosecond())
+}
+
+/// Why an attempt ends without its command having been started.
+struct Refused {
+    outcome: Outcome,
+    reason: Reason,
+    message: String,
+}
+
+/// What an error says with all its causes.
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// One attempt under way.
+struct Step<'a, S> {
+    site: &'a Site<S>,
+    launch: &'a Launch,
+    gpus: &'a [String],
+    control: &'a Control,
+    tell: &'a (dyn Fn(Told) + Send + Sync),
+    began: Timestamp,
+}
+
+impl<S: StepStore> Step<'_, S> {
+    fn before_the_claim(&self) -> Result<Prepared, Refused> {
+        let progress = |what| (self.tell)(Told::Progress(what));
+        let prepared = prepare(self.site, self.launch, self.gpus, &progress);
+        // Inputs may take long; what was asked meanwhile counts.
+        match (self.control.asked(), self.passed_deadline()) {
+            (Some(ask), _) => Err(refused_by(ask)),
+            (None, Some(message)) => Err(refused(Outcome::Failed, Reason::DeadlineExceeded, message)),
+            (None, None) => prepared,
+        }
+    }
+
+    fn claim(&self) -> Result<bool, StoreError> {
+        let attempt = &self.launch.attempt;
+        let nonce = nonce();
+        let claim = self.site.store.claim(&attempt.namespace, &attempt.id, &nonce);
+        Ok(self.site.wait(claim)? == Created::New)
+    }
+
+    /// The deadlines with what is said when they pass, the earlier first.
+    fn deadlines(&self) -> Vec<(Timestamp, &'static str)> {
+        let work = &self.launch.attempt.work;
+        let seconds = work.active_deadline_seconds.and_then(|seconds| i64::try_from(seconds).ok());
+        let own = seconds.and_then(|s| self.began.checked_add(SignedDuration::from_secs(s)).ok());
+        let own = own.map(|at| (at, "Pod was active on the node longer than the specified deadline"));
+        let outer = work.deadline.map(|at| (at, "Step exceeded its deadline"));
+        let mut deadlines: Vec<_> = own.into_iter().chain(outer).collect();
+        deadlines.sort();
+        deadlines
+    }
+
+    fn passed_deadline(&self) -> Option<&'static str> {
+        let now = SystemClock.now();
+        self.deadlines().into_iter().find(|(at, _)| *at <= now).map(|(_, message)| message)
+    }
+
+    fn execute(&self, prepared: &Prepared) -> Verdict {
+        let started = match Execution::start(prepared, &self.launch.attempt) {
+            Ok(started) => started,
+            Err(refused) => return self.not_started(prepared, refused),
+        };
+        let at = SystemClock.now();
+        let (pid, start_ticks) = started.process();
+        (self.tell)(Told::Running { at, pid, start_ticks });
+        let finished = std::thread::scope(|scope| {
+            let shipping = ship(scope, prepared, |bytes| self.append_log(bytes));
+            let deadline = self.deadlines().first().copied();
+            let mut finished = started.finish(self.control, deadline, self.site.grace);
+            if let Err(error) = shipping {
+                finished.log_failure.get_or_insert(format!("ship the log: {error}"));
+            }
+            finished
+        });
+        self.after_the_end(prepared, at, finished)
+    }
+
+    fn append_log(&self, bytes: &[u8]) -> std::io::Result<()> {
+        let attempt = &self.launch.attempt;
+        let appended = self.site.store.append_log(&attempt.namespace, &attempt.id, "main", bytes);
+        self.site.wait(appended).map_err(|error| std::io::Error::other(told(&error)))
+    }
+
+    fn after_the_end(&self, prepared: &Prepared, started: Timestamp, finished: Finished) -> Verdict {
+        let ended = SystemClock.now();
+        let lost = matches!(finished.end, End::Asked(Ask::Interrupt));
+        let mut collected = if lost { Collected::default() } else { self.collect(prepared) };
+        if let Some(kept) = finished.result {
+            let kept = crate::outputs::text(kept);
+            collected.outputs.result = Some(last(kept, crate::outputs::TEXT_BYTES_MAX));
+        }
+        let failure = collected.failure.as_ref().map(|failure| told(failure)).or(finished.log_failure);
+        let judgement = judge(&finished.end, failure);
+        collected.outputs.exit_code = Some(judgement.exit_code.to_string());
+        Verdict {
+            exit_code: Some(judgement.exit_code),
+            started_at: Some(started),
+            finished_at: ended,
+            outputs: collected.outputs,
+            metrics: collected.metrics,
+            provenance: Provenance { outputs: collected.written, ..prepared.provenance.clone() },
+            usage: Usage {
+                cpu_seconds: finished.usage.cpu_seconds,
+                memory_bytes_max: finished.usage.memory_bytes_max,
+                wall_seconds: ended.duration_since(started).as_secs_f64(),
+                gpus: self.gpus.to_vec(),
+                host: self.site.host.clone(),
+            },
+            ..self.verdict(judgement.outcome, judgement.reason, judgement.message)
+        }
+    }
+
+    fn not_started(&self, prepared: &Prepared, refused: Refused) -> Verdict {
+        // As Argo's executor ends when there is no such command.
+        let exit_code = (refused.reason == Reason::NotStarted).then_some(64);
+        let verdict = self.verdict(refused.outcome, refused.reason, refused.message);
+        let outputs =
+            Outputs { exit_code: exit_code.map(|code: i32| code.to_string()), ..Outputs::default() };
+        Verdict { exit_code, outputs, provenance: prepared.provenance.clone(), ..verdict }
+    }
+
+    fn collect(&self, prepared: &Prepared) -> Collected {
+        let progress = |what| (self.tell)(Told::Progress(what));
+        let archived = self.launch.attempt.work.archive_logs;
+        Collection {
+            site: self.site,
+            attempt: &self.launch.attempt,
+            places: &prepared.places,
+            spare: &prepared.spare,
+            log: archived.then_some(prepared.log.as_path()),
+            progress: &Progress::new(&progress),
+        }
+        .collect()
+    }
+
+    fn verdict(&self, outcome: Outcome, reason: Reason, message: String) -> Verdict {
+        let attempt = self.launch.attempt.id.clone();
+        Verdict::without_outputs(attempt, outcome, reason, message, SystemClock.now())
+    }
+}
+
+fn refused(outcome: Outcome, reason: Reason, message: impl Into<String>) -> Refused {
+    Refused { outcome, reason, message: message.into() }
+}
+
+fn refused_by(ask: Ask) -> Refused {
+    match ask {
+        Ask::Stop(why) => refused(Outcome::Failed, Reason::Stopped, why),
+        Ask::Interrupt => refused(Outcome::Lost, Reason::Vanished, "interrupted"),
+    }
+}
+
+/// The end of a text, cut where a character begins.
+fn last(text: String, bytes: usize) -> String {
+    let from = (text.len().saturating_sub(bytes)..).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text[from..].to_owned()
+}

@@ -1,0 +1,263 @@
+//! The environment of a step's command: nothing of the person's, what Argo sets, what the manifest asks for.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use dropforge_driver::supervision::{Demand, Endpoint, Launch};
+use dropforge_engine::ids::argo_node_id;
+use dropforge_manifest::types::{Container, EnvVarSource};
+use serde_json::Value;
+
+mod local;
+#[cfg(test)]
+mod tests;
+
+pub use local::{LocalObjects, NotFound};
+
+/// The folders of programs that every image has.
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Why a variable has no value.
+#[derive(Debug, thiserror::Error)]
+pub enum VariableError {
+    /// A secret or config map, or a key of it, is not there.
+    #[error(transparent)]
+    NotFound(#[from] NotFound),
+    /// The field can't be known here.
+    #[error("variable {name}: {kind} {field:?} is not known on this machine")]
+    Field {
+        /// The variable.
+        name: String,
+        /// `fieldRef` or `resourceFieldRef`.
+        kind: &'static str,
+        /// The field's path.
+        field: String,
+    },
+}
+
+/// What the variables are made of, beside the manifest.
+pub struct Surroundings<'a> {
+    /// The attempt and its environment.
+    pub launch: &'a Launch,
+    /// The S3 endpoint that the step sees.
+    pub endpoint: Option<&'a Endpoint>,
+    /// The GPUs the step holds.
+    pub gpus: &'a [String],
+    /// The machine's name.
+    pub host: &'a str,
+    /// The step's home folder, as the step sees it.
+    pub home: &'a Path,
+    /// The folder for temporary files, as the step sees it.
+    pub temporary: &'a Path,
+}
+
+/// A command with its environment, every `$(VAR)` replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expanded {
+    /// Command and arguments.
+    pub command: Vec<String>,
+    /// The whole environment.
+    pub variables: BTreeMap<String, String>,
+    /// The part of it that is of our making.
+    pub base: BTreeMap<String, String>,
+}
+
+/// The environment of `container`, and `command` (with arguments) expanded by it as Kubernetes does.
+///
+/// # Errors
+/// When a secret, config map or field that a variable names is not there.
+pub fn expand(
+    container: &Container,
+    command: &[String],
+    around: &Surroundings<'_>,
+) -> Result<Expanded, VariableError> {
+    let mut declared = argo(around);
+    add_declared(&mut declared, container, around)?;
+    let command = command.iter().map(|part| replace(part, &declared)).collect();
+    let base = base(around);
+    let mut variables = base.clone();
+    variables.extend(declared);
+    add_endpoint(&mut variables, around.endpoint);
+    Ok(Expanded { command, variables, base })
+}
+
+/// What an image's own environment would give.
+fn base(around: &Surroundings<'_>) -> BTreeMap<String, String> {
+    let environment = &around.launch.environment;
+    let folders = environment.path.iter().map(|folder| folder.to_string_lossy().into_owned());
+    let path: Vec<String> = folders.chain([SYSTEM_PATH.to_owned()]).collect();
+    let mut variables = BTreeMap::from([
+        ("HOME".to_owned(), around.home.to_string_lossy().into_owned()),
+        ("LANG".to_owned(), "C.UTF-8".to_owned()),
+        ("TMPDIR".to_owned(), around.temporary.to_string_lossy().into_owned()),
+        ("HOSTNAME".to_owned(), around.launch.attempt.id.to_string()),
+        // Empty and not absent: an absent variable would show the step every GPU of the machine.
+        ("CUDA_VISIBLE_DEVICES".to_owned(), around.gpus.join(",")),
+    ]);
+    variables.extend(environment.variables.clone());
+    variables.insert("PATH".to_owned(), path.join(":"));
+    variables
+}
+
+/// The variables that Argo gives every container.
+fn argo(around: &Surroundings<'_>) -> BTreeMap<String, String> {
+    let attempt = &around.launch.attempt;
+    let deadline = attempt.work.deadline.map_or("0001-01-01T00:00:00Z".to_owned(), |d| d.to_string());
+    let mut template = attempt.work.template.clone();
+    template.inputs.parameters.clear();
+    [
+        ("ARGO_CONTAINER_NAME", "main".to_owned()),
+        ("ARGO_NODE_ID", argo_node_id(&attempt.run_name, &attempt.node_name)),
+        ("ARGO_POD_NAME", attempt.id.to_string()),
+        ("ARGO_WORKFLOW_NAME", attempt.run_name.clone()),
+        ("ARGO_WORKFLOW_UID", attempt.run.to_string()),
+        ("ARGO_INCLUDE_SCRIPT_OUTPUT", attempt.work.capture_result.to_string()),
+        ("ARGO_DEADLINE", deadline),
+        ("ARGO_TEMPLATE", serde_json::to_string(&template).unwrap_or_default()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// `envFrom`, then `env`, each seeing those before it.
+fn add_declared(
+    variables: &mut BTreeMap<String, String>,
+    container: &Container,
+    around: &Surroundings<'_>,
+) -> Result<(), VariableError> {
+    let environment = &around.launch.environment;
+    let secrets = LocalObjects::secrets(environment.secrets.as_deref());
+    let config_maps = LocalObjects::config_maps(environment.config_maps.as_deref());
+    for from in &container.env_from {
+        let prefix = from.prefix.as_deref().unwrap_or_default();
+        let sources = [(&secrets, &from.secret_ref), (&config_maps, &from.config_map_ref)];
+        for (objects, reference) in sources {
+            let Some(reference) = reference else { continue };
+            let keys = objects.all(&reference.name, reference.optional.unwrap_or_default())?;
+            variables.extend(keys.into_iter().map(|(key, value)| (format!("{prefix}{key}"), value)));
+        }
+    }
+    for variable in &container.env {
+        let value = match (&variable.value, &variable.value_from) {
+            (Some(value), _) => Some(replace(value, variables)),
+            (None, None) => Some(String::new()),
+            (None, Some(source)) => looked_up(&variable.name, source, &secrets, &config_maps, around)?,
+        };
+        if let Some(value) = value {
+            variables.insert(variable.name.clone(), value);
+        }
+    }
+    Ok(())
+}
+
+fn looked_up(
+    name: &str,
+    source: &EnvVarSource,
+    secrets: &LocalObjects,
+    config_maps: &LocalObjects,
+    around: &Surroundings<'_>,
+) -> Result<Option<String>, VariableError> {
+    if let Some(key) = &source.secret_key_ref {
+        return Ok(secrets.key(key)?);
+    }
+    if let Some(key) = &source.config_map_key_ref {
+        return Ok(config_maps.key(key)?);
+    }
+    if let Some(field) = &source.resource_field_ref {
+        let value = resource_field(field, &around.launch.demand);
+        return value.map(Some).ok_or_else(|| unknown(name, "resourceFieldRef", field, "resource"));
+    }
+    let field = source.field_ref.clone().unwrap_or_default();
+    pod_field(&field, around).map(Some).ok_or_else(|| unknown(name, "fieldRef", &field, "fieldPath"))
+}
+
+fn unknown(name: &str, kind: &'static str, field: &Value, key: &str) -> VariableError {
+    let field = field.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    VariableError::Field { name: name.to_owned(), kind, field }
+}
+
+/// The downward API, as far as a process on this machine has an answer.
+fn pod_field(field: &Value, around: &Surroundings<'_>) -> Option<String> {
+    let attempt = &around.launch.attempt;
+    let node_id = argo_node_id(&attempt.run_name, &attempt.node_name);
+    match field.get("fieldPath")?.as_str()? {
+        "metadata.name" | "metadata.uid" => Some(attempt.id.to_string()),
+        "metadata.namespace" => Some(attempt.namespace.clone()),
+        "metadata.labels['workflows.argoproj.io/workflow']" => Some(attempt.run_name.clone()),
+        "metadata.annotations['workflows.argoproj.io/node-name']" => Some(attempt.node_name.clone()),
+        "metadata.annotations['workflows.argoproj.io/node-id']" => Some(node_id),
+        "spec.nodeName" => Some(around.host.to_owned()),
+        "spec.serviceAccountName" => Some("default".to_owned()),
+        "status.podIP" | "status.hostIP" | "status.podIPs" | "status.hostIPs" => Some("127.0.0.1".to_owned()),
+        _ => None,
+    }
+}
+
+/// A container's own request or limit, divided and rounded up. Without one, what the whole machine has would
+/// be the answer, which nobody here knows: the field is refused.
+fn resource_field(field: &Value, demand: &Demand) -> Option<String> {
+    let divisor = field.get("divisor").map(|d| d.as_str().map_or_else(|| d.to_string(), str::to_owned));
+    let divisor = divisor.as_deref().unwrap_or("1");
+    let (amount, unit) = match field.get("resource")?.as_str()? {
+        "requests.cpu" | "limits.cpu" => (demand.cpu_millis, if divisor == "1m" { 1 } else { 1000 }),
+        "requests.memory" => (demand.memory_bytes, bytes(divisor)?),
+        "limits.memory" => (demand.memory_limit_bytes?, bytes(divisor)?),
+        _ => return None,
+    };
+    (amount > 0).then(|| amount.div_ceil(unit).to_string())
+}
+
+/// The divisors that Kubernetes allows for memory.
+fn bytes(divisor: &str) -> Option<u64> {
+    match divisor {
+        "0" | "1" => Some(1),
+        "1k" => Some(1_000),
+        "1M" => Some(1_000_000),
+        "1G" => Some(1_000_000_000),
+        "1T" => Some(1_000_000_000_000),
+        "1Ki" => Some(1 << 10),
+        "1Mi" => Some(1 << 20),
+        "1Gi" => Some(1 << 30),
+        "1Ti" => Some(1 << 40),
+        _ => None,
+    }
+}
+
+/// The endpoint and its credentials stand over the manifest's own: a step must not reach a real bucket, and
+/// the endpoint knows no other key.
+fn add_endpoint(variables: &mut BTreeMap<String, String>, endpoint: Option<&Endpoint>) {
+    let Some(endpoint) = endpoint else { return };
+    for name in ["AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"] {
+        variables.remove(name);
+    }
+    variables.insert("AWS_ENDPOINT_URL".to_owned(), endpoint.url.clone());
+    variables.insert("AWS_ACCESS_KEY_ID".to_owned(), endpoint.access_key.clone());
+    variables.insert("AWS_SECRET_ACCESS_KEY".to_owned(), endpoint.secret_key.clone());
+    for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
+        variables.entry(name.to_owned()).or_insert_with(|| endpoint.region.clone());
+    }
+}
+
+/// Replaces `$(NAME)` by the variable's value; an unknown name stays as it is, `$$` is a dollar sign.
+pub fn replace(text: &str, variables: &BTreeMap<String, String>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+        } else if let Some((name, after)) = rest.strip_prefix('(').and_then(|r| r.split_once(')')) {
+            match variables.get(name) {
+                Some(value) => out.push_str(value),
+                None => out.push_str(&format!("$({name})")),
+            }
+            rest = after;
+        } else {
+            out.push('$');
+        }
+    }
+    out.push_str(rest);
+    out
+}

@@ -1,0 +1,298 @@
+//! The owner's side and the supervisor's, with the supervisor as a process of its own that is killed.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dropforge_cluster::gpus::Gpus;
+use dropforge_cluster::local::{LocalCluster, News, SupervisorProgram, Workshop};
+use dropforge_cluster::settings::Settings;
+use dropforge_cluster::{environments, python};
+use dropforge_driver::cluster::Cluster;
+use dropforge_driver::store::Attempts;
+use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict, Work};
+use dropforge_engine::event::Event;
+use dropforge_engine::ids::NodeId;
+use dropforge_executor::admission::Machine;
+use dropforge_executor::supervisor::{Options, serve};
+use dropforge_manifest::types::{Container, Resources, Template, VolumeMount};
+use dropforge_storage::directory::{Access, DirectoryStore};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// Not a test: the supervisor's process, which is this program called with the store's folder as one more
+/// filter.
+#[test]
+#[ignore = "the supervisor's process"]
+fn supervise() {
+    let Some(store) = std::env::args().next_back().filter(|last| Path::new(last).is_dir()) else { return };
+    let store = PathBuf::from(store);
+    let machine = Machine { jobs: 1, cpu_millis: 4000, memory_bytes: 1 << 33, gpus: Vec::new() };
+    let mut options = Options::in_store(&store, machine);
+    options.grace = Duration::from_millis(300);
+    serve(options, DirectoryStore::open(&store, Access::Reader).unwrap(), || None).unwrap();
+}
+
+struct Owner {
+    runtime: Runtime,
+    cluster: LocalCluster<DirectoryStore>,
+    news: UnboundedReceiver<News>,
+}
+
+fn owner(at: &TempDir) -> Owner {
+    let store = Arc::new(DirectoryStore::open(at.path(), Access::Owner { what: "test" }).unwrap());
+    let mut settings = Settings::defaults(at.path());
+    fs::create_dir_all(at.path().join("host")).unwrap();
+    settings.claims = [("host".to_owned(), at.path().join("host"))].into();
+    let workshop = Workshop {
+        settings,
+        cache: at.path().join("cache"),
+        packages: environments::Options { offline: true, ..environments::Options::default() },
+        pythons: python::Places::default(),
+        gpus: Gpus::default(),
+        path: Vec::new(),
+    };
+    let arguments = ["supervise", "--exact", "--ignored"].map(OsString::from).into_iter();
+    let supervisor = SupervisorProgram {
+        socket: at.path().join("supervisor/socket"),
+        program: std::env::current_exe().unwrap(),
+        arguments: arguments.chain([at.path().into()]).collect(),
+        log: at.path().join("supervisor/log"),
+    };
+    let (tell, news) = unbounded_channel();
+    let runtime = Runtime::new().unwrap();
+    Owner { runtime, cluster: LocalCluster::new(store, supervisor, workshop, tell), news }
+}
+
+impl Owner {
+    fn start(&self, attempt: &Arc<Attempt>) {
+        self.runtime.block_on(self.cluster.start(Arc::clone(attempt))).unwrap();
+    }
+
+    fn observe(&self, attempts: &[Arc<Attempt>]) -> Vec<Event> {
+        self.runtime.block_on(self.cluster.observe(&"uid".into(), attempts)).unwrap()
+    }
+
+    fn hear(&mut self) -> Event {
+        loop {
+            match self.news.blocking_recv().unwrap() {
+                News::Event { event, .. } => return event,
+                News::Progress { .. } => {}
+            }
+        }
+    }
+
+    fn hear_running(&mut self, name: &str) {
+        let heard = self.hear();
+        assert!(
+            matches!(&heard, Event::AttemptRunning { attempt, .. } if attempt.as_str() == name),
+            "{heard:?}"
+        );
+    }
+
+    fn hear_waiting(&mut self, name: &str) {
+        let heard = self.hear();
+        assert!(
+            matches!(&heard, Event::AttemptWaiting { attempt, .. } if attempt.as_str() == name),
+            "{heard:?}"
+        );
+    }
+
+    fn hear_finished(&mut self, name: &str) -> Arc<Verdict> {
+        match self.hear() {
+            Event::AttemptFinished { verdict } if verdict.attempt.as_str() == name => verdict,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn step(name: &str, script: &str) -> Arc<Attempt> {
+    let mount = VolumeMount { name: "host".into(), mount_path: "/host".into(), ..VolumeMount::default() };
+    let container = Container {
+        image: Some("alpine".into()),
+        command: Some(["sh", "-c", script].map(String::from).to_vec()),
+        volume_mounts: vec![mount],
+        ..Container::default()
+    };
+    let template = Template { container: Some(container), ..Template::default() };
+    let volumes = vec![json!({"name": "host", "persistentVolumeClaim": {"claimName": "host"}})];
+    Arc::new(Attempt {
+        id: name.into(),
+        run: "uid".into(),
+        run_name: "wf".into(),
+        namespace: "default".into(),
+        node: NodeId(1),
+        node_name: "wf.step".into(),
+        number: 0,
+        on_exit: false,
+        work: Arc::new(Work { template, volumes, ..Work::default() }),
+    })
+}
+
+fn number_in(file: &Path) -> i32 {
+    loop {
+        match fs::read_to_string(file).unwrap_or_default().trim().parse() {
+            Ok(number) => return number,
+            Err(_) => std::thread::yield_now(),
+        }
+    }
+}
+
+fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+fn supervisor_pid(at: &TempDir) -> i32 {
+    let about = fs::read(at.path().join("supervisor/supervisor.json")).unwrap();
+    let about: serde_json::Value = serde_json::from_slice(&about).unwrap();
+    about["pid"].as_i64().unwrap().try_into().unwrap()
+}
+
+/// Whether such a process lives; a dead one may not have been reaped yet.
+fn lives(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+#[test]
+fn a_step_runs_once_however_often_it_is_started() {
+    let at = tempfile::tempdir().unwrap();
+    let mut owner = owner(&at);
+    let attempt = step("once", "echo ran >> /host/ran");
+    owner.start(&attempt);
+    owner.start(&attempt);
+    while !matches!(owner.hear(), Event::AttemptFinished { verdict } if verdict.outcome == Outcome::Succeeded)
+    {
+    }
+    owner.start(&attempt);
+    assert_eq!(owner.hear_finished("once").outcome, Outcome::Succeeded);
+    assert_eq!(fs::read_to_string(at.path().join("host/ran")).unwrap(), "ran\n");
+}
+
+#[test]
+fn a_running_step_outlives_its_owner_and_the_next_owner_learns_its_end() {
+    let at = tempfile::tempdir().unwrap();
+    let attempt = step("long", "until [ -e /host/go ]; do sleep 0.01; done; echo end >> /host/end");
+    let mut first = owner(&at);
+    first.start(&attempt);
+    first.hear_running("long");
+    let waits = step("waits", "echo never > /host/waited");
+    first.start(&waits);
+    first.hear_waiting("waits");
+    drop(first);
+    let mut second = owner(&at);
+    let seen = second.observe(&[Arc::clone(&attempt), Arc::clone(&waits)]);
+    assert!(
+        matches!(&seen[..], [Event::AttemptRunning { attempt, .. }] if attempt.as_str() == "long"),
+        "{seen:?}"
+    );
+    fs::write(at.path().join("host/go"), "").unwrap();
+    assert_eq!(second.hear_finished("long").outcome, Outcome::Succeeded);
+    drop(second);
+    let third = owner(&at);
+    assert_eq!(third.observe(&[waits]), [], "it never began, and is the engine's to start");
+    assert!(!at.path().join("host/waited").exists());
+}
+
+#[test]
+fn when_the_supervisor_is_killed_survivors_are_ended_and_their_attempts_lost() {
+    let at = tempfile::tempdir().unwrap();
+    let mut owner = owner(&at);
+    owner.start(&step("long", "sleep 600 & setsid sleep 600 & echo $$ > /host/pid; wait"));
+    owner.hear_running("long");
+    owner.start(&step("next", "echo ok > /host/next"));
+    owner.hear_waiting("next");
+    let pid = number_in(&at.path().join("host/pid"));
+    kill(supervisor_pid(&at));
+    let verdict = owner.hear_finished("long");
+    assert_eq!((verdict.outcome, verdict.reason), (Outcome::Lost, Reason::Vanished));
+    assert!(!lives(pid), "a second execution must not run beside the first");
+    owner.hear_running("next");
+    assert_eq!(owner.hear_finished("next").outcome, Outcome::Succeeded);
+    let left = dropforge_executor::process::survivors("long".as_ref());
+    assert_eq!(left, []);
+}
+
+#[test]
+fn when_both_are_killed_the_next_owner_finds_the_attempt_lost() {
+    let at = tempfile::tempdir().unwrap();
+    let attempt = step("long", "echo $$ > /host/pid; sleep 600");
+    let mut first = owner(&at);
+    first.start(&attempt);
+    first.hear_running("long");
+    let pid = number_in(&at.path().join("host/pid"));
+    let supervisor = supervisor_pid(&at);
+    drop(first);
+    kill(supervisor);
+    assert!(lives(pid));
+    let second = owner(&at);
+    match &second.observe(&[attempt])[..] {
+        [Event::AttemptFinished { verdict }] => assert_eq!(verdict.outcome, Outcome::Lost),
+        other => panic!("{other:?}"),
+    }
+    assert!(!lives(pid));
+}
+
+#[test]
+fn a_claim_that_nobody_holds_is_lost_and_no_claim_is_nothing() {
+    let at = tempfile::tempdir().unwrap();
+    let owner = owner(&at);
+    let store = DirectoryStore::open(at.path(), Access::Reader).unwrap();
+    owner.runtime.block_on(store.claim("default", &"claimed".into(), "somebody")).unwrap();
+    let seen = owner.observe(&[step("claimed", "true"), step("free", "true")]);
+    match &seen[..] {
+        [Event::AttemptFinished { verdict }] => {
+            assert_eq!((verdict.attempt.as_str(), verdict.outcome), ("claimed", Outcome::Lost));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn shutting_down_ends_the_steps_as_lost() {
+    let at = tempfile::tempdir().unwrap();
+    let mut owner = owner(&at);
+    owner.start(&step("long", "echo $$ > /host/pid; sleep 600"));
+    owner.hear_running("long");
+    let pid = number_in(&at.path().join("host/pid"));
+    owner.runtime.block_on(owner.cluster.shut_down());
+    let verdict = owner.hear_finished("long");
+    assert_eq!((verdict.outcome, verdict.message.as_str()), (Outcome::Lost, "interrupted"));
+    assert!(!lives(pid));
+}
+
+#[test]
+fn a_step_is_stopped_whether_it_runs_or_waits() {
+    let at = tempfile::tempdir().unwrap();
+    let mut owner = owner(&at);
+    owner.start(&step("long", "sleep 600"));
+    owner.hear_running("long");
+    owner.start(&step("waits", "true"));
+    owner.hear_waiting("waits");
+    for name in ["waits", "long"] {
+        owner.runtime.block_on(owner.cluster.stop(&"uid".into(), &name.into(), "enough")).unwrap();
+        let verdict = owner.hear_finished(name);
+        assert_eq!((verdict.reason, verdict.message.as_str()), (Reason::Stopped, "enough"));
+    }
+}
+
+#[test]
+fn what_can_not_be_prepared_is_an_error_that_says_why() {
+    let at = tempfile::tempdir().unwrap();
+    let mut owner = owner(&at);
+    let mut attempt = Arc::unwrap_or_clone(step("odd", "true"));
+    let mut work = (*attempt.work).clone();
+    let container = work.template.container.as_mut().unwrap();
+    let requests = [("cpu".to_owned(), "lots".into())].into();
+    container.resources = Some(Resources { requests, ..Resources::default() });
+    attempt.work = Arc::new(work);
+    owner.start(&Arc::new(attempt));
+    let verdict = owner.hear_finished("odd");
+    assert_eq!((verdict.outcome, verdict.reason), (Outcome::Error, Reason::Configuration));
+    assert_eq!(verdict.message, "read the resource cpu: \"lots\" is no quantity such as 500m, 2 or 1.5Gi");
+}

@@ -1,0 +1,460 @@
+//! The one table of what of Argo's language runs here, what is without meaning on one machine, and what is
+//! refused until it is supported. A field that stands in no table row is unknown to Argo and reported by `parse`.
+
+use crate::codes::Code;
+use crate::source::{Node, Scalar, Value, join};
+
+use super::Subject;
+
+#[cfg(test)]
+mod tests;
+
+/// What becomes of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It works.
+    Runs,
+    /// It works; what is in it is decided by the rows of another object.
+    Into(&'static str),
+    /// It has no meaning on one machine, and nothing is lost.
+    Silent,
+    /// It has no meaning on one machine, which is said.
+    Noted(&'static str),
+    /// It does nothing here; the run's result is the same.
+    Warned(&'static str),
+    /// It would change what runs: refused. The text says what is supported instead.
+    Refused(&'static str),
+}
+
+use Decision::{Into, Noted, Refused, Runs, Silent, Warned};
+
+/// An object and the decision on each of its fields; `*` stands for every other field.
+pub type Row = (&'static str, &'static [(&'static str, Decision)]);
+
+const ONE_MACHINE: &str = "there is one machine; steps run on it";
+const POD_USER: &str = "a step runs as the person who started it";
+const CLUSTER_TEMPLATE: &str = "use a WorkflowTemplate and leave `clusterScope` out";
+const LOCATION: &str = "use `s3` (the key of an object) or `raw` (the text itself)";
+const LEAF: &str = "use a `container` or `script` template";
+
+/// The table.
+pub const TABLE: &[Row] = &[
+    (
+        "spec",
+        &[
+            ("entrypoint", Runs),
+            ("arguments", Into("arguments")),
+            ("templates", Into("template")),
+            ("workflowTemplateRef", Into("workflowTemplateRef")),
+            ("onExit", Runs),
+            ("hooks", Into("hooks")),
+            ("parallelism", Runs),
+            ("activeDeadlineSeconds", Runs),
+            ("suspend", Refused("begin with a `suspend` template, which waits for `dropforge resume`")),
+            ("shutdown", Refused("use `dropforge stop` or `dropforge terminate`")),
+            ("retryStrategy", Into("retryStrategy")),
+            ("volumes", Into("volume")),
+            ("volumeClaimTemplates", Runs),
+            ("volumeClaimGC", Runs),
+            ("archiveLogs", Runs),
+            ("priority", Silent),
+            ("serviceAccountName", Silent),
+            ("templateDefaults", Refused("write the defaults into each template")),
+            ("synchronization", Refused("use `parallelism` within a run, `concurrencyPolicy` between runs")),
+            (
+                "metrics",
+                Warned(
+                    "no metrics are served here; numbers in an output called `metrics` enter the run's index",
+                ),
+            ),
+            ("workflowMetadata", Refused("write labels and annotations into `metadata`")),
+            ("ttlStrategy", Silent),
+            ("podGC", Silent),
+            ("artifactGC", Noted("artifacts are kept until they are deleted")),
+            (
+                "artifactRepositoryRef",
+                Refused(
+                    "artifacts go to the store's own repository; set `s3.bucket` and `s3.key` where another is wanted",
+                ),
+            ),
+            ("executorPlugins", Refused(LEAF)),
+            ("podMetadata", Silent),
+            ("podSpecPatch", Refused("set the field on the template itself")),
+            ("automountServiceAccountToken", Silent),
+            ("executor", Silent),
+            ("podPriorityClassName", Silent),
+            ("schedulerName", Silent),
+            ("nodeSelector", Noted(ONE_MACHINE)),
+            ("affinity", Noted(ONE_MACHINE)),
+            ("tolerations", Silent),
+            ("imagePullSecrets", Silent),
+            ("hostNetwork", Silent),
+            ("dnsPolicy", Silent),
+            ("dnsConfig", Noted("names are resolved as the machine resolves them")),
+            ("hostAliases", Refused("use the address itself")),
+            ("securityContext", Noted(POD_USER)),
+            ("podResources", Refused("set `resources` on the container")),
+            ("resourceClaims", Refused("ask for GPUs with `resources.limits[\"nvidia.com/gpu\"]`")),
+            ("podDisruptionBudget", Silent),
+        ],
+    ),
+    ("workflowTemplateRef", &[("name", Runs), ("clusterScope", Refused(CLUSTER_TEMPLATE))]),
+    ("templateRef", &[("name", Runs), ("template", Runs), ("clusterScope", Refused(CLUSTER_TEMPLATE))]),
+    (
+        "template",
+        &[
+            ("name", Runs),
+            ("inputs", Into("arguments")),
+            ("outputs", Into("outputs")),
+            ("container", Into("container")),
+            ("script", Into("container")),
+            ("steps", Into("call")),
+            ("dag", Into("dag")),
+            ("suspend", Into("suspend")),
+            (
+                "containerSet",
+                Refused("use one template per container, joined by `steps` or `dag` over a volume"),
+            ),
+            ("resource", Refused(LEAF)),
+            ("data", Refused("use a `script` template that prints the list")),
+            ("http", Refused("use a `script` template that makes the request")),
+            ("plugin", Refused(LEAF)),
+            ("retryStrategy", Into("retryStrategy")),
+            ("parallelism", Runs),
+            ("failFast", Runs),
+            ("activeDeadlineSeconds", Runs),
+            ("timeout", Runs),
+            ("pendingTimeout", Refused("use `timeout`, which counts waiting as well")),
+            ("daemon", Refused("start and stop the server within the step that needs it")),
+            ("volumes", Into("volume")),
+            ("initContainers", Refused("use a step before this one, over a volume")),
+            ("sidecars", Refused("start and stop the helper within the step that needs it")),
+            ("archiveLocation", Into("archiveLocation")),
+            ("metadata", Silent),
+            ("annotations", Silent),
+            ("synchronization", Refused("use `parallelism`")),
+            ("memoize", Refused("leave it out: the step runs each time")),
+            (
+                "metrics",
+                Warned(
+                    "no metrics are served here; numbers in an output called `metrics` enter the run's index",
+                ),
+            ),
+            ("podSpecPatch", Refused("set the field on the template itself")),
+            ("nodeSelector", Noted(ONE_MACHINE)),
+            ("affinity", Noted(ONE_MACHINE)),
+            ("tolerations", Silent),
+            ("schedulerName", Silent),
+            ("priorityClassName", Silent),
+            ("serviceAccountName", Silent),
+            ("automountServiceAccountToken", Silent),
+            ("executor", Silent),
+            ("hostAliases", Refused("use the address itself")),
+            ("securityContext", Noted(POD_USER)),
+            ("podResources", Refused("set `resources` on the container")),
+            ("resourceClaims", Refused("ask for GPUs with `resources.limits[\"nvidia.com/gpu\"]`")),
+        ],
+    ),
+    ("archiveLocation", &[("archiveLogs", Runs), ("*", Refused("set `s3` on each output artifact"))]),
+    (
+        "container",
+        &[
+            ("name", Runs),
+            ("image", Runs),
+            ("command", Runs),
+            ("args", Runs),
+            ("source", Runs),
+            ("workingDir", Runs),
+            ("env", Into("env")),
+            ("envFrom", Runs),
+            ("resources", Into("resources")),
+            ("volumeMounts", Into("volumeMount")),
+            ("imagePullPolicy", Silent),
+            ("lifecycle", Refused("do it in the step's command")),
+            ("livenessProbe", Noted("nothing probes a step; its `timeout` ends it")),
+            ("ports", Silent),
+            ("readinessProbe", Noted("nothing waits for a step to be ready")),
+            ("resizePolicy", Silent),
+            ("restartPolicy", Refused("use `retryStrategy` on the template")),
+            ("restartPolicyRules", Refused("use `retryStrategy` on the template")),
+            ("securityContext", Noted(POD_USER)),
+            ("startupProbe", Noted("nothing probes a step")),
+            ("stdin", Silent),
+            ("stdinOnce", Silent),
+            ("terminationMessagePath", Silent),
+            ("terminationMessagePolicy", Silent),
+            ("tty", Silent),
+            ("volumeDevices", Refused("use `volumeMounts`")),
+        ],
+    ),
+    (
+        "resources",
+        &[
+            ("requests", Runs),
+            ("limits", Runs),
+            ("claims", Refused("ask for GPUs with `limits[\"nvidia.com/gpu\"]`")),
+        ],
+    ),
+    ("env", &[("name", Runs), ("value", Runs), ("valueFrom", Into("envSource"))]),
+    (
+        "envSource",
+        &[
+            ("secretKeyRef", Runs),
+            ("configMapKeyRef", Runs),
+            (
+                "fieldRef",
+                Refused("write a `value` with a tag such as {{pod.name}} or {{workflow.namespace}}"),
+            ),
+            ("resourceFieldRef", Refused("write the number as `value`")),
+            ("fileKeyRef", Refused("use `secretKeyRef` or `configMapKeyRef`")),
+        ],
+    ),
+    (
+        "volumeMount",
+        &[
+            ("name", Runs),
+            ("mountPath", Runs),
+            ("subPath", Runs),
+            ("subPathExpr", Refused("use `subPath`, which may hold {{tags}}")),
+            ("readOnly", Runs),
+            ("recursiveReadOnly", Silent),
+            ("mountPropagation", Silent),
+        ],
+    ),
+    (
+        "volume",
+        &[
+            ("name", Runs),
+            ("emptyDir", Runs),
+            ("persistentVolumeClaim", Runs),
+            ("secret", Runs),
+            ("configMap", Runs),
+            (
+                "*",
+                Refused(
+                    "use `persistentVolumeClaim` (a local folder of that name), `emptyDir`, `secret` or `configMap`",
+                ),
+            ),
+        ],
+    ),
+    (
+        "call",
+        &[
+            ("name", Runs),
+            ("template", Runs),
+            ("templateRef", Into("templateRef")),
+            ("inline", Refused("give the template a name under `templates` and call it by `template`")),
+            ("arguments", Into("arguments")),
+            ("withItems", Runs),
+            ("withParam", Runs),
+            ("withSequence", Runs),
+            ("when", Runs),
+            ("continueOn", Runs),
+            ("onExit", Runs),
+            ("hooks", Into("hooks")),
+            ("dependencies", Runs),
+            ("depends", Runs),
+        ],
+    ),
+    ("dag", &[("target", Runs), ("tasks", Into("call")), ("failFast", Runs)]),
+    ("suspend", &[("duration", Runs)]),
+    (
+        "hooks",
+        &[
+            ("exit", Into("hook")),
+            ("*", Refused("only the hook `exit` runs; use `onExit`, or a later step with `when`")),
+        ],
+    ),
+    (
+        "hook",
+        &[
+            ("template", Runs),
+            ("templateRef", Into("templateRef")),
+            ("arguments", Into("arguments")),
+            ("expression", Runs),
+        ],
+    ),
+    (
+        "retryStrategy",
+        &[
+            ("limit", Runs),
+            ("retryPolicy", Runs),
+            ("backoff", Runs),
+            ("expression", Runs),
+            ("affinity", Noted(ONE_MACHINE)),
+        ],
+    ),
+    ("arguments", &[("parameters", Into("parameter")), ("artifacts", Into("artifact"))]),
+    (
+        "outputs",
+        &[
+            ("parameters", Into("parameter")),
+            ("artifacts", Into("artifact")),
+            ("result", Silent),
+            ("exitCode", Silent),
+        ],
+    ),
+    (
+        "parameter",
+        &[
+            ("name", Runs),
+            ("value", Runs),
+            ("default", Runs),
+            ("valueFrom", Into("valueFrom")),
+            ("globalName", Runs),
+            ("enum", Runs),
+            ("description", Runs),
+        ],
+    ),
+    (
+        "valueFrom",
+        &[
+            ("path", Runs),
+            ("parameter", Runs),
+            ("expression", Runs),
+            ("default", Runs),
+            ("supplied", Runs),
+            ("configMapKeyRef", Refused("give a `value`, or read the config map in the step by `env`")),
+            ("jsonPath", Refused("`resource` templates are not supported; use `path`")),
+            ("jqFilter", Refused("`resource` templates are not supported; use `path`")),
+            ("event", Refused("use a Trigger and {{trigger.key}}")),
+        ],
+    ),
+    (
+        "artifact",
+        &[
+            ("name", Runs),
+            ("path", Runs),
+            ("mode", Refused("run `chmod` in the step")),
+            ("recurseMode", Refused("run `chmod -R` in the step")),
+            ("from", Runs),
+            ("fromExpression", Refused("use `from`, on steps that choose with `when`")),
+            ("subPath", Refused("take the whole artifact and use the path below it in the step")),
+            ("globalName", Runs),
+            ("archive", Into("archive")),
+            ("optional", Runs),
+            ("archiveLogs", Silent),
+            ("artifactGC", Noted("artifacts are kept until they are deleted")),
+            ("deleted", Silent),
+            ("s3", Into("s3")),
+            ("raw", Runs),
+            ("http", Refused(LOCATION)),
+            ("git", Refused(LOCATION)),
+            ("gcs", Refused(LOCATION)),
+            ("azure", Refused(LOCATION)),
+            ("oss", Refused(LOCATION)),
+            ("hdfs", Refused(LOCATION)),
+            ("artifactory", Refused(LOCATION)),
+            ("plugin", Refused(LOCATION)),
+        ],
+    ),
+    ("archive", &[("none", Runs), ("tar", Runs), ("zip", Refused("use `none: {}` or `tar: {}`"))]),
+    (
+        "s3",
+        &[
+            ("key", Runs),
+            ("bucket", Runs),
+            ("endpoint", Silent),
+            ("region", Silent),
+            ("insecure", Silent),
+            ("accessKeySecret", Silent),
+            ("secretKeySecret", Silent),
+            ("sessionTokenSecret", Silent),
+            ("roleARN", Silent),
+            ("useSDKCreds", Silent),
+            ("createBucketIfNotPresent", Silent),
+            ("encryptionOptions", Silent),
+            ("caSecret", Silent),
+            ("addressingStyle", Silent),
+        ],
+    ),
+    (
+        "cron",
+        &[
+            ("workflowSpec", Into("spec")),
+            ("schedules", Runs),
+            ("timezone", Runs),
+            ("concurrencyPolicy", Runs),
+            ("suspend", Runs),
+            ("startingDeadlineSeconds", Runs),
+            ("successfulJobsHistoryLimit", Runs),
+            ("failedJobsHistoryLimit", Runs),
+            ("workflowMetadata", Silent),
+            ("stopStrategy", Runs),
+            ("when", Refused("put the condition on the first step of the workflow")),
+        ],
+    ),
+    (
+        "trigger",
+        &[
+            ("s3", Runs),
+            ("workflowTemplateRef", Into("workflowTemplateRef")),
+            ("workflow", Into("spec")),
+            ("arguments", Into("arguments")),
+            ("concurrencyPolicy", Runs),
+            ("maxActive", Runs),
+            ("suspend", Runs),
+        ],
+    ),
+];
+
+/// Reports every field of the object's spec that is not simply run.
+pub(super) fn check(subject: &Subject<'_>) {
+    let object = match subject.document.object.kind() {
+        "CronWorkflow" => "cron",
+        "Trigger" => "trigger",
+        "ClusterWorkflowTemplate" => {
+            let message = "kind ClusterWorkflowTemplate is not supported yet";
+            subject.report(
+                Code::E601,
+                "kind",
+                message,
+                "make it a WorkflowTemplate; there is one namespace here",
+            );
+            "spec"
+        }
+        _ => "spec",
+    };
+    if let Some(spec) = subject.document.node.get("spec") {
+        walk(subject, object, spec, "spec");
+    }
+}
+
+fn walk(subject: &Subject<'_>, object: &str, node: &Node, path: &str) {
+    for (index, item) in node.items().iter().enumerate() {
+        walk(subject, object, item, &format!("{path}[{index}]"));
+    }
+    for entry in node.entries() {
+        let path = join(path, &entry.key);
+        let (key, value) = (entry.key.as_str(), &entry.value);
+        match decision(object, key) {
+            Some(Into(next)) => walk(subject, next, value, &path),
+            Some(Refused(instead)) if !says_nothing(value) => {
+                subject.report(Code::E601, &path, format!("`{key}` is not supported yet"), instead);
+            }
+            Some(Noted(why)) if !says_nothing(value) => {
+                subject.report(Code::N802, &path, format!("`{key}` means nothing on one machine"), why);
+            }
+            Some(Warned(why)) if !says_nothing(value) => {
+                subject.report(Code::W709, &path, format!("`{key}` does nothing here"), why);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The table's word on a field.
+pub fn decision(object: &str, field: &str) -> Option<Decision> {
+    let (_, fields) = TABLE.iter().find(|(name, _)| *name == object)?;
+    let exact = fields.iter().find(|(name, _)| *name == field);
+    exact.or_else(|| fields.iter().find(|(name, _)| *name == "*")).map(|(_, decision)| *decision)
+}
+
+/// Whether a value is what Argo takes for "not set".
+fn says_nothing(value: &Node) -> bool {
+    match &value.value {
+        Value::Scalar(scalar) => matches!(scalar, Scalar::Null | Scalar::Bool(false)),
+        Value::Seq(items) => items.is_empty(),
+        Value::Map(_) => false,
+    }
+}

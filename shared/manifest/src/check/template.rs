@@ -1,0 +1,221 @@
+//! One template: its name, its one body, and the fields that only some bodies have.
+
+use crate::codes::Code;
+use crate::types::{Template, TemplateType};
+
+use super::{SpecCheck, calls, dag, inputs, language, lint, names, outputs, retry, variables, volumes};
+
+pub(super) fn check(check: &SpecCheck<'_>, template: &Template, path: &str) {
+    name(check, template, path);
+    let bodies = template.bodies();
+    match bodies.as_slice() {
+        [] => {
+            let message = format!(
+                "{} template type unspecified. choose one of: container, script, steps, dag, suspend",
+                label(template)
+            );
+            check.report(
+                Code::E105,
+                path,
+                message,
+                "add what the template does: `container`, `script`, `steps`, `dag` or `suspend`",
+            );
+        }
+        [_] => {}
+        several => {
+            let message = format!(
+                "{} multiple template types specified. choose one of: {}",
+                label(template),
+                words(several)
+            );
+            check.report(
+                Code::E105,
+                path,
+                message,
+                "make a template of each, and call them from a `steps` or `dag` template",
+            );
+        }
+    }
+    inputs::declared(check, template, path);
+    outputs::declared(check, template, path);
+    if let Some(kind) = bodies.first() {
+        fields_of_kind(check, template, *kind, path);
+    }
+    if let Some(strategy) = &template.retry_strategy {
+        retry::check(check, strategy, &format!("{path}.retryStrategy"));
+    }
+    container(check, template, path);
+    if let Some(suspend) = &template.suspend
+        && let Some(duration) = &suspend.duration
+    {
+        let duration_path = format!("{path}.suspend.duration");
+        if let Err(why) = language::duration_or_seconds(duration.as_str()) {
+            check.report(
+                Code::E407,
+                &duration_path,
+                format!("suspend has invalid duration format: {why}"),
+                DURATION_REMEDY,
+            );
+        }
+    }
+    calls::check_steps(check, template, path);
+    dag::check(check, template, path);
+    variables::check_template(check, template, path);
+    lint::check_template(check, template, path);
+}
+
+pub(super) const DURATION_REMEDY: &str = "write a duration such as 30s, 5m or 1h30m";
+
+/// `templates.NAME`, as Argo begins its messages.
+pub(super) fn label(template: &Template) -> String {
+    format!("templates.{}", template.name)
+}
+
+fn name(check: &SpecCheck<'_>, template: &Template, path: &str) {
+    let name = &template.name;
+    let name_path = format!("{path}.name");
+    if let Some(why) = names::workflow_field(name) {
+        check.report(
+            Code::E101,
+            &name_path,
+            format!("{path}.name: '{name}' {why}"),
+            "choose a name such as train-model",
+        );
+    }
+    let first = check.spec.templates.iter().position(|other| other.name == *name);
+    let own = check.spec.templates.iter().position(|other| std::ptr::eq(other, template));
+    if let (false, Some(first), true) = (name.is_empty(), first, first != own) {
+        let line = check.subject.document.node.at(&format!("{}.templates[{first}].name", check.path)).line;
+        let message = format!("{path}.name '{name}' is not unique: line {line} has it too");
+        check.report(Code::E102, &name_path, message, "rename one of the two templates");
+    }
+}
+
+fn words(kinds: &[TemplateType]) -> String {
+    kinds.iter().map(|kind| word(*kind)).collect::<Vec<_>>().join(", ")
+}
+
+fn word(kind: TemplateType) -> &'static str {
+    match kind {
+        TemplateType::Container => "container",
+        TemplateType::Script => "script",
+        TemplateType::Steps => "steps",
+        TemplateType::Dag => "dag",
+        TemplateType::Suspend => "suspend",
+        TemplateType::ContainerSet => "containerSet",
+        TemplateType::Resource => "resource",
+        TemplateType::Data => "data",
+        TemplateType::Http => "http",
+        TemplateType::Plugin => "plugin",
+    }
+}
+
+fn fields_of_kind(check: &SpecCheck<'_>, template: &Template, kind: TemplateType, path: &str) {
+    let composite = matches!(kind, TemplateType::Steps | TemplateType::Dag);
+    let label = label(template);
+    let at = |field: &str| format!("{path}.{field}");
+    if let Some(seconds) = &template.active_deadline_seconds {
+        if composite {
+            let message = format!("{label}.activeDeadlineSeconds is only valid for leaf templates");
+            check.report(
+                Code::E107,
+                &at("activeDeadlineSeconds"),
+                message,
+                "set it on the templates that this one calls, or on the spec for the whole run",
+            );
+        } else if !seconds.as_str().contains("{{") && !seconds.as_str().parse::<i64>().is_ok_and(|n| n > 0) {
+            let message =
+                format!("{label}.activeDeadlineSeconds must be a positive integer > 0 or an argo variable");
+            check.report(
+                Code::E408,
+                &at("activeDeadlineSeconds"),
+                message,
+                "write a number of seconds such as 600",
+            );
+        }
+    }
+    if let Some(timeout) = &template.timeout {
+        if composite {
+            let message = format!("{label} {} template doesn't support timeout field", word(kind));
+            check.report(Code::E107, &at("timeout"), message, "set it on the templates that this one calls");
+        } else if let Err(why) = language::duration(timeout) {
+            let message = format!("{label} has invalid duration format in timeout: {why}");
+            check.report(Code::E407, &at("timeout"), message, DURATION_REMEDY);
+        }
+    }
+    match template.parallelism {
+        Some(_) if !composite => {
+            let message = format!("{label}.parallelism is only valid for steps and dag templates");
+            check.report(
+                Code::E107,
+                &at("parallelism"),
+                message,
+                "set it on the template that calls this one, or on the spec",
+            );
+        }
+        Some(value) if value < 1 => {
+            let message = format!("{label}.parallelism must be at least 1");
+            check.report(Code::E408, &at("parallelism"), message, "leave it out for no limit");
+        }
+        _ => {}
+    }
+    if template.fail_fast.is_some() && !composite {
+        let message = format!("{label}.failFast has no meaning in a {} template", word(kind));
+        check.subject.warn(Code::E107, &at("failFast"), message, "set it on the `steps` or `dag` template");
+    }
+}
+
+fn container(check: &SpecCheck<'_>, template: &Template, path: &str) {
+    let (body, container) = match (&template.container, &template.script) {
+        (Some(container), _) => ("container", container),
+        (None, Some(script)) => ("script", script),
+        (None, None) => return,
+    };
+    let body_path = format!("{path}.{body}");
+    if container.image.as_deref().unwrap_or_default().is_empty() {
+        let message = format!("{}.{body}.image may not be empty", label(template));
+        check.report(Code::E108, &body_path, message, "name the image, such as `image: python:3.12`");
+    }
+    if body == "container" && container.source.is_some() {
+        let message = "unknown field \"source\"";
+        check.report(
+            Code::E005,
+            &format!("{body_path}.source"),
+            message,
+            "only a `script` has `source`: rename `container` to `script`, or use `command` and `args`",
+        );
+    }
+    if body == "script" && container.source.as_deref().unwrap_or_default().is_empty() {
+        let message = format!("{}.script.source is empty: nothing is run", label(template));
+        check.subject.warn(Code::E108, &body_path, message, "write the script's text into `source`");
+    }
+    if body == "script" && container.command.as_deref().unwrap_or_default().is_empty() {
+        let message = format!(
+            "{}.script.command is empty: the image's own command gets the script's file",
+            label(template)
+        );
+        check.subject.warn(
+            Code::E108,
+            &body_path,
+            message,
+            "name the interpreter, such as `command: [python]`",
+        );
+    }
+    environment(check, container, &body_path);
+    volumes::mounts(check, template, container, &body_path);
+    volumes::declared(check, &template.volumes, &format!("{path}.volumes"));
+    volumes::resources(check, container, &body_path);
+}
+
+fn environment(check: &SpecCheck<'_>, container: &crate::types::Container, path: &str) {
+    for (index, variable) in container.env.iter().enumerate() {
+        let path = format!("{path}.env[{index}]");
+        if variable.name.is_empty() {
+            check.report(Code::E108, &path, "env name is required", "name the variable");
+        }
+        if variable.value.as_deref().is_some_and(|value| !value.is_empty()) && variable.value_from.is_some() {
+            let message = format!("env {} has both value and valueFrom", variable.name);
+            check.report(Code::E108, &path, message, "keep one of the two");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde_json::Value;
+
+use super::TRIGGER_SCHEMA;
+use crate::types::{S3Trigger, TriggerBatch, TriggerSpec};
+
+/// Learns the fields that serde reads of a struct, and reads none.
+struct Fields<'f>(&'f mut Vec<&'static str>);
+
+impl<'de> Deserializer<'de> for Fields<'_> {
+    type Error = de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(de::Error::custom("only structs"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.0.extend(fields);
+        Err(de::Error::custom("enough"))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+fn fields<'de, T: Deserialize<'de>>() -> Vec<&'static str> {
+    let mut fields = Vec::new();
+    let _ = T::deserialize(Fields(&mut fields));
+    fields.sort_unstable();
+    fields
+}
+
+fn properties(definition: &str) -> Vec<String> {
+    let schema: Value = serde_json::from_str(TRIGGER_SCHEMA).unwrap();
+    let mut names: Vec<String> =
+        schema["$defs"][definition]["properties"].as_object().unwrap().keys().cloned().collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_schema_has_exactly_the_fields_of_the_type() {
+    assert_eq!(properties("spec"), fields::<TriggerSpec>());
+    assert_eq!(properties("s3"), fields::<S3Trigger>());
+    assert_eq!(properties("batch"), fields::<TriggerBatch>());
+}

@@ -1,0 +1,324 @@
+//! YAML text to trees, from the parser's events.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
+
+use super::{DEPTH_MAX, Entry, Error, Node, Position, Scalar, Value, narrow, resolve};
+
+/// What aliases may unfold to, keys, texts and 64 bytes for each node counted: far more than a manifest needs, and
+/// little enough for a small Lambda function.
+const ALIAS_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// The documents of a text and everything wrong with it.
+pub(super) fn read(text: &str) -> (Vec<Node>, Vec<Error>) {
+    let mut padded = Padded { text: Cow::Borrowed(text), by_line: BTreeSet::new() };
+    loop {
+        let mut builder = Builder::default();
+        match events(&padded, &mut builder) {
+            Some(error) if padded.repair(&error) => {}
+            Some(error) => {
+                builder.errors.push(syntax(text, &error));
+                return (builder.documents, builder.errors);
+            }
+            None => return (builder.documents, builder.errors),
+        }
+    }
+}
+
+fn events(padded: &Padded<'_>, builder: &mut Builder) -> Option<ScanError> {
+    for event in Parser::new_from_str(&padded.text) {
+        match event {
+            Ok((event, span)) => {
+                let at = padded.position(span.start.line(), span.start.col());
+                builder.take(event, at);
+            }
+            Err(error) => return Some(error),
+        }
+        if builder.gave_up {
+            break;
+        }
+    }
+    None
+}
+
+/// A text of which some lines were indented further: go-yaml lets a quoted text or a flow list go on at the
+/// indentation of its key, where YAML's grammar and this parser do not.
+struct Padded<'t> {
+    text: Cow<'t, str>,
+    /// Lines from 1 that have `PAD` more spaces than the file.
+    by_line: BTreeSet<usize>,
+}
+
+/// Deeper than the key of any line that a manifest has.
+const PAD: usize = 100;
+
+/// Each repair parses the text again.
+const REPAIRS_MAX: usize = 100;
+
+impl Padded<'_> {
+    fn position(&self, line: usize, column: usize) -> Position {
+        let added = if self.by_line.contains(&line) { PAD } else { 0 };
+        start(line, column.saturating_sub(added))
+    }
+
+    /// Indents what an error complains of; false where that would change what the text means.
+    fn repair(&mut self, error: &ScanError) -> bool {
+        let line = error.marker().line();
+        let lines = match error.info() {
+            "invalid indentation in quoted scalar" => self.quoted_lines(error.marker().index()),
+            "invalid indentation" if self.closes_flow(line) => vec![line],
+            _ => return false,
+        };
+        let before = self.by_line.len();
+        self.by_line.extend(&lines);
+        if self.by_line.len() == before || before > REPAIRS_MAX {
+            return false;
+        }
+        let pad = " ".repeat(PAD);
+        let padded = self.text.split_inclusive('\n').enumerate().map(|(index, text)| {
+            let new = lines.contains(&(index + 1));
+            if new { format!("{pad}{text}") } else { text.to_owned() }
+        });
+        self.text = Cow::Owned(padded.collect());
+        true
+    }
+
+    fn closes_flow(&self, line: usize) -> bool {
+        let text = self.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+        text.trim_start().starts_with([']', '}'])
+    }
+
+    /// The lines on which the quoted text that begins at a character goes on. Indentation there is not content.
+    fn quoted_lines(&self, index: usize) -> Vec<usize> {
+        let mut rest = self.text.chars().skip(index);
+        let Some(quote @ ('"' | '\'')) = rest.next() else { return Vec::new() };
+        let mut line = self.text.chars().take(index).filter(|c| *c == '\n').count() + 1;
+        let mut lines = Vec::new();
+        let mut escaped = false;
+        for c in rest {
+            if c == '\n' {
+                line += 1;
+                lines.extend((!self.by_line.contains(&line)).then_some(line));
+            }
+            if c == quote && !escaped {
+                break;
+            }
+            escaped = quote == '"' && c == '\\' && !escaped;
+        }
+        lines
+    }
+}
+
+fn syntax(text: &str, error: &ScanError) -> Error {
+    let at = start(error.marker().line(), error.marker().col());
+    let line = text.lines().nth(error.marker().line().saturating_sub(1)).unwrap_or_default();
+    let indent = line.len() - line.trim_start().len();
+    let message = if line[..indent].contains('\t') {
+        "the line is indented with a tab; YAML takes only spaces".to_owned()
+    } else {
+        format!("not valid YAML: {}", error.info())
+    };
+    Error::Syntax { message, at }
+}
+
+fn start(line: usize, column: usize) -> Position {
+    Position { line: narrow(line), column: narrow(column + 1) }
+}
+
+#[derive(Default)]
+struct Builder {
+    documents: Vec<Node>,
+    errors: Vec<Error>,
+    open: Vec<Open>,
+    anchors: HashMap<usize, Anchored>,
+    alias_bytes: u64,
+    gave_up: bool,
+}
+
+/// A value that aliases refer to, with its size and its levels.
+struct Anchored {
+    node: Node,
+    bytes: u64,
+    levels: usize,
+}
+
+/// A list or mapping whose end has not come.
+struct Open {
+    span: Position,
+    anchor: usize,
+    content: OpenContent,
+}
+
+enum OpenContent {
+    Seq(Vec<Node>),
+    Map(OpenMap),
+}
+
+#[derive(Default)]
+struct OpenMap {
+    entries: Vec<Entry>,
+    /// Every key so far and its place.
+    seen: HashMap<String, Position>,
+    /// The key whose value has not come.
+    key: Option<(String, Position)>,
+    merges: Vec<Node>,
+}
+
+impl Builder {
+    fn take(&mut self, event: Event<'_>, at: Position) {
+        match event {
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+            Event::DocumentStart(_) => self.anchors.clear(),
+            Event::Scalar(text, style, anchor, tag) => {
+                // The parser's place of a block scalar is its first letter, or its tag.
+                let blank = narrow(text.bytes().take_while(|b| *b == b'\n').count());
+                let text_at = (style == ScalarStyle::Literal && tag.is_none())
+                    .then(|| Position { line: at.line.saturating_sub(blank), column: at.column });
+                let value = Value::Scalar(scalar(text.into_owned(), style, tag.as_deref()));
+                self.finish(Node { value, span: at, text_at }, anchor);
+            }
+            Event::SequenceStart(anchor, _) => self.enter(at, anchor, OpenContent::Seq(Vec::new())),
+            Event::MappingStart(anchor, _) => {
+                self.enter(at, anchor, OpenContent::Map(OpenMap::default()));
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.leave(),
+            Event::Alias(anchor) => self.alias(anchor, at),
+        }
+    }
+
+    fn enter(&mut self, span: Position, anchor: usize, content: OpenContent) {
+        if self.open.len() >= DEPTH_MAX {
+            self.give_up(Error::TooDeep { limit: DEPTH_MAX, at: span });
+            return;
+        }
+        self.open.push(Open { span, anchor, content });
+    }
+
+    fn leave(&mut self) {
+        let Some(open) = self.open.pop() else { return };
+        let value = match open.content {
+            OpenContent::Seq(items) => Value::Seq(items),
+            OpenContent::Map(mut map) => {
+                for merge in std::mem::take(&mut map.merges) {
+                    self.merge(&mut map, merge);
+                }
+                Value::Map(map.entries)
+            }
+        };
+        self.finish(Node { value, span: open.span, text_at: None }, open.anchor);
+    }
+
+    /// `<<`: keys of the mapping itself win over merged ones, earlier merged ones over later.
+    fn merge(&mut self, map: &mut OpenMap, merge: Node) {
+        match merge.value {
+            Value::Map(merged) => {
+                for entry in merged {
+                    if !map.seen.contains_key(&entry.key) {
+                        map.seen.insert(entry.key.clone(), entry.key_span);
+                        map.entries.push(entry);
+                    }
+                }
+            }
+            Value::Seq(items) if items.iter().all(|item| matches!(item.value, Value::Map(_))) => {
+                items.into_iter().for_each(|item| self.merge(map, item));
+            }
+            _ => self.errors.push(Error::Merge { kind: merge.kind(), at: merge.span }),
+        }
+    }
+
+    fn alias(&mut self, anchor: usize, at: Position) {
+        let Some(Anchored { node, bytes, levels }) = self.anchors.get(&anchor) else {
+            self.give_up(Error::RecursiveAlias { at });
+            return;
+        };
+        self.alias_bytes = self.alias_bytes.saturating_add(*bytes);
+        if self.alias_bytes > ALIAS_BYTES_MAX {
+            self.give_up(Error::AliasBomb { limit_bytes: ALIAS_BYTES_MAX, at });
+        } else if self.open.len() + levels > DEPTH_MAX {
+            self.give_up(Error::TooDeep { limit: DEPTH_MAX, at });
+        } else {
+            let node = Node { span: at, ..node.clone() };
+            self.finish(node, 0);
+        }
+    }
+
+    fn finish(&mut self, node: Node, anchor: usize) {
+        // Zero is the parser's word for "no anchor".
+        if anchor != 0 {
+            let (bytes, levels) = weight(&node);
+            self.anchors.insert(anchor, Anchored { node: node.clone(), bytes, levels });
+        }
+        match self.open.last_mut().map(|open| &mut open.content) {
+            None if node.is_null() => {}
+            None => self.documents.push(node),
+            Some(OpenContent::Seq(items)) => items.push(node),
+            Some(OpenContent::Map(map)) => match map.key.take() {
+                Some((name, _)) if name == MERGE_KEY => map.merges.push(node),
+                Some((name, key_span)) => map.entries.push(Entry { key: name, key_span, value: node }),
+                None => self.errors.extend(map.begin(&node)),
+            },
+        }
+    }
+
+    fn give_up(&mut self, error: Error) {
+        self.errors.push(error);
+        self.gave_up = true;
+    }
+}
+
+/// A key that no text can be: YAML forbids control characters.
+const MERGE_KEY: &str = "\u{0}<<";
+
+impl OpenMap {
+    /// Takes a key; says what is wrong with it. Of a key that stands twice the last value is kept.
+    fn begin(&mut self, node: &Node) -> Option<Error> {
+        let Value::Scalar(scalar) = &node.value else {
+            self.key = Some((String::new(), node.span));
+            return Some(Error::ComplexKey { kind: node.kind(), at: node.span });
+        };
+        let key = scalar.text();
+        if key == "<<" {
+            self.key = Some((MERGE_KEY.to_owned(), node.span));
+            return None;
+        }
+        self.key = Some((key.clone(), node.span));
+        match self.seen.get(&key) {
+            Some(first) => {
+                self.entries.retain(|entry| entry.key != key);
+                Some(Error::DuplicateKey { key, first: *first, at: node.span })
+            }
+            None => {
+                self.seen.insert(key, node.span);
+                None
+            }
+        }
+    }
+}
+
+/// Bytes of a value and levels in it.
+fn weight(node: &Node) -> (u64, usize) {
+    let deeper = |(bytes, levels): (u64, usize), node: &Node| {
+        let (more, inner) = weight(node);
+        (bytes + more, levels.max(inner + 1))
+    };
+    let (bytes, levels) = match &node.value {
+        Value::Scalar(Scalar::Text(text)) => (text.len() as u64, 0),
+        Value::Scalar(_) => (0, 0),
+        Value::Seq(items) => items.iter().fold((0, 1), deeper),
+        Value::Map(entries) => entries
+            .iter()
+            .fold((0, 1), |sum, entry| deeper((sum.0 + entry.key.len() as u64, sum.1), &entry.value)),
+    };
+    (bytes + 64, levels)
+}
+
+fn scalar(text: String, style: ScalarStyle, tag: Option<&Tag>) -> Scalar {
+    let core = tag.filter(|tag| tag.is_yaml_core_schema()).map(|tag| tag.suffix.as_str());
+    match (core, style) {
+        (Some("str" | "binary"), _) => Scalar::Text(text),
+        (Some("int" | "float" | "bool" | "null"), _) | (_, ScalarStyle::Plain) => resolve::plain(&text),
+        _ => Scalar::Text(text),
+    }
+}

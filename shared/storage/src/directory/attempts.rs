@@ -1,0 +1,52 @@
+//! Claims and verdicts, each created once.
+
+use dropforge_driver::store::{Attempts, Created, StoreError};
+use dropforge_engine::attempt::{VERDICT_FORMAT, Verdict};
+use dropforge_engine::ids::AttemptId;
+use serde::{Deserialize, Serialize};
+
+use super::DirectoryStore;
+use crate::{files, json, keys};
+
+/// The version of the claims that this code writes.
+const CLAIM_FORMAT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Claim {
+    format: u32,
+    nonce: String,
+}
+
+impl Attempts for DirectoryStore {
+    async fn claim(&self, namespace: &str, attempt: &AttemptId, nonce: &str) -> Result<Created, StoreError> {
+        let path = self.at(keys::attempt(namespace, attempt)?).join("claim.json");
+        let claim = Claim { format: CLAIM_FORMAT, nonce: nonce.to_owned() };
+        if self.create_only(&path, &json::bytes(&path, &claim)?)? == Created::New {
+            return Ok(Created::New);
+        }
+        let stored = files::read(&path)?.unwrap_or_default();
+        let stored: Claim = json::parse(&path, &stored, CLAIM_FORMAT)?;
+        Ok(if stored.nonce == nonce { Created::New } else { Created::Exists })
+    }
+
+    async fn claimed(&self, namespace: &str, attempt: &AttemptId) -> Result<bool, StoreError> {
+        let path = self.at(keys::attempt(namespace, attempt)?).join("claim.json");
+        path.try_exists().map_err(files::failed("read", &path))
+    }
+
+    async fn put_verdict(&self, namespace: &str, verdict: &Verdict) -> Result<Verdict, StoreError> {
+        let path = self.at(keys::attempt(namespace, &verdict.attempt)?).join("result.json");
+        match self.create_only(&path, &json::bytes(&path, verdict)?)? {
+            Created::New => Ok(verdict.clone()),
+            Created::Exists => {
+                let first = files::read(&path)?.unwrap_or_default();
+                json::parse(&path, &first, VERDICT_FORMAT)
+            }
+        }
+    }
+
+    async fn verdict(&self, namespace: &str, attempt: &AttemptId) -> Result<Option<Verdict>, StoreError> {
+        let path = self.at(keys::attempt(namespace, attempt)?).join("result.json");
+        files::read(&path)?.map(|bytes| json::parse(&path, &bytes, VERDICT_FORMAT)).transpose()
+    }
+}

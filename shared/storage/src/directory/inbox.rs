@@ -1,0 +1,47 @@
+//! Commands left for a run.
+
+use dropforge_driver::store::{Created, Inbox, StoreError};
+use dropforge_engine::event::Command;
+use dropforge_engine::ids::{CommandId, RunUid};
+use serde::{Deserialize, Serialize};
+
+use super::DirectoryStore;
+use crate::files::{self, Lock};
+use crate::{json, keys};
+
+/// The version of the inbox documents that this code writes.
+const FORMAT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Letter {
+    format: u32,
+    command: Command,
+}
+
+impl Inbox for DirectoryStore {
+    async fn put_command(&self, run: &RunUid, command: &Command) -> Result<Created, StoreError> {
+        // The marker can't be removed between the two.
+        let _lock = Lock::shared(&self.live_lock())?;
+        self.mark(run)?;
+        let path = self.at(keys::command(run, &command.id)?);
+        self.create_only(&path, &json::bytes(&path, &Letter { format: FORMAT, command: command.clone() })?)
+    }
+
+    async fn commands(&self, run: &RunUid) -> Result<Vec<Command>, StoreError> {
+        let folder = self.at(keys::inbox(run)?);
+        let mut commands = Vec::new();
+        for name in files::names(&folder)? {
+            let path = folder.join(name);
+            // None: its record was committed since the folder was read.
+            if let Some(bytes) = files::read(&path)? {
+                commands.push(json::parse::<Letter>(&path, &bytes, FORMAT)?.command);
+            }
+        }
+        commands.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+        Ok(commands)
+    }
+
+    async fn remove_command(&self, run: &RunUid, command: &CommandId) -> Result<(), StoreError> {
+        files::remove(&self.at(keys::command(run, command)?))
+    }
+}

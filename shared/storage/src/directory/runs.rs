@@ -1,0 +1,152 @@
+//! Specs, journals and markers.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use dropforge_driver::store::{Commit, Created, LoadedRun, Runs, StoreError};
+use dropforge_engine::ids::RunUid;
+use dropforge_engine::record::Record;
+use dropforge_engine::spec::{RunSpec, SPEC_FORMAT};
+
+use super::DirectoryStore;
+use super::journal::{self, Journal};
+use crate::files::{self, Lock, failed};
+use crate::{json, keys};
+
+/// Journals kept open at a time: most systems allow a process 1,024 files, and steps' pipes need some.
+const OPEN_JOURNALS_MAX: usize = 256;
+
+/// A journal that this process has read, or none yet.
+pub(super) type Slot = Arc<Mutex<Option<Journal>>>;
+
+impl Runs for DirectoryStore {
+    async fn create_run(&self, spec: &RunSpec) -> Result<Created, StoreError> {
+        // Shared with other births and commands, but never with the removal of a marker.
+        let _lock = Lock::shared(&self.live_lock())?;
+        self.mark(&spec.uid)?;
+        let path = self.at(keys::spec(&spec.uid)?);
+        self.create_only(&path, &json::bytes(&path, spec)?)
+    }
+
+    async fn load_run(&self, run: &RunUid) -> Result<LoadedRun, StoreError> {
+        let path = self.at(keys::spec(run)?);
+        let bytes = files::read(&path)?.ok_or_else(|| no_such_run(run))?;
+        let spec = json::parse(&path, &bytes, SPEC_FORMAT)?;
+        let path = self.at(keys::journal(run)?);
+        if !self.is_owner() {
+            let content = journal::read(&path)?;
+            return Ok(LoadedRun { spec, records: content.records, position: content.end });
+        }
+        let slot = self.slot(run);
+        let mut slot = locked(&slot);
+        let (journal, records) = Journal::open(path)?;
+        let position = journal.end();
+        *slot = Some(journal);
+        Ok(LoadedRun { spec, records, position })
+    }
+
+    async fn commit(&self, run: &RunUid, position: u64, records: &[Record]) -> Result<Commit, StoreError> {
+        self.check_owner(run)?;
+        let slot = self.slot(run);
+        let mut slot = locked(&slot);
+        let journal = match &mut *slot {
+            Some(journal) => journal,
+            none => none.insert(self.open_journal(run)?),
+        };
+        if journal.end() != position {
+            return Ok(Commit::Conflict);
+        }
+        if records.is_empty() {
+            return Ok(Commit::Committed { position });
+        }
+        if !journal.is_open() {
+            self.spare_descriptors();
+        }
+        if let Err(error) = journal.append(&self.nonces.next(), records, self.durable) {
+            // What the file holds is found out again before the next commit.
+            *slot = None;
+            return Err(error);
+        }
+        Ok(Commit::Committed { position: journal.end() })
+    }
+
+    async fn live_runs(&self) -> Result<Vec<RunUid>, StoreError> {
+        let names = files::names(&self.root.join(keys::LIVE))?;
+        Ok(names.iter().filter_map(|name| keys::name_of(name)).map(RunUid).collect())
+    }
+
+    async fn mark_live(&self, run: &RunUid) -> Result<(), StoreError> {
+        self.mark(run)
+    }
+
+    /// A command that came meanwhile keeps the marker.
+    async fn unmark_live(&self, run: &RunUid) -> Result<(), StoreError> {
+        let _lock = Lock::exclusive(&self.live_lock())?;
+        if !files::names(&self.at(keys::inbox(run)?))?.is_empty() {
+            return Ok(());
+        }
+        self.forget_journal(run);
+        files::remove(&self.at(keys::live(run)?))
+    }
+}
+
+impl DirectoryStore {
+    pub(super) fn mark(&self, run: &RunUid) -> Result<(), StoreError> {
+        let path = self.at(keys::live(run)?);
+        files::touch(&path)?;
+        files::sync_folder(&path, self.durable)
+    }
+
+    fn check_owner(&self, run: &RunUid) -> Result<(), StoreError> {
+        if self.is_owner() {
+            return Ok(());
+        }
+        let why = io::Error::new(ErrorKind::PermissionDenied, "only the store's owner commits");
+        Err(failed("write", &self.at(keys::journal(run)?))(why))
+    }
+
+    /// The run's place among the known journals. Whoever reads or writes the journal holds its lock, so that no
+    /// thread takes another's half-written commit for a torn one.
+    fn slot(&self, run: &RunUid) -> Slot {
+        Arc::clone(locked(&self.journals).entry(run.clone()).or_default())
+    }
+
+    fn open_journal(&self, run: &RunUid) -> Result<Journal, StoreError> {
+        if !exists(&self.at(keys::spec(run)?))? {
+            return Err(no_such_run(run));
+        }
+        Ok(Journal::open(self.at(keys::journal(run)?))?.0)
+    }
+
+    /// Where somebody still uses the journal it stays known, so that there is never a second lock for it.
+    fn forget_journal(&self, run: &RunUid) {
+        let mut journals = locked(&self.journals);
+        if journals.get(run).is_some_and(|slot| Arc::strong_count(slot) == 1) {
+            journals.remove(run);
+        }
+    }
+
+    /// Closes the journals nobody uses right now, when there are too many; they are opened again by need.
+    fn spare_descriptors(&self) {
+        let journals = locked(&self.journals);
+        let idle = || journals.values().filter_map(|slot| slot.try_lock().ok());
+        if idle().filter(|slot| slot.as_ref().is_some_and(Journal::is_open)).count() < OPEN_JOURNALS_MAX {
+            return;
+        }
+        idle().for_each(|mut slot| slot.iter_mut().for_each(Journal::close));
+    }
+}
+
+/// Nothing here panics while it holds a lock half changed, so a poisoned lock is as good as any.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn exists(path: &Path) -> Result<bool, StoreError> {
+    path.try_exists().map_err(failed("read", path))
+}
+
+fn no_such_run(run: &RunUid) -> StoreError {
+    StoreError::NotFound { what: "run", name: run.to_string() }
+}
