@@ -74,8 +74,9 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
 
 fn listen(verbose: u8) {
     let level = match verbose {
-        0 => "warn",
-        1 => "info",
+        // The endpoint's library tells of every refused request, a plain 404 among them.
+        0 => "warn,s3s=off",
+        1 => "info,s3s=error",
         _ => "debug",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("DROPFORGE_LOG")

@@ -8,8 +8,11 @@
 pub mod births;
 pub mod clock;
 pub mod cluster;
+pub mod crons;
 pub mod definitions;
 pub mod owner;
+pub mod schedule;
 pub mod store;
 pub mod supervision;
 pub mod timers;
+pub mod triggers;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dropforge_manifest::types::Outputs;
 use jiff::Timestamp;
 
-use crate::attempt::{Attempt, Verdict};
+use crate::attempt::{Attempt, Outcome, Reason, Verdict};
 use crate::effect::{Effect, EffectKey};
 use crate::ids::{AttemptId, NodeId};
 use crate::phase::{NodePhase, RunPhase};
@@ -305,7 +305,7 @@ fn attempt_ended(state: &mut RunState, verdict: &Verdict) {
             if let Body::Pod { attempt, lost, waiting, .. } = &mut node.body {
                 *attempt = None;
                 *waiting = None;
-                *lost += u32::from(verdict.outcome == crate::attempt::Outcome::Lost);
+                *lost += u32::from(verdict.outcome == Outcome::Lost && verdict.reason != Reason::Interrupted);
             }
         });
         state.attempts.remove_mut(&verdict.attempt);

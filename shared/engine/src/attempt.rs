@@ -97,8 +97,10 @@ pub enum Reason {
     Configuration,
     /// The step's environment could not be made.
     Environment,
-    /// The supervisor, the machine or the pod went away, or the command was interrupted by its owner's end.
+    /// The supervisor, the machine or the pod went away.
     Vanished,
+    /// The owner of the store was interrupted by a person; no retry budget at all is used up.
+    Interrupted,
 }
 
 /// The create-only `result.json` that ends an attempt, whoever writes it; the first wins.

@@ -302,7 +302,9 @@ impl View {
         set("inputs", json!(node.inputs));
         set("outputs", json!(node.outputs));
         set("children", json!(ids(graph.children.get(&node.id))));
-        let ended = node.phase.fulfilled() && node.message != FAIL_FAST;
+        // Argo notes them when the node succeeds or fails, not when its failFast or an error of its own ends it.
+        let errored = node.kind == NodeKind::Steps && node.phase == NodePhase::Error;
+        let ended = node.phase.fulfilled() && node.message != FAIL_FAST && !errored;
         if matches!(node.kind, NodeKind::Steps | NodeKind::Dag) && ended {
             set("outboundNodes", json!(ids(graph.outbound.get(&node.id))));
         }

@@ -308,7 +308,7 @@ fn refused(outcome: Outcome, reason: Reason, message: impl Into<String>) -> Refu
 fn refused_by(ask: Ask) -> Refused {
     match ask {
         Ask::Stop(why) => refused(Outcome::Failed, Reason::Stopped, why),
-        Ask::Interrupt => refused(Outcome::Lost, Reason::Vanished, "interrupted"),
+        Ask::Interrupt => refused(Outcome::Lost, Reason::Interrupted, "interrupted"),
     }
 }
 

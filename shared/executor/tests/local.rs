@@ -16,7 +16,7 @@ use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict, Work};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::NodeId;
 use dropforge_executor::admission::Machine;
-use dropforge_executor::supervisor::{Options, serve};
+use dropforge_executor::supervisor::{Options, leave_session, serve};
 use dropforge_manifest::types::{Container, Resources, Template, VolumeMount};
 use dropforge_storage::directory::{Access, DirectoryStore};
 use serde_json::json;
@@ -30,6 +30,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 #[ignore = "the supervisor's process"]
 fn supervise() {
     let Some(store) = std::env::args().next_back().filter(|last| Path::new(last).is_dir()) else { return };
+    leave_session();
     let store = PathBuf::from(store);
     let machine = Machine { jobs: 1, cpu_millis: 4000, memory_bytes: 1 << 33, gpus: Vec::new() };
     let mut options = Options::in_store(&store, machine);
@@ -203,7 +204,7 @@ fn a_running_step_outlives_its_owner_and_the_next_owner_learns_its_end() {
 fn when_the_supervisor_is_killed_survivors_are_ended_and_their_attempts_lost() {
     let at = tempfile::tempdir().unwrap();
     let mut owner = owner(&at);
-    owner.start(&step("long", "sleep 600 & setsid sleep 600 & echo $$ > /host/pid; wait"));
+    owner.start(&step("long", "sleep 600 & setsid sleep 600 & echo $$$$ > /host/pid; wait"));
     owner.hear_running("long");
     owner.start(&step("next", "echo ok > /host/next"));
     owner.hear_waiting("next");
@@ -221,7 +222,7 @@ fn when_the_supervisor_is_killed_survivors_are_ended_and_their_attempts_lost() {
 #[test]
 fn when_both_are_killed_the_next_owner_finds_the_attempt_lost() {
     let at = tempfile::tempdir().unwrap();
-    let attempt = step("long", "echo $$ > /host/pid; sleep 600");
+    let attempt = step("long", "echo $$$$ > /host/pid; sleep 600");
     let mut first = owner(&at);
     first.start(&attempt);
     first.hear_running("long");
@@ -257,7 +258,7 @@ fn a_claim_that_nobody_holds_is_lost_and_no_claim_is_nothing() {
 fn shutting_down_ends_the_steps_as_lost() {
     let at = tempfile::tempdir().unwrap();
     let mut owner = owner(&at);
-    owner.start(&step("long", "echo $$ > /host/pid; sleep 600"));
+    owner.start(&step("long", "echo $$$$ > /host/pid; sleep 600"));
     owner.hear_running("long");
     let pid = number_in(&at.path().join("host/pid"));
     owner.runtime.block_on(owner.cluster.shut_down());

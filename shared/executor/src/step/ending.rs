@@ -57,7 +57,7 @@ pub fn judge(end: &End, outputs: Option<String>) -> Judgement {
             judgement(Outcome::Failed, Reason::Stopped, why.clone(), 128 + libc::SIGTERM)
         }
         (End::Asked(Ask::Interrupt), _) => {
-            judgement(Outcome::Lost, Reason::Vanished, "interrupted".to_owned(), 128 + libc::SIGTERM)
+            judgement(Outcome::Lost, Reason::Interrupted, "interrupted".to_owned(), 128 + libc::SIGTERM)
         }
         (End::Deadline(message), _) => {
             judgement(Outcome::Failed, Reason::DeadlineExceeded, (*message).to_owned(), 128 + libc::SIGTERM)
@@ -91,7 +91,7 @@ mod tests {
             (End::OutOfMemory, None, (Failed, Reason::OutOfMemory, "main: OOMKilled (exit code 137)", 137)),
             (End::Deadline("late"), Some("open x"), (Failed, Reason::DeadlineExceeded, "late", 143)),
             (End::Asked(Ask::Stop("enough".into())), None, (Failed, Reason::Stopped, "enough", 143)),
-            (End::Asked(Ask::Interrupt), None, (Lost, Reason::Vanished, "interrupted", 143)),
+            (End::Asked(Ask::Interrupt), None, (Lost, Reason::Interrupted, "interrupted", 143)),
         ];
         for (end, outputs, (outcome, reason, message, code)) in table {
             assert_eq!(told(end, outputs), (outcome, reason, message.to_owned(), code));

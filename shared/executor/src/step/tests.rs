@@ -180,7 +180,7 @@ fn codes_and_signals_are_told_as_kubernetes_tells_them() {
     };
     let failed = |code| (Outcome::Failed, format!("main: Error (exit code {code})"), Some(code));
     assert_eq!(message("exit 42"), failed(42));
-    assert_eq!(message("kill -s SEGV $$"), failed(139));
+    assert_eq!(message("kill -SEGV $$$$"), failed(139));
 }
 
 #[test]

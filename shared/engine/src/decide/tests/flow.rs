@@ -118,6 +118,18 @@ fn an_attempt_that_infrastructure_lost_is_tried_again_without_a_retry_of_the_use
 }
 
 #[test]
+fn an_interrupted_attempt_uses_up_no_budget_at_all() {
+    let mut w = world("  entrypoint: main\n  templates:\n  - name: main\n    container: {image: busybox}");
+    for _ in 0..10 {
+        w.finish_with("wf", |v| {
+            v.outcome = Outcome::Lost;
+            v.reason = Reason::Interrupted;
+        });
+    }
+    assert_eq!(w.attempt("wf").number, 10);
+}
+
+#[test]
 fn outputs_flow_by_reference_and_an_absent_one_takes_the_consumers_default() {
     let mut w = world(
         "  entrypoint: main
