@@ -9,8 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "dropforge",
     disable_version_flag = true,
-    after_help = "Exit codes: 0 succeeded, 1 the run failed (lint: there are errors), 2 bad manifest or usage, \
-                  3 something else, 130 interrupted."
+    after_help = "Exit codes: 0 succeeded, 1 the run failed, 2 bad manifest or usage, 3 something else, 130 interrupted."
 )]
 pub struct Cli {
     #[command(flatten)]

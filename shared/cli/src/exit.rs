@@ -6,7 +6,7 @@
 pub enum Exit {
     /// What was asked for was done; a run: Succeeded.
     Succeeded = 0,
-    /// The run Failed or ended in Error; `lint`: there are errors.
+    /// The run Failed or ended in Error.
     Failed = 1,
     /// The manifest is bad, or the command line is.
     Usage = 2,

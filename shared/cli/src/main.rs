@@ -11,6 +11,7 @@ mod error;
 mod exit;
 mod identity;
 mod lookup;
+mod machine;
 mod output;
 mod project;
 mod session;

@@ -1,5 +1,7 @@
 //! The owner's side and the supervisor's, with the supervisor as a process of its own that is killed.
 
+#![expect(clippy::unwrap_used, reason = "a test says by a panic that something is wrong")]
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};

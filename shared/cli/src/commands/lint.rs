@@ -10,7 +10,10 @@ use crate::args::{LintArgs, LintOutput};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, say};
+use crate::commands::run::folder;
+use crate::machine;
 use crate::project::Sources;
+use crate::session::settings;
 
 /// Checks manifests.
 ///
@@ -29,10 +32,16 @@ pub fn lint(args: &LintArgs) -> Result<Exit, CliError> {
             output::data(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
         }
     }
+    for document in &sources.documents {
+        let settings = settings(None, &folder(&[PathBuf::from(&document.file)]))?;
+        for note in machine::gpu_notes(document, &settings) {
+            say(&note);
+        }
+    }
     let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     say(&format!("{} objects: {errors} errors, {warnings} warnings", sources.documents.len()));
-    Ok(if errors > 0 { Exit::Failed } else { Exit::Succeeded })
+    Ok(if errors > 0 { Exit::Usage } else { Exit::Succeeded })
 }
 
 fn as_json(finding: &Diagnostic) -> serde_json::Value {

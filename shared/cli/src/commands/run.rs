@@ -16,6 +16,7 @@ use dropforge_storage::directory::DirectoryStore;
 use crate::args::{Global, RunArgs, SourceArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::machine::gpu_notes;
 use crate::output::{self, say};
 use crate::project::{Sources, submitting};
 use crate::session::{Happened, Session, settings};
@@ -29,6 +30,9 @@ use crate::{identity, lookup};
 pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, CliError> {
     let sources = if args.resume.is_none() { Some(checked(&args.source)?) } else { None };
     let settings = settings(args.steps.config.as_deref(), &folder(&args.source.files))?;
+    for note in sources.iter().flat_map(|s| &s.documents).flat_map(|d| gpu_notes(d, &settings)) {
+        say(&note);
+    }
     let mut session = Session::open(global, "dropforge run", &args.steps, settings, !args.no_logs)?;
     let uid = match (&sources, &args.resume) {
         (None, Some(wanted)) => {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use dropforge_engine::phase::{NodePhase, RunPhase};
 use dropforge_engine::record::{NodeKind, Role};
 use dropforge_engine::view::{View, ViewNode};
-use dropforge_engine::waiting::waiting;
+use dropforge_engine::waiting::{On, waiting};
 use jiff::{SignedDuration, Timestamp};
 
 /// How a tree is drawn.
@@ -46,7 +46,11 @@ pub fn draw(view: &View, now: Timestamp, style: Style) -> String {
     }
     if !state.phase.completed() {
         for held in waiting(state) {
-            let _ = writeln!(out, "  … {held}");
+            let left = match &held.on {
+                On::Time { until, .. } => format!(", {} left", span(now, *until)),
+                _ => String::new(),
+            };
+            let _ = writeln!(out, "  … {held}{left}");
         }
     }
     out

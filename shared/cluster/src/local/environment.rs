@@ -178,22 +178,28 @@ type Cell = Arc<OnceCell<Arc<Made>>>;
 /// The environments of recent runs. A run keeps the code it began with.
 #[derive(Default)]
 pub struct Remembered {
-    cells: Mutex<(BTreeMap<RunUid, BTreeMap<String, Cell>>, VecDeque<RunUid>)>,
+    runs: Mutex<RecentRuns>,
+}
+
+/// The images of each run, and the runs by age.
+#[derive(Default)]
+struct RecentRuns {
+    images: BTreeMap<RunUid, BTreeMap<String, Cell>>,
+    by_age: VecDeque<RunUid>,
 }
 
 impl Remembered {
     /// The place of an image's environment within a run.
     pub fn cell(&self, run: &RunUid, image: &str) -> Cell {
-        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        let (runs, order) = &mut *cells;
-        if !runs.contains_key(run) {
-            order.push_back(run.clone());
-            if order.len() > RUNS_MAX
-                && let Some(oldest) = order.pop_front()
+        let mut recent = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        if !recent.images.contains_key(run) {
+            recent.by_age.push_back(run.clone());
+            if recent.by_age.len() > RUNS_MAX
+                && let Some(oldest) = recent.by_age.pop_front()
             {
-                runs.remove(&oldest);
+                recent.images.remove(&oldest);
             }
         }
-        runs.entry(run.clone()).or_default().entry(image.to_owned()).or_default().clone()
+        recent.images.entry(run.clone()).or_default().entry(image.to_owned()).or_default().clone()
     }
 }

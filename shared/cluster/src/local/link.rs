@@ -121,7 +121,7 @@ impl Links {
         loop {
             match connect(&self.supervisor.socket).await {
                 Ok(made) => {
-                    started.map(reap);
+                    started.into_iter().for_each(reap);
                     return Ok(made);
                 }
                 // Another version of it: waiting does not help.

@@ -56,6 +56,13 @@ fn a_zone_without_a_schedule_is_an_error() {
     assert!(Schedule::parse("TZ=UTC", None).is_err());
 }
 
+/// The library fires a second time at 02:30 here, which its schedule does not name.
+#[test]
+fn where_clocks_change_by_half_an_hour_no_other_time_fires() {
+    let zone = Some("Australia/Lord_Howe");
+    assert_eq!(next("30 1 * * *", zone, "2026-10-03T15:00:00Z"), "2026-10-04T14:30:00Z");
+}
+
 /// The library itself never answers here.
 #[test]
 fn a_day_that_a_zone_skipped_is_passed_by() {
