@@ -20,8 +20,6 @@ mod attempts;
 mod demand;
 mod environment;
 mod link;
-#[cfg(test)]
-mod tests;
 
 use attempts::Inner;
 pub use demand::{BadQuantity, demand};

@@ -201,6 +201,20 @@ impl CronState {
         }
     }
 
+    /// Notes that the schedule was taken away. Its runs go on; one of the same name that comes later begins anew, and
+    /// nothing between the two was missed.
+    pub fn forget(&mut self) {
+        self.schedules.clear();
+        self.missed.clear();
+    }
+
+    /// Notes that the schedule is there (again).
+    pub fn begin(&mut self, spec: &CronWorkflowSpec, now: Timestamp) {
+        if self.schedules.is_empty() {
+            *self = CronState { active: std::mem::take(&mut self.active), ..CronState::new(spec, now) };
+        }
+    }
+
     /// What is to be done.
     pub fn acts(&self) -> Vec<CronAct> {
         let creations = self.active.iter().filter(|run| !run.born).cloned().map(CronAct::Create);
@@ -208,13 +222,15 @@ impl CronState {
         creations.chain(ends).collect()
     }
 
-    /// The ticks that are due at `now`, oldest first, those missed by `missed` included; moves `handled` to `now`.
+    /// The ticks that are due at `now`, oldest first, those missed by `missed` included; moves `handled` past them.
     /// A tick was missed when it came before `watched_since`, the time from which somebody was there, or long ago.
     fn take_due(&mut self, cron: &CronWorkflow, times: &Times, watched_since: Timestamp, now: Timestamp) -> Vec<Timestamp> {
         let changed = self.schedules != registered(&cron.spec);
         let ticks = times.between(self.handled, now);
         self.schedules = registered(&cron.spec);
-        self.handled = self.handled.max(now);
+        if !ticks.is_empty() {
+            self.handled = self.handled.max(now);
+        }
         let on_time = |tick: &Timestamp| *tick > watched_since && now.duration_since(*tick) <= ON_TIME;
         let (due, missed): (Vec<_>, Vec<_>) = ticks.into_iter().partition(on_time);
         // The ticks of a schedule that was written differently at the time say nothing about this one.

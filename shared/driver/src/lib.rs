@@ -10,6 +10,7 @@ pub mod clock;
 pub mod cluster;
 pub mod crons;
 pub mod definitions;
+pub mod documents;
 pub mod owner;
 pub mod schedule;
 pub mod store;

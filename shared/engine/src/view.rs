@@ -182,13 +182,12 @@ impl View {
         display_name(&node.name, boundary)
     }
 
-    /// The node's children in Argo's graph, in order.
-    pub fn children(&self, id: NodeId) -> Vec<NodeId> {
-        let graph = Graph::of(self);
-        graph.children.get(&id).cloned().unwrap_or_default()
+    /// The nodes that hang under a node in the state, oldest first: groups, calls, items, attempts, hooks.
+    pub fn below(&self, node: &ViewNode) -> impl Iterator<Item = &ViewNode> {
+        node.children.iter().filter_map(|id| self.nodes.get(id))
     }
 
-    /// A node by number, Argo's id, full name, or display name.
+    /// A node by full name, Argo's id, attempt id or display name.
     pub fn find(&self, wanted: &str) -> Option<&ViewNode> {
         let run = self.program.spec.name();
         let visible = || self.nodes.values().filter(|n| n.kind != NodeKind::Loop);

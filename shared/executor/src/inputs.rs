@@ -15,9 +15,6 @@ use crate::step::places::{BadPath, Places, clean};
 use crate::transfer::{Progress, stored_directory, stored_object};
 use crate::volumes::Mount;
 
-#[cfg(test)]
-mod tests;
-
 /// Why the inputs can't be had.
 #[derive(Debug, thiserror::Error)]
 #[error("artifact {artifact} failed to load")]

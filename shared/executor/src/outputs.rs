@@ -16,8 +16,6 @@ use crate::step::places::{BadPath, Places, clean};
 use crate::transfer::{Progress, stored_directory, stored_object};
 
 mod metrics;
-#[cfg(test)]
-mod tests;
 
 /// The longest parameter and result: Argo's, whose objects must fit etcd; longer values are artifacts.
 pub const TEXT_BYTES_MAX: usize = 256 * 1024;

@@ -10,9 +10,6 @@ use serde_json::Value;
 
 use crate::variables::{LocalObjects, NotFound};
 
-#[cfg(test)]
-mod tests;
-
 /// Why a volume can't be had.
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {

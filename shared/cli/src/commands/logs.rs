@@ -102,19 +102,14 @@ impl Follower {
     }
 }
 
-/// The nodes themselves and everything below them.
+/// The nodes themselves and everything below them, in the order in which they were created.
 fn below<'a>(view: &'a View, nodes: &[&'a ViewNode]) -> Vec<&'a ViewNode> {
-    let mut found: Vec<&ViewNode> = nodes.to_vec();
-    let mut next = 0;
-    while next < found.len() {
-        let id = found[next].id;
-        for child in view.nodes.values().filter(|n| n.parent == Some(id)) {
-            if !found.iter().any(|f| f.id == child.id) {
-                found.push(child);
-            }
+    let mut found = BTreeMap::new();
+    let mut open: Vec<&ViewNode> = nodes.to_vec();
+    while let Some(node) = open.pop() {
+        if found.insert(node.id, node).is_none() {
+            open.extend(view.below(node));
         }
-        next += 1;
     }
-    found.sort_by_key(|n| n.id);
-    found
+    found.into_values().collect()
 }

@@ -94,7 +94,7 @@ fn branch(
 /// The children a person sees: step groups and loops over steps are looked through.
 fn below<'a>(view: &'a View, node: &ViewNode) -> Vec<&'a ViewNode> {
     let mut found = Vec::new();
-    for child in view.nodes.values().filter(|n| n.parent == Some(node.id)) {
+    for child in view.below(node) {
         match child.kind {
             NodeKind::StepGroup | NodeKind::Loop => found.extend(below(view, child)),
             _ => found.push(child),

@@ -96,6 +96,7 @@ pub fn prepare<S: StepStore>(
         scene.command.push(SCRIPT.to_owned());
     }
     if let Isolation::Rewrite { reason } = isolation() {
+        scene.working_dir = places.host(&scene.working_dir);
         let line = scene.rewrite(&rewritten(template, &places, reason), &base, reason);
         let line = line.map_err(|error| refused(Outcome::Error, Reason::Environment, error.to_string()))?;
         line.into_iter().for_each(say);
@@ -146,9 +147,6 @@ impl Scene {
         let theirs = self.variables.iter_mut().filter(|(name, value)| ours.get(*name) != Some(value));
         theirs.for_each(|(_, value)| *value = replace(value));
         self.script = self.script.take().map(|source| replace(&source));
-        if !binds.iter().any(|bind| self.working_dir.starts_with(&bind.source)) {
-            self.working_dir = rewriting.path(&self.working_dir);
-        }
         Ok(rewriting.line())
     }
 }

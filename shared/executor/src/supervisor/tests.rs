@@ -54,8 +54,14 @@ impl Owner {
         writeln!(self.requests, "{line}").unwrap();
     }
 
+    /// The next report that is not for people only.
     fn hear(&mut self) -> Report {
-        serde_json::from_str(&self.reports.next().unwrap().unwrap()).unwrap()
+        loop {
+            match serde_json::from_str(&self.reports.next().unwrap().unwrap()).unwrap() {
+                Report::Progress { .. } => {}
+                report => return report,
+            }
+        }
     }
 
     fn start(&mut self, name: &str, script: &str, demand: Demand) {
@@ -212,7 +218,7 @@ fn shutdown_ends_steps_as_lost_and_leaves_waiting_ones_alone() {
     assert!(matches!(owner.hear(), Report::Waiting { .. }));
     owner.say(&Request::Shutdown);
     let verdict = owner.hear_finished("stubborn");
-    assert_eq!((verdict.outcome, verdict.reason), (Outcome::Lost, Reason::Vanished));
+    assert_eq!((verdict.outcome, verdict.reason), (Outcome::Lost, Reason::Interrupted));
     assert_eq!(verdict.message, "interrupted");
     assert!(owner.reports.next().is_none(), "the supervisor leaves");
     serving.join().unwrap().unwrap();

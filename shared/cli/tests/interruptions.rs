@@ -1,0 +1,312 @@
+//! Whatever ends the command, no finished step is lost and none is executed twice or beside itself.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/bench.rs"]
+#[allow(dead_code, reason = "shared by several tests")]
+mod bench;
+
+use std::fs;
+
+use bench::{Bench, Running, lives, signal, until};
+use rustix::process::Signal;
+
+/// Three groups of steps that append their names to `done`, and say so when they meet themselves.
+const CHAIN: &str = r#"
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {generateName: chain-}
+spec:
+  entrypoint: main
+  volumes: [{name: box, persistentVolumeClaim: {claimName: box}}]
+  templates:
+  - name: main
+    steps:
+    - - {name: first, template: one, arguments: {parameters: [{name: n, value: first}]}}
+    - - {name: wide, template: one, arguments: {parameters: [{name: n, value: "wide-{{item}}"}]}, withItems: [1, 2, 3]}
+    - - {name: last, template: one, arguments: {parameters: [{name: n, value: last}]}}
+  - name: one
+    inputs: {parameters: [{name: n}]}
+    retryStrategy: {limit: 0}
+    container:
+      image: busybox
+      command: [sh, -c]
+      args:
+      - |
+        mkdir /box/lock-{{inputs.parameters.n}} || { echo {{inputs.parameters.n}} >> /box/clashes; exit 9; }
+        echo {{inputs.parameters.n}} >> /box/done
+        rmdir /box/lock-{{inputs.parameters.n}}
+      volumeMounts: [{name: box, mountPath: /box}]
+"#;
+
+const CHAIN_STEPS: [&str; 5] = ["first", "last", "wide-1", "wide-2", "wide-3"];
+
+/// Waits as long as the test holds it; leaves its process in `pid-<n>` and the end of a polite stop in `ended`.
+const HELD: &str = r#"
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {generateName: held-}
+spec:
+  entrypoint: main
+  volumes: [{name: box, persistentVolumeClaim: {claimName: box}}]
+  templates:
+  - name: main
+    steps:
+    - - {name: before, template: before}
+    - - {name: held, template: held}
+    - - {name: after, template: after}
+  - name: before
+    container: {image: busybox, command: [sh, -c, "echo before >> /box/done"], volumeMounts: [{name: box, mountPath: /box}]}
+  - name: held
+    retryStrategy: {limit: 0}
+    container:
+      image: busybox
+      command: [sh, -c]
+      args:
+      - |
+        trap 'echo ended >> /box/ended; exit 143' TERM
+        if test -e /box/pid && kill -0 $(cat /box/pid) 2>/dev/null; then echo held >> /box/clashes; exit 9; fi
+        read me rest < /proc/self/stat
+        echo $me > /box/pid
+        echo held has begun
+        while test -e /box/hold; do sleep 0.05; done
+        echo held >> /box/done
+      volumeMounts: [{name: box, mountPath: /box}]
+  - name: after
+    container: {image: busybox, command: [sh, -c, "echo after >> /box/done"], volumeMounts: [{name: box, mountPath: /box}]}
+"#;
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
+}
+
+fn none(bench: &Bench, file: &str) {
+    assert_eq!(bench.lines(file), Vec::<String>::new(), "{file}");
+}
+
+/// How far a store has come, as a number that grows: its files, and the commits of its journals.
+fn progress(bench: &Bench) -> usize {
+    files(&bench.store()) + bench.journals().iter().map(|journal| commits(journal)).sum::<usize>()
+}
+
+fn files(folder: &std::path::Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|e| if e.file_type().is_ok_and(|t| t.is_dir()) { files(&e.path()) } else { 1 }).sum()
+}
+
+fn commits(journal: &std::path::Path) -> usize {
+    let bytes = fs::read(journal).unwrap_or_default();
+    let (mut at, mut count) = (0, 0);
+    while let Some(header) = bytes.get(at..at + 12) {
+        at += 12 + u32::from_le_bytes(header[..4].try_into().unwrap()) as usize;
+        count += usize::from(at <= bytes.len());
+    }
+    count
+}
+
+/// Waits for the moment; it ends earlier when the command does.
+fn kill_at(bench: &Bench, mut running: Running<'_>, moment: usize) {
+    until("the moment of the kill", || (running.has_ended() || progress(bench) >= moment).then_some(()));
+    running.kill();
+}
+
+/// Goes on until the run is over; a run that was never stored begins.
+fn finish(bench: &Bench, name: &str, manifest: &str) {
+    let answer = bench.dropforge(&["run", "--continue", name]);
+    if answer.code == Some(2) {
+        assert!(!bench.store().join("runs").exists(), "{answer}");
+        bench.run(manifest, name).exits(0);
+    } else {
+        answer.exits(0);
+    }
+}
+
+#[test]
+fn a_run_killed_at_any_moment_executes_each_step_once_and_ends_as_if_undisturbed() {
+    let undisturbed = Bench::new();
+    undisturbed.run(CHAIN, "chain").exits(0);
+    let expected = undisturbed.phases("chain");
+    let moments = progress(&undisturbed);
+    assert_eq!(sorted(undisturbed.lines("done")), CHAIN_STEPS);
+    for moment in (0..moments).step_by(2) {
+        let bench = Bench::new();
+        kill_at(&bench, bench.start_run(CHAIN, "chain"), moment);
+        finish(&bench, "chain", CHAIN);
+        assert_eq!(sorted(bench.lines("done")), CHAIN_STEPS, "killed at moment {moment}");
+        none(&bench, "clashes");
+        assert_eq!(bench.phases("chain"), expected, "killed at moment {moment}");
+    }
+}
+
+#[test]
+fn a_run_killed_again_and_again_comes_to_its_end() {
+    let bench = Bench::new();
+    kill_at(&bench, bench.start_run(CHAIN, "chain"), 12);
+    // Each owner is killed a little further on than the one before it.
+    for _ in 0..8 {
+        let moment = progress(&bench) + 2;
+        kill_at(&bench, bench.start(&["run", "--continue", "chain"]), moment);
+    }
+    finish(&bench, "chain", CHAIN);
+    assert_eq!(sorted(bench.lines("done")), CHAIN_STEPS);
+    none(&bench, "clashes");
+}
+
+#[test]
+fn a_step_that_survives_its_killed_owner_goes_on_and_its_end_is_taken_over() {
+    let bench = Bench::new();
+    bench.hold();
+    let running = bench.start_run(HELD, "held");
+    let pid: i32 = bench.wait_for_file("pid").trim().parse().unwrap();
+    running.kill();
+    assert!(lives(pid));
+    let again = bench.start(&["run", "--continue", "held"]);
+    again.wait_until_said("held");
+    bench.let_go();
+    again.end().exits(0);
+    assert_eq!(bench.lines("done"), ["before", "held", "after"]);
+    none(&bench, "clashes");
+    assert_eq!(attempts(&bench, "held"), ["Succeeded"]);
+}
+
+#[test]
+fn a_step_that_ends_while_no_owner_lives_is_not_executed_again() {
+    let bench = Bench::new();
+    bench.hold();
+    let running = bench.start_run(HELD, "held");
+    bench.wait_for_file("pid");
+    let supervisor = bench.supervisor().unwrap();
+    running.kill();
+    bench.let_go();
+    until("the supervisor's end", || (!lives(supervisor)).then_some(()));
+    bench.dropforge(&["run", "--continue", "held"]).exits(0);
+    assert_eq!(bench.lines("done"), ["before", "held", "after"]);
+    assert_eq!(attempts(&bench, "held"), ["Succeeded"]);
+}
+
+/// The outcomes of a leaf's attempts, the retry node's leaf first.
+fn attempts(bench: &Bench, run: &str) -> Vec<String> {
+    let explained = bench.explain_node(run, "held(0)");
+    let attempts = explained["attempts"].as_array().cloned().unwrap_or_default();
+    attempts.iter().map(|a| a["verdict"]["outcome"].as_str().unwrap_or("none").to_owned()).collect()
+}
+
+#[test]
+fn where_the_supervisor_died_with_its_owner_survivors_are_ended_and_the_step_is_tried_again() {
+    let bench = Bench::new();
+    bench.hold();
+    let running = bench.start_run(HELD, "held");
+    let survivor: i32 = bench.wait_for_file("pid").trim().parse().unwrap();
+    let supervisor = bench.supervisor().unwrap();
+    running.kill();
+    signal(supervisor, Signal::KILL);
+    until("the supervisor's end", || (!lives(supervisor)).then_some(()));
+    assert!(lives(survivor));
+    let again = bench.start(&["run", "--continue", "held"]);
+    until("the second execution", || {
+        (bench.wait_for_file("pid").trim() != survivor.to_string()).then_some(())
+    });
+    assert!(!lives(survivor));
+    bench.let_go();
+    again.end().exits(0);
+    assert_eq!(bench.lines("done"), ["before", "held", "after"]);
+    none(&bench, "clashes");
+    assert_eq!(attempts(&bench, "held"), ["Lost", "Succeeded"]);
+}
+
+#[test]
+fn an_owner_whose_supervisor_dies_starts_another_and_tries_the_step_again() {
+    let bench = Bench::new();
+    bench.hold();
+    let running = bench.start_run(HELD, "held");
+    let survivor = bench.wait_for_file("pid");
+    signal(bench.supervisor().unwrap(), Signal::KILL);
+    until("the second execution", || (bench.wait_for_file("pid") != survivor).then_some(()));
+    bench.let_go();
+    running.end().exits(0);
+    assert_eq!(bench.lines("done"), ["before", "held", "after"]);
+    none(&bench, "clashes");
+    assert_eq!(attempts(&bench, "held"), ["Lost", "Succeeded"]);
+}
+
+#[test]
+fn interrupted_runs_end_their_steps_say_how_to_go_on_and_use_up_no_retries() {
+    let bench = Bench::new();
+    bench.hold();
+    let mut running = bench.start_run(HELD, "held");
+    for which in [Signal::INT, Signal::TERM, Signal::HUP, Signal::INT] {
+        let pid: i32 = bench.wait_for_file("pid").trim().parse().unwrap();
+        running.signal(which);
+        running.end().exits(130).says(&["`dropforge run --continue held`"]);
+        until("the step's end", || (!lives(pid)).then_some(()));
+        fs::remove_file(bench.in_box("pid")).unwrap();
+        running = bench.start(&["run", "--continue", "held"]);
+    }
+    bench.wait_for_file("pid");
+    assert_eq!(bench.lines("ended").len(), 4);
+    bench.let_go();
+    running.end().exits(0);
+    assert_eq!(bench.lines("done"), ["before", "held", "after"]);
+    assert_eq!(attempts(&bench, "held"), ["Lost", "Lost", "Lost", "Lost", "Succeeded"]);
+}
+
+const APPROVAL: &str = r#"
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {generateName: approval-}
+spec:
+  entrypoint: main
+  volumes: [{name: box, persistentVolumeClaim: {claimName: box}}]
+  templates:
+  - name: main
+    steps:
+    - - {name: approve, template: approve}
+    - - {name: publish, template: publish}
+  - name: approve
+    suspend: {}
+  - name: publish
+    container: {image: busybox, command: [sh, -c, "echo published >> /box/done"], volumeMounts: [{name: box, mountPath: /box}]}
+"#;
+
+#[test]
+fn going_on_never_releases_a_suspend() {
+    let bench = Bench::new();
+    let mut running = bench.start_run(APPROVAL, "approval");
+    for which in [Signal::KILL, Signal::INT, Signal::TERM] {
+        until("the suspend", || {
+            bench.dropforge(&["get", "approval"]).stdout.contains("approve").then_some(())
+        });
+        let explained = bench.dropforge(&["explain", "approval"]).exits(0);
+        assert!(explained.stdout.contains("waits: "), "{explained}");
+        running.signal(which);
+        let answer = running.end();
+        assert_eq!(answer.code, (which != Signal::KILL).then_some(130), "{answer}");
+        none(&bench, "done");
+        running = bench.start(&["run", "--continue", "approval"]);
+        running.wait_until_said("approval");
+    }
+    bench.dropforge(&["resume", "approval"]).exits(0).says(&["approval resumed"]);
+    running.end().exits(0);
+    assert_eq!(bench.lines("done"), ["published"]);
+}
+
+#[test]
+fn of_two_runs_racing_to_own_a_store_one_runs_and_the_other_names_it() {
+    let bench = Bench::new();
+    bench.hold();
+    bench.write("held.yaml", HELD);
+    let mut racers: Vec<Running> =
+        (0..4).map(|n| bench.start(&["run", "held.yaml", "--name", &format!("held-{n}")])).collect();
+    bench.wait_for_file("pid");
+    until("three to give up", || (racers.iter_mut().filter_map(|r| r.has_ended().then_some(())).count() == 3).then_some(()));
+    let winner = racers.iter_mut().position(|r| !r.has_ended()).unwrap();
+    let winner = racers.swap_remove(winner);
+    for loser in racers {
+        let owner = winner.pid().to_string();
+        loser.end().exits(3).says(&[&owner, "dropforge run", "help: "]);
+    }
+    bench.let_go();
+    winner.end().exits(0);
+    assert_eq!(bench.lines("done"), ["before", "held", "after"]);
+}

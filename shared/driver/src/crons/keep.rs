@@ -1,0 +1,153 @@
+//! The document of a schedule, read and written.
+
+use dropforge_engine::ids::RunUid;
+use dropforge_engine::phase::RunPhase;
+use dropforge_manifest::parse::{AnyObject, parse};
+use dropforge_manifest::types::{CronWorkflow, CronWorkflowSpec};
+use jiff::Timestamp;
+
+use super::{CRON_FORMAT, CronAct, CronState, Ticked, Times, beyond_history, decide};
+use crate::definitions;
+use crate::documents::{change, read};
+use crate::store::{Documents, Index, StoreError};
+
+/// The key of a schedule's document.
+pub fn key(namespace: &str, name: &str) -> String {
+    format!("crons/{namespace}/{name}.json")
+}
+
+/// The document of a schedule, if it was ever watched.
+///
+/// # Errors
+/// When it can't be read.
+pub async fn state<S: Documents>(store: &S, namespace: &str, name: &str) -> Result<Option<CronState>, StoreError> {
+    read(store, &key(namespace, name), CRON_FORMAT).await
+}
+
+/// Begins to watch a schedule: from `now` on, unless it was watched before and what came since then was missed.
+///
+/// # Errors
+/// When the document can't be stored.
+pub async fn begin<S: Documents>(
+    store: &S,
+    namespace: &str,
+    cron: &CronWorkflow,
+    now: Timestamp,
+) -> Result<CronState, StoreError> {
+    let key = key(namespace, cron.metadata.name.as_deref().unwrap_or_default());
+    change(store, &key, CRON_FORMAT, |old: Option<CronState>| {
+        let mut state = old.unwrap_or_else(|| CronState::new(&cron.spec, now));
+        state.begin(&cron.spec, now);
+        (state.clone(), state)
+    })
+    .await
+}
+
+/// Forgets a schedule that was taken away; its runs go on.
+///
+/// # Errors
+/// When the document can't be stored.
+pub async fn forget<S: Documents>(store: &S, namespace: &str, name: &str) -> Result<(), StoreError> {
+    edit(store, namespace, name, CronState::forget).await
+}
+
+/// Decides on the ticks that are due and writes that down; gives what became of each, and what is to be done.
+///
+/// # Errors
+/// When the document can't be stored; deciding again is right.
+pub async fn tick<S: Documents>(
+    store: &S,
+    namespace: &str,
+    cron: &CronWorkflow,
+    times: &Times,
+    (watched_since, now): (Timestamp, Timestamp),
+    new_uid: &mut (dyn FnMut() -> RunUid + Send),
+) -> Result<(Vec<Ticked>, Vec<CronAct>), StoreError> {
+    let key = key(namespace, cron.metadata.name.as_deref().unwrap_or_default());
+    change(store, &key, CRON_FORMAT, |old: Option<CronState>| {
+        let mut state = old.unwrap_or_else(|| CronState::new(&cron.spec, now));
+        let ticked = decide(cron, times, &mut state, watched_since, now, new_uid);
+        let acts = state.acts();
+        (state, (ticked, acts))
+    })
+    .await
+}
+
+async fn edit<S: Documents, T: Default>(
+    store: &S,
+    namespace: &str,
+    name: &str,
+    mut with: impl FnMut(&mut CronState) -> T,
+) -> Result<T, StoreError> {
+    let key = key(namespace, name);
+    if store.get(&key).await?.is_none() {
+        return Ok(T::default());
+    }
+    change(store, &key, CRON_FORMAT, |old: Option<CronState>| {
+        // Nothing removes the document, so that there is one; else an empty one says as much.
+        let mut state = old.unwrap_or_else(|| CronState::new(&CronWorkflowSpec::default(), Timestamp::UNIX_EPOCH));
+        let answer = with(&mut state);
+        (state, answer)
+    })
+    .await
+}
+
+/// Notes that a run was created.
+///
+/// # Errors
+/// When the document can't be stored.
+pub async fn born<S: Documents>(store: &S, namespace: &str, name: &str, uid: &RunUid) -> Result<(), StoreError> {
+    edit(store, namespace, name, |state| state.born(uid)).await
+}
+
+/// Notes that an admitted run can't be created.
+///
+/// # Errors
+/// When the document can't be stored.
+pub async fn unborn<S: Documents>(
+    store: &S,
+    namespace: &str,
+    name: &str,
+    uid: &RunUid,
+    why: &str,
+) -> Result<(), StoreError> {
+    edit(store, namespace, name, |state| state.unborn(uid, why)).await
+}
+
+/// Notes the end of a run, told by the run's outbox; gives whether it was active.
+///
+/// # Errors
+/// When the document can't be stored.
+pub async fn ended<S: Documents>(
+    store: &S,
+    namespace: &str,
+    name: &str,
+    (uid, phase): (&RunUid, RunPhase),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let cron = definition(store, namespace, name).await?;
+    edit(store, namespace, name, |state| state.ended(cron.as_ref(), uid, phase, now)).await
+}
+
+async fn definition<S: Documents>(store: &S, namespace: &str, name: &str) -> Result<Option<CronWorkflow>, StoreError> {
+    let key = definitions::key(namespace, "CronWorkflow", name);
+    let Some(stored) = store.get(&key).await? else { return Ok(None) };
+    let documents = parse(&key, &String::from_utf8_lossy(&stored.body)).documents;
+    Ok(documents.into_iter().find_map(|document| match document.object {
+        AnyObject::CronWorkflow(cron) if cron.metadata.name.as_deref() == Some(name) => Some(*cron),
+        _ => None,
+    }))
+}
+
+/// Removes what is beyond a schedule's history limits from the run list; gives how many.
+///
+/// # Errors
+/// When the list can't be read or changed.
+pub async fn trim_history<S: Index>(store: &S, namespace: &str, cron: &CronWorkflow) -> Result<usize, StoreError> {
+    let entries = store.entries(Some(namespace)).await?;
+    let beyond = beyond_history(cron, &entries);
+    for entry in &beyond {
+        store.remove_entry(entry).await?;
+    }
+    Ok(beyond.len())
+}

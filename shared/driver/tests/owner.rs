@@ -1,0 +1,190 @@
+//! The owner on a memory store and a cluster that a test plays.
+
+use std::sync::{Arc, Mutex};
+
+use dropforge_driver::births::{Identity, Library, Overrides, run_spec};
+use dropforge_driver::clock::Clock;
+use dropforge_driver::cluster::{Cluster, ClusterError};
+use dropforge_driver::owner::{Ends, OwnError, Owner};
+use dropforge_driver::store::{Inbox, Index, Runs, StoreError};
+use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
+use dropforge_engine::event::{Command, Event, Verb};
+use dropforge_engine::ids::{AttemptId, RunUid};
+use dropforge_engine::phase::RunPhase;
+use dropforge_engine::record::Record;
+use dropforge_engine::spec::{Cause, RunSpec};
+use dropforge_manifest::parse::{AnyObject, parse};
+use dropforge_queue::local::LocalTimers;
+use dropforge_storage::memory::MemoryStore;
+use jiff::Timestamp;
+
+#[derive(Clone, Copy)]
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(1_790_000_000).expect("a moment of this century")
+    }
+}
+
+/// Remembers what it was asked; refuses starts while `down`.
+#[derive(Default)]
+struct Played {
+    started: Mutex<Vec<Arc<Attempt>>>,
+    stopped: Mutex<Vec<AttemptId>>,
+    down: Mutex<bool>,
+}
+
+impl Cluster for Played {
+    async fn start(&self, attempt: Arc<Attempt>) -> Result<(), ClusterError> {
+        if *self.down.lock().expect("not poisoned") {
+            let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+            return Err(ClusterError::Unreachable { what: "supervisor", source });
+        }
+        self.started.lock().expect("not poisoned").push(attempt);
+        Ok(())
+    }
+
+    async fn stop(&self, _: &RunUid, attempt: &AttemptId, _: &str) -> Result<(), ClusterError> {
+        self.stopped.lock().expect("not poisoned").push(attempt.clone());
+        Ok(())
+    }
+
+    async fn observe(&self, _: &RunUid, _: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
+        Ok(Vec::new())
+    }
+}
+
+/// Remembers which runs were said to have ended.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<RunPhase>>>);
+
+impl Ends for Told {
+    async fn ended(&self, _: &RunSpec, phase: RunPhase) -> Result<(), StoreError> {
+        self.0.lock().expect("not poisoned").push(phase);
+        Ok(())
+    }
+
+    async fn remove_volumes(&self, _: &RunSpec) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+type TestOwner = Owner<MemoryStore, Played, LocalTimers, Told, Still>;
+
+struct Scene {
+    store: Arc<MemoryStore>,
+    cluster: Arc<Played>,
+    told: Told,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        Scene { store: Arc::new(MemoryStore::new()), cluster: Arc::default(), told: Told::default() }
+    }
+
+    fn owner(&self) -> TestOwner {
+        let watcher = Box::new(|_: &_, _: &[_], _| {});
+        Owner::new(self.store.clone(), self.cluster.clone(), LocalTimers::default(), self.told.clone(), Still, watcher)
+    }
+
+    fn starts(&self) -> Vec<AttemptId> {
+        self.cluster.started.lock().expect("not poisoned").iter().map(|a| a.id.clone()).collect()
+    }
+}
+
+fn spec() -> RunSpec {
+    let text = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: wf}\nspec:\n  entrypoint: main\n  templates:\n  - name: main\n    container: {image: busybox}\n";
+    let Some(AnyObject::Workflow(workflow)) = parse("t", text).documents.into_iter().next().map(|d| d.object) else {
+        panic!("no workflow");
+    };
+    let identity = Identity { uid: "uid-1".into(), suffix: "abcde".to_owned() };
+    let cause = Cause::Person { by: "test".to_owned() };
+    run_spec(*workflow, &Library::new(), &Overrides::default(), &identity, cause, Still.now()).expect("a good spec")
+}
+
+fn succeeded(attempt: &AttemptId) -> Event {
+    let verdict = Verdict::without_outputs(attempt.clone(), Outcome::Succeeded, Reason::Exited, "", Still.now());
+    Event::AttemptFinished { verdict: Arc::new(verdict) }
+}
+
+#[tokio::test]
+async fn a_run_goes_from_its_birth_to_its_end_and_is_let_go() {
+    let scene = Scene::new();
+    let mut owner = scene.owner();
+    let spec = spec();
+    owner.submit(&spec).await.unwrap();
+    let attempt = scene.starts()[0].clone();
+    assert_eq!(scene.store.live_runs().await.unwrap(), std::slice::from_ref(&spec.uid));
+    owner.handle(&spec.uid, vec![succeeded(&attempt), succeeded(&attempt)]).await.unwrap();
+    assert!(owner.run(&spec.uid).is_none());
+    assert_eq!(scene.store.live_runs().await.unwrap(), []);
+    assert_eq!(*scene.told.0.lock().unwrap(), [RunPhase::Succeeded]);
+    assert_eq!(scene.store.entries(None).await.unwrap()[0].phase, RunPhase::Succeeded);
+}
+
+#[tokio::test]
+async fn what_could_not_be_performed_is_performed_by_the_next_owner_under_the_same_name() {
+    let scene = Scene::new();
+    *scene.cluster.down.lock().unwrap() = true;
+    let spec = spec();
+    scene.owner().submit(&spec).await.unwrap();
+    assert_eq!(scene.starts(), []);
+    *scene.cluster.down.lock().unwrap() = false;
+    let mut second = scene.owner();
+    second.adopt(&spec.uid).await.unwrap();
+    let mut third = scene.owner();
+    third.adopt(&spec.uid).await.unwrap();
+    let starts = scene.starts();
+    assert_eq!(starts.len(), 2, "each owner asks again");
+    assert_eq!(starts[0], starts[1], "and asks for the same attempt");
+}
+
+#[tokio::test]
+async fn an_owner_that_is_not_alone_commits_nothing() {
+    let scene = Scene::new();
+    let spec = spec();
+    let mut first = scene.owner();
+    first.submit(&spec).await.unwrap();
+    let mut second = scene.owner();
+    second.adopt(&spec.uid).await.unwrap();
+    let attempt = scene.starts()[0].clone();
+    second.handle(&spec.uid, vec![succeeded(&attempt)]).await.unwrap();
+    let before = scene.store.load_run(&spec.uid).await.unwrap().records;
+    let lost = first.handle(&spec.uid, vec![succeeded(&attempt)]).await;
+    assert!(matches!(lost, Err(OwnError::NotAlone { .. })), "{lost:?}");
+    assert_eq!(scene.store.load_run(&spec.uid).await.unwrap().records, before);
+}
+
+#[tokio::test]
+async fn a_command_is_applied_once_although_its_object_is_read_twice() {
+    let scene = Scene::new();
+    let spec = spec();
+    let mut owner = scene.owner();
+    owner.submit(&spec).await.unwrap();
+    let command = Command { id: "c1".into(), by: "test".to_owned(), at: Still.now(), verb: Verb::Terminate };
+    for _ in 0..2 {
+        scene.store.put_command(&spec.uid, &command).await.unwrap();
+        owner.read_inbox(&spec.uid).await.unwrap();
+    }
+    let records = scene.store.load_run(&spec.uid).await.unwrap().records;
+    let read = records.iter().filter(|r| matches!(r, Record::CommandRead { .. })).count();
+    assert_eq!(read, 1);
+    assert_eq!(*scene.cluster.stopped.lock().unwrap(), scene.starts());
+    assert!(scene.store.commands(&spec.uid).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_terminal_run_stays_live_until_its_stopped_attempt_has_ended() {
+    let scene = Scene::new();
+    let spec = spec();
+    let mut owner = scene.owner();
+    owner.submit(&spec).await.unwrap();
+    let command = Command { id: "c1".into(), by: "test".to_owned(), at: Still.now(), verb: Verb::Terminate };
+    scene.store.put_command(&spec.uid, &command).await.unwrap();
+    owner.read_inbox(&spec.uid).await.unwrap();
+    assert_eq!(owner.run(&spec.uid).unwrap().phase, RunPhase::Failed);
+    assert_eq!(scene.store.live_runs().await.unwrap().len(), 1);
+    owner.handle(&spec.uid, vec![succeeded(&scene.starts()[0])]).await.unwrap();
+    assert_eq!(scene.store.live_runs().await.unwrap(), []);
+}
