@@ -86,7 +86,7 @@ pub fn apply(state: &mut RunState, record: &Record) {
             state.global_parameters.insert_mut(parameter.name.clone(), value);
         }
         Record::GlobalArtifact { artifact } => {
-            state.global_artifacts.insert_mut(artifact.name.clone(), Arc::new(artifact.clone()));
+            state.global_artifacts.insert_mut(artifact.name.clone(), Arc::new((**artifact).clone()));
         }
         Record::Suspended => state.suspended = true,
         Record::Resumed => state.suspended = false,

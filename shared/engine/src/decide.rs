@@ -179,11 +179,11 @@ impl Decider {
     fn child_settled(&mut self, parent: NodeId, role: &Role) {
         let Some(node) = self.state.node(parent).cloned() else { return };
         match (node.kind, role) {
-            (_, Role::Exit | Role::Hook(_)) => {
-                if node.settled() {
-                    self.work.push_back(Work::ChildSettled { parent: node.parent, role: node.role.clone() });
-                }
+            (_, Role::Exit | Role::Hook(_)) if node.settled() => {
+                self.work.push_back(Work::ChildSettled { parent: node.parent, role: node.role.clone() });
             }
+            // Other hooks of the node are still open.
+            (_, Role::Exit | Role::Hook(_)) => {}
             (NodeKind::StepGroup, _) => self.check_group(parent),
             (NodeKind::Loop | NodeKind::TaskGroup, _) => self.check_loop(parent),
             (NodeKind::Dag, Role::Call(task)) => self.task_settled(parent, task),

@@ -127,12 +127,12 @@ pub enum Record {
     /// A value was exported under a global name.
     GlobalParameter {
         /// Name and value.
-        parameter: Parameter,
+        parameter: Box<Parameter>,
     },
     /// An artifact was exported under a global name.
     GlobalArtifact {
         /// Name and location.
-        artifact: Artifact,
+        artifact: Box<Artifact>,
     },
     /// Nothing new starts (`spec.suspend`).
     Suspended,
@@ -154,7 +154,7 @@ pub enum Record {
     /// A command was read.
     CommandRead {
         /// What was asked.
-        command: Command,
+        command: Box<Command>,
         /// Why it was refused; none: it was applied.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refused: Option<String>,

@@ -122,10 +122,9 @@ impl View {
                 }
             }
             Record::AttemptEnded { verdict } => {
-                if let Some(node) = self.node_of(&verdict.attempt) {
-                    if let Some(own) = node.attempts.iter_mut().find(|a| a.attempt.id == verdict.attempt) {
-                        own.verdict = Some(verdict.clone());
-                    }
+                let attempts = self.node_of(&verdict.attempt).map(|node| &mut node.attempts);
+                if let Some(own) = attempts.into_iter().flatten().find(|a| a.attempt.id == verdict.attempt) {
+                    own.verdict = Some(verdict.clone());
                 }
             }
             Record::NodeMessage { node, message } => {
@@ -491,7 +490,7 @@ impl Graph {
                 sum = (sum.0 + u32::from(next.phase == NodePhase::Succeeded), sum.1 + 1);
             }
             // A leaf's own progress is its own: what hangs under it only comes after it.
-            if id == node.id && !matches!(node.kind, NodeKind::Pod | NodeKind::Suspend) || id != node.id {
+            if id != node.id || !matches!(node.kind, NodeKind::Pod | NodeKind::Suspend) {
                 open.extend(self.children.get(&id).into_iter().flatten().filter(|c| seen.insert(**c)));
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! Fields that a later version supports are present and raw, so that a manifest holding them parses and the
 //! check names them; `check` refuses what does not run.
+//!
+//! This file is long because Argo's language is: it is one flat list of fields, and nothing in it decides anything.
 
 use std::collections::BTreeMap;
 

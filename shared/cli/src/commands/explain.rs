@@ -92,7 +92,7 @@ fn commands(
     records: &[Record],
 ) -> impl Iterator<Item = (&dropforge_engine::event::Command, &Option<String>)> {
     records.iter().filter_map(|r| match r {
-        Record::CommandRead { command, refused } => Some((command, refused)),
+        Record::CommandRead { command, refused } => Some((&**command, refused)),
         _ => None,
     })
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use dropforge_cluster::gpus::{Gpus, ThisMachine};
 use dropforge_driver::supervision;
 use dropforge_executor::admission::Machine;
-use dropforge_executor::supervisor::{Options, serve};
+use dropforge_executor::supervisor::{Options, leave_session, serve};
 use dropforge_storage::directory::{Access, DirectoryStore};
 use dropforge_storage::endpoint::{Announcer, Credentials, Endpoint, Options as EndpointOptions};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ use crate::identity;
 /// # Errors
 /// When the store can't be opened or another supervisor can't be kept out.
 pub fn supervisor(global: &Global, args: &SupervisorArgs) -> Result<Exit, CliError> {
+    leave_session();
     let store = DirectoryStore::open(&global.store, Access::Reader)?;
     let root = store.root().to_path_buf();
     let machine = machine(args.jobs)?;

@@ -121,7 +121,7 @@ impl Display {
     pub async fn wants_drawing(&self) {
         let idle = {
             let shown = self.shown();
-            shown.followed.is_empty() && !(self.terminal && !shown.runs.is_empty())
+            shown.followed.is_empty() && (!self.terminal || shown.runs.is_empty())
         };
         if idle {
             std::future::pending::<()>().await;

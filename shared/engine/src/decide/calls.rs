@@ -219,7 +219,7 @@ impl Decider {
                 outputs.parameters.iter().find(|p| p.name == declared.name).and_then(|p| p.value.clone());
             if let (Some(name), Some(value)) = (&declared.global_name, given) {
                 let parameter = Parameter { name: name.clone(), value: Some(value), ..Parameter::default() };
-                self.emit(Record::GlobalParameter { parameter });
+                self.emit(Record::GlobalParameter { parameter: Box::new(parameter) });
             }
         }
         for declared in &compiled.template.outputs.artifacts {
@@ -231,7 +231,7 @@ impl Decider {
                     global_name: None,
                     ..given.clone()
                 };
-                self.emit(Record::GlobalArtifact { artifact });
+                self.emit(Record::GlobalArtifact { artifact: Box::new(artifact) });
             }
         }
     }

@@ -17,7 +17,7 @@ impl Decider {
             return Err(Rejected::CommandRead { command: command.id.clone() });
         }
         let refused = self.obey(command).err();
-        self.emit(Record::CommandRead { command: command.clone(), refused });
+        self.emit(Record::CommandRead { command: Box::new(command.clone()), refused });
         Ok(())
     }
 
@@ -75,7 +75,7 @@ impl Decider {
             .state
             .nodes
             .values()
-            .filter(|n| !n.phase.fulfilled() && !(spares_exit && n.on_exit))
+            .filter(|n| !(n.phase.fulfilled() || spares_exit && n.on_exit))
             .filter(|n| matches!(n.kind, NodeKind::Pod | NodeKind::Suspend) || waits_to_retry(n))
             .map(|n| n.id)
             .collect();
