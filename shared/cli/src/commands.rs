@@ -2,6 +2,9 @@
 
 pub mod control;
 pub mod cp;
+pub mod cron;
+pub mod demo;
+pub mod dev;
 pub mod explain;
 pub mod get;
 pub mod lint;
@@ -10,3 +13,4 @@ pub mod logs;
 pub mod run;
 pub mod submit;
 pub mod supervisor;
+pub mod trigger;

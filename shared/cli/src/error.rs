@@ -118,16 +118,34 @@ impl CliError {
     pub fn text(&self) -> String {
         let text = chain(self);
         match self {
-            CliError::Store(StoreError::Owned { .. })
-            | CliError::Own(OwnError::Store(StoreError::Owned { .. })) => {
-                format!(
-                    "{text}\nhelp: every other verb works beside it; to run a second one, give it another --store"
-                )
-            }
-            CliError::Store(why) if why.kind() == ErrorKind::Corrupt => {
-                format!("{text}\nhelp: nothing was changed; keep a copy of the store before you try anything")
-            }
+            CliError::Store(why) | CliError::Own(OwnError::Store(why)) => match help(why) {
+                Some(help) => format!("{text}\nhelp: {help}"),
+                None => text,
+            },
             _ => text,
         }
+    }
+}
+
+/// What to do about a store that fails.
+fn help(why: &StoreError) -> Option<&'static str> {
+    use std::io::ErrorKind as Io;
+    match why {
+        StoreError::Owned { .. } => {
+            Some("every other verb works beside it; to run a second one, give it another --store")
+        }
+        StoreError::Io { source, .. } => match source.kind() {
+            Io::StorageFull | Io::QuotaExceeded => Some(
+                "nothing stored is lost: make room, then say it again, or go on with `dropforge run --continue RUN`",
+            ),
+            Io::ReadOnlyFilesystem | Io::PermissionDenied => Some(
+                "list, get, logs, explain and cp work on a store that can't be written; for the others name another --store",
+            ),
+            _ => None,
+        },
+        _ if why.kind() == ErrorKind::Corrupt => {
+            Some("nothing was changed; keep a copy of the store before you try anything")
+        }
+        _ => None,
     }
 }

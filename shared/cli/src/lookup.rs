@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use dropforge_driver::store::{Index, IndexEntry, Runs, StoreError};
+use dropforge_driver::owner::index_entry;
+use dropforge_driver::store::{ErrorKind, Index, IndexEntry, Runs};
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::program::Program;
 use dropforge_engine::record::Record;
@@ -34,7 +35,7 @@ pub fn reader(global: &Global) -> Result<DirectoryStore, CliError> {
 /// # Errors
 /// `NoRun` when there is none.
 pub async fn entry(store: &DirectoryStore, global: &Global, wanted: &str) -> Result<IndexEntry, CliError> {
-    let entries = store.entries(Some(&global.namespace)).await?;
+    let entries = entries(store, &global.namespace).await?;
     let found = entries
         .iter()
         .find(|e| e.uid.as_str() == wanted)
@@ -43,6 +44,29 @@ pub async fn entry(store: &DirectoryStore, global: &Global, wanted: &str) -> Res
         Some(entry) => Ok(entry.clone()),
         None => Err(CliError::NoRun { name: wanted.to_owned(), store: global.store.clone() }),
     }
+}
+
+/// The runs of a namespace, newest first: those listed, and those whose owner died before it listed them.
+///
+/// # Errors
+/// When the store can't be read.
+pub async fn entries(store: &DirectoryStore, namespace: &str) -> Result<Vec<IndexEntry>, CliError> {
+    let mut entries = store.entries(Some(namespace)).await?;
+    let listed = entries.len();
+    for uid in store.live_runs().await? {
+        if entries[..listed].iter().any(|e| e.uid == uid) {
+            continue;
+        }
+        match view(store, &uid).await {
+            Ok((view, _)) => entries.push(index_entry(&view.state)),
+            // Only its marker was written: it never was a run.
+            Err(CliError::Store(why)) if why.kind() == ErrorKind::Invalid => {}
+            Err(why) => tracing::warn!(run = %uid, why = why.text(), "a live run can't be listed"),
+        }
+    }
+    entries.retain(|e| e.namespace == namespace);
+    entries.sort_by_key(|e| std::cmp::Reverse(e.created_at));
+    Ok(entries)
 }
 
 /// A run with everything its records say.
@@ -65,7 +89,7 @@ pub async fn live_named(
     store: &DirectoryStore,
     namespace: &str,
     name: &str,
-) -> Result<Option<RunUid>, StoreError> {
-    let entries = store.entries(Some(namespace)).await?;
+) -> Result<Option<RunUid>, CliError> {
+    let entries = entries(store, namespace).await?;
     Ok(entries.into_iter().find(|e| e.name == name && !e.phase.completed()).map(|e| e.uid))
 }

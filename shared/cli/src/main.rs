@@ -67,9 +67,10 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
         Command::Version => {
             output::data(&format!("dropforge {}\n", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Succeeded)
         }
-        Command::Dev(_) | Command::Trigger(_) | Command::Cron(_) | Command::Demo(_) => {
-            Err(CliError::Usage("not in this build".to_owned()))
-        }
+        Command::Dev(args) => commands::dev::dev(global, args),
+        Command::Trigger(what) => commands::trigger::trigger(global, what),
+        Command::Cron(what) => commands::cron::cron(global, what),
+        Command::Demo(args) => commands::demo::demo(global, args),
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Session {
     pub cluster: LocalCluster<DirectoryStore>,
     /// What people see.
     pub display: Arc<Display>,
+    /// Tells schedules and triggers of their runs' ends.
+    pub ends: LocalEnds,
     timers: LocalTimers,
     news: mpsc::UnboundedReceiver<News>,
     rings: mpsc::UnboundedReceiver<Doorbell>,
@@ -93,7 +95,7 @@ impl Session {
         let timers = LocalTimers::default();
         let ends = LocalEnds::new(store.clone());
         let owner =
-            Owner::new(store.clone(), Arc::new(cluster.clone()), timers.clone(), ends, SystemClock, watcher);
+            Owner::new(store.clone(), Arc::new(cluster.clone()), timers.clone(), ends.clone(), SystemClock, watcher);
         let handler = |kind| {
             signal(kind).map_err(|source| CliError::Machine { what: "listen for signals".to_owned(), source })
         };
@@ -102,7 +104,7 @@ impl Session {
             handler(SignalKind::terminate())?,
             handler(SignalKind::hangup())?,
         ];
-        Ok(Session { store, owner, cluster, display, timers, news, rings, signals })
+        Ok(Session { store, owner, cluster, display, ends, timers, news, rings, signals })
     }
 
     /// Takes every live run of the store in hand. One that can't be read is named and left alone.
@@ -115,6 +117,15 @@ impl Session {
                 output::say(&format!("run {run}: {}", dropforge_driver::owner::chain(&why)));
             }
         }
+        Ok(())
+    }
+
+    /// Takes new settings, for runs that begin from now on.
+    ///
+    /// # Errors
+    /// When no cache folder is known.
+    pub fn set_settings(&self, steps: &StepArgs, settings: Settings) -> Result<(), CliError> {
+        self.cluster.set_workshop(workshop(steps, settings)?);
         Ok(())
     }
 
@@ -198,8 +209,17 @@ impl Session {
     /// # Errors
     /// When the store fails.
     pub async fn interrupt(&mut self) -> Result<(), CliError> {
-        output::say("ending the steps …");
-        self.cluster.shut_down().await;
+        if self.owner.runs().next().is_some() {
+            output::say("ending the steps …");
+        }
+        let [interrupt, terminate, hangup] = &mut self.signals;
+        // Who asks again does not wait for steps that take their time: the supervisor ends them by itself.
+        tokio::select! {
+            () = self.cluster.shut_down() => {}
+            _ = interrupt.recv() => output::say("not waiting for them: they are killed when their grace is over"),
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
         let mut left = Vec::new();
         while let Ok(news) = self.news.try_recv() {
             left.push(news);

@@ -65,7 +65,11 @@ spec:
       args:
       - |
         trap 'echo ended >> /box/ended; exit 143' TERM
-        if test -e /box/pid && kill -0 $(cat /box/pid) 2>/dev/null; then echo held >> /box/clashes; exit 9; fi
+        if test -e /box/pid; then
+          read other < /box/pid
+          read _ _ state _ < /proc/$other/stat || state=gone
+          case $state in Z|X|gone) ;; *) echo held >> /box/clashes; exit 9 ;; esac
+        fi
         read me rest < /proc/self/stat
         echo $me > /box/pid
         echo held has begun
@@ -249,6 +253,90 @@ fn interrupted_runs_end_their_steps_say_how_to_go_on_and_use_up_no_retries() {
     running.end().exits(0);
     assert_eq!(bench.lines("done"), ["before", "held", "after"]);
     assert_eq!(attempts(&bench, "held"), ["Lost", "Lost", "Lost", "Lost", "Succeeded"]);
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait_for_a_step_that_does_not_listen() {
+    let bench = Bench::new();
+    bench.hold();
+    let deaf = HELD.replace("trap 'echo ended >> /box/ended; exit 143' TERM", "trap '' TERM");
+    let running = bench.start_run(&deaf, "deaf");
+    let pid: i32 = bench.wait_for_file("pid").trim().parse().unwrap();
+    running.signal(Signal::INT);
+    running.wait_until_said("ending the steps");
+    assert!(lives(pid));
+    running.signal(Signal::INT);
+    running.end().exits(130).says(&["killed when their grace is over", "`dropforge run --continue deaf`"]);
+    assert!(lives(pid));
+    // The supervisor has taken the interrupt: the step is lost, whatever it does now.
+    bench.let_go();
+    bench.dropforge(&["run", "--continue", "deaf"]).exits(0);
+    none(&bench, "clashes");
+    assert_eq!(attempts(&bench, "deaf").last().map(String::as_str), Some("Succeeded"));
+}
+
+/// As `CHAIN`, but its steps look whether the process that holds their lock lives.
+fn chain_that_survives_its_locks() -> String {
+    let (before, rest) = CHAIN.split_once("        mkdir /box/lock").unwrap();
+    let (_, after) = rest.split_once("        rmdir /box/lock-{{inputs.parameters.n}}\n").unwrap();
+    let step = "        exec 9> /box/lock-{{inputs.parameters.n}}\n\
+                \x20       flock -n 9 || { echo {{inputs.parameters.n}} >> /box/clashes; exit 9; }\n\
+                \x20       echo {{inputs.parameters.n}} >> /box/done\n";
+    format!("{before}{step}{after}")
+}
+
+/// What a step did before its supervisor died may be done again, but only where its attempt is `lost`.
+#[test]
+fn a_run_whose_supervisor_is_killed_with_it_at_any_moment_ends_as_if_undisturbed() {
+    let chain = chain_that_survives_its_locks();
+    let undisturbed = Bench::new();
+    undisturbed.run(&chain, "chain").exits(0);
+    let expected = undisturbed.phases("chain");
+    for moment in (0..progress(&undisturbed)).step_by(3) {
+        let bench = Bench::new();
+        let mut running = bench.start_run(&chain, "chain");
+        until("the moment", || (running.has_ended() || progress(&bench) >= moment).then_some(()));
+        let supervisor = bench.supervisor();
+        running.kill();
+        supervisor.into_iter().for_each(|pid| signal(pid, Signal::KILL));
+        finish(&bench, "chain", &chain);
+        assert_eq!(bench.phases("chain"), expected, "killed at moment {moment}");
+        none(&bench, "clashes");
+        let records = bench.explain("chain")["records"].to_string();
+        let (done, lost) = (bench.lines("done"), records.matches("\"outcome\":\"Lost\"").count());
+        assert!(CHAIN_STEPS.iter().all(|s| done.iter().any(|d| d == s)), "killed at moment {moment}: {done:?}");
+        assert!(done.len() <= CHAIN_STEPS.len() + lost, "killed at moment {moment}: {done:?}, {lost} lost");
+    }
+}
+
+#[test]
+fn a_run_goes_on_from_any_folder_with_its_own_settings_and_shows_no_log_twice() {
+    let bench = Bench::new();
+    bench.hold();
+    let store = bench.store().display().to_string();
+    fs::create_dir(bench.path("elsewhere")).unwrap();
+    let running = bench.start_run(&HELD.replace("echo before >>", "echo first words; echo before >>"), "held");
+    bench.wait_for_file("pid");
+    running.signal(Signal::INT);
+    running.end().exits(130).says(&["before: first words"]);
+    fs::remove_file(bench.in_box("pid")).unwrap();
+    let line = ["run", "--continue", "held", "--store", &store];
+    let running = bench.start_command(bench.command(line).current_dir(bench.path("elsewhere")));
+    bench.wait_for_file("pid");
+    bench.let_go();
+    let answer = running.end().exits(0).says(&["going on with run held", "held(0): held has begun"]);
+    assert!(!answer.stderr.contains("first words"), "{answer}");
+    assert_eq!(bench.lines("done"), ["before", "held", "after"]);
+}
+
+#[test]
+fn going_on_with_a_finished_run_shows_it_and_executes_nothing() {
+    let bench = Bench::new();
+    bench.run(CHAIN, "chain").exits(0);
+    let answer = bench.dropforge(&["run", "--continue", "chain", "-o", "name"]).exits(0);
+    assert_eq!(answer.stdout, "chain\n");
+    assert_eq!(sorted(bench.lines("done")), CHAIN_STEPS);
+    bench.dropforge(&["run", "--continue", "other"]).exits(2).says(&["there is no run \"other\""]);
 }
 
 const APPROVAL: &str = r#"

@@ -224,7 +224,13 @@ impl CronState {
 
     /// The ticks that are due at `now`, oldest first, those missed by `missed` included; moves `handled` past them.
     /// A tick was missed when it came before `watched_since`, the time from which somebody was there, or long ago.
-    fn take_due(&mut self, cron: &CronWorkflow, times: &Times, watched_since: Timestamp, now: Timestamp) -> Vec<Timestamp> {
+    fn take_due(
+        &mut self,
+        cron: &CronWorkflow,
+        times: &Times,
+        watched_since: Timestamp,
+        now: Timestamp,
+    ) -> Vec<Timestamp> {
         let changed = self.schedules != registered(&cron.spec);
         let ticks = times.between(self.handled, now);
         self.schedules = registered(&cron.spec);
@@ -248,13 +254,12 @@ impl CronState {
                 self.stopped = true;
                 "the stopStrategy's condition holds"
             }
-            Ok(false) if self.stopped => "the schedule was stopped by its stopStrategy",
             Ok(false) if cron.spec.suspend == Some(true) => "the schedule is suspended",
             Ok(false) => match policy::when_holds(cron, self, now) {
                 Err(why) => return self.refuse(tick, &why),
                 Ok(false) => "its `when` does not hold",
                 Ok(true) if self.forbids(cron) => "concurrencyPolicy Forbid: an earlier run is active",
-                Ok(true) => return self.begin(cron, tick, uid),
+                Ok(true) => return self.run(cron, tick, uid),
             },
         };
         self.drop_tick(tick, why.to_owned())
@@ -264,7 +269,7 @@ impl CronState {
         cron.spec.concurrency_policy.as_deref() == Some("Forbid") && !self.active.is_empty()
     }
 
-    fn begin(&mut self, cron: &CronWorkflow, tick: Timestamp, uid: RunUid) -> Admission {
+    fn run(&mut self, cron: &CronWorkflow, tick: Timestamp, uid: RunUid) -> Admission {
         let mut replaces = Vec::new();
         if cron.spec.concurrency_policy.as_deref() == Some("Replace") {
             for run in &mut self.active {
@@ -306,7 +311,13 @@ impl CronState {
     }
 
     /// Notes the end of a run; gives whether it was active. Saying it twice counts once.
-    pub fn ended(&mut self, cron: Option<&CronWorkflow>, uid: &RunUid, phase: RunPhase, now: Timestamp) -> bool {
+    pub fn ended(
+        &mut self,
+        cron: Option<&CronWorkflow>,
+        uid: &RunUid,
+        phase: RunPhase,
+        now: Timestamp,
+    ) -> bool {
         let Some(at) = self.active.iter().position(|run| run.uid == *uid) else { return false };
         self.active.remove(at);
         match phase {
@@ -320,6 +331,9 @@ impl CronState {
 
     /// When there is something to decide next.
     pub fn next_due(&self, cron: &CronWorkflow, times: &Times) -> Option<Timestamp> {
+        if self.stopped {
+            return None;
+        }
         if self.missed_may_run(cron) {
             return Some(self.handled);
         }
@@ -342,6 +356,9 @@ pub fn decide(
     now: Timestamp,
     new_uid: &mut dyn FnMut() -> RunUid,
 ) -> Vec<Ticked> {
+    if state.stopped {
+        return Vec::new();
+    }
     let due = state.take_due(cron, times, watched_since, now);
     let mut ticked = Vec::new();
     while state.missed_may_run(cron) {
@@ -416,7 +433,8 @@ pub fn beyond_history<'a>(cron: &CronWorkflow, entries: &'a [IndexEntry]) -> Vec
                 && (entry.phase == RunPhase::Succeeded) == succeeded
         })
     };
-    let limit = |limit: Option<i64>, default: usize| limit.map_or(default, |n| usize::try_from(n).unwrap_or(0));
+    let limit =
+        |limit: Option<i64>, default: usize| limit.map_or(default, |n| usize::try_from(n).unwrap_or(0));
     let succeeded = finished(true).skip(limit(cron.spec.successful_jobs_history_limit, 3));
     succeeded.chain(finished(false).skip(limit(cron.spec.failed_jobs_history_limit, 1))).collect()
 }

@@ -9,7 +9,11 @@ use crate::store::{Documents, StoreError, Swap};
 ///
 /// # Errors
 /// `Damaged`, `NewerFormat`, `Io`.
-pub async fn read<S: Documents, D: DeserializeOwned>(store: &S, key: &str, known: u32) -> Result<Option<D>, StoreError> {
+pub async fn read<S: Documents, D: DeserializeOwned>(
+    store: &S,
+    key: &str,
+    known: u32,
+) -> Result<Option<D>, StoreError> {
     match store.get(key).await? {
         Some(stored) => decode(key, &stored.body, known).map(Some),
         None => Ok(None),
@@ -49,7 +53,11 @@ where
 ///
 /// # Errors
 /// When it is unknown whether it is stored.
-pub async fn create<S: Documents, D: Serialize>(store: &S, key: &str, document: &D) -> Result<bool, StoreError> {
+pub async fn create<S: Documents, D: Serialize>(
+    store: &S,
+    key: &str,
+    document: &D,
+) -> Result<bool, StoreError> {
     let swapped = store.swap(key, None, &encode(key, document)?).await?;
     Ok(matches!(swapped, Swap::Stored { .. }))
 }

@@ -33,7 +33,10 @@ pub struct Schedule(Kind);
 enum Kind {
     /// This long after the last time, on a whole second.
     Every(SignedDuration),
-    Fields { fields: Fields, zone: TimeZone },
+    Fields {
+        fields: Fields,
+        zone: TimeZone,
+    },
 }
 
 /// The values that each field allows, as bits.
@@ -152,7 +155,10 @@ impl Search<'_> {
         // Where clocks change at midnight it became 23 or 1 o'clock.
         let hour = i64::from(self.local(next).hour());
         let shift = if hour > 12 { 24 - hour } else { -hour };
-        next.checked_add(SignedDuration::from_hours(shift)).ok().filter(|shifted| *shifted > at).or(Some(next))
+        next.checked_add(SignedDuration::from_hours(shift))
+            .ok()
+            .filter(|shifted| *shifted > at)
+            .or(Some(next))
     }
 
     fn hour(&self, at: Timestamp, reset: &mut bool) -> Option<Timestamp> {

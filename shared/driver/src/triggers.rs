@@ -96,7 +96,11 @@ pub fn matches(trigger: &Trigger, bucket: &str, key: &str) -> Result<(), Mismatc
 pub fn identity(object: &DroppedObject, replay: Option<&str>) -> String {
     let written = object.time.to_string();
     // Without versions, the same content written again is told by its time.
-    let version = if object.version_id.is_empty() { [&object.etag, written.as_str()].concat() } else { object.version_id.clone() };
+    let version = if object.version_id.is_empty() {
+        [&object.etag, written.as_str()].concat()
+    } else {
+        object.version_id.clone()
+    };
     let mut hasher = Sha256::new();
     for part in [&object.bucket, &object.key, &version, replay.unwrap_or_default()] {
         hasher.update((part.len() as u64).to_be_bytes());
@@ -224,13 +228,6 @@ pub enum Told {
         /// Why.
         why: String,
     },
-    /// Runs wait.
-    Waiting {
-        /// How many.
-        runs: usize,
-        /// For what.
-        why: String,
-    },
     /// The trigger starts nothing any more.
     Suspended {
         /// Why, and how to go on.
@@ -277,7 +274,8 @@ impl TriggerState {
 
     /// What is to be done.
     pub fn acts(&self) -> Vec<TriggerAct> {
-        let births = self.active.iter().filter(|run| !run.born).map(|run| TriggerAct::Create(run.birth.clone()));
+        let births =
+            self.active.iter().filter(|run| !run.born).map(|run| TriggerAct::Create(run.birth.clone()));
         let ends = self.active.iter().filter(|run| run.replaced);
         births.chain(ends.map(|run| TriggerAct::Terminate(run.birth.uid.clone()))).collect()
     }
@@ -296,7 +294,9 @@ impl TriggerState {
             match duration(spec.s3.debounce.as_deref()) {
                 SignedDuration::ZERO => self.gather(spec, object, now, new),
                 quiet => {
-                    self.quiet.retain(|waiting| (&waiting.object.bucket, &waiting.object.key) != (&object.bucket, &object.key));
+                    self.quiet.retain(|waiting| {
+                        (&waiting.object.bucket, &waiting.object.key) != (&object.bucket, &object.key)
+                    });
                     self.quiet.push(Quiet { object, due: later(now, quiet) });
                 }
             }
@@ -304,7 +304,13 @@ impl TriggerState {
     }
 
     /// Puts an object into the open batch, or into a run of its own.
-    fn gather(&mut self, spec: &TriggerSpec, object: DroppedObject, now: Timestamp, new: &mut dyn FnMut() -> Identity) {
+    fn gather(
+        &mut self,
+        spec: &TriggerSpec,
+        object: DroppedObject,
+        now: Timestamp,
+        new: &mut dyn FnMut() -> Identity,
+    ) {
         self.batch.objects.push(object);
         let Some(batch) = &spec.s3.batch else { return self.close(new) };
         if let Some(window) = &batch.window {
@@ -323,8 +329,14 @@ impl TriggerState {
     }
 
     /// Moves on whatever `now` allows.
-    fn advance(&mut self, spec: &TriggerSpec, now: Timestamp, new: &mut dyn FnMut() -> Identity) -> Vec<Told> {
-        let (quiet, waiting) = std::mem::take(&mut self.quiet).into_iter().partition(|q: &Quiet| q.due <= now);
+    fn advance(
+        &mut self,
+        spec: &TriggerSpec,
+        now: Timestamp,
+        new: &mut dyn FnMut() -> Identity,
+    ) -> Vec<Told> {
+        let (quiet, waiting) =
+            std::mem::take(&mut self.quiet).into_iter().partition(|q: &Quiet| q.due <= now);
         self.quiet = waiting;
         for Quiet { object, .. } in quiet {
             self.gather(spec, object, now, new);
@@ -343,10 +355,7 @@ impl TriggerState {
 
     fn start(&mut self, spec: &TriggerSpec, now: Timestamp, told: &mut Vec<Told>) {
         let before = self.chain.suspended().is_some();
-        while let Some(free) = self.room(spec, told) {
-            if self.queue.is_empty() || !free || !self.chain.lets_start(&self.active, now) {
-                break;
-            }
+        while self.room(spec, told) && !self.queue.is_empty() && self.chain.lets_start(&self.active, now) {
             let birth = self.queue.remove(0);
             self.chain.started(now);
             told.push(Told::Started { uid: birth.uid.clone(), objects: birth.objects.len() });
@@ -359,10 +368,10 @@ impl TriggerState {
     }
 
     /// Whether another run may be active; drops what the policy says will never run.
-    fn room(&mut self, spec: &TriggerSpec, told: &mut Vec<Told>) -> Option<bool> {
+    fn room(&mut self, spec: &TriggerSpec, told: &mut Vec<Told>) -> bool {
         let active = self.active.iter().filter(|run| !run.replaced).count();
         let max = spec.max_active.unwrap_or(MAX_ACTIVE).max(1) as usize;
-        Some(match spec.concurrency_policy.as_deref() {
+        match spec.concurrency_policy.as_deref() {
             // One after another, unless the trigger says how many.
             Some("Queue") => active < spec.max_active.unwrap_or(1).max(1) as usize,
             Some("Forbid") if active > 0 => {
@@ -380,7 +389,7 @@ impl TriggerState {
                 true
             }
             _ => active < max,
-        })
+        }
     }
 
     fn drop_all(&mut self, births: Vec<Birth>, why: &str, told: &mut Vec<Told>) {
@@ -422,9 +431,11 @@ impl TriggerState {
     }
 
     /// When there is something to decide without anything happening.
-    pub fn next_due(&self) -> Option<Timestamp> {
+    pub fn next_due(&self, spec: &TriggerSpec) -> Option<Timestamp> {
         let quiet = self.quiet.iter().map(|quiet| quiet.due);
-        let rest = self.chain.next_due().filter(|_| !self.queue.is_empty());
+        // While a run is active, its end is what is waited for.
+        let only_waits = !self.queue.is_empty() && self.active.is_empty() && spec.suspend != Some(true);
+        let rest = self.chain.next_due().filter(|_| only_waits);
         quiet.chain(self.batch.due).chain(rest).min()
     }
 }

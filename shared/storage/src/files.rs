@@ -34,10 +34,11 @@ impl Temporary {
         }
     }
 
-    fn holding(folder: &Path, bytes: &[u8], sync: bool) -> Result<Temporary, StoreError> {
+    /// What will be `path`; a failure names that, which people know.
+    fn holding(folder: &Path, path: &Path, bytes: &[u8], sync: bool) -> Result<Temporary, StoreError> {
         let mut temporary = Temporary::new(folder)?;
         let write = temporary.file.write_all(bytes).and_then(|()| temporary.sync(sync));
-        write.map_err(failed("write", &temporary.path))?;
+        write.map_err(failed("write", path))?;
         Ok(temporary)
     }
 
@@ -71,7 +72,7 @@ pub(crate) fn create_only(
     bytes: &[u8],
     sync: bool,
 ) -> Result<Created, StoreError> {
-    let temporary = Temporary::holding(temporaries, bytes, sync)?;
+    let temporary = Temporary::holding(temporaries, path, bytes, sync)?;
     let linked = with_parent(path, || fs::hard_link(&temporary.path, path));
     match linked {
         Ok(()) => {}
@@ -84,7 +85,7 @@ pub(crate) fn create_only(
 
 /// Stores a whole file under `path`, instead of the one that may be there.
 pub(crate) fn replace(temporaries: &Path, path: &Path, bytes: &[u8], sync: bool) -> Result<(), StoreError> {
-    let temporary = Temporary::holding(temporaries, bytes, sync)?;
+    let temporary = Temporary::holding(temporaries, path, bytes, sync)?;
     with_parent(path, || fs::rename(&temporary.path, path)).map_err(failed("write", path))?;
     sync_folder(path, sync)
 }

@@ -181,7 +181,8 @@ pub fn differences_beside(active: Option<usize>, distinct: &[String], runs: &[En
         let mut numbers: Vec<Option<&f64>> = runs.iter().map(|run| run.metrics.get(name)).collect();
         numbers.sort_by(|a, b| a.partial_cmp(b).expect("a metric is a number of JSON, which has no NaN"));
         if numbers.contains(&None) || numbers.windows(2).any(|pair| pair[0] == pair[1]) {
-            found.push(format!("metric {name} of the runs is {numbers:?}, expected a different one for each"));
+            found
+                .push(format!("metric {name} of the runs is {numbers:?}, expected a different one for each"));
         }
     }
     found

@@ -61,6 +61,8 @@ pub fn terminate(global: &Global, run: &str) -> Result<Exit, CliError> {
 async fn command(global: &Global, run: &str, verb: Verb, done: &str) -> Result<Exit, CliError> {
     let store = lookup::reader(global)?;
     let entry = lookup::entry(&store, global, run).await?;
+    // A run that can't be read gets no command: whoever owns it could only trip over it.
+    lookup::view(&store, &entry.uid).await?;
     let command =
         Command { id: CommandId(identity::unique()), by: identity::person(), at: SystemClock.now(), verb };
     store.put_command(&entry.uid, &command).await?;

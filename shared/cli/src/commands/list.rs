@@ -1,7 +1,7 @@
 //! `list`: runs, newest first, from the index alone.
 
 use dropforge_driver::clock::{Clock, SystemClock};
-use dropforge_driver::store::{Index, IndexEntry};
+use dropforge_driver::store::IndexEntry;
 use serde_json::json;
 
 use crate::args::{Global, ListArgs, ListOutput};
@@ -17,8 +17,7 @@ use crate::output::{self, tree};
 #[tokio::main(flavor = "current_thread")]
 pub async fn list(global: &Global, args: &ListArgs) -> Result<Exit, CliError> {
     let store = lookup::reader(global)?;
-    let entries: Vec<IndexEntry> = store
-        .entries(Some(&global.namespace))
+    let entries: Vec<IndexEntry> = lookup::entries(&store, &global.namespace)
         .await?
         .into_iter()
         .filter(|e| {

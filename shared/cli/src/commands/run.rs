@@ -29,7 +29,7 @@ use crate::{identity, lookup};
 #[tokio::main]
 pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, CliError> {
     let sources = if args.resume.is_none() { Some(checked(&args.source)?) } else { None };
-    let settings = settings(args.steps.config.as_deref(), &folder(&args.source.files))?;
+    let settings = settings(args.steps.config.as_deref(), &settings_folder(global, args).await?)?;
     for note in sources.iter().flat_map(|s| &s.documents).flat_map(|d| gpu_notes(d, &settings)) {
         say(&note);
     }
@@ -37,6 +37,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, CliError> {
     let uid = match (&sources, &args.resume) {
         (None, Some(wanted)) => {
             let entry = lookup::entry(&session.store, global, wanted).await?;
+            say(&format!("going on with run {} (uid {})", entry.name, entry.uid));
             session.owner.adopt(&entry.uid).await?;
             entry.uid
         }
@@ -101,6 +102,15 @@ pub fn checked(source: &SourceArgs) -> Result<Sources, CliError> {
     Ok(sources)
 }
 
+/// The folder of the settings: the manifest's, also when its run goes on.
+async fn settings_folder(global: &Global, args: &RunArgs) -> Result<PathBuf, CliError> {
+    let Some(wanted) = &args.resume else { return Ok(folder(&args.source.files)) };
+    let store = lookup::reader(global)?;
+    let entry = lookup::entry(&store, global, wanted).await?;
+    let source = store.load_run(&entry.uid).await?.spec.source.map(PathBuf::from);
+    Ok(folder(source.as_slice()))
+}
+
 /// The folder of a run's settings: the first manifest's.
 pub fn folder(files: &[PathBuf]) -> PathBuf {
     let first = files.iter().find(|f| f.as_os_str() != "-");
@@ -144,11 +154,19 @@ pub async fn born(
     let identity: Identity = identity::new();
     let cause = Cause::Person { by: identity::person() };
     let mut spec = run_spec(workflow, &known.templates, &overrides, &identity, cause, SystemClock.now())?;
-    spec.source = source.files.first().map(|f| f.display().to_string());
+    spec.source = source.files.first().map(|f| origin(f));
     if let Some(uid) = lookup::live_named(store, spec.namespace(), spec.name()).await? {
         return Err(CliError::NameIsLive { name: spec.name().to_owned(), uid: uid.0 });
     }
     Ok(spec)
+}
+
+/// Where a manifest came from, so that it is found from any folder.
+fn origin(file: &Path) -> String {
+    match std::path::absolute(file) {
+        Ok(path) if file.as_os_str() != "-" => path.display().to_string(),
+        _ => file.display().to_string(),
+    }
 }
 
 fn the_one(

@@ -89,7 +89,9 @@ impl Display {
         for record in records {
             if let Record::AttemptEnded { verdict } = record {
                 shown.notes.remove(&verdict.attempt);
-                if let Some(mut followed) = shown.followed.remove(&verdict.attempt) {
+                let followed = shown.followed.remove(&verdict.attempt);
+                // What ended under an owner before this one was shown by it.
+                if let Some(mut followed) = followed.filter(|_| told == Told::New) {
                     self.show_log(&mut shown, &verdict.attempt, &mut followed, true);
                 }
             }

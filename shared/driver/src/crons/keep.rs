@@ -20,7 +20,11 @@ pub fn key(namespace: &str, name: &str) -> String {
 ///
 /// # Errors
 /// When it can't be read.
-pub async fn state<S: Documents>(store: &S, namespace: &str, name: &str) -> Result<Option<CronState>, StoreError> {
+pub async fn state<S: Documents>(
+    store: &S,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<CronState>, StoreError> {
     read(store, &key(namespace, name), CRON_FORMAT).await
 }
 
@@ -85,7 +89,8 @@ async fn edit<S: Documents, T: Default>(
     }
     change(store, &key, CRON_FORMAT, |old: Option<CronState>| {
         // Nothing removes the document, so that there is one; else an empty one says as much.
-        let mut state = old.unwrap_or_else(|| CronState::new(&CronWorkflowSpec::default(), Timestamp::UNIX_EPOCH));
+        let mut state =
+            old.unwrap_or_else(|| CronState::new(&CronWorkflowSpec::default(), Timestamp::UNIX_EPOCH));
         let answer = with(&mut state);
         (state, answer)
     })
@@ -96,7 +101,12 @@ async fn edit<S: Documents, T: Default>(
 ///
 /// # Errors
 /// When the document can't be stored.
-pub async fn born<S: Documents>(store: &S, namespace: &str, name: &str, uid: &RunUid) -> Result<(), StoreError> {
+pub async fn born<S: Documents>(
+    store: &S,
+    namespace: &str,
+    name: &str,
+    uid: &RunUid,
+) -> Result<(), StoreError> {
     edit(store, namespace, name, |state| state.born(uid)).await
 }
 
@@ -129,7 +139,11 @@ pub async fn ended<S: Documents>(
     edit(store, namespace, name, |state| state.ended(cron.as_ref(), uid, phase, now)).await
 }
 
-async fn definition<S: Documents>(store: &S, namespace: &str, name: &str) -> Result<Option<CronWorkflow>, StoreError> {
+async fn definition<S: Documents>(
+    store: &S,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<CronWorkflow>, StoreError> {
     let key = definitions::key(namespace, "CronWorkflow", name);
     let Some(stored) = store.get(&key).await? else { return Ok(None) };
     let documents = parse(&key, &String::from_utf8_lossy(&stored.body)).documents;
@@ -143,7 +157,11 @@ async fn definition<S: Documents>(store: &S, namespace: &str, name: &str) -> Res
 ///
 /// # Errors
 /// When the list can't be read or changed.
-pub async fn trim_history<S: Index>(store: &S, namespace: &str, cron: &CronWorkflow) -> Result<usize, StoreError> {
+pub async fn trim_history<S: Index>(
+    store: &S,
+    namespace: &str,
+    cron: &CronWorkflow,
+) -> Result<usize, StoreError> {
     let entries = store.entries(Some(namespace)).await?;
     let beyond = beyond_history(cron, &entries);
     for entry in &beyond {

@@ -42,7 +42,11 @@ pub(super) fn stops(cron: &CronWorkflow, state: &CronState, now: Timestamp) -> R
 }
 
 /// Whether `when` holds; without one it does.
-pub(super) fn when_holds(cron: &CronWorkflow, state: &CronState, now: Timestamp) -> Result<bool, PolicyError> {
+pub(super) fn when_holds(
+    cron: &CronWorkflow,
+    state: &CronState,
+    now: Timestamp,
+) -> Result<bool, PolicyError> {
     let Some(text) = cron.spec.when.as_deref().filter(|text| !text.is_empty()) else { return Ok(true) };
     let text = replace(text, &Variables::of(cron, state, now), Strictness::All)?;
     // Bare words are names here, unlike in a step's `when`.

@@ -33,7 +33,11 @@ struct Seen {
 ///
 /// # Errors
 /// When it can't be read.
-pub async fn state<S: Documents>(store: &S, namespace: &str, name: &str) -> Result<Option<TriggerState>, StoreError> {
+pub async fn state<S: Documents>(
+    store: &S,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<TriggerState>, StoreError> {
     read(store, &key(namespace, name), TRIGGER_FORMAT).await
 }
 
@@ -152,12 +156,17 @@ pub async fn due<S: Documents>(
     Ok((told, state.acts(), state))
 }
 
-/// Notes that a run was created.
+/// Notes that runs were created.
 ///
 /// # Errors
 /// When the document can't be stored.
-pub async fn born<S: Documents>(store: &S, namespace: &str, name: &str, uid: &RunUid) -> Result<(), StoreError> {
-    edit(store, namespace, name, |state| state.born(uid)).await.map(drop)
+pub async fn born<S: Documents>(
+    store: &S,
+    namespace: &str,
+    name: &str,
+    runs: &[RunUid],
+) -> Result<(), StoreError> {
+    edit(store, namespace, name, |state| runs.iter().for_each(|run| state.born(run))).await.map(drop)
 }
 
 /// Notes that a run can't be created.

@@ -4,9 +4,9 @@
 //! The rule: runs are counted that start one after another without any sign that their objects come from outside.
 //! Such a sign is an object written while no run of the trigger was active, or a run during which (and shortly after
 //! which) no object came. After 20 runs without a sign nothing more is started; the active runs end, and for a while
-//! the trigger listens. An object that is written then comes from outside: the trigger goes on, and counts twice as
-//! far the next time. When nothing comes although objects came all the time while runs were active, the runs make
-//! them: the trigger is suspended and keeps its queue, until a person has looked.
+//! the trigger listens. A sign that comes then lets the trigger go on, and it counts twice as far the next time. When
+//! nothing comes although objects came all the time while runs were active, the runs make them: the trigger is
+//! suspended and keeps its queue, until a person has looked.
 
 use dropforge_engine::spec::DroppedObject;
 use jiff::{SignedDuration, Timestamp};
@@ -21,10 +21,10 @@ const RUNS_MAX: u32 = 20;
 const RUNS_LIMIT: u32 = 20 * 32;
 
 /// How long an object of a run that has ended may take to be told of.
-const ECHO: SignedDuration = SignedDuration::from_secs(5);
+const ECHO: SignedDuration = SignedDuration::from_secs(2);
 
 /// The least time to listen: longer than an object takes to be told of.
-const LISTEN: SignedDuration = SignedDuration::from_secs(10);
+const LISTEN: SignedDuration = SignedDuration::from_secs(5);
 
 /// Whether runs of a trigger seem to start each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct Chain {
     /// When the last run ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_end: Option<Timestamp>,
-    /// The end of a run during which no object came.
+    /// The end of the first run during which no object came.
     #[serde(skip_serializing_if = "Option::is_none")]
     barren: Option<Timestamp>,
     /// Until when the trigger listens.
@@ -76,7 +76,8 @@ impl Chain {
     pub(super) fn ended(&mut self, run: &ActiveRun, now: Timestamp) {
         self.last_end = Some(now);
         if self.last_arrival.is_none_or(|arrival| arrival <= run.started) {
-            self.barren = Some(now);
+            // The first counts: later ones would put off what follows from it.
+            self.barren.get_or_insert(now);
         }
     }
 
@@ -111,6 +112,7 @@ impl Chain {
             return false;
         }
         if self.barren.is_some_and(|end| end.duration_until(now) >= ECHO) {
+            self.doubled += u32::from(self.runs >= self.runs_max());
             self.clear();
         }
         if self.runs < self.runs_max() {

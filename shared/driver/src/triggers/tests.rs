@@ -1,1 +1,338 @@
+use std::collections::BTreeMap;
 
+use dropforge_manifest::types::{Parameter, TriggerBatch, WorkflowTemplateRef};
+
+use super::*;
+use crate::documents::fake::{FakeDocuments, Fault, now as done};
+use crate::store::StoreError;
+
+const NS: &str = "default";
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_768_000_000 + seconds).unwrap()
+}
+
+fn object(key: &str, seconds: i64) -> DroppedObject {
+    DroppedObject {
+        bucket: "uploads".to_owned(),
+        key: key.to_owned(),
+        version_id: format!("v{seconds}"),
+        etag: "e".to_owned(),
+        size: 3,
+        time: at(seconds),
+    }
+}
+
+fn trigger(change: impl FnOnce(&mut TriggerSpec)) -> Trigger {
+    let mut trigger = Trigger::default();
+    trigger.metadata.name = Some("churn".to_owned());
+    trigger.spec.s3 = S3Trigger {
+        bucket: "uploads".to_owned(),
+        prefix: Some("churn/".to_owned()),
+        suffix: Some(".csv".to_owned()),
+        ..S3Trigger::default()
+    };
+    trigger.spec.workflow_template_ref =
+        Some(WorkflowTemplateRef { name: "train".to_owned(), cluster_scope: false });
+    change(&mut trigger.spec);
+    trigger
+}
+
+fn policy(policy: &str) -> Trigger {
+    trigger(|spec| spec.concurrency_policy = Some(policy.to_owned()))
+}
+
+/// A process that watches one trigger over a store: what it offered, created and terminated.
+struct World {
+    store: FakeDocuments,
+    trigger: Trigger,
+    drawn: u32,
+    created: BTreeMap<String, Vec<String>>,
+    terminated: Vec<String>,
+}
+
+impl World {
+    fn new(trigger: Trigger) -> World {
+        let store = FakeDocuments::default();
+        done(keep::begin(&store, NS, "churn", false, at(0))).unwrap();
+        World { store, trigger, drawn: 0, created: BTreeMap::new(), terminated: Vec::new() }
+    }
+
+    fn offer(
+        &mut self,
+        objects: &[DroppedObject],
+        replay: Option<&str>,
+        now: i64,
+    ) -> Result<usize, StoreError> {
+        let drawn = &mut self.drawn;
+        let mut new = || identities(drawn);
+        done(keep::offer(&self.store, NS, &self.trigger, objects, replay, at(now), &mut new))
+    }
+
+    fn work(&mut self, now: i64) -> Result<Vec<Told>, StoreError> {
+        let drawn = &mut self.drawn;
+        let mut new = || identities(drawn);
+        let (told, acts, _) = done(keep::due(&self.store, NS, &self.trigger, at(now), &mut new))?;
+        let mut born = Vec::new();
+        for act in acts {
+            match act {
+                TriggerAct::Create(birth) => {
+                    let keys = birth.objects.iter().map(|o| o.key.clone()).collect();
+                    self.created.insert(birth.uid.0.clone(), keys);
+                    born.push(birth.uid);
+                }
+                TriggerAct::Terminate(uid) => self.terminated.push(uid.0),
+            }
+        }
+        done(keep::born(&self.store, NS, "churn", &born))?;
+        Ok(told)
+    }
+
+    fn dropped(&mut self, objects: &[DroppedObject], now: i64) -> Vec<Told> {
+        self.offer(objects, None, now).unwrap();
+        self.work(now).unwrap()
+    }
+
+    fn end(&mut self, uid: &str, now: i64) {
+        done(keep::ended(&self.store, NS, "churn", (&uid.into(), RunPhase::Succeeded), at(now))).unwrap();
+    }
+
+    fn state(&self) -> TriggerState {
+        done(keep::state(&self.store, NS, "churn")).unwrap().unwrap()
+    }
+
+    fn runs(&self) -> Vec<Vec<String>> {
+        self.created.values().cloned().collect()
+    }
+}
+
+fn identities(drawn: &mut u32) -> Identity {
+    *drawn += 1;
+    Identity { uid: RunUid(format!("u{drawn:05}")), suffix: "abcde".to_owned() }
+}
+
+#[test]
+fn a_mismatch_says_why() {
+    let trigger = trigger(|_| {});
+    assert_eq!(matches(&trigger, "uploads", "churn/a.csv"), Ok(()));
+    let why = |bucket, key| matches(&trigger, bucket, key).unwrap_err().to_string();
+    assert_eq!(why("other", "churn/a.csv"), "it looks at bucket \"uploads\"");
+    assert_eq!(why("uploads", "a.csv"), "the key does not begin with \"churn/\"");
+    assert_eq!(why("uploads", "churn/a.txt"), "the key does not end with \".csv\"");
+    let off = self::trigger(|spec| spec.suspend = Some(true));
+    assert_eq!(matches(&off, "uploads", "churn/a.csv"), Err(Mismatch::Suspended));
+}
+
+#[test]
+fn a_version_starts_one_run_however_often_it_is_offered() {
+    let mut world = World::new(trigger(|_| {}));
+    let first = object("churn/a.csv", 1);
+    world.dropped(&[first.clone(), first.clone()], 1);
+    world.dropped(std::slice::from_ref(&first), 2);
+    world.end("u00001", 3);
+    world.dropped(std::slice::from_ref(&first), 4);
+    assert_eq!(world.runs(), [["churn/a.csv"]]);
+    world.dropped(&[object("churn/a.csv", 5)], 5);
+    assert_eq!(world.runs().len(), 2, "another version is another drop");
+    world.offer(std::slice::from_ref(&first), Some("r1"), 6).unwrap();
+    world.offer(&[first], Some("r1"), 7).unwrap();
+    world.work(7).unwrap();
+    assert_eq!(world.runs().len(), 3, "a replay is one more");
+}
+
+#[test]
+fn a_key_must_be_quiet_and_its_newest_version_counts() {
+    let mut world = World::new(trigger(|spec| spec.s3.debounce = Some("10s".to_owned())));
+    world.dropped(&[object("churn/a.csv", 1)], 1);
+    world.dropped(&[object("churn/a.csv", 8)], 8);
+    world.work(12).unwrap();
+    assert_eq!((world.runs().len(), world.state().next_due(&world.trigger.spec)), (0, Some(at(18))));
+    world.work(18).unwrap();
+    assert_eq!(world.state().active[0].birth.objects, [object("churn/a.csv", 8)]);
+}
+
+#[test]
+fn a_batch_closes_by_count_or_window() {
+    let batch = TriggerBatch { count: Some(3), window: Some("1m".to_owned()) };
+    let mut world = World::new(trigger(|spec| spec.s3.batch = Some(batch)));
+    let four: Vec<_> = (1..=4).map(|n| object(&format!("churn/{n}.csv"), n)).collect();
+    world.dropped(&four, 5);
+    assert_eq!(world.runs(), [["churn/1.csv", "churn/2.csv", "churn/3.csv"]]);
+    assert_eq!(world.state().next_due(&world.trigger.spec), Some(at(65)));
+    world.work(65).unwrap();
+    assert_eq!(world.runs()[1], ["churn/4.csv"]);
+}
+
+fn many(count: i64, seconds: i64) -> Vec<DroppedObject> {
+    (0..count).map(|n| object(&format!("churn/{n:05}.csv"), seconds)).collect()
+}
+
+#[test]
+fn ten_runs_are_active_by_default_and_the_rest_waits() {
+    let mut world = World::new(trigger(|_| {}));
+    world.dropped(&many(2_000, 1), 1);
+    assert_eq!((world.runs().len(), world.state().queue.len()), (10, 1_990));
+    world.end("u00001", 2);
+    world.work(2).unwrap();
+    assert_eq!((world.runs().len(), world.state().active.len()), (11, 10));
+}
+
+#[test]
+fn forbid_drops_replace_replaces_and_queue_goes_one_by_one() {
+    let mut world = World::new(policy("Forbid"));
+    world.dropped(&many(1, 1), 1);
+    let told = world.dropped(&[object("churn/late.csv", 2)], 2);
+    let why = "concurrencyPolicy Forbid: an earlier run is active".to_owned();
+    assert_eq!(told, [Told::Dropped { keys: vec!["churn/late.csv".to_owned()], why }]);
+    assert_eq!((world.runs().len(), world.state().dropped), (1, 1));
+
+    let mut world = World::new(policy("Replace"));
+    world.dropped(&many(1, 1), 1);
+    world.dropped(&many(2, 2), 2);
+    assert_eq!(world.runs(), [["churn/00000.csv"], ["churn/00001.csv"]]);
+    assert_eq!(world.terminated, ["u00001"]);
+
+    let mut world = World::new(policy("Queue"));
+    world.dropped(&many(2, 1), 1);
+    assert_eq!(world.runs().len(), 1);
+    world.end("u00001", 2);
+    world.work(2).unwrap();
+    assert_eq!(world.runs(), [["churn/00000.csv"], ["churn/00001.csv"]]);
+}
+
+/// The process is killed before or after each of its writes; the next one is offered the same objects again.
+#[test]
+fn a_kill_at_any_write_loses_nothing_and_starts_nothing_twice() {
+    for n in 0..12 {
+        for fault in [Fault::Before, Fault::After] {
+            let mut world = World::new(trigger(|_| {}));
+            let objects = [object("churn/a.csv", 1), object("churn/b.csv", 2)];
+            world.store.fail_at(n, fault);
+            let _ = world.offer(&objects[..1], None, 2).and_then(|_| world.work(2));
+            let _ = world.offer(&objects, None, 3).and_then(|_| world.work(3));
+            world.store.restart();
+            world.offer(&objects, None, 4).unwrap();
+            world.work(4).unwrap();
+            assert_eq!(world.runs(), [["churn/a.csv"], ["churn/b.csv"]], "killed {fault:?} write {n}");
+            for uid in world.created.clone().keys() {
+                world.end(uid, 5);
+                world.end(uid, 5);
+            }
+            assert_eq!((world.state().active.len(), world.state().succeeded), (0, 2));
+            world.dropped(&objects, 6);
+            assert_eq!(world.runs().len(), 2, "killed {fault:?} write {n}");
+        }
+    }
+}
+
+#[test]
+fn a_trigger_taken_away_waits_for_nothing_and_begins_anew() {
+    let mut world = World::new(trigger(|_| {}));
+    world.dropped(&many(12, 1), 1);
+    done(keep::forget(&world.store, NS, "churn")).unwrap();
+    let state = world.state();
+    assert_eq!((state.since, state.queue.len(), state.active.len()), (None, 0, 10));
+    let state = done(keep::begin(&world.store, NS, "churn", false, at(9))).unwrap();
+    assert_eq!(state.since, Some(at(9)));
+}
+
+#[test]
+fn variables_become_the_objects_facts_or_lists_of_them() {
+    let parameter = |name: &str, value: &str| Parameter {
+        name: name.to_owned(),
+        value: Some(value.into()),
+        ..Parameter::default()
+    };
+    let mut trigger = trigger(|spec| {
+        spec.arguments.parameters = vec![
+            parameter("data", "s3://{{trigger.bucket}}/{{trigger.key}}"),
+            parameter("what", "{{trigger.size}} {{trigger.etag}} {{trigger.versionId}} {{trigger.time}}"),
+            parameter("later", "{{workflow.name}}"),
+        ];
+    });
+    let values = |trigger: &Trigger, objects: &[DroppedObject]| -> Vec<String> {
+        let arguments = arguments_of(trigger, objects).unwrap();
+        arguments.parameters.into_iter().map(|p| p.value.unwrap().0).collect()
+    };
+    let a = object("churn/a \"b\".csv", 1);
+    assert_eq!(
+        values(&trigger, std::slice::from_ref(&a)),
+        ["s3://uploads/churn/a \"b\".csv", "3 e v1 2026-01-09T23:06:41Z", "{{workflow.name}}"]
+    );
+    trigger.spec.s3.batch = Some(TriggerBatch { count: Some(2), window: None });
+    trigger.spec.arguments.parameters =
+        vec![parameter("keys", "{{trigger.key}}"), parameter("sizes", "{{trigger.size}}")];
+    assert_eq!(
+        values(&trigger, &[a, object("churn/c.csv", 2)]),
+        [r#"["churn/a \"b\".csv","churn/c.csv"]"#, "[3,3]"]
+    );
+    trigger.spec.arguments.parameters = vec![parameter("keys", "{{trigger.kye}}")];
+    assert!(arguments_of(&trigger, &[object("churn/c.csv", 2)]).is_err());
+}
+
+/// Runs last three seconds; `writes` says what a run writes a second before its end, `from_outside` what comes
+/// otherwise. Gives the number of runs and whether the trigger was suspended.
+fn simulate(seconds: i64, writes: usize, from_outside: impl Fn(i64) -> usize) -> (usize, bool) {
+    let mut world = World::new(trigger(|_| {}));
+    let mut serial = 0;
+    let mut ends: Vec<(i64, String)> = Vec::new();
+    let mut files = |world: &mut World, count: usize, now: i64| {
+        let new: Vec<_> = (0..count).map(|n| object(&format!("churn/{}.csv", serial + n), now)).collect();
+        serial += count;
+        world.dropped(&new, now);
+    };
+    for now in 1..seconds {
+        files(&mut world, from_outside(now), now);
+        let writing = ends.iter().filter(|(end, _)| *end == now + 1).count();
+        files(&mut world, writing * writes, now);
+        for (_, uid) in ends.extract_if(.., |(end, _)| *end == now) {
+            world.end(&uid, now);
+        }
+        world.work(now).unwrap();
+        for run in world.state().active {
+            if !ends.iter().any(|(_, uid)| *uid == run.birth.uid.0) {
+                ends.push((now + 3, run.birth.uid.0));
+            }
+        }
+    }
+    (world.runs().len(), world.state().chain.suspended().is_some())
+}
+
+#[test]
+fn runs_that_start_each_other_are_stopped_after_twenty() {
+    assert_eq!(simulate(300, 1, |now| usize::from(now == 1)), (20, true));
+    assert_eq!(simulate(300, 3, |now| usize::from(now == 1)), (20, true));
+}
+
+#[test]
+fn streams_from_outside_are_not_taken_for_loops() {
+    assert_eq!(simulate(200, 0, |now| usize::from(now <= 120)), (120, false), "one a second");
+    assert_eq!(simulate(90, 0, |now| if now == 1 { 120 } else { 0 }), (120, false), "all at once");
+    assert_eq!(simulate(130, 0, |now| if now <= 30 { 8 } else { 0 }), (240, false), "a long copy");
+    assert_eq!(
+        simulate(200, 0, |now| usize::from(now <= 160 && now % 2 == 0)),
+        (80, false),
+        "always one active"
+    );
+}
+
+#[test]
+fn saving_the_definition_lets_a_suspended_trigger_go_on() {
+    let mut world = World::new(trigger(|_| {}));
+    let mut state = world.state();
+    for now in 0..20 {
+        state.chain.started(at(now));
+    }
+    let looped = state.chain.clone();
+    world.offer(&many(1, 20), None, 20).unwrap();
+    done(crate::documents::change(&world.store, &keep::key(NS, "churn"), 1, |old: Option<TriggerState>| {
+        (TriggerState { chain: looped.clone(), ..old.unwrap() }, ())
+    }))
+    .unwrap();
+    world.work(21).unwrap();
+    let told = world.work(60).unwrap();
+    assert!(matches!(told.as_slice(), [Told::Suspended { .. }]), "{told:?}");
+    done(keep::begin(&world.store, NS, "churn", true, at(61))).unwrap();
+    world.work(61).unwrap();
+    assert_eq!(world.runs().len(), 1);
+}

@@ -106,5 +106,11 @@ pub fn workflow_of(trigger: &Trigger, objects: &[DroppedObject]) -> Result<Workf
         labels: [(TRIGGER_LABEL.to_owned(), name)].into(),
         ..ObjectMeta::default()
     };
-    Ok(Workflow { api_version: ARGO_VERSION.to_owned(), kind: "Workflow".to_owned(), metadata, spec, status: None })
+    Ok(Workflow {
+        api_version: ARGO_VERSION.to_owned(),
+        kind: "Workflow".to_owned(),
+        metadata,
+        spec,
+        status: None,
+    })
 }

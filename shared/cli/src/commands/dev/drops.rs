@@ -1,0 +1,193 @@
+//! Dropped objects: which triggers take them, and the runs that follow.
+
+use std::collections::BTreeMap;
+
+use dropforge_driver::births::{Overrides, run_spec};
+use dropforge_driver::clock::{Clock, SystemClock};
+use dropforge_driver::triggers::{self, Birth, Told, TriggerAct, keep};
+use dropforge_engine::ids::RunUid;
+use dropforge_engine::spec::{Cause, DroppedObject, RunSpec};
+use dropforge_manifest::types::Trigger;
+use dropforge_storage::endpoint::{EventKind, ObjectEvent, existing};
+use jiff::Timestamp;
+
+use super::Dev;
+use crate::error::CliError;
+use crate::identity;
+use crate::output::say;
+
+/// An object as a run's cause remembers it.
+pub fn dropped(event: &ObjectEvent) -> DroppedObject {
+    DroppedObject {
+        bucket: event.bucket.clone(),
+        key: event.key.clone(),
+        version_id: event.version_id.clone(),
+        etag: event.etag.clone(),
+        size: event.size,
+        time: event.time,
+    }
+}
+
+impl Dev<'_> {
+    /// Offers objects to every trigger.
+    pub(super) async fn offer(&mut self, events: &[ObjectEvent]) -> Result<(), CliError> {
+        let mut takers: BTreeMap<String, Vec<DroppedObject>> = BTreeMap::new();
+        for event in events.iter().filter(|event| event.kind == EventKind::Created) {
+            let matching = self
+                .definitions
+                .triggers
+                .iter()
+                .filter(|(_, trigger)| triggers::matches(trigger, &event.bucket, &event.key).is_ok());
+            let names: Vec<&String> = matching.map(|(name, _)| name).collect();
+            if names.is_empty() {
+                self.nobody_takes(event);
+            }
+            for name in names {
+                takers.entry(name.clone()).or_default().push(dropped(event));
+            }
+        }
+        for (name, objects) in takers {
+            self.offer_to(&name, &objects).await?;
+        }
+        Ok(())
+    }
+
+    /// A person who dropped a file beside a trigger's prefix wants to know.
+    fn nobody_takes(&self, event: &ObjectEvent) {
+        if self.definitions.triggers.values().any(|trigger| trigger.spec.s3.bucket == event.bucket) {
+            let url = format!("s3://{}/{}", event.bucket, event.key);
+            say(&format!("{url}: no trigger takes it (`dropforge trigger test {url}` says why)"));
+        }
+    }
+
+    async fn offer_to(&mut self, name: &str, objects: &[DroppedObject]) -> Result<(), CliError> {
+        let Some(trigger) = self.definitions.triggers.get(name) else { return Ok(()) };
+        let (store, namespace) = (&*self.session.store, &self.global.namespace);
+        let now = SystemClock.now();
+        let taken = keep::offer(store, namespace, trigger, objects, None, now, &mut identity::new).await?;
+        match (taken, objects) {
+            (0, _) => {}
+            (_, [one]) => {
+                say(&format!("trigger {name}: takes s3://{}/{} ({} bytes)", one.bucket, one.key, one.size))
+            }
+            (n, _) => say(&format!("trigger {name}: takes {n} objects")),
+        }
+        Ok(())
+    }
+
+    /// Offers what was dropped while nobody watched.
+    pub(super) async fn offer_what_came_meanwhile(&mut self) -> Result<(), CliError> {
+        for (name, trigger) in self.definitions.triggers.clone() {
+            let state = keep::state(&*self.session.store, &self.global.namespace, &name).await?;
+            let Some(since) = state.and_then(|state| state.since) else { continue };
+            let objects = matching(self.session.store.buckets(), &trigger, None, since)?;
+            self.offer_to(&name, &objects).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the runs that are due; gives when something is next.
+    pub(super) async fn start_due(&mut self) -> Result<Option<Timestamp>, CliError> {
+        let mut next = None;
+        for (name, trigger) in self.definitions.triggers.clone() {
+            let due = self.start_due_of(&name, &trigger).await?;
+            next = [next, due].into_iter().flatten().min();
+        }
+        Ok(next)
+    }
+
+    async fn start_due_of(&mut self, name: &str, trigger: &Trigger) -> Result<Option<Timestamp>, CliError> {
+        let (store, namespace) = (self.session.store.clone(), self.global.namespace.clone());
+        let now = SystemClock.now();
+        let (told, acts, state) = keep::due(&*store, &namespace, trigger, now, &mut identity::new).await?;
+        for one in told {
+            self.tell_of(name, &one);
+        }
+        let before = self.waiting.insert(name.to_owned(), state.queue.len()).unwrap_or(0);
+        if state.queue.len() > before {
+            say(&format!(
+                "trigger {name}: {} runs wait, {} are active",
+                state.queue.len(),
+                state.active.len()
+            ));
+        }
+        let mut born = Vec::new();
+        for act in acts {
+            match act {
+                TriggerAct::Create(birth) => born.extend(self.create_drop(name, trigger, birth).await?),
+                TriggerAct::Terminate(uid) => self.terminate(&uid, format!("trigger {name}")).await?,
+            }
+        }
+        if !born.is_empty() {
+            keep::born(&*store, &namespace, name, &born).await?;
+        }
+        Ok(state.next_due(&trigger.spec))
+    }
+
+    fn tell_of(&self, name: &str, told: &Told) {
+        match told {
+            // The run itself is shown when it is created.
+            Told::Started { .. } => {}
+            Told::Dropped { keys, why } => {
+                say(&format!("trigger {name}: {} starts nothing: {why}", keys.join(", ")))
+            }
+            Told::Suspended { why } => say(&format!("trigger {name}: suspended: {why}")),
+        }
+    }
+
+    /// Creates a run, unless it is there; gives its uid when it was created.
+    async fn create_drop(
+        &mut self,
+        name: &str,
+        trigger: &Trigger,
+        birth: Birth,
+    ) -> Result<Option<RunUid>, CliError> {
+        if self.session.owner.run(&birth.uid).is_some() {
+            return Ok(Some(birth.uid));
+        }
+        match self.spec_of(name, trigger, &birth) {
+            Ok(spec) => {
+                say(&format!("trigger {name}: starts {}", spec.name()));
+                self.session.owner.submit(&spec).await?;
+                Ok(Some(birth.uid))
+            }
+            Err(why) => {
+                say(&format!("trigger {name}: its run can't be started: {why}"));
+                keep::unborn(&*self.session.store, &self.global.namespace, name, &birth.uid, &why).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn spec_of(&self, name: &str, trigger: &Trigger, birth: &Birth) -> Result<RunSpec, String> {
+        let mut workflow = triggers::workflow_of(trigger, &birth.objects).map_err(|why| why.to_string())?;
+        workflow.metadata.namespace = Some(self.global.namespace.clone());
+        let cause = Cause::Drop { trigger: name.to_owned(), objects: birth.objects.clone() };
+        let library = &self.definitions.templates;
+        run_spec(workflow, library, &Overrides::default(), &birth.identity(), cause, SystemClock.now())
+            .map_err(|why| why.to_string())
+    }
+}
+
+/// The objects there are that match a trigger, written after `since`, in the order in which they were written.
+///
+/// # Errors
+/// When they can't be listed.
+pub fn matching(
+    buckets: &dropforge_storage::objects::Objects,
+    trigger: &Trigger,
+    prefix: Option<&str>,
+    since: Timestamp,
+) -> Result<Vec<DroppedObject>, CliError> {
+    let s3 = &trigger.spec.s3;
+    let own = s3.prefix.as_deref().unwrap_or_default();
+    let narrowed = prefix.filter(|prefix| prefix.starts_with(own)).unwrap_or(own);
+    let mut objects: Vec<DroppedObject> = existing(buckets, &s3.bucket, narrowed)?
+        .iter()
+        .filter(|event| event.time > since && prefix.is_none_or(|prefix| event.key.starts_with(prefix)))
+        .filter(|event| triggers::matches(trigger, &event.bucket, &event.key).is_ok())
+        .map(dropped)
+        .collect();
+    objects.sort_by(|a, b| (a.time, &a.key).cmp(&(b.time, &b.key)));
+    Ok(objects)
+}
