@@ -204,7 +204,7 @@ fn verdict_text(verdict: &Verdict, out: &mut String) {
     );
     fact("stand-in", p.stand_in.as_deref().unwrap_or_default());
     fact("isolation", &p.isolation);
-    fact("command", &p.command.join(" "));
+    fact("command", &short(&p.command.join(" ")));
     for object in &p.inputs {
         fact("read", &object_text(object));
     }
