@@ -10,7 +10,8 @@ const GPU: &str = "nvidia.com/gpu";
 
 /// A sentence for each of a document's templates that asks for a GPU on a machine that has none.
 pub fn gpu_notes(document: &Document, settings: &Settings) -> Vec<String> {
-    let templates = document.object.workflow_spec().map(|(spec, _)| spec.templates.as_slice()).unwrap_or_default();
+    let templates =
+        document.object.workflow_spec().map(|(spec, _)| spec.templates.as_slice()).unwrap_or_default();
     let asking: Vec<(&Template, &Container)> =
         templates.iter().filter_map(|t| Some((t, t.main()?))).filter(|(_, c)| asks_for_gpu(c)).collect();
     if asking.is_empty() {
@@ -28,12 +29,23 @@ fn asks_for_gpu(container: &Container) -> bool {
     resources.is_some_and(|r| r.limits.contains_key(GPU) || r.requests.contains_key(GPU))
 }
 
-fn note(document: &Document, template: &Template, container: &Container, settings: &Settings, gpus: &Gpus) -> String {
+fn note(
+    document: &Document,
+    template: &Template,
+    container: &Container,
+    settings: &Settings,
+    gpus: &Gpus,
+) -> String {
     let image = container.image.as_deref().unwrap_or_default();
-    let head = format!("{}: template {} asks for {GPU} and this machine has no NVIDIA GPU", document.file, template.name);
+    let head = format!(
+        "{}: template {} asks for {GPU} and this machine has no NVIDIA GPU",
+        document.file, template.name
+    );
     if plan(image, settings, gpus).is_stand_in {
         format!("{head}: the stand-in of dropforge.toml runs instead")
     } else {
-        format!("{head}: its step will be refused; name a stand-in in dropforge.toml: [images.{image:?}.without-gpu]")
+        format!(
+            "{head}: its step will be refused; name a stand-in in dropforge.toml: [images.{image:?}.without-gpu]"
+        )
     }
 }

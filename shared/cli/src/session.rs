@@ -94,8 +94,14 @@ impl Session {
         };
         let timers = LocalTimers::default();
         let ends = LocalEnds::new(store.clone());
-        let owner =
-            Owner::new(store.clone(), Arc::new(cluster.clone()), timers.clone(), ends.clone(), SystemClock, watcher);
+        let owner = Owner::new(
+            store.clone(),
+            Arc::new(cluster.clone()),
+            timers.clone(),
+            ends.clone(),
+            SystemClock,
+            watcher,
+        );
         let handler = |kind| {
             signal(kind).map_err(|source| CliError::Machine { what: "listen for signals".to_owned(), source })
         };

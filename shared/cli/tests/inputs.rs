@@ -36,7 +36,10 @@ fn shell(line: &str) -> String {
 #[test]
 fn a_bad_manifest_is_refused_with_place_and_remedy_and_nothing_is_stored() {
     let tasks = |tasks: &str| {
-        format!("{}  - name: x\n    container: {{image: busybox, command: [\"true\"]}}\n", one(&format!("    dag: {{tasks: [{tasks}]}}")))
+        format!(
+            "{}  - name: x\n    container: {{image: busybox, command: [\"true\"]}}\n",
+            one(&format!("    dag: {{tasks: [{tasks}]}}"))
+        )
     };
     let container = |rest: &str| one(&format!("    container: {{image: busybox, {rest}}}"));
     let cases = [
@@ -49,9 +52,24 @@ fn a_bad_manifest_is_refused_with_place_and_remedy_and_nothing_is_stored() {
             "dependency cycle detected: a->b->a",
         ),
         ("missing", tasks("{name: a, template: nope}"), "missing.yaml:9:", "template name 'nope' undefined"),
-        ("depends", tasks("{name: a, template: x}, {name: b, template: x, depends: \"a &&\"}"), "depends.yaml:9:", "depends cannot be read"),
-        ("expression", container("command: [echo, \"{{=1 +}}\"]"), "expression.yaml:9:", "the expression cannot be read"),
-        ("parameter", container("command: [echo, \"{{inputs.parameters.nope}}\"]"), "parameter.yaml:9:", "declare 'nope' under `inputs.parameters`"),
+        (
+            "depends",
+            tasks("{name: a, template: x}, {name: b, template: x, depends: \"a &&\"}"),
+            "depends.yaml:9:",
+            "depends cannot be read",
+        ),
+        (
+            "expression",
+            container("command: [echo, \"{{=1 +}}\"]"),
+            "expression.yaml:9:",
+            "the expression cannot be read",
+        ),
+        (
+            "parameter",
+            container("command: [echo, \"{{inputs.parameters.nope}}\"]"),
+            "parameter.yaml:9:",
+            "declare 'nope' under `inputs.parameters`",
+        ),
         ("twice", container("command: [a], command: [b]"), "twice.yaml:9:", "is already set"),
     ];
     let bench = Bench::new();
@@ -90,8 +108,14 @@ fn a_bad_command_line_is_refused_in_words() {
     for verb in ["get", "logs", "watch", "stop", "terminate", "resume", "explain"] {
         bench.dropforge(&[verb, "gone"]).exits(2).says(&["there is no run \"gone\"", "`dropforge list`"]);
     }
-    bench.dropforge(&["explain", "@latest", "gone"]).exits(2).says(&["has no node \"gone\"", "`dropforge get"]);
-    bench.dropforge(&["run", "ok.yaml", "--store", "ok.yaml"]).exits(3).says(&["it is a file, not a directory"]);
+    bench
+        .dropforge(&["explain", "@latest", "gone"])
+        .exits(2)
+        .says(&["has no node \"gone\"", "`dropforge get"]);
+    bench
+        .dropforge(&["run", "ok.yaml", "--store", "ok.yaml"])
+        .exits(3)
+        .says(&["it is a file, not a directory"]);
 }
 
 #[test]
@@ -117,31 +141,76 @@ fn standard_input_and_json_are_manifests_too() {
 #[test]
 fn a_step_that_cannot_run_says_why() {
     let quiet = |rest: &str| one(&format!("    container: {{image: busybox, command: [\"true\"], {rest}}}"));
-    let env = |from: &str| quiet(&format!("env: [{{name: A, valueFrom: {{{from}: {{name: creds, key: token}}}}}}]"));
+    let env = |from: &str| {
+        quiet(&format!("env: [{{name: A, valueFrom: {{{from}: {{name: creds, key: token}}}}}}]"))
+    };
     let output = |output: &str| format!("{}    outputs: {{{output}}}\n", quiet("args: []"));
     let cases: Vec<(&str, String, &str, &[&str])> = vec![
-        ("cpu", quiet("resources: {requests: {cpu: 9000}}"), "Error", &["asks for 9000 cpu", "this machine has"]),
-        ("memory", quiet("resources: {requests: {memory: 9000Ti}}"), "Error", &["of memory, this machine has"]),
-        ("secret", env("secretKeyRef"), "Error", &["secret \"creds\" not found, expected in", ".dropforge/secrets/creds"]),
+        (
+            "cpu",
+            quiet("resources: {requests: {cpu: 9000}}"),
+            "Error",
+            &["asks for 9000 cpu", "this machine has"],
+        ),
+        (
+            "memory",
+            quiet("resources: {requests: {memory: 9000Ti}}"),
+            "Error",
+            &["of memory, this machine has"],
+        ),
+        (
+            "secret",
+            env("secretKeyRef"),
+            "Error",
+            &["secret \"creds\" not found, expected in", ".dropforge/secrets/creds"],
+        ),
         ("config", env("configMapKeyRef"), "Error", &["config map \"creds\" not found, expected in"]),
         (
             "claim",
-            quiet("volumeMounts: [{name: box, mountPath: /box}]").replace("claimName: box", "claimName: other"),
+            quiet("volumeMounts: [{name: box, mountPath: /box}]")
+                .replace("claimName: box", "claimName: other"),
             "Error",
             &["persistentvolumeclaim \"other\" not found", "dropforge.toml"],
         ),
-        ("artifact", output("artifacts: [{name: model, path: /tmp/model}]"), "Error", &["output artifact model: stat /tmp/model: no such file"]),
-        ("parameter", output("parameters: [{name: p, valueFrom: {path: /tmp/p}}]"), "Error", &["/tmp/p: no such file"]),
-        ("command", quiet("args: []").replace("\"true\"", "nosuchcommand"), "Failed", &["\"nosuchcommand\": executable file not found"]),
+        (
+            "artifact",
+            output("artifacts: [{name: model, path: /tmp/model}]"),
+            "Error",
+            &["output artifact model: stat /tmp/model: no such file"],
+        ),
+        (
+            "parameter",
+            output("parameters: [{name: p, valueFrom: {path: /tmp/p}}]"),
+            "Error",
+            &["/tmp/p: no such file"],
+        ),
+        (
+            "command",
+            quiet("args: []").replace("\"true\"", "nosuchcommand"),
+            "Failed",
+            &["\"nosuchcommand\": executable file not found"],
+        ),
         ("exit", shell("exit 7"), "Failed", &["main: Error (exit code 7)"]),
         (
             "oom",
-            one("    container: {image: busybox, command: [tail, /dev/zero], resources: {limits: {memory: 64Mi}}}"),
+            one(
+                "    container: {image: busybox, command: [tail, /dev/zero], resources: {limits: {memory: 64Mi}}}",
+            ),
             "Failed",
             &["OOMKilled (exit code 137)"],
         ),
-        ("late", shell("sleep 600").replace("    script", "    activeDeadlineSeconds: 1\n    script"), "Failed", &["longer than the specified deadline"]),
-        ("deadline", shell("sleep 600").replace("  entrypoint", "  activeDeadlineSeconds: 1\n  entrypoint"), "Failed", &["exceeded its deadline"]),
+        (
+            "late",
+            shell("sleep 600").replace("    script", "    activeDeadlineSeconds: 1\n    script"),
+            "Failed",
+            &["longer than the specified deadline"],
+        ),
+        (
+            "deadline",
+            shell("sleep 600").replace("  entrypoint", "  activeDeadlineSeconds: 1\n  entrypoint"),
+            "Failed",
+            &["exceeded its deadline"],
+        ),
     ];
     let bench = Bench::new();
     for (name, manifest, phase, words) in cases {
@@ -157,7 +226,12 @@ fn a_step_that_cannot_run_says_why() {
 #[test]
 fn binary_output_is_kept_and_harms_nobody() {
     let bench = Bench::new();
-    bench.run(&shell(r"printf '\377\376\000\001first\n'; head -c 3000 /dev/urandom; echo; echo last"), "binary").exits(0);
+    bench
+        .run(
+            &shell(r"printf '\377\376\000\001first\n'; head -c 3000 /dev/urandom; echo; echo last"),
+            "binary",
+        )
+        .exits(0);
     let logs = bench.dropforge(&["logs", "binary", "--no-prefix"]).exits(0).stdout;
     assert!(logs.starts_with('\u{fffd}') && logs.contains("first\n") && logs.ends_with("last\n"), "{logs:?}");
     bench.dropforge(&["get", "binary", "-o", "json"]).exits(0).json();
@@ -195,14 +269,19 @@ fn a_step_that_forks_and_hangs_is_ended_on_stop() {
 fn a_name_that_is_no_text_is_refused_in_a_folder_and_kept_in_an_archive() {
     let bench = Bench::new();
     let step = shell(r#"mkdir /tmp/d; echo kept > "/tmp/d/$(printf 'a\377b')"; echo kept > /tmp/d/plain"#);
-    let folder = format!("{step}    outputs: {{artifacts: [{{name: d, path: /tmp/d, archive: {{none: {{}}}}}}]}}\n");
+    let folder =
+        format!("{step}    outputs: {{artifacts: [{{name: d, path: /tmp/d, archive: {{none: {{}}}}}}]}}\n");
     bench.run(&folder, "folder").exits(1).says(&["output artifact d", "is not UTF-8", "pack it as tar"]);
-    bench.run(&format!("{step}    outputs: {{artifacts: [{{name: d, path: /tmp/d}}]}}\n"), "archive").exits(0);
+    bench
+        .run(&format!("{step}    outputs: {{artifacts: [{{name: d, path: /tmp/d}}]}}\n"), "archive")
+        .exits(0);
     bench.dropforge(&["cp", "archive", "out"]).exits(0);
     let copied = bench.path("out/archive/d.tgz");
-    let unpacked = std::process::Command::new("tar").arg("-xzf").arg(copied).arg("-C").arg(bench.path("")).status();
+    let unpacked =
+        std::process::Command::new("tar").arg("-xzf").arg(copied).arg("-C").arg(bench.path("")).status();
     assert!(unpacked.unwrap().success());
-    let name = std::ffi::OsString::from(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"a\xffb"));
+    let name =
+        std::ffi::OsString::from(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"a\xffb"));
     assert_eq!(fs::read_to_string(bench.path("d").join(name)).unwrap(), "kept\n");
 }
 
@@ -210,10 +289,14 @@ fn a_name_that_is_no_text_is_refused_in_a_folder_and_kept_in_an_archive() {
 fn a_live_name_is_refused_and_a_finished_one_runs_again() {
     let bench = Bench::new();
     bench.hold();
-    let first = bench.start_run(&shell("while test -e /box/hold; do sleep 0.02; done; echo one >> /box/done"), "same");
+    let first = bench
+        .start_run(&shell("while test -e /box/hold; do sleep 0.02; done; echo one >> /box/done"), "same");
     first.wait_until_said("same started");
     // Beside a running run the name is refused before the store's owner is asked for.
-    bench.dropforge(&["submit", "same.yaml", "--name", "same"]).exits(2).says(&["a run named \"same\" is live", "--name"]);
+    bench
+        .dropforge(&["submit", "same.yaml", "--name", "same"])
+        .exits(2)
+        .says(&["a run named \"same\" is live", "--name"]);
     first.kill();
     bench.dropforge(&["run", "same.yaml", "--name", "same"]).exits(2).says(&["a run named \"same\" is live"]);
     bench.let_go();
@@ -233,11 +316,16 @@ fn a_live_name_is_refused_and_a_finished_one_runs_again() {
 fn a_reader_that_leaves_early_is_no_failure() {
     let bench = Bench::new();
     bench.run(&shell("seq 1 20000"), "long").exits(0);
-    for line in [&["list"][..], &["get", "long", "-o", "json"], &["logs", "long"], &["explain", "long", "-o", "json"]] {
+    for line in
+        [&["list"][..], &["get", "long", "-o", "json"], &["logs", "long"], &["explain", "long", "-o", "json"]]
+    {
         let (reading, writing) = std::io::pipe().unwrap();
         drop(reading);
         let output = bench.command(line).stdout(Stdio::from(writing)).output().unwrap();
-        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()), (Some(0), String::new()));
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()),
+            (Some(0), String::new())
+        );
     }
 }
 
@@ -258,8 +346,15 @@ fn a_damaged_journal_is_named_with_its_offset_and_left_as_it_is() {
     fs::write(&journal, &bytes).unwrap();
     let file = fs::canonicalize(&journal).unwrap().display().to_string();
     for line in [
-        &["get", "run"][..], &["logs", "run"], &["explain", "run"], &["watch", "run"], &["cp", "run", "out"],
-        &["stop", "run"], &["resume", "run"], &["terminate", "run"], &["run", "--continue", "run"],
+        &["get", "run"][..],
+        &["logs", "run"],
+        &["explain", "run"],
+        &["watch", "run"],
+        &["cp", "run", "out"],
+        &["stop", "run"],
+        &["resume", "run"],
+        &["terminate", "run"],
+        &["run", "--continue", "run"],
     ] {
         bench.dropforge(line).exits(3).says(&[&file, " at byte ", "checksum", "help: nothing was changed"]);
     }
@@ -291,12 +386,20 @@ fn a_newer_format_is_left_alone_with_both_figures() {
     let bench = Bench::new();
     finished(&bench);
     let uid = bench.dropforge(&["list", "-o", "json"]).json()[0]["uid"].as_str().unwrap().to_owned();
-    let specs: Vec<PathBuf> = fs::read_dir(bench.store().join("runs")).unwrap().map(|f| f.unwrap().path().join(&uid).join("spec.json")).collect();
+    let specs: Vec<PathBuf> = fs::read_dir(bench.store().join("runs"))
+        .unwrap()
+        .map(|f| f.unwrap().path().join(&uid).join("spec.json"))
+        .collect();
     let [spec] = &specs[..] else { panic!("one run has one spec") };
     let text = fs::read_to_string(spec).unwrap().replacen("\"format\":1", "\"format\":99", 1);
     fs::write(spec, &text).unwrap();
     for line in [&["get", "run"][..], &["stop", "run"], &["run", "--continue", "run"]] {
-        bench.dropforge(line).exits(3).says(&["spec.json", "format is 99", "up to 1", "use a newer dropforge"]);
+        bench.dropforge(line).exits(3).says(&[
+            "spec.json",
+            "format is 99",
+            "up to 1",
+            "use a newer dropforge",
+        ]);
     }
     assert_eq!(fs::read_to_string(spec).unwrap(), text);
 }
@@ -307,13 +410,18 @@ fn a_full_disk_is_told_and_the_run_goes_on_when_there_is_room() {
     let Some(disk) = Disk::mount(&bench.store(), 1024) else { return };
     bench.hold();
     let running = bench.start_run(
-        &shell("echo begun > /box/begun; while test -e /box/hold; do sleep 0.02; done; echo done >> /box/done"),
+        &shell(
+            "echo begun > /box/begun; while test -e /box/hold; do sleep 0.02; done; echo done >> /box/done",
+        ),
         "run",
     );
     bench.wait_for_file("begun");
     running.wait_until_said("run started\nrun started\n");
     disk.fill();
-    bench.dropforge(&["stop", "run"]).exits(3).says(&["No space left on device", "help: nothing stored is lost: make room"]);
+    bench
+        .dropforge(&["stop", "run"])
+        .exits(3)
+        .says(&["No space left on device", "help: nothing stored is lost: make room"]);
     bench.let_go();
     running.wait_until_said("its verdict can't be stored, trying again");
     assert!(running.stderr().contains("No space left on device"));
@@ -328,7 +436,9 @@ fn a_store_that_cannot_be_written_is_still_read() {
     let Some(disk) = Disk::mount(&bench.store(), 1024) else { return };
     finished(&bench);
     disk.make_read_only();
-    for line in [&["run", "run.yaml"][..], &["run", "--continue", "run"], &["submit", "run.yaml"], &["stop", "run"]] {
+    for line in
+        [&["run", "run.yaml"][..], &["run", "--continue", "run"], &["submit", "run.yaml"], &["stop", "run"]]
+    {
         bench.dropforge(line).exits(3).says(&["Read-only file system", ".lock", "help: "]);
     }
     assert_eq!(bench.dropforge(&["list", "-o", "name"]).exits(0).stdout, "run\n");

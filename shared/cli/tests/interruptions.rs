@@ -304,7 +304,10 @@ fn a_run_whose_supervisor_is_killed_with_it_at_any_moment_ends_as_if_undisturbed
         none(&bench, "clashes");
         let records = bench.explain("chain")["records"].to_string();
         let (done, lost) = (bench.lines("done"), records.matches("\"outcome\":\"Lost\"").count());
-        assert!(CHAIN_STEPS.iter().all(|s| done.iter().any(|d| d == s)), "killed at moment {moment}: {done:?}");
+        assert!(
+            CHAIN_STEPS.iter().all(|s| done.iter().any(|d| d == s)),
+            "killed at moment {moment}: {done:?}"
+        );
         assert!(done.len() <= CHAIN_STEPS.len() + lost, "killed at moment {moment}: {done:?}, {lost} lost");
     }
 }
@@ -315,7 +318,8 @@ fn a_run_goes_on_from_any_folder_with_its_own_settings_and_shows_no_log_twice() 
     bench.hold();
     let store = bench.store().display().to_string();
     fs::create_dir(bench.path("elsewhere")).unwrap();
-    let running = bench.start_run(&HELD.replace("echo before >>", "echo first words; echo before >>"), "held");
+    let running =
+        bench.start_run(&HELD.replace("echo before >>", "echo first words; echo before >>"), "held");
     bench.wait_for_file("pid");
     running.signal(Signal::INT);
     running.end().exits(130).says(&["before: first words"]);
@@ -387,7 +391,9 @@ fn of_two_runs_racing_to_own_a_store_one_runs_and_the_other_names_it() {
     let mut racers: Vec<Running> =
         (0..4).map(|n| bench.start(&["run", "held.yaml", "--name", &format!("held-{n}")])).collect();
     bench.wait_for_file("pid");
-    until("three to give up", || (racers.iter_mut().filter_map(|r| r.has_ended().then_some(())).count() == 3).then_some(()));
+    until("three to give up", || {
+        (racers.iter_mut().filter_map(|r| r.has_ended().then_some(())).count() == 3).then_some(())
+    });
     let winner = racers.iter_mut().position(|r| !r.has_ended()).unwrap();
     let winner = racers.swap_remove(winner);
     for loser in racers {

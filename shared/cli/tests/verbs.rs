@@ -83,7 +83,10 @@ fn list_and_get_print_every_form() {
     assert_eq!((&list[0]["name"], &list[0]["metrics"]), (&json!("flow"), &json!({"accuracy": 0.75})));
     assert_eq!(bench.dropforge(&["list", "-o", "name"]).exits(0).stdout, "flow\n");
     assert_eq!(bench.dropforge(&["list", "-o", "name", "--running"]).exits(0).stdout, "");
-    assert_eq!(bench.dropforge(&["list", "-o", "name", "--status", "failed,succeeded"]).exits(0).stdout, "flow\n");
+    assert_eq!(
+        bench.dropforge(&["list", "-o", "name", "--status", "failed,succeeded"]).exits(0).stdout,
+        "flow\n"
+    );
     let tree = bench.dropforge(&["get", "@latest"]).exits(0).stdout;
     for part in ["flow", "Succeeded", "make", "use"] {
         assert!(tree.contains(part), "{tree}");
@@ -96,7 +99,10 @@ fn get_as_json_is_an_argo_workflow_with_its_status() {
     let bench = Bench::new();
     bench.run(FLOW, "flow").exits(0);
     let object = bench.dropforge(&["get", "flow", "-o", "json"]).exits(0).json();
-    assert_eq!((&object["apiVersion"], &object["kind"]), (&json!("argoproj.io/v1alpha1"), &json!("Workflow")));
+    assert_eq!(
+        (&object["apiVersion"], &object["kind"]),
+        (&json!("argoproj.io/v1alpha1"), &json!("Workflow"))
+    );
     assert_eq!(object["metadata"]["labels"]["workflows.argoproj.io/phase"], json!("Succeeded"));
     assert_eq!(object["spec"]["entrypoint"], json!("main"));
     let status = &object["status"];
@@ -104,7 +110,10 @@ fn get_as_json_is_an_argo_workflow_with_its_status() {
     let nodes = status["nodes"].as_object().unwrap();
     let named = |name: &str| nodes.values().find(|n| n["displayName"] == json!(name)).unwrap();
     let make = named("make");
-    assert_eq!((&make["type"], &make["phase"], &make["templateName"]), (&json!("Pod"), &json!("Succeeded"), &json!("make")));
+    assert_eq!(
+        (&make["type"], &make["phase"], &make["templateName"]),
+        (&json!("Pod"), &json!("Succeeded"), &json!("make"))
+    );
     assert_eq!(make["outputs"]["parameters"][0]["value"], json!("5"));
     assert_eq!(make["outputs"]["exitCode"], json!("0"));
     let root = nodes.values().find(|n| n["name"] == json!("flow")).unwrap();
@@ -130,7 +139,8 @@ fn get_as_yaml_is_read_back_as_the_manifest_it_came_from() {
 }
 
 fn renamed(phases: Vec<(String, String)>, from: &str, to: &str) -> Vec<(String, String)> {
-    let mut renamed: Vec<_> = phases.into_iter().map(|(n, p)| (if n == from { to.to_owned() } else { n }, p)).collect();
+    let mut renamed: Vec<_> =
+        phases.into_iter().map(|(n, p)| (if n == from { to.to_owned() } else { n }, p)).collect();
     renamed.sort();
     renamed
 }
@@ -156,7 +166,12 @@ fn run_shows_the_whole_log_of_a_step_also_its_last_line_without_an_end() {
     let answer = bench.run(&FLOW.replace("echo used", "seq 1 3000; printf unended"), "flow").exits(0);
     let shown: Vec<&str> = answer.stderr.lines().filter_map(|l| l.strip_prefix("use: ")).collect();
     let numbers = (1..=3000).map(|n| n.to_string());
-    let expected: Vec<String> = ["using 5", "model"].map(str::to_owned).into_iter().chain(numbers).chain(["unended".to_owned()]).collect();
+    let expected: Vec<String> = ["using 5", "model"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(numbers)
+        .chain(["unended".to_owned()])
+        .collect();
     assert_eq!(shown, expected);
 }
 
@@ -173,10 +188,18 @@ fn explain_tells_causes_and_lineage_from_the_records() {
     assert_eq!(model["size"], json!(6));
     let used = bench.explain_node("flow", "use");
     let read = &used["attempts"][0]["verdict"]["provenance"]["inputs"][0];
-    assert_eq!((&read["name"], &read["sha256"], &read["key"]), (&json!("model"), &model["sha256"], &model["key"]));
+    assert_eq!(
+        (&read["name"], &read["sha256"], &read["key"]),
+        (&json!("model"), &model["sha256"], &model["key"])
+    );
     assert_eq!(used["inputs"]["parameters"][0]["value"], json!("5"));
     let text = bench.dropforge(&["explain", "flow", "use"]).exits(0).stdout;
-    assert!(text.contains("flow calls it as use") && text.contains("input size = 5") && text.contains("  read: model from "), "{text}");
+    assert!(
+        text.contains("flow calls it as use")
+            && text.contains("input size = 5")
+            && text.contains("  read: model from "),
+        "{text}"
+    );
 }
 
 #[test]
@@ -209,7 +232,10 @@ fn every_verb_works_beside_a_running_run() {
     let object = bench.dropforge(&["get", "flow", "-o", "json"]).exits(0).json();
     assert_eq!(object["status"]["phase"], json!("Running"));
     assert!(bench.dropforge(&["get", "flow"]).exits(0).stdout.contains("use"));
-    assert_eq!(bench.dropforge(&["logs", "flow"]).exits(0).stdout, "make: making for world\nuse: using 5\nuse: model\n");
+    assert_eq!(
+        bench.dropforge(&["logs", "flow"]).exits(0).stdout,
+        "make: making for world\nuse: using 5\nuse: model\n"
+    );
     let explained = bench.explain("flow");
     assert_eq!(explained["phase"], json!("Running"));
     bench.dropforge(&["explain", "flow", "use"]).exits(0);
@@ -259,7 +285,10 @@ fn stop_ends_steps_that_wait_for_their_turn_or_for_approval() {
     running.wait_until_said("waits to be resumed: dropforge resume suspended");
     bench.dropforge(&["stop", "suspended", "-m", "not now"]).exits(0);
     let answer = running.end().exits(1);
-    assert!(answer.stderr.contains("suspended.onExit: bye") && !answer.stderr.contains("after: after"), "{answer}");
+    assert!(
+        answer.stderr.contains("suspended.onExit: bye") && !answer.stderr.contains("after: after"),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -273,7 +302,10 @@ fn without_an_owner_commands_are_recorded_and_start_no_step() {
     assert_eq!(bench.dropforge(&["logs", "a"]).exits(0).stdout, "");
     bench.dropforge(&["run", "--continue", "a"]).exits(0);
     assert_eq!(bench.dropforge(&["logs", "a"]).exits(0).stdout, "after: after\na.onExit: bye\n");
-    let submitted = bench.dropforge(&["submit", "suspended.yaml", "--name", "b"]).exits(0).says(&["nothing runs this store now"]);
+    let submitted = bench
+        .dropforge(&["submit", "suspended.yaml", "--name", "b"])
+        .exits(0)
+        .says(&["nothing runs this store now"]);
     assert_eq!(submitted.stdout, "b\n");
     assert_eq!(phase(&bench, "b"), json!("Pending"));
     bench.dropforge(&["terminate", "b"]).exits(0);

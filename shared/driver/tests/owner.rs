@@ -85,7 +85,14 @@ impl Scene {
 
     fn owner(&self) -> TestOwner {
         let watcher = Box::new(|_: &_, _: &[_], _| {});
-        Owner::new(self.store.clone(), self.cluster.clone(), LocalTimers::default(), self.told.clone(), Still, watcher)
+        Owner::new(
+            self.store.clone(),
+            self.cluster.clone(),
+            LocalTimers::default(),
+            self.told.clone(),
+            Still,
+            watcher,
+        )
     }
 
     fn starts(&self) -> Vec<AttemptId> {
@@ -95,16 +102,19 @@ impl Scene {
 
 fn spec() -> RunSpec {
     let text = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: wf}\nspec:\n  entrypoint: main\n  templates:\n  - name: main\n    container: {image: busybox}\n";
-    let Some(AnyObject::Workflow(workflow)) = parse("t", text).documents.into_iter().next().map(|d| d.object) else {
+    let Some(AnyObject::Workflow(workflow)) = parse("t", text).documents.into_iter().next().map(|d| d.object)
+    else {
         panic!("no workflow");
     };
     let identity = Identity { uid: "uid-1".into(), suffix: "abcde".to_owned() };
     let cause = Cause::Person { by: "test".to_owned() };
-    run_spec(*workflow, &Library::new(), &Overrides::default(), &identity, cause, Still.now()).expect("a good spec")
+    run_spec(*workflow, &Library::new(), &Overrides::default(), &identity, cause, Still.now())
+        .expect("a good spec")
 }
 
 fn succeeded(attempt: &AttemptId) -> Event {
-    let verdict = Verdict::without_outputs(attempt.clone(), Outcome::Succeeded, Reason::Exited, "", Still.now());
+    let verdict =
+        Verdict::without_outputs(attempt.clone(), Outcome::Succeeded, Reason::Exited, "", Still.now());
     Event::AttemptFinished { verdict: Arc::new(verdict) }
 }
 

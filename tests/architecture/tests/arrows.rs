@@ -15,7 +15,13 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("dropforge-cluster", &["dropforge-driver", "dropforge-engine", "dropforge-manifest"]),
     (
         "dropforge-executor",
-        &["dropforge-driver", "dropforge-engine", "dropforge-manifest", "dropforge-queue", "dropforge-storage"],
+        &[
+            "dropforge-driver",
+            "dropforge-engine",
+            "dropforge-manifest",
+            "dropforge-queue",
+            "dropforge-storage",
+        ],
     ),
     (
         "dropforge-cli",
@@ -54,10 +60,16 @@ fn graph(metadata: &Value) -> (BTreeMap<String, String>, BTreeMap<String, Vec<St
     let packages = metadata["packages"].as_array().expect("packages");
     let names = packages.iter().map(|p| (text(&p["id"]), text(&p["name"]))).collect();
     let nodes = metadata["resolve"]["nodes"].as_array().expect("nodes");
-    let normal = |dep: &&Value| dep["dep_kinds"].as_array().is_some_and(|k| k.iter().any(|k| k["kind"].is_null()));
+    let normal =
+        |dep: &&Value| dep["dep_kinds"].as_array().is_some_and(|k| k.iter().any(|k| k["kind"].is_null()));
     let edges = nodes
         .iter()
-        .map(|n| (text(&n["id"]), n["deps"].as_array().expect("deps").iter().filter(normal).map(|d| text(&d["pkg"])).collect()))
+        .map(|n| {
+            (
+                text(&n["id"]),
+                n["deps"].as_array().expect("deps").iter().filter(normal).map(|d| text(&d["pkg"])).collect(),
+            )
+        })
         .collect();
     (names, edges)
 }
@@ -85,9 +97,13 @@ fn crates_depend_only_on_what_the_design_draws() {
     let (names, edges) = graph(&metadata());
     for (name, allowed) in ARROWS {
         let own = &edges[id_of(&names, name)];
-        let found: Vec<&str> = own.iter().map(|d| names[d].as_str()).filter(|n| n.starts_with("dropforge-")).collect();
+        let found: Vec<&str> =
+            own.iter().map(|d| names[d].as_str()).filter(|n| n.starts_with("dropforge-")).collect();
         for dependency in found {
-            assert!(allowed.contains(&dependency), "{name} depends on {dependency}: the design draws no such arrow");
+            assert!(
+                allowed.contains(&dependency),
+                "{name} depends on {dependency}: the design draws no such arrow"
+            );
         }
     }
 }

@@ -37,6 +37,30 @@ pub fn play_broken_off(sample: &str, break_off: impl FnOnce(Running)) -> Place {
     place
 }
 
+/// Shows the demo, and shows it again in the same folder, as a person does who liked it.
+///
+/// # Panics
+/// When it does not end with a model.
+pub fn demo(person: &Person) {
+    let place = Place::of("ml-pipeline", program::binary(), person);
+    let mut models = BTreeSet::new();
+    for _ in 0..2 {
+        let ended = place.call(&["demo"]);
+        if ended.stderr.contains(NOT_IN_THIS_BUILD) {
+            println!("SKIPPED: the demo (not in this build)");
+            return;
+        }
+        let said = ended.describe();
+        let data = ended.data();
+        let after = |words: &str| data.lines().find_map(|line| line.strip_prefix(words));
+        assert!(after("accuracy").is_some(), "no accuracy\n{data}\n{said}");
+        let model = after("the model: ").map(|path| place.sample().join(path));
+        let model = model.filter(|path| fs::metadata(path).is_ok_and(|file| file.len() > 0));
+        models.insert(model.unwrap_or_else(|| panic!("no model\n{data}\n{said}")));
+    }
+    assert_eq!(models.len(), 2, "each keeps a model of its own");
+}
+
 struct Play<'a> {
     sample: &'a str,
     place: &'a Place,

@@ -1,4 +1,4 @@
-//! Samples as a user without rights, where no user namespace can be made and no container engine answers: the paths
+//! Samples and demo as a user without rights, where no user namespace can be made and no container engine answers: the paths
 //! of the manifests are rewritten then.
 
 use std::ffi::OsString;
@@ -17,6 +17,14 @@ const NOBODY: u32 = 65534;
 /// In a user namespace of its own: no further one may be made, and no right is kept.
 const REFUSE: &str = "echo 0 > /proc/sys/user/max_user_namespaces && \
     exec setpriv --bounding-set=-all --inh-caps=-all --ambient-caps=-all \"$0\" \"$@\"";
+
+#[test]
+fn the_demo() {
+    match person() {
+        Ok(person) => play::demo(&person),
+        Err(why) => println!("SKIPPED: the demo as an unprivileged user ({why})"),
+    }
+}
 
 #[test]
 fn hyperparameter_search() {

@@ -36,7 +36,11 @@ const KEY: &str = "ml-pipeline/first.csv";
 /// When the folder can't be written, or the dev server ends too early.
 pub fn demo(global: &Global, args: &DemoArgs) -> Result<Exit, CliError> {
     lay_out(&args.dir)?;
-    let store = if global.store == Path::new(".dropforge") { args.dir.join(".dropforge") } else { global.store.clone() };
+    let store = if global.store == Path::new(".dropforge") {
+        args.dir.join(".dropforge")
+    } else {
+        global.store.clone()
+    };
     let global = Global { store, ..global.clone() };
     say(&format!("1. the pipeline, its trigger and a table lie in {}", args.dir.display()));
     say("2. starting the dev server: dropforge dev");
@@ -102,8 +106,12 @@ impl Server {
         if args.offline {
             command.arg("--offline");
         }
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
         let (tell, lines) = mpsc::channel();
         if let Some(stderr) = child.stderr.take() {
             std::thread::spawn(move || {
@@ -139,7 +147,9 @@ impl Server {
                 return Ok(entry);
             }
             // The server says a line for whatever happens; without one the list is looked at again all the same.
-            if let Err(mpsc::RecvTimeoutError::Disconnected) = self.lines.recv_timeout(Duration::from_millis(200)) {
+            if let Err(mpsc::RecvTimeoutError::Disconnected) =
+                self.lines.recv_timeout(Duration::from_millis(200))
+            {
                 return Err(self.ended());
             }
         }
@@ -147,7 +157,10 @@ impl Server {
 
     fn ended(&mut self) -> CliError {
         let how = self.child.wait().map_or_else(|why| why.to_string(), |status| status.to_string());
-        CliError::Below { what: "run the dev server", why: format!("it ended early ({how}); its last lines say why") }
+        CliError::Below {
+            what: "run the dev server",
+            why: format!("it ended early ({how}); its last lines say why"),
+        }
     }
 
     fn stop(&mut self) -> Result<(), CliError> {
@@ -162,7 +175,11 @@ impl Server {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn finished(store: &DirectoryStore, global: &Global, since: jiff::Timestamp) -> Result<Option<IndexEntry>, CliError> {
+async fn finished(
+    store: &DirectoryStore,
+    global: &Global,
+    since: jiff::Timestamp,
+) -> Result<Option<IndexEntry>, CliError> {
     let entries = store.entries(Some(&global.namespace)).await?;
     Ok(entries.into_iter().find(|e| e.created_at >= since && e.phase.completed()))
 }
@@ -177,11 +194,21 @@ async fn report(global: &Global, entry: &IndexEntry) -> Result<Exit, CliError> {
         output::data(&format!("\naccuracy on rows it has not seen: {:.1} %\n", accuracy * 100.0))?;
         let model = model(global, &entry.name);
         output::data(&format!("the model: {}\n", model.display()))?;
-        output::data(&format!("what it was made from: dropforge --store {} explain {} model-training\n", global.store.display(), entry.name))?;
+        output::data(&format!(
+            "what it was made from: dropforge --store {} explain {} model-training\n",
+            global.store.display(),
+            entry.name
+        ))?;
     }
     Ok(exit_of(view.state.phase))
 }
 
 fn model(global: &Global, run: &str) -> PathBuf {
-    global.store.join("artifacts").join(&global.namespace).join("models/ml-pipeline").join(run).join("model.joblib")
+    global
+        .store
+        .join("artifacts")
+        .join(&global.namespace)
+        .join("models/ml-pipeline")
+        .join(run)
+        .join("model.joblib")
 }

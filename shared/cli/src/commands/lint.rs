@@ -7,11 +7,11 @@ use dropforge_manifest::diagnostic::{Diagnostic, Severity};
 use serde_json::json;
 
 use crate::args::{LintArgs, LintOutput};
+use crate::commands::run::folder;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::output::{self, say};
-use crate::commands::run::folder;
 use crate::machine;
+use crate::output::{self, say};
 use crate::project::Sources;
 use crate::session::settings;
 
@@ -40,8 +40,14 @@ pub fn lint(args: &LintArgs) -> Result<Exit, CliError> {
     }
     let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    say(&format!("{} objects: {errors} errors, {warnings} warnings", sources.documents.len()));
+    let counted =
+        [(sources.documents.len(), "object"), (errors, "error"), (warnings, "warning")].map(counted);
+    say(&counted.join(", "));
     Ok(if errors > 0 { Exit::Usage } else { Exit::Succeeded })
+}
+
+fn counted((count, what): (usize, &str)) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 fn as_json(finding: &Diagnostic) -> serde_json::Value {

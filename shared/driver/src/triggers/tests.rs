@@ -128,10 +128,12 @@ fn a_version_starts_one_run_however_often_it_is_offered() {
     let mut world = World::new(trigger(|_| {}));
     let first = object("churn/a.csv", 1);
     world.dropped(&[first.clone(), first.clone()], 1);
+    assert_eq!(world.state().acts(), []);
     world.dropped(std::slice::from_ref(&first), 2);
     world.end("u00001", 3);
     world.dropped(std::slice::from_ref(&first), 4);
     assert_eq!(world.runs(), [["churn/a.csv"]]);
+    assert_eq!(world.state().acts(), []);
     world.dropped(&[object("churn/a.csv", 5)], 5);
     assert_eq!(world.runs().len(), 2, "another version is another drop");
     world.offer(std::slice::from_ref(&first), Some("r1"), 6).unwrap();
@@ -271,20 +273,20 @@ fn variables_become_the_objects_facts_or_lists_of_them() {
 }
 
 /// Runs last three seconds; `writes` says what a run writes a second before its end, `from_outside` what comes
-/// otherwise. Gives the number of runs and whether the trigger was suspended.
-fn simulate(seconds: i64, writes: usize, from_outside: impl Fn(i64) -> usize) -> (usize, bool) {
+/// otherwise; objects are told of `late`. Gives the number of runs and whether the trigger was suspended.
+fn simulate(seconds: i64, writes: usize, late: i64, from_outside: impl Fn(i64) -> usize) -> (usize, bool) {
     let mut world = World::new(trigger(|_| {}));
-    let mut serial = 0;
+    let mut written: BTreeMap<i64, usize> = BTreeMap::new();
     let mut ends: Vec<(i64, String)> = Vec::new();
-    let mut files = |world: &mut World, count: usize, now: i64| {
-        let new: Vec<_> = (0..count).map(|n| object(&format!("churn/{}.csv", serial + n), now)).collect();
-        serial += count;
-        world.dropped(&new, now);
-    };
+    let mut serial = 0;
     for now in 1..seconds {
-        files(&mut world, from_outside(now), now);
         let writing = ends.iter().filter(|(end, _)| *end == now + 1).count();
-        files(&mut world, writing * writes, now);
+        *written.entry(now).or_default() += from_outside(now) + writing * writes;
+        let told = written.get(&(now - late)).copied().unwrap_or(0);
+        let new: Vec<_> =
+            (0..told).map(|n| object(&format!("churn/{}.csv", serial + n), now - late)).collect();
+        serial += told;
+        world.dropped(&new, now);
         for (_, uid) in ends.extract_if(.., |(end, _)| *end == now) {
             world.end(&uid, now);
         }
@@ -300,17 +302,18 @@ fn simulate(seconds: i64, writes: usize, from_outside: impl Fn(i64) -> usize) ->
 
 #[test]
 fn runs_that_start_each_other_are_stopped_after_twenty() {
-    assert_eq!(simulate(300, 1, |now| usize::from(now == 1)), (20, true));
-    assert_eq!(simulate(300, 3, |now| usize::from(now == 1)), (20, true));
+    assert_eq!(simulate(300, 1, 0, |now| usize::from(now == 1)), (20, true));
+    assert_eq!(simulate(300, 1, 2, |now| usize::from(now == 1)), (20, true), "told after its run has ended");
+    assert_eq!(simulate(300, 3, 0, |now| usize::from(now == 1)), (20, true));
 }
 
 #[test]
 fn streams_from_outside_are_not_taken_for_loops() {
-    assert_eq!(simulate(200, 0, |now| usize::from(now <= 120)), (120, false), "one a second");
-    assert_eq!(simulate(90, 0, |now| if now == 1 { 120 } else { 0 }), (120, false), "all at once");
-    assert_eq!(simulate(130, 0, |now| if now <= 30 { 8 } else { 0 }), (240, false), "a long copy");
+    assert_eq!(simulate(200, 0, 0, |now| usize::from(now <= 120)), (120, false), "one a second");
+    assert_eq!(simulate(90, 0, 0, |now| if now == 1 { 120 } else { 0 }), (120, false), "all at once");
+    assert_eq!(simulate(130, 0, 0, |now| if now <= 30 { 8 } else { 0 }), (240, false), "a long copy");
     assert_eq!(
-        simulate(200, 0, |now| usize::from(now <= 160 && now % 2 == 0)),
+        simulate(200, 0, 0, |now| usize::from(now <= 160 && now % 2 == 0)),
         (80, false),
         "always one active"
     );
