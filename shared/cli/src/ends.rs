@@ -8,6 +8,7 @@ use dropforge_driver::store::StoreError;
 use dropforge_driver::{crons, triggers};
 use dropforge_engine::phase::RunPhase;
 use dropforge_engine::spec::{Cause, RunSpec};
+use dropforge_executor::removal::remove_folder;
 use dropforge_storage::directory::DirectoryStore;
 use tokio::sync::Notify;
 
@@ -48,11 +49,10 @@ impl Ends for LocalEnds {
 
     async fn remove_volumes(&self, spec: &RunSpec) -> Result<(), StoreError> {
         let folder = self.store.volumes().join(spec.uid.as_str());
-        match std::fs::remove_dir_all(&folder) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(StoreError::Io { action: "remove", key: folder.display().to_string(), source })
-            }
-            _ => Ok(()),
-        }
+        remove_folder(&folder).map_err(|source| StoreError::Io {
+            action: "remove",
+            key: folder.display().to_string(),
+            source,
+        })
     }
 }

@@ -16,6 +16,7 @@ mod output;
 mod project;
 mod session;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -83,5 +84,6 @@ fn listen(verbose: u8) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("DROPFORGE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    let log = tracing_subscriber::fmt().with_ansi(std::io::stderr().is_terminal());
+    log.with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
 }

@@ -285,6 +285,22 @@ fn a_name_that_is_no_text_is_refused_in_a_folder_and_kept_in_an_archive() {
     assert_eq!(fs::read_to_string(bench.path("d").join(name)).unwrap(), "kept\n");
 }
 
+/// A step may close its folders to itself; root does not notice, everybody else would.
+#[test]
+fn the_volume_of_a_run_is_removed_whatever_a_step_did_to_it() {
+    let bench = Bench::new();
+    let claim = "  volumeClaimTemplates:\n  - metadata: {name: own}\n    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n  \
+                 volumeClaimGC: {strategy: OnWorkflowCompletion}\n  entrypoint";
+    let step = shell("mkdir -p /own/a/b; echo x > /own/a/b/file; chmod 500 /own/a/b /own/a");
+    let manifest = step
+        .replace("  entrypoint", claim)
+        .replace("[{name: box, mountPath: /box}]", "[{name: own, mountPath: /own}]");
+    let answer = bench.run(&manifest, "volume").exits(0);
+    assert!(!answer.stderr.contains("not all is cleaned up"), "{answer}");
+    assert_eq!(fs::read_dir(bench.store().join("volumes")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(bench.store().join("live")).unwrap().count(), 0);
+}
+
 #[test]
 fn a_live_name_is_refused_and_a_finished_one_runs_again() {
     let bench = Bench::new();
@@ -356,7 +372,12 @@ fn a_damaged_journal_is_named_with_its_offset_and_left_as_it_is() {
         &["terminate", "run"],
         &["run", "--continue", "run"],
     ] {
-        bench.dropforge(line).exits(3).says(&[&file, " at byte ", "checksum", "help: nothing was changed"]);
+        bench.dropforge(line).exits(3).says(&[
+            &file,
+            " at byte ",
+            "commits follow it",
+            "help: nothing was changed",
+        ]);
     }
     assert_eq!(fs::read(&journal).unwrap(), bytes);
     assert_eq!(fs::read_dir(bench.store().join("live")).unwrap().count(), 0);

@@ -9,11 +9,11 @@
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::phase::RunPhase;
 use dropforge_manifest::parse::ARGO_VERSION;
+use dropforge_manifest::schedule::{Schedule, ScheduleError, with_timezone};
 use dropforge_manifest::types::{CronWorkflow, CronWorkflowSpec, ObjectMeta, Workflow};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::schedule::{Schedule, ScheduleError, with_timezone};
 use crate::store::IndexEntry;
 
 pub mod keep;

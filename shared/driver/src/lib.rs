@@ -12,7 +12,6 @@ pub mod crons;
 pub mod definitions;
 pub mod documents;
 pub mod owner;
-pub mod schedule;
 pub mod store;
 pub mod supervision;
 pub mod timers;

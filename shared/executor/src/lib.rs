@@ -15,6 +15,7 @@ mod logs;
 mod memory;
 mod outputs;
 pub mod process;
+pub mod removal;
 pub mod rewrite;
 pub mod step;
 pub mod supervisor;

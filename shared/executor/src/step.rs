@@ -4,7 +4,6 @@
 //! command, waits for its end or ends it, and collects what it left. Every way out of it after the claim is a
 //! verdict.
 
-use std::fs;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::isolation::isolation;
 use crate::outputs::{Collected, Collection};
+use crate::removal::remove_folder;
 use crate::transfer::Progress;
 
 pub mod control;
@@ -143,9 +143,7 @@ pub fn record<S: StepStore>(
 /// Removes what the attempt left on this machine.
 pub fn clear<S>(site: &Site<S>, attempt: &AttemptId) {
     let folder = site.folder(attempt);
-    if let Err(error) = fs::remove_dir_all(&folder)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
+    if let Err(error) = remove_folder(&folder) {
         tracing::warn!(folder = %folder.display(), %error, "the attempt's folder could not be removed");
     }
 }

@@ -14,6 +14,7 @@ pub mod go;
 pub mod merge;
 pub mod parse;
 pub mod quantity;
+pub mod schedule;
 pub mod schema;
 pub mod source;
 pub mod tags;

@@ -6,9 +6,11 @@ use dropforge_driver::births::{Identity, Overrides, run_spec};
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::definitions::{self, Definitions};
 use dropforge_driver::store::Runs;
+use dropforge_engine::effect::Effect;
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::phase::RunPhase;
 use dropforge_engine::spec::{Cause, RunSpec};
+use dropforge_engine::state::RunState;
 use dropforge_manifest::parse::AnyObject;
 use dropforge_manifest::types::{ObjectMeta, Workflow, WorkflowSpec, WorkflowTemplateRef};
 use dropforge_storage::directory::DirectoryStore;
@@ -67,7 +69,7 @@ enum Ended {
 
 /// Works until the run is over.
 async fn follow(session: &mut Session, uid: &RunUid) -> Result<Ended, CliError> {
-    while session.owner.run(uid).is_some_and(|state| !state.phase.completed() || !state.outbox.is_empty()) {
+    while session.owner.run(uid).is_some_and(|state| !is_over(state)) {
         let happened = session.next().await;
         if matches!(happened, Happened::Interrupted) {
             session.display.clear();
@@ -77,7 +79,17 @@ async fn follow(session: &mut Session, uid: &RunUid) -> Result<Ended, CliError> 
         session.act(happened).await?;
     }
     session.display.clear();
+    if let Some(state) = session.owner.run(uid) {
+        let name = state.program.spec.name();
+        say(&format!("not all is cleaned up: `dropforge run --continue {name}` tries it again"));
+    }
     Ok(Ended::Over)
+}
+
+/// What is left to do for a run that has ended was tried as it ended: waiting does not make it succeed.
+fn is_over(state: &RunState) -> bool {
+    let last = |effect: &Effect| matches!(effect, Effect::DeleteVolumes | Effect::AnnounceEnd { .. });
+    state.phase.completed() && state.outbox.values().all(|effect| last(effect))
 }
 
 /// The exit code that goes with a run's phase.

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::bench::until;
+
 /// It is unmounted when the test is done with it.
 pub struct Disk {
     path: PathBuf,
@@ -29,7 +31,8 @@ impl Disk {
 
     /// Nothing can be written any more.
     pub fn make_read_only(&self) {
-        assert!(self.mounts(&["-o", "remount,ro"]));
+        // A supervisor on its way out may still hold its log open.
+        until("the disk to be idle", || self.mounts(&["-o", "remount,ro"]).then_some(()));
     }
 
     /// Takes all the room there is.

@@ -9,6 +9,7 @@ use dropforge_engine::attempt::{Outcome, Reason, Verdict};
 
 use super::records::{Note, Records};
 use crate::process::{Survivor, end_survivors};
+use crate::removal::remove_folder;
 use crate::step::{Site, StepStore, clear, record};
 
 /// Ends survivors, writes `lost` for attempts that were claimed and have no verdict, and removes what they
@@ -50,7 +51,7 @@ fn lost(note: &Note) -> Verdict {
 /// Folders of attempts that ended just before the supervisor did.
 fn remove_rest<S>(site: &Site<S>) {
     for entry in fs::read_dir(&site.steps).into_iter().flatten().flatten() {
-        if let Err(error) = fs::remove_dir_all(entry.path()) {
+        if let Err(error) = remove_folder(&entry.path()) {
             tracing::warn!(folder = %entry.path().display(), %error, "a folder could not be removed");
         }
     }

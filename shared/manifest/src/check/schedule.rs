@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 
 use crate::codes::Code;
+use crate::schedule::Schedule;
 use crate::types::CronWorkflowSpec;
 
 use super::{Subject, did_you_mean, language};
@@ -13,7 +14,7 @@ pub(super) fn check(subject: &Subject<'_>, spec: &CronWorkflowSpec) {
         subject.report(Code::E501, "spec.schedules", "cron workflow must have at least one schedule", remedy);
     }
     for (index, schedule) in spec.schedules.iter().enumerate() {
-        if let Err(why) = self::schedule(schedule) {
+        if let Err(why) = Schedule::parse(schedule, None) {
             let message = format!("cron schedule {schedule} is malformed: {why}");
             let remedy = "write five fields (minute, hour, day of month, month, day of week), @hourly, @daily or @every 6h";
             subject.report(Code::E501, &format!("spec.schedules[{index}]"), message, remedy);
@@ -91,65 +92,4 @@ pub(super) fn policy(subject: &Subject<'_>, policy: Option<&str>, words: &[&str]
     let message = format!("'{policy}' is not a valid concurrencyPolicy");
     let remedy = did_you_mean(policy, words.iter().copied(), format!("use one of {}", words.join(", ")));
     subject.report(Code::E503, "spec.concurrencyPolicy", message, remedy);
-}
-
-/// The range of each field of a schedule, and the names it takes.
-const FIELDS: [(&str, u32, u32, &[&str]); 5] = [
-    ("minute", 0, 59, &[]),
-    ("hour", 0, 23, &[]),
-    ("day of month", 1, 31, &[]),
-    ("month", 1, 12, &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]),
-    ("day of week", 0, 6, &["sun", "mon", "tue", "wed", "thu", "fri", "sat"]),
-];
-
-fn schedule(text: &str) -> Result<(), String> {
-    let text = text.trim();
-    if let Some(duration) = text.strip_prefix("@every ") {
-        return language::duration(duration.trim());
-    }
-    if text.starts_with('@') {
-        let known = matches!(
-            text,
-            "@yearly" | "@annually" | "@monthly" | "@weekly" | "@daily" | "@midnight" | "@hourly"
-        );
-        return if known { Ok(()) } else { Err(format!("unrecognized descriptor: {text}")) };
-    }
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    if fields.len() != FIELDS.len() {
-        return Err(format!("expected exactly 5 fields, found {}", fields.len()));
-    }
-    FIELDS
-        .iter()
-        .zip(fields)
-        .try_for_each(|(field, text)| text.split(',').try_for_each(|part| self::part(field, part)))
-}
-
-/// One of the comma-separated parts of a field: `*`, `a`, `a-b`, each with `/step`.
-fn part((name, low, high, names): &(&str, u32, u32, &[&str]), part: &str) -> Result<(), String> {
-    let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
-    if let Some(step) = step
-        && !step.parse::<u32>().is_ok_and(|step| step > 0)
-    {
-        return Err(format!("step of {name} must be a number from 1: {part}"));
-    }
-    if matches!(range, "*" | "?") {
-        return Ok(());
-    }
-    let number = |text: &str| {
-        let named = names
-            .iter()
-            .position(|other| text.eq_ignore_ascii_case(other))
-            .and_then(|at| u32::try_from(at).ok());
-        let value = named.map(|at| at + low).or_else(|| text.parse().ok());
-        let value = value.ok_or_else(|| format!("{name} is not a number: {text}"))?;
-        match (*low..=*high).contains(&value) {
-            true => Ok(value),
-            false => Err(format!("{name} {value} is outside {low} to {high}")),
-        }
-    };
-    let (first, last) = range.split_once('-').unwrap_or((range, range));
-    match number(first)? <= number(last)? {
-        true => Ok(()),
-        false => Err(format!("beginning of {name} range is beyond its end: {part}")),
-    }
 }

@@ -6,7 +6,7 @@ use crate::types::{S3Location, Template, TriggerSpec, WorkflowSpec};
 
 use super::{Subject, did_you_mean, language, mentions, schedule, stored, template::DURATION_REMEDY};
 
-const VARIABLES: &[&str] = &["bucket", "key", "versionId", "etag", "size", "time"];
+const VARIABLES: &[&str] = &["bucket", "key", "versionId", "etag", "size", "time", "objects"];
 
 pub(super) fn check(subject: &Subject<'_>, spec: &TriggerSpec) {
     bucket(subject, spec);

@@ -209,8 +209,7 @@ fn schedules_zones_and_policies_are_checked() {
     assert_eq!(found[1], "E502 7: invalid timezone \"Europe/Atlantis\": unknown time zone Europe/Atlantis");
     assert_eq!(found[2], "E503 8: 'Queue' is not a valid concurrencyPolicy");
     assert_eq!(found[3], "E408 9: startingDeadlineSeconds must be positive");
-    assert_eq!(found[4], "E601 10: `when` is not supported yet");
-    assert!(found[5].starts_with("E203 11"), "{found:?}");
+    assert!(found[4].starts_with("E203 11"), "{found:?}");
     assert_eq!(
         findings(
             &cron("schedules: ['@daily']")

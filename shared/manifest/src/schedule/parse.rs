@@ -1,6 +1,6 @@
 //! From text to a schedule.
 
-use dropforge_manifest::go::parse_duration;
+use crate::go::parse_duration;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
