@@ -186,6 +186,11 @@ impl View {
         node.children.iter().filter_map(|id| self.nodes.get(id))
     }
 
+    /// The node that an attempt executes.
+    pub fn of_attempt(&self, attempt: &AttemptId) -> Option<&ViewNode> {
+        self.nodes.get(self.attempts.get(attempt)?)
+    }
+
     /// A node by full name, Argo's id, attempt id or display name.
     pub fn find(&self, wanted: &str) -> Option<&ViewNode> {
         let run = self.program.spec.name();

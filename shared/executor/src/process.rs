@@ -206,6 +206,10 @@ fn explain(error: NotStarted, argv: Vec<OsString>, folder: PathBuf) -> SpawnErro
         }
         NotStarted::Child { stage: Stage::Exec, source, .. } => match Errno::from_io_error(&source) {
             Some(Errno::NOENT | Errno::NOTDIR) => SpawnError::NotFound { command, source },
+            // A folder of PATH that may not be looked into; what else lies there is not there for the step.
+            Some(Errno::ACCESS) if !command.as_encoded_bytes().contains(&b'/') => {
+                SpawnError::NotFound { command, source }
+            }
             Some(Errno::NOMEM | Errno::AGAIN | Errno::MFILE | Errno::NFILE) => SpawnError::Start(source),
             _ => SpawnError::NotExecutable { command, source },
         },

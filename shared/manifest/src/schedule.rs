@@ -56,7 +56,7 @@ impl Schedule {
     /// is not given.
     ///
     /// ```
-    /// use dropforge_driver::schedule::Schedule;
+    /// use dropforge_manifest::schedule::Schedule;
     ///
     /// let schedule = Schedule::parse("0 6 * * mon-fri", Some("Europe/Berlin")).unwrap();
     /// let next = schedule.next_after("2026-03-27T05:00:00Z".parse().unwrap()).unwrap();

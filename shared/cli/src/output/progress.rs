@@ -10,9 +10,9 @@ use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::owner::Told;
 use dropforge_driver::store::Logs;
 use dropforge_engine::ids::{AttemptId, NodeId, RunUid};
-use dropforge_engine::record::{NodeKind, Record};
+use dropforge_engine::record::{NodeKind, Record, Role};
 use dropforge_engine::state::RunState;
-use dropforge_engine::view::View;
+use dropforge_engine::view::{View, ViewNode};
 use dropforge_storage::directory::DirectoryStore;
 
 use super::tree::{self, Style};
@@ -211,7 +211,7 @@ fn erase(shown: &mut Shown) {
 }
 
 fn label_of(view: &View, attempt: &AttemptId) -> String {
-    view.find(attempt.as_str()).map_or_else(|| attempt.to_string(), |node| view.display_name(node))
+    view.of_attempt(attempt).map_or_else(|| attempt.to_string(), |node| view.display_name(node))
 }
 
 fn name(view: &View, id: NodeId) -> String {
@@ -221,6 +221,10 @@ fn name(view: &View, id: NodeId) -> String {
 /// The plain line that a record is worth, if it is worth one.
 fn line(view: &View, record: &Record) -> Option<String> {
     let run = view.state.program.spec.name();
+    // The run's own lines say what becomes of its entry node.
+    if node_of(view, record).is_some_and(|n| n.role == Role::Root) {
+        return None;
+    }
     match record {
         Record::RunStarted { .. } => Some(format!("{run} started")),
         Record::AttemptRunning { attempt, .. } => Some(format!("{} started", label_of(view, attempt))),
@@ -247,6 +251,16 @@ fn line(view: &View, record: &Record) -> Option<String> {
             Some(format!("{run}: {} by {}{what}", verb(&command.verb), command.by))
         }
         Record::RunFinished { phase, message, .. } => Some(tree::verdict(*phase, run, message)),
+        _ => None,
+    }
+}
+
+/// The node whose beginning or end a record is.
+fn node_of<'a>(view: &'a View, record: &Record) -> Option<&'a ViewNode> {
+    match record {
+        Record::NodeCreated(created) if created.phase.fulfilled() => view.nodes.get(&created.id),
+        Record::NodeFinished { node, .. } => view.nodes.get(node),
+        Record::AttemptRunning { attempt, .. } => view.of_attempt(attempt),
         _ => None,
     }
 }

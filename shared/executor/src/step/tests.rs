@@ -1,3 +1,4 @@
+use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
