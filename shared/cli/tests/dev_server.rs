@@ -216,7 +216,7 @@ fn queued_drops_run_one_after_another() {
     drop_file(&bench, "churn/a.csv", "1\n");
     bench.wait_for_file("begun");
     drop_file(&bench, "churn/b.csv", "1\n");
-    dev.wait_until_said("trigger churn: 1 runs wait, 1 are active");
+    dev.wait_until_said("trigger churn: waiting 1, active 1");
     assert_eq!(bench.lines("begun"), ["churn/a.csv 2"]);
     bench.let_go();
     wait_for_done(&bench, &["churn/a.csv 2", "churn/b.csv 2"]);

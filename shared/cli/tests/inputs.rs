@@ -392,7 +392,8 @@ fn a_torn_last_commit_is_cut_off_and_the_run_goes_on() {
     bench.hold();
     let step = "while test -e /box/hold; do sleep 0.02; done; echo done >> /box/done";
     let running = bench.start_run(&shell(step), "run");
-    running.wait_until_said("run started\nrun started\n");
+    running.wait_until_said("run started");
+    bench.wait_for_record("run", "attemptRunning");
     running.kill();
     let [journal] = &bench.journals()[..] else { panic!("one run has one journal") };
     let whole = fs::metadata(journal).unwrap().len();
@@ -437,7 +438,8 @@ fn a_full_disk_is_told_and_the_run_goes_on_when_there_is_room() {
         "run",
     );
     bench.wait_for_file("begun");
-    running.wait_until_said("run started\nrun started\n");
+    running.wait_until_said("run started");
+    bench.wait_for_record("run", "attemptRunning");
     disk.fill();
     bench
         .dropforge(&["stop", "run"])

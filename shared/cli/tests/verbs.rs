@@ -319,6 +319,21 @@ fn phase(bench: &Bench, run: &str) -> Value {
 }
 
 #[test]
+fn a_run_that_ends_before_one_submitted_beside_it_says_so() {
+    let bench = Bench::new();
+    bench.hold();
+    let running = bench.start_run(FLOW, "flow");
+    bench.wait_for_file("begun");
+    bench.write("other.yaml", SUSPENDED);
+    bench.dropforge(&["submit", "other.yaml", "--name", "other"]).exits(0);
+    running.wait_until_said("dropforge resume other");
+    bench.let_go();
+    running.end().exits(0).says(&["run other is not over: `dropforge run --continue other`"]);
+    bench.dropforge(&["resume", "other"]).exits(0);
+    bench.dropforge(&["run", "--continue", "other"]).exits(0);
+}
+
+#[test]
 fn a_run_submitted_beside_a_running_one_starts_there() {
     let bench = Bench::new();
     bench.hold();

@@ -50,7 +50,9 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, CliError> {
             spec.uid
         }
     };
-    if follow(&mut session, &uid).await? == Ended::Interrupted {
+    let ended = follow(&mut session, &uid).await?;
+    say_what_is_left(&session, &uid);
+    if ended == Ended::Interrupted {
         let (view, _) = lookup::view(&session.store, &uid).await?;
         let name = view.state.program.spec.name();
         say(&format!("interrupted: `dropforge run --continue {name}` goes on with it"));
@@ -84,6 +86,14 @@ async fn follow(session: &mut Session, uid: &RunUid) -> Result<Ended, CliError> 
         say(&format!("not all is cleaned up: `dropforge run --continue {name}` tries it again"));
     }
     Ok(Ended::Over)
+}
+
+/// Runs that were submitted beside this one have no owner when it is over.
+fn say_what_is_left(session: &Session, uid: &RunUid) {
+    for other in session.owner.runs().filter(|state| state.program.spec.uid != *uid) {
+        let name = other.program.spec.name();
+        say(&format!("run {name} is not over: `dropforge run --continue {name}` or `dropforge dev` goes on with it"));
+    }
 }
 
 /// What is left to do for a run that has ended was tried as it ended: waiting does not make it succeed.

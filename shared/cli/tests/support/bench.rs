@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Far longer than anything awaited takes: a test that reaches it has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder with a store, and with a claim `box` whose files steps and test share.
 ///
@@ -151,6 +151,16 @@ impl Bench {
     #[track_caller]
     pub fn explain(&self, run: &str) -> Value {
         self.dropforge(&["explain", run, "-o", "json"]).exits(0).json()
+    }
+
+    /// Waits until a run has a record of this kind.
+    #[track_caller]
+    pub fn wait_for_record(&self, run: &str, kind: &str) {
+        until(&format!("a record {kind} of {run}"), || {
+            let explained = self.explain(run);
+            let records = explained["records"].as_array();
+            records.into_iter().flatten().any(|record| record["record"] == kind).then_some(())
+        });
     }
 
     /// Everything `explain` says of a node.

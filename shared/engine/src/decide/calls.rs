@@ -358,10 +358,12 @@ impl Decider {
             return;
         }
         for held in bound.blocked.iter().copied().collect::<Vec<_>>() {
-            if self.block(Some(boundary)).is_some() {
-                return;
+            match self.block(Some(boundary)) {
+                None => self.pump(held),
+                Some(Block::TemplateParallelism) => return,
+                // The template has room and the run has not: from here on the run holds it back, and wakes it.
+                Some(run) => self.hold(held, run),
             }
-            self.pump(held);
         }
     }
 

@@ -252,6 +252,16 @@ impl Decider {
                         declared.name
                     )
                 })?;
+            let allowed =
+                declared.enumeration.as_ref().or_else(|| input.and_then(|i| i.enumeration.as_ref()));
+            if let Some(allowed) = allowed.filter(|a| !a.contains(&value)) {
+                let list: Vec<&str> = allowed.iter().map(|v| v.as_str()).collect();
+                return Err(format!(
+                    "value '{value}' of output parameter '{}' is not one of {}",
+                    declared.name,
+                    list.join(", ")
+                ));
+            }
             let kept = Parameter { value: Some(value), value_from: None, ..declared.clone() };
             outputs.parameters.push(kept);
         }

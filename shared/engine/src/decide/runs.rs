@@ -113,12 +113,16 @@ impl Decider {
         }
     }
 
+    /// The timers of the outbox; found by their range in it, which holds every live attempt too.
     fn live_timers(&self) -> Vec<TimerId> {
-        let timers = self.state.outbox.keys().filter_map(|key| match key {
-            EffectKey::Timer(timer) => Some(timer.clone()),
-            _ => None,
-        });
-        timers.collect()
+        let first = TimerId { kind: TimerKind::WorkflowDeadline, node: None, generation: 0 };
+        let timers = self.state.outbox.range(EffectKey::Timer(first)..EffectKey::Volumes);
+        timers
+            .filter_map(|(key, _)| match key {
+                EffectKey::Timer(timer) => Some(timer.clone()),
+                _ => None,
+            })
+            .collect()
     }
 
     /// `volumeClaimGC`: by default the claims go when the run has succeeded (rule GC-4).

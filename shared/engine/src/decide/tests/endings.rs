@@ -79,6 +79,19 @@ fn resume_gives_supplied_values_or_their_defaults_and_refuses_unknown_ones() {
 }
 
 #[test]
+fn a_supplied_value_outside_its_enum_is_refused_and_the_node_waits_on() {
+    let mut w = world(&EXIT.replace("[{name: approve,", "[{name: approve, enum: ['yes', 'no'],"));
+    let outputs = [("approve".to_owned(), "maybe".to_owned())].into();
+    w.command("c1", Verb::Resume { selector: None, outputs });
+    let refused = w.records.iter().rev().find_map(|r| match r {
+        Record::CommandRead { refused, .. } => refused.clone(),
+        _ => None,
+    });
+    assert_eq!(refused.unwrap(), "value 'maybe' of output parameter 'approve' is not one of yes, no");
+    assert_eq!(w.phase_of("[0].wait"), Some(NodePhase::Running));
+}
+
+#[test]
 fn the_workflows_deadline_ends_what_runs_and_spares_the_exit_handler() {
     let mut w = world(&EXIT.replace("onExit: bye", "onExit: bye\n  activeDeadlineSeconds: 60"));
     let attempt = w.attempt("wf[0].a");
