@@ -174,13 +174,13 @@ fn recursion_ends_at_argos_depth() {
 #[test]
 fn what_a_template_held_back_goes_on_after_a_suspension_that_came_meanwhile() {
     let mut w = world(&format!(
-        "  entrypoint: main\n  templates:\n  - name: main\n    parallelism: 1\n    steps:\n    - - {{name: a, template: ok, withItems: [x, y]}}{OK}"
+        "  entrypoint: main\n  templates:\n  - name: main\n    parallelism: 1\n    steps:\n    - - {{name: a, template: ok, withItems: [p, q]}}{OK}"
     ));
     w.command("c1", Verb::Suspend);
-    w.succeed("wf[0].a(0:x)");
+    w.succeed("wf[0].a(0:p)");
     assert_eq!(w.live(), Vec::<String>::new());
     w.command("c2", Verb::Resume { selector: None, outputs: Default::default() });
-    assert_eq!(w.live(), ["wf[0].a(1:y)"]);
+    assert_eq!(w.live(), ["wf[0].a(1:q)"]);
 }
 
 #[test]
