@@ -273,14 +273,14 @@ fn stop_ends_steps_that_wait_for_their_turn_or_for_approval() {
     let bench = Bench::new();
     bench.hold();
     let wide = FLOW.replace("    - - {name: make, template: make}\n", "    - - {name: make, template: make}\n    - - {name: wide, template: wide, arguments: {parameters: [{name: n, value: \"{{item}}\"}]}, withItems: [1, 2, 3]}\n")
-        + "  - name: wide\n    inputs: {parameters: [{name: n}]}\n    container: {image: busybox, command: [sh, -c, \"echo {{inputs.parameters.n}} >> /box/wide; while test -e /box/hold; do sleep 0.02; done\"], volumeMounts: [{name: box, mountPath: /box}]}\n";
+        + "  - name: wide\n    inputs: {parameters: [{name: n}]}\n    container: {image: busybox, command: [sh, -c, \"echo {{inputs.parameters.n}} >> /box/wide; while test -e /box/hold; do sleep 0.02; done; echo {{inputs.parameters.n}} >> /box/finished\"], volumeMounts: [{name: box, mountPath: /box}]}\n";
     bench.write("wide.yaml", wide);
     let running = bench.start(&["run", "wide.yaml", "--name", "wide", "--jobs", "1"]);
     bench.wait_for_file("wide");
     running.wait_until_said("waits: 1 steps run already");
     bench.dropforge(&["stop", "wide"]).exits(0);
     running.end().exits(1);
-    assert_eq!(bench.lines("wide").len(), 1);
+    assert_eq!(bench.lines("finished"), Vec::<String>::new());
     let running = bench.start_run(SUSPENDED, "suspended");
     running.wait_until_said("waits to be resumed: dropforge resume suspended");
     bench.dropforge(&["stop", "suspended", "-m", "not now"]).exits(0);
