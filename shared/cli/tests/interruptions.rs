@@ -67,18 +67,23 @@ spec:
         trap 'echo ended >> /box/ended; exit 143' TERM
         if test -e /box/pid; then
           read other < /box/pid
-          read _ _ state _ < /proc/$other/stat || state=gone
+          read pid name state rest < /proc/$other/stat || state=gone
           case $state in Z|X|gone) ;; *) echo held >> /box/clashes; exit 9 ;; esac
         fi
         read me rest < /proc/self/stat
         echo $me > /box/pid
         echo held has begun
-        while test -e /box/hold; do sleep 0.05; done
+        while test -e /box/hold || { ! test -e /box/pid && kill -0 TESTER; }; do sleep 0.05; done
         echo held >> /box/done
       volumeMounts: [{name: box, mountPath: /box}]
   - name: after
     container: {image: busybox, command: [sh, -c, "echo after >> /box/done"], volumeMounts: [{name: box, mountPath: /box}]}
 "#;
+
+/// The step also goes on where its folders vanish below it, so that only who ends it ends it.
+fn held() -> String {
+    HELD.replace("TESTER", &std::process::id().to_string())
+}
 
 fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines.sort();
@@ -167,7 +172,7 @@ fn a_run_killed_again_and_again_comes_to_its_end() {
 fn a_step_that_survives_its_killed_owner_goes_on_and_its_end_is_taken_over() {
     let bench = Bench::new();
     bench.hold();
-    let running = bench.start_run(HELD, "held");
+    let running = bench.start_run(&held(), "held");
     let pid: i32 = bench.wait_for_file("pid").trim().parse().unwrap();
     running.kill();
     assert!(lives(pid));
@@ -184,7 +189,7 @@ fn a_step_that_survives_its_killed_owner_goes_on_and_its_end_is_taken_over() {
 fn a_step_that_ends_while_no_owner_lives_is_not_executed_again() {
     let bench = Bench::new();
     bench.hold();
-    let running = bench.start_run(HELD, "held");
+    let running = bench.start_run(&held(), "held");
     bench.wait_for_file("pid");
     let supervisor = bench.supervisor().unwrap();
     running.kill();
@@ -206,7 +211,7 @@ fn attempts(bench: &Bench, run: &str) -> Vec<String> {
 fn where_the_supervisor_died_with_its_owner_survivors_are_ended_and_the_step_is_tried_again() {
     let bench = Bench::new();
     bench.hold();
-    let running = bench.start_run(HELD, "held");
+    let running = bench.start_run(&held(), "held");
     let survivor: i32 = bench.wait_for_file("pid").trim().parse().unwrap();
     let supervisor = bench.supervisor().unwrap();
     running.kill();
@@ -229,7 +234,7 @@ fn where_the_supervisor_died_with_its_owner_survivors_are_ended_and_the_step_is_
 fn an_owner_whose_supervisor_dies_starts_another_and_tries_the_step_again() {
     let bench = Bench::new();
     bench.hold();
-    let running = bench.start_run(HELD, "held");
+    let running = bench.start_run(&held(), "held");
     let survivor = bench.wait_for_file("pid");
     signal(bench.supervisor().unwrap(), Signal::KILL);
     until("the second execution", || (bench.wait_for_file("pid") != survivor).then_some(()));
@@ -244,7 +249,7 @@ fn an_owner_whose_supervisor_dies_starts_another_and_tries_the_step_again() {
 fn interrupted_runs_end_their_steps_say_how_to_go_on_and_use_up_no_retries() {
     let bench = Bench::new();
     bench.hold();
-    let mut running = bench.start_run(HELD, "held");
+    let mut running = bench.start_run(&held(), "held");
     for which in [Signal::INT, Signal::TERM, Signal::HUP, Signal::INT] {
         let pid: i32 = bench.wait_for_file("pid").trim().parse().unwrap();
         running.signal(which);
@@ -265,7 +270,7 @@ fn interrupted_runs_end_their_steps_say_how_to_go_on_and_use_up_no_retries() {
 fn a_second_interrupt_does_not_wait_for_a_step_that_does_not_listen() {
     let bench = Bench::new();
     bench.hold();
-    let deaf = HELD.replace("trap 'echo ended >> /box/ended; exit 143' TERM", "trap '' TERM");
+    let deaf = held().replace("trap 'echo ended >> /box/ended; exit 143' TERM", "trap '' TERM");
     let running = bench.start_run(&deaf, "deaf");
     let pid: i32 = bench.wait_for_file("pid").trim().parse().unwrap();
     running.signal(Signal::INT);
@@ -325,7 +330,7 @@ fn a_run_goes_on_from_any_folder_with_its_own_settings_and_shows_no_log_twice() 
     let store = bench.store().display().to_string();
     fs::create_dir(bench.path("elsewhere")).unwrap();
     let running =
-        bench.start_run(&HELD.replace("echo before >>", "echo first words; echo before >>"), "held");
+        bench.start_run(&held().replace("echo before >>", "echo first words; echo before >>"), "held");
     bench.wait_for_file("pid");
     running.signal(Signal::INT);
     running.end().exits(130).says(&["before: first words"]);
@@ -393,7 +398,7 @@ fn going_on_never_releases_a_suspend() {
 fn of_two_runs_racing_to_own_a_store_one_runs_and_the_other_names_it() {
     let bench = Bench::new();
     bench.hold();
-    bench.write("held.yaml", HELD);
+    bench.write("held.yaml", held());
     let mut racers: Vec<Running> =
         (0..4).map(|n| bench.start(&["run", "held.yaml", "--name", &format!("held-{n}")])).collect();
     bench.wait_for_file("pid");

@@ -20,10 +20,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use dropforge_driver::store::StoreError;
 use dropforge_engine::ids::RunUid;
@@ -170,15 +171,22 @@ fn own(path: &Path, what: &str) -> Result<Lock, StoreError> {
     Ok(lock)
 }
 
+/// How often the lock of an owner that is just being born is read again, and how long to wait in between.
+const BIRTH: (u32, Duration) = (100, Duration::from_millis(2));
+
 /// What the owner wrote into its lock: `4242 (dropforge dev)`.
 fn owner_of(mut held: File) -> String {
-    let mut text = String::new();
-    // The owner may have the lock and not have written yet.
-    let read = held.read_to_string(&mut text);
-    match (read, text.trim().split_once(' ')) {
-        (Ok(_), Some((pid, what))) => format!("{pid} ({what})"),
-        _ => "unknown".to_owned(),
+    for _ in 0..BIRTH.0 {
+        let mut text = String::new();
+        let read = held.rewind().and_then(|()| held.read_to_string(&mut text));
+        match (read, text.trim().split_once(' ')) {
+            (Ok(_), Some((pid, what))) => return format!("{pid} ({what})"),
+            // The owner has the lock and has not written yet.
+            (Ok(_), None) => std::thread::park_timeout(BIRTH.1),
+            (Err(_), _) => break,
+        }
     }
+    "unknown".to_owned()
 }
 
 fn check_store(path: &Path) -> Result<(), StoreError> {

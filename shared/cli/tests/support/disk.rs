@@ -49,6 +49,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
+        let _ = fs::remove_file(self.path.join("filler"));
         // A supervisor that has not left yet keeps it busy: it goes when that does.
         let _ = Command::new("umount").arg("-l").arg(&self.path).output();
     }
