@@ -163,9 +163,16 @@ impl Session {
     /// When the store fails: nothing goes on without it.
     pub async fn act(&mut self, happened: Happened) -> Result<(), CliError> {
         match happened {
-            Happened::News(news) => self.hear(news).await?,
+            Happened::News(news) => {
+                self.hear(news).await?;
+                // Reports may come without a pause, and are taken first.
+                self.fire_timers().await?;
+            }
             Happened::Ring(ring) => self.answer(&ring).await?,
-            Happened::Time => self.fire_timers().await?,
+            Happened::Time => {
+                self.fire_timers().await?;
+                self.owner.retry().await?;
+            }
             Happened::Tick => self.display.draw(),
             Happened::Interrupted => {}
         }

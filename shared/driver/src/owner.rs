@@ -3,7 +3,7 @@
 //! An owner keeps the state it has decided on; the commit validates it. Whatever fails after the commit stays in
 //! the outbox and is performed again by whoever loads the run next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -88,12 +88,23 @@ pub struct Owner<S, C, T, E, K> {
     clock: K,
     watcher: Watcher,
     held: BTreeMap<RunUid, Held>,
+    /// Runs with an effect that could not be performed.
+    unperformed: BTreeSet<RunUid>,
 }
 
 impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K> {
     /// An owner that holds no run yet.
     pub fn new(store: Arc<S>, cluster: Arc<C>, timers: T, ends: E, clock: K, watcher: Watcher) -> Self {
-        Owner { store, cluster, timers, ends, clock, watcher, held: BTreeMap::new() }
+        Owner {
+            store,
+            cluster,
+            timers,
+            ends,
+            clock,
+            watcher,
+            held: BTreeMap::new(),
+            unperformed: BTreeSet::new(),
+        }
     }
 
     /// A run in this owner's hands.
@@ -213,9 +224,10 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         for effect in effects {
             match self.perform_one(run, &effect).await {
                 Ok(answer) => answers.extend(answer),
-                // It stays in the outbox, and the next event of the run, or the next owner, performs it again.
+                // It stays in the outbox: `retry`, or the next owner, performs it again.
                 Err(why) => {
-                    tracing::warn!(%run, effect = ?effect.key(), error = %chain(&why), "an effect was not performed")
+                    tracing::warn!(%run, effect = ?effect.key(), error = %chain(&why), "an effect was not performed");
+                    self.unperformed.insert(run.clone());
                 }
             }
         }
@@ -250,6 +262,17 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                 Ok(performed(effect.key()))
             }
         }
+    }
+
+    /// Performs again what could not be performed; to be called from time to time.
+    ///
+    /// # Errors
+    /// See [`OwnError`].
+    pub async fn retry(&mut self) -> Result<(), OwnError> {
+        for run in std::mem::take(&mut self.unperformed) {
+            self.perform_again(&run).await?;
+        }
+        Ok(())
     }
 
     /// Performs again what stands in a run's outbox: after a cluster came back, or when somebody else held it before.

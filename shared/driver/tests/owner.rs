@@ -151,6 +151,21 @@ async fn what_could_not_be_performed_is_performed_by_the_next_owner_under_the_sa
 }
 
 #[tokio::test]
+async fn what_could_not_be_performed_is_tried_again_by_the_same_owner() {
+    let scene = Scene::new();
+    *scene.cluster.down.lock().unwrap() = true;
+    let spec = spec();
+    let mut owner = scene.owner();
+    owner.submit(&spec).await.unwrap();
+    owner.retry().await.unwrap();
+    assert_eq!(scene.starts(), []);
+    *scene.cluster.down.lock().unwrap() = false;
+    owner.retry().await.unwrap();
+    owner.retry().await.unwrap();
+    assert_eq!(scene.starts().len(), 1, "once it is performed nothing is left to try");
+}
+
+#[tokio::test]
 async fn an_owner_that_is_not_alone_commits_nothing() {
     let scene = Scene::new();
     let spec = spec();

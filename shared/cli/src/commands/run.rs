@@ -92,7 +92,9 @@ async fn follow(session: &mut Session, uid: &RunUid) -> Result<Ended, CliError> 
 fn say_what_is_left(session: &Session, uid: &RunUid) {
     for other in session.owner.runs().filter(|state| state.program.spec.uid != *uid) {
         let name = other.program.spec.name();
-        say(&format!("run {name} is not over: `dropforge run --continue {name}` or `dropforge dev` goes on with it"));
+        say(&format!(
+            "run {name} is not over: `dropforge run --continue {name}` or `dropforge dev` goes on with it"
+        ));
     }
 }
 

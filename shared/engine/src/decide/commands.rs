@@ -71,7 +71,7 @@ impl Decider {
     }
 
     fn end_leaves(&mut self, spares_exit: bool, killed: &str, idle: &str) {
-        let leaves: Vec<NodeId> = self
+        let mut leaves: Vec<NodeId> = self
             .state
             .nodes
             .values()
@@ -79,6 +79,8 @@ impl Decider {
             .filter(|n| matches!(n.kind, NodeKind::Pod | NodeKind::Suspend) || waits_to_retry(n))
             .map(|n| n.id)
             .collect();
+        // Newest first: one that still waits for room must not be given the room of one that was just ended.
+        leaves.reverse();
         for id in leaves {
             let Some(node) = self.state.node(id).cloned() else { continue };
             match node.kind {

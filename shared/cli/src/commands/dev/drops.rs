@@ -105,11 +105,7 @@ impl Dev<'_> {
         }
         let before = self.waiting.insert(name.to_owned(), state.queue.len()).unwrap_or(0);
         if state.queue.len() > before {
-            say(&format!(
-                "trigger {name}: waiting {}, active {}",
-                state.queue.len(),
-                state.active.len()
-            ));
+            say(&format!("trigger {name}: waiting {}, active {}", state.queue.len(), state.active.len()));
         }
         let mut born = Vec::new();
         for act in acts {
