@@ -40,6 +40,15 @@ pub fn ring(store: &Path, doorbell: &Doorbell) -> Result<bool, CliError> {
     Ok(true)
 }
 
+/// Whether a process runs the store's runs now.
+pub fn is_answered(store: &Path) -> bool {
+    UnixStream::connect(path(store)).is_ok()
+}
+
+/// What to say where nobody does.
+pub const UNANSWERED: &str =
+    "nothing runs this store now: `dropforge run --continue RUN` or `dropforge dev` goes on";
+
 /// Listens for rings. Only the store's owner calls this, so that a socket file that is there is a dead owner's.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ use dropforge_engine::view::View;
 use dropforge_storage::directory::{Access, DirectoryStore};
 
 use crate::args::Global;
+use crate::bell;
 use crate::error::CliError;
 
 /// Means the newest run of the namespace.
@@ -46,19 +47,24 @@ pub async fn entry(store: &DirectoryStore, global: &Global, wanted: &str) -> Res
     }
 }
 
-/// The runs of a namespace, newest first: those listed, and those whose owner died before it listed them.
+/// The runs of a namespace, newest first. Where nobody runs the store, what its last owner had no time to list is
+/// read from the journals of its live runs.
 ///
 /// # Errors
 /// When the store can't be read.
 pub async fn entries(store: &DirectoryStore, namespace: &str) -> Result<Vec<IndexEntry>, CliError> {
     let mut entries = store.entries(Some(namespace)).await?;
-    let listed = entries.len();
+    let owned = bell::is_answered(store.root());
     for uid in store.live_runs().await? {
-        if entries[..listed].iter().any(|e| e.uid == uid) {
+        let listed = entries.iter().position(|e| e.uid == uid);
+        if listed.is_some_and(|at| owned || entries[at].phase.completed()) {
             continue;
         }
         match view(store, &uid).await {
-            Ok((view, _)) => entries.push(index_entry(&view.state)),
+            Ok((view, _)) => {
+                listed.map(|at| entries.remove(at));
+                entries.push(index_entry(&view.state));
+            }
             // Only its marker was written: it never was a run.
             Err(CliError::Store(why)) if why.kind() == ErrorKind::Invalid => {}
             Err(why) => tracing::warn!(run = %uid, why = why.text(), "a live run can't be listed"),

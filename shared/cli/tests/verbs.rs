@@ -319,6 +319,36 @@ fn phase(bench: &Bench, run: &str) -> Value {
 }
 
 #[test]
+fn following_a_run_that_nobody_runs_says_so_instead_of_waiting() {
+    let bench = Bench::new();
+    bench.write("suspended.yaml", SUSPENDED);
+    let running = bench.start(&["run", "suspended.yaml", "--name", "a"]);
+    running.wait_until_said("waits to be resumed");
+    running.kill();
+    for follow in [&["watch", "a"][..], &["logs", "-f", "a"]] {
+        bench.dropforge(follow).exits(3).says(&["nothing runs this store now", "run --continue"]);
+    }
+}
+
+#[test]
+fn the_list_shows_the_end_of_a_run_whose_owner_had_no_time_to_list_it() {
+    let bench = Bench::new();
+    bench.write("suspended.yaml", SUSPENDED);
+    let running = bench.start(&["run", "suspended.yaml", "--name", "a"]);
+    running.wait_until_said("waits to be resumed");
+    let index = bench.store().join("index/default");
+    let file = std::fs::read_dir(&index).unwrap().next().unwrap().unwrap().path();
+    let before = std::fs::read(&file).unwrap();
+    running.kill();
+    bench.dropforge(&["terminate", "a"]).exits(0);
+    // As if the owner had died between the commit and the list.
+    let uid = bench.dropforge(&["get", "a", "-o", "json"]).exits(0).json()["metadata"]["uid"].clone();
+    std::fs::write(&file, before).unwrap();
+    std::fs::write(bench.store().join("live").join(uid.as_str().unwrap()), "").unwrap();
+    assert_eq!(phase(&bench, "a"), json!("Failed"));
+}
+
+#[test]
 fn a_run_that_ends_before_one_submitted_beside_it_says_so() {
     let bench = Bench::new();
     bench.hold();

@@ -191,7 +191,7 @@ impl View {
         self.nodes.get(self.attempts.get(attempt)?)
     }
 
-    /// A node by full name, Argo's id, attempt id or display name.
+    /// A node by full name, Argo's id, attempt id, display name, or the name of the template it runs.
     pub fn find(&self, wanted: &str) -> Option<&ViewNode> {
         let run = self.program.spec.name();
         let visible = || self.nodes.values().filter(|n| n.kind != NodeKind::Loop);
@@ -199,6 +199,7 @@ impl View {
             .find(|n| n.name == wanted || argo_node_id(run, &n.name) == wanted)
             .or_else(|| visible().find(|n| n.attempts.iter().any(|a| a.attempt.id.as_str() == wanted)))
             .or_else(|| visible().find(|n| self.display_name(n) == wanted))
+            .or_else(|| visible().find(|n| n.template.as_ref().is_some_and(|t| t.name == wanted)))
     }
 
     /// The Workflow object, with `status` in Argo's shape.

@@ -4,9 +4,9 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use dropforge_driver::clock::{Clock, SystemClock};
-use dropforge_driver::store::Runs;
 
 use crate::args::{GetArgs, Global, RunOutput};
+use crate::bell;
 use crate::commands::run::exit_of;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -37,12 +37,19 @@ pub async fn watch(global: &Global, run: &str) -> Result<Exit, CliError> {
     let live = std::io::stderr().is_terminal();
     let mut seen = 0;
     loop {
-        let records = store.load_run(&entry.uid).await?.records.len();
-        let (view, _) = lookup::view(&store, &entry.uid).await?;
-        let over = view.state.phase.completed();
-        if over {
+        // Asked before the journal is read: what an owner wrote before it left is seen.
+        let answered = bell::is_answered(store.root());
+        let (view, all) = lookup::view(&store, &entry.uid).await?;
+        let records = all.len();
+        if view.state.phase.completed() || !answered {
             output::run(&view, SystemClock.now(), RunOutput::Tree)?;
+        }
+        if view.state.phase.completed() {
             return Ok(exit_of(view.state.phase));
+        }
+        if !answered {
+            say(bell::UNANSWERED);
+            return Ok(Exit::Trouble);
         }
         if live {
             say(&format!("\u{1b}[2J\u{1b}[H{}", tree::draw(&view, SystemClock.now(), output::style(false))));

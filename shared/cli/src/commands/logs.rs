@@ -11,7 +11,7 @@ use dropforge_storage::directory::DirectoryStore;
 use crate::args::{Global, LogsArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::{lookup, output};
+use crate::{bell, lookup, output};
 
 /// A read of a log is at most this long.
 const CHUNK: usize = 1 << 20;
@@ -29,10 +29,16 @@ pub async fn logs(global: &Global, args: &LogsArgs) -> Result<Exit, CliError> {
     let entry = lookup::entry(&store, global, &args.run).await?;
     let mut follower = Follower::new(global.namespace.clone(), args);
     loop {
+        // Asked before the journal is read: what an owner wrote before it left is seen.
+        let answered = bell::is_answered(store.root());
         let (view, _) = lookup::view(&store, &entry.uid).await?;
         follower.print(&store, &view, args, &entry.name).await?;
         if view.state.phase.completed() || !args.follow {
             return Ok(Exit::Succeeded);
+        }
+        if !answered {
+            output::say(bell::UNANSWERED);
+            return Ok(Exit::Trouble);
         }
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
