@@ -1,6 +1,7 @@
 //! Standard output holds data, standard error everything else.
 
 pub mod progress;
+pub mod terminal;
 pub mod tree;
 
 use std::io::{IsTerminal, Write};

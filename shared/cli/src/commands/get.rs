@@ -11,7 +11,7 @@ use crate::commands::run::exit_of;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::lookup;
-use crate::output::{self, say, tree};
+use crate::output::{self, say, terminal, tree};
 
 /// Shows a run.
 ///
@@ -52,7 +52,9 @@ pub async fn watch(global: &Global, run: &str) -> Result<Exit, CliError> {
             return Ok(Exit::Trouble);
         }
         if live {
-            say(&format!("\u{1b}[2J\u{1b}[H{}", tree::draw(&view, SystemClock.now(), output::style(false))));
+            let drawn = tree::draw(&view, SystemClock.now(), output::style(false));
+            let fitted = terminal::fit(&drawn, terminal::size());
+            say(&format!("\u{1b}[2J\u{1b}[H{}", fitted.trim_end()));
         } else if records != seen {
             say(&format!(
                 "{} {} {}/{}",

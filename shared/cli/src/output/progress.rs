@@ -15,6 +15,7 @@ use dropforge_engine::state::RunState;
 use dropforge_engine::view::{View, ViewNode};
 use dropforge_storage::directory::DirectoryStore;
 
+use super::terminal;
 use super::tree::{self, Style};
 use crate::commands::logs::CONTAINER;
 
@@ -159,6 +160,7 @@ impl Display {
         for note in shown.notes.values() {
             text.push_str(&format!("  … {note}\n"));
         }
+        let text = terminal::fit(&text, terminal::size());
         erase(shown);
         shown.lines_drawn = text.lines().count();
         let _ = write!(std::io::stderr().lock(), "{text}");

@@ -45,7 +45,8 @@ pub fn draw(view: &View, now: Timestamp, style: Style) -> String {
         branch(view, root, now, style, &mut Vec::new(), &mut out);
     }
     if !state.phase.completed() {
-        for held in waiting(state) {
+        // A running step's own line says that it runs.
+        for held in waiting(state).into_iter().filter(|w| !matches!(w.on, On::Attempt { .. })) {
             let left = match &held.on {
                 On::Time { until, .. } => format!(", {} left", span(now, *until)),
                 _ => String::new(),
