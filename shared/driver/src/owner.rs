@@ -18,7 +18,6 @@ use dropforge_engine::program::{CompileError, Program};
 use dropforge_engine::record::Record;
 use dropforge_engine::spec::{Cause, RunSpec};
 use dropforge_engine::state::RunState;
-use jiff::Timestamp;
 
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterError};
@@ -365,13 +364,4 @@ fn cause_text(cause: &Cause) -> String {
 fn worth_storing(old: &IndexEntry, new: &IndexEntry) -> bool {
     let essence = |e: &IndexEntry| (e.phase, e.message.clone(), e.finished_at, e.metrics.clone());
     essence(old) != essence(new)
-}
-
-/// When the next timer of these effects is due; for tests and displays.
-pub fn next_due(state: &RunState) -> Option<Timestamp> {
-    let due = state.outbox.values().filter_map(|e| match &**e {
-        Effect::SetTimer { due, .. } => Some(*due),
-        _ => None,
-    });
-    due.min()
 }
