@@ -35,7 +35,17 @@ pub use upload::Upload;
 pub struct Objects {
     root: PathBuf,
     sync: bool,
+    /// Objects from this size on are linked instead of copied.
+    linked_bytes_min: u64,
 }
+
+/// From this size on a link is worth its price, that the stored file becomes read-only: below it a copy takes less
+/// than a millisecond.
+const LINKED_BYTES_MIN: u64 = 1 << 20;
+
+/// People copy files over those in their buckets, which a read-only one refuses: only where a copy takes a good part
+/// of a second is the link worth that.
+const LINKED_BUCKET_BYTES_MIN: u64 = 256 << 20;
 
 /// What the file system knows of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +88,7 @@ pub enum Put {
 impl Objects {
     /// The folder of a store's buckets.
     pub fn buckets(store: &Path) -> Objects {
-        Objects::at(store.join(keys::BUCKETS))
+        Objects { linked_bytes_min: LINKED_BUCKET_BYTES_MIN, ..Objects::at(store.join(keys::BUCKETS)) }
     }
 
     /// The folder of a store's default artifact repository, where each namespace is a bucket.
@@ -88,7 +98,7 @@ impl Objects {
 
     /// Objects in the folder `root`, which is made when something is stored.
     pub fn at(root: PathBuf) -> Objects {
-        Objects { root, sync: false }
+        Objects { root, sync: false, linked_bytes_min: LINKED_BYTES_MIN }
     }
 
     /// With `sync`, an object is on the disk before it is seen.

@@ -17,10 +17,6 @@ use super::upload::ensure_room;
 use super::{Condition, Facts, Objects, Put, Stat, hex};
 use crate::files::{self, failed};
 
-/// From this size on a link is worth its price: the stored file becomes read-only. Below it a copy takes less than
-/// a millisecond.
-const LINKED_BYTES_MIN: u64 = 1024 * 1024;
-
 impl Objects {
     /// Brings an object to the file `to`, instead of the file that may be there.
     ///
@@ -39,7 +35,7 @@ impl Objects {
     ) -> Result<ObjectFacts, StoreError> {
         let (mut file, stat) = self.open(bucket, key)?;
         files::remove(to)?;
-        if stat.size >= LINKED_BYTES_MIN && (reflink_to(&file, to) || link_to(&file, &stat, to)) {
+        if stat.size >= self.linked_bytes_min && (reflink_to(&file, to) || link_to(&file, &stat, to)) {
             return self.full_facts(&mut file, &stat, progress);
         }
         let copied = self.copy(&mut file, &stat, to, progress);
@@ -97,7 +93,7 @@ impl Objects {
         }
         let mut file = File::open(from).map_err(failed("read", from))?;
         let size = file.metadata().map_err(failed("read", from))?.len();
-        let cloneable = size >= LINKED_BYTES_MIN;
+        let cloneable = size >= self.linked_bytes_min;
         let mut upload = self.upload_of(&file, cloneable, size)?;
         upload.append(&mut file, from, &|done| progress(done, size))?;
         let facts = ObjectFacts {

@@ -198,7 +198,8 @@ fn a_small_object_is_fetched_as_a_file_of_its_own() {
 
 #[test]
 fn a_large_object_is_not_copied_and_can_not_be_changed_through_its_input() {
-    let (folder, objects) = objects();
+    let (folder, _) = objects();
+    let objects = Objects::artifacts(folder.path());
     let bytes = vec![7; LARGE];
     let stat = put(&objects, "a", &bytes);
     let to = folder.path().join("in");
@@ -209,6 +210,17 @@ fn a_large_object_is_not_copied_and_can_not_be_changed_through_its_input() {
     assert!(input.ino() != stat.inode || input.permissions().mode() & 0o222 == 0);
     // A newer object does not change what was fetched.
     put(&objects, "a", b"new");
+    assert_eq!(fs::metadata(&to).unwrap().len(), LARGE as u64);
+}
+
+#[test]
+fn a_dropped_file_that_was_read_can_be_copied_over_and_the_input_stays_as_it_was() {
+    let (folder, objects) = objects();
+    let stat = put(&objects, "a", &vec![7; LARGE]);
+    let to = folder.path().join("in");
+    objects.fetch("b", "a", &to, &quiet).unwrap();
+    assert_eq!(fs::metadata(&stat.path).unwrap().permissions().mode() & 0o200, 0o200);
+    fs::write(&stat.path, "the next drop").unwrap();
     assert_eq!(fs::metadata(&to).unwrap().len(), LARGE as u64);
 }
 
