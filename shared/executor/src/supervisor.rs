@@ -11,7 +11,7 @@
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::store::StoreError;
 use dropforge_driver::supervision::Endpoint;
 use rustix::fs::{FlockOperation, flock};
+use rustix::net::{Shutdown, shutdown};
 use serde_json::json;
 
 use crate::admission::Machine;
@@ -138,7 +139,8 @@ pub fn serve<S: StepStore + 'static>(
     let listener = socket::listen(&options.socket).map_err(failed("listen on", &options.socket))?;
     let about = options.folder.join("supervisor.json");
     fs::write(&about, describe(&options)).map_err(failed("write", &about))?;
-    let supervisor = Arc::new(Supervisor::new(site, records, options.clone()));
+    let ours = listener.try_clone().map_err(failed("listen on", &options.socket))?;
+    let supervisor = Arc::new(Supervisor::new(site, records, options.clone(), ours));
     supervisor.leave_when_lonely(LONELY);
     for connection in listener.incoming() {
         if supervisor.is_over() {
@@ -178,8 +180,10 @@ fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Wakes the accepting thread, which then sees that all is over.
-fn wake(socket: &Path) {
-    // Nobody accepts any more, or the file is gone: then the thread is not waiting.
-    let _: io::Result<UnixStream> = socket::connect(socket);
+/// Wakes the accepting thread, which then sees that all is over. By the socket itself: its file may be gone with the
+/// store.
+fn wake(listener: &UnixListener) {
+    if let Err(error) = shutdown(listener, Shutdown::Read) {
+        tracing::warn!(%error, "the accepting thread could not be woken");
+    }
 }

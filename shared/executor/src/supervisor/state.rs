@@ -1,6 +1,7 @@
 //! What the supervisor knows, and what it does when something happens.
 
 use std::collections::BTreeMap;
+use std::os::unix::net::UnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,6 +31,8 @@ pub struct Supervisor<S> {
     site: Site<S>,
     records: Records,
     options: Options,
+    /// The socket that the accepting thread waits on.
+    listener: UnixListener,
     state: Mutex<State>,
 }
 
@@ -69,7 +72,7 @@ impl State {
 
 impl<S: StepStore + 'static> Supervisor<S> {
     /// Nothing runs and nobody speaks.
-    pub fn new(site: Site<S>, records: Records, options: Options) -> Self {
+    pub fn new(site: Site<S>, records: Records, options: Options, listener: UnixListener) -> Self {
         let state = State {
             owner: None,
             owners: 0,
@@ -81,7 +84,7 @@ impl<S: StepStore + 'static> Supervisor<S> {
             over: false,
             last_owner: None,
         };
-        Supervisor { site, records, options, state: Mutex::new(state) }
+        Supervisor { site, records, options, listener, state: Mutex::new(state) }
     }
 
     /// Goes after `limit` if no owner came.
@@ -349,8 +352,10 @@ impl<S: StepStore + 'static> Supervisor<S> {
         }
         state.over = true;
         // While the lock is held nobody becomes owner any more; who connects is told by the closed connection.
-        wake(&self.options.socket);
-        if let Err(error) = std::fs::remove_file(&self.options.socket) {
+        wake(&self.listener);
+        if let Err(error) = std::fs::remove_file(&self.options.socket)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
             tracing::warn!(%error, "the socket could not be removed");
         }
         state.last_owner = state.owner.take();

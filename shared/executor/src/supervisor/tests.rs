@@ -1,4 +1,5 @@
 use std::io::{BufRead, BufReader, Lines, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -241,4 +242,14 @@ fn another_protocol_is_answered_with_ours_and_refused() {
     owner.hear_finished("unharmed");
     drop(owner);
     serving.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_supervisor_whose_store_was_deleted_leaves_too() {
+    let at = TempDir::new().unwrap();
+    let served = start(&at, 1);
+    let owner = Owner::connect(&at);
+    drop(at);
+    drop(owner);
+    served.join().unwrap().unwrap();
 }
