@@ -337,7 +337,9 @@ fn the_list_shows_the_end_of_a_run_whose_owner_had_no_time_to_list_it() {
     let running = bench.start(&["run", "suspended.yaml", "--name", "a"]);
     running.wait_until_said("waits to be resumed");
     let index = bench.store().join("index/default");
-    let file = std::fs::read_dir(&index).unwrap().next().unwrap().unwrap().path();
+    // The display is told before the list is.
+    let file =
+        until("the run's line in the list", || Some(std::fs::read_dir(&index).ok()?.next()?.ok()?.path()));
     let before = std::fs::read(&file).unwrap();
     running.kill();
     bench.dropforge(&["terminate", "a"]).exits(0);

@@ -5,7 +5,7 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 const PATH_BYTES_MAX: usize = 107;
@@ -22,10 +22,11 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Connects.
-pub fn connect(path: &Path) -> io::Result<UnixStream> {
+/// Connects, as owners do.
+#[cfg(test)]
+pub fn connect(path: &Path) -> io::Result<std::os::unix::net::UnixStream> {
     let (short, _folder) = short(path)?;
-    UnixStream::connect(short)
+    std::os::unix::net::UnixStream::connect(short)
 }
 
 fn short(path: &Path) -> io::Result<(PathBuf, Option<File>)> {
