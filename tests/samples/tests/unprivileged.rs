@@ -27,6 +27,31 @@ fn the_demo() {
 }
 
 #[test]
+fn approval() {
+    unprivileged("approval", "train-model");
+}
+
+#[test]
+fn data_drop() {
+    unprivileged("data-drop", "train-model");
+}
+
+#[test]
+fn gpu_training() {
+    unprivileged("gpu-training", "train-model");
+}
+
+#[test]
+fn notebook() {
+    unprivileged("notebook", "run-notebook");
+}
+
+#[test]
+fn scheduled_retraining() {
+    unprivileged("scheduled-retraining", "train-challenger(0)");
+}
+
+#[test]
 fn hyperparameter_search() {
     unprivileged("hyperparameter-search", "choose-best");
 }
