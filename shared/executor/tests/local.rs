@@ -113,6 +113,8 @@ impl Owner {
     }
 }
 
+/// The name belongs to one test alone: a supervisor ends every process on the machine that carries the id of
+/// an attempt it takes over.
 fn step(name: &str, script: &str) -> Arc<Attempt> {
     let mount = VolumeMount { name: "host".into(), mount_path: "/host".into(), ..VolumeMount::default() };
     let container = Container {
@@ -180,10 +182,10 @@ fn a_step_runs_once_however_often_it_is_started() {
 #[test]
 fn a_running_step_outlives_its_owner_and_the_next_owner_learns_its_end() {
     let at = tempfile::tempdir().unwrap();
-    let attempt = step("long", "until [ -e /host/go ]; do sleep 0.01; done; echo end >> /host/end");
+    let attempt = step("outlives", "until [ -e /host/go ]; do sleep 0.01; done; echo end >> /host/end");
     let mut first = owner(&at);
     first.start(&attempt);
-    first.hear_running("long");
+    first.hear_running("outlives");
     let waits = step("waits", "echo never > /host/waited");
     first.start(&waits);
     first.hear_waiting("waits");
@@ -191,11 +193,11 @@ fn a_running_step_outlives_its_owner_and_the_next_owner_learns_its_end() {
     let mut second = owner(&at);
     let seen = second.observe(&[Arc::clone(&attempt), Arc::clone(&waits)]);
     assert!(
-        matches!(&seen[..], [Event::AttemptRunning { attempt, .. }] if attempt.as_str() == "long"),
+        matches!(&seen[..], [Event::AttemptRunning { attempt, .. }] if attempt.as_str() == "outlives"),
         "{seen:?}"
     );
     fs::write(at.path().join("host/go"), "").unwrap();
-    assert_eq!(second.hear_finished("long").outcome, Outcome::Succeeded);
+    assert_eq!(second.hear_finished("outlives").outcome, Outcome::Succeeded);
     drop(second);
     let third = owner(&at);
     assert_eq!(third.observe(&[waits]), [], "it never began, and is the engine's to start");
@@ -206,28 +208,28 @@ fn a_running_step_outlives_its_owner_and_the_next_owner_learns_its_end() {
 fn when_the_supervisor_is_killed_survivors_are_ended_and_their_attempts_lost() {
     let at = tempfile::tempdir().unwrap();
     let mut owner = owner(&at);
-    owner.start(&step("long", "sleep 600 & setsid sleep 600 & echo $$$$ > /host/pid; wait"));
-    owner.hear_running("long");
+    owner.start(&step("orphaned", "sleep 600 & setsid sleep 600 & echo $$$$ > /host/pid; wait"));
+    owner.hear_running("orphaned");
     owner.start(&step("next", "echo ok > /host/next"));
     owner.hear_waiting("next");
     let pid = number_in(&at.path().join("host/pid"));
     kill(supervisor_pid(&at));
-    let verdict = owner.hear_finished("long");
+    let verdict = owner.hear_finished("orphaned");
     assert_eq!((verdict.outcome, verdict.reason), (Outcome::Lost, Reason::Vanished));
     assert!(!lives(pid), "a second execution must not run beside the first");
     owner.hear_running("next");
     assert_eq!(owner.hear_finished("next").outcome, Outcome::Succeeded);
-    let left = dropforge_executor::process::survivors("long".as_ref());
+    let left = dropforge_executor::process::survivors("orphaned".as_ref());
     assert_eq!(left, []);
 }
 
 #[test]
 fn when_both_are_killed_the_next_owner_finds_the_attempt_lost() {
     let at = tempfile::tempdir().unwrap();
-    let attempt = step("long", "echo $$$$ > /host/pid; sleep 600");
+    let attempt = step("both-killed", "echo $$$$ > /host/pid; sleep 600");
     let mut first = owner(&at);
     first.start(&attempt);
-    first.hear_running("long");
+    first.hear_running("both-killed");
     let pid = number_in(&at.path().join("host/pid"));
     let supervisor = supervisor_pid(&at);
     drop(first);
@@ -260,11 +262,11 @@ fn a_claim_that_nobody_holds_is_lost_and_no_claim_is_nothing() {
 fn shutting_down_ends_the_steps_as_lost() {
     let at = tempfile::tempdir().unwrap();
     let mut owner = owner(&at);
-    owner.start(&step("long", "echo $$$$ > /host/pid; sleep 600"));
-    owner.hear_running("long");
+    owner.start(&step("shut-down", "echo $$$$ > /host/pid; sleep 600"));
+    owner.hear_running("shut-down");
     let pid = number_in(&at.path().join("host/pid"));
     owner.runtime.block_on(owner.cluster.shut_down());
-    let verdict = owner.hear_finished("long");
+    let verdict = owner.hear_finished("shut-down");
     assert_eq!((verdict.outcome, verdict.message.as_str()), (Outcome::Lost, "interrupted"));
     assert!(!lives(pid));
 }
@@ -273,11 +275,11 @@ fn shutting_down_ends_the_steps_as_lost() {
 fn a_step_is_stopped_whether_it_runs_or_waits() {
     let at = tempfile::tempdir().unwrap();
     let mut owner = owner(&at);
-    owner.start(&step("long", "sleep 600"));
-    owner.hear_running("long");
+    owner.start(&step("leaving", "sleep 600"));
+    owner.hear_running("leaving");
     owner.start(&step("waits", "true"));
     owner.hear_waiting("waits");
-    for name in ["waits", "long"] {
+    for name in ["waits", "leaving"] {
         owner.runtime.block_on(owner.cluster.stop(&"uid".into(), &name.into(), "enough")).unwrap();
         let verdict = owner.hear_finished(name);
         assert_eq!((verdict.reason, verdict.message.as_str()), (Reason::Stopped, "enough"));
