@@ -13,7 +13,7 @@ use dropforge_cluster::local::{LocalCluster, News, SupervisorProgram, Workshop};
 use dropforge_cluster::settings::Settings;
 use dropforge_cluster::{environments, python};
 use dropforge_driver::cluster::Cluster;
-use dropforge_driver::store::Attempts;
+use dropforge_driver::store::{Attempts, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict, Work};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::NodeId;
@@ -47,7 +47,7 @@ struct Owner {
 }
 
 fn owner(at: &TempDir) -> Owner {
-    let store = Arc::new(DirectoryStore::open(at.path(), Access::Owner { what: "test" }).unwrap());
+    let store = Arc::new(open(at.path()));
     let mut settings = Settings::defaults(at.path());
     fs::create_dir_all(at.path().join("host")).unwrap();
     settings.claims = [("host".to_owned(), at.path().join("host"))].into();
@@ -69,6 +69,17 @@ fn owner(at: &TempDir) -> Owner {
     let (tell, news) = unbounded_channel();
     let runtime = Runtime::new().unwrap();
     Owner { runtime, cluster: LocalCluster::new(store, supervisor, workshop, tell), news }
+}
+
+/// A process that another test is just starting holds a copy of every lock of this one until it runs its own
+/// program.
+fn open(store: &Path) -> DirectoryStore {
+    loop {
+        match DirectoryStore::open(store, Access::Owner { what: "test" }) {
+            Err(StoreError::Owned { .. }) => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 impl Owner {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -30,11 +30,14 @@ fn converse<S: StepStore + 'static>(supervisor: &Arc<Supervisor<S>>, connection:
     let (reports, outgoing) = channel();
     let writer = thread::Builder::new().name("reports".to_owned());
     let Ok(writer) = writer.spawn(move || write(outgoing, writing)) else { return };
-    greet(supervisor, &reports);
+    let endpoint = supervisor.endpoint();
+    let welcome = Report::Welcome { protocol: PROTOCOL, pid: std::process::id(), endpoint };
     if protocol != PROTOCOL {
+        // It says what is spoken here; a writer that is gone needs no answer.
+        let _ = reports.send(welcome);
         return;
     }
-    let Some(number) = supervisor.take_owner(reports, writer) else { return };
+    let Some(number) = supervisor.take_owner(reports, writer, welcome) else { return };
     for line in requests {
         match serde_json::from_str::<Request>(&line) {
             Ok(request) => supervisor.obey(request),
@@ -45,12 +48,6 @@ fn converse<S: StepStore + 'static>(supervisor: &Arc<Supervisor<S>>, connection:
         }
     }
     supervisor.owner_gone(number);
-}
-
-fn greet<S>(supervisor: &Supervisor<S>, reports: &Sender<Report>) {
-    let endpoint = supervisor.endpoint();
-    // A writer that is gone is noticed by the reader.
-    let _ = reports.send(Report::Welcome { protocol: PROTOCOL, pid: std::process::id(), endpoint });
 }
 
 /// How long an owner may not read. A stopped one must not keep the supervisor from leaving.

@@ -62,6 +62,11 @@ struct Running {
 }
 
 impl State {
+    fn drop_waiting(&mut self) {
+        self.admission.withdraw_all();
+        self.waiting.clear();
+    }
+
     fn tell(&self, report: Report) {
         if let Some(owner) = &self.owner {
             // An owner whose writer is gone is noticed by its reader.
@@ -99,12 +104,22 @@ impl<S: StepStore + 'static> Supervisor<S> {
         }
     }
 
-    /// Makes the connection with this sender the owner's; none when the supervisor is on its way out.
-    pub fn take_owner(&self, reports: Sender<Report>, writer: JoinHandle<()>) -> Option<u64> {
+    /// Makes the connection with this sender the owner's; none when the supervisor is on its way out. It is welcomed
+    /// under the same lock: who has been welcomed is not left alone.
+    pub fn take_owner(
+        &self,
+        reports: Sender<Report>,
+        writer: JoinHandle<()>,
+        welcome: Report,
+    ) -> Option<u64> {
         let mut state = self.state();
         if state.over {
             return None;
         }
+        // An owner that is gone may not have been missed yet; what waited for it is the new owner's to start.
+        state.drop_waiting();
+        // A writer that is gone is noticed by the reader.
+        let _ = reports.send(welcome);
         state.owners += 1;
         let number = state.owners;
         state.owner = Some(Owner { number, reports, writer });
@@ -118,8 +133,7 @@ impl<S: StepStore + 'static> Supervisor<S> {
             return;
         }
         state.owner = None;
-        state.admission.withdraw_all();
-        state.waiting.clear();
+        state.drop_waiting();
         self.leave_if_done(&mut state);
     }
 
@@ -198,8 +212,7 @@ impl<S: StepStore + 'static> Supervisor<S> {
     fn shut_down(&self) {
         let mut state = self.state();
         state.closing = true;
-        state.admission.withdraw_all();
-        state.waiting.clear();
+        state.drop_waiting();
         state.running.values().for_each(|running| running.control.ask(Ask::Interrupt));
         self.leave_if_done(&mut state);
     }
