@@ -1,0 +1,49 @@
+//! In which form answers are printed.
+
+use clap::ValueEnum;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RunOutput {
+    /// A tree for people.
+    Tree,
+    /// The tree with more columns.
+    Wide,
+    /// An Argo Workflow object with its status.
+    Json,
+    /// The same as YAML.
+    Yaml,
+    /// The run's name alone.
+    Name,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListOutput {
+    /// A table.
+    Table,
+    /// The table with metrics, cause and uid.
+    Wide,
+    /// A JSON list.
+    Json,
+    /// A YAML list.
+    Yaml,
+    /// Names alone.
+    Name,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LintOutput {
+    /// One finding a line, with its remedy.
+    Text,
+    /// A JSON list.
+    Json,
+    /// Annotations of GitHub Actions.
+    Github,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExplainOutput {
+    /// Sentences.
+    Text,
+    /// JSON.
+    Json,
+}
