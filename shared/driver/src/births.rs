@@ -1,16 +1,41 @@
 //! From a manifest to a run: names, parameters, the stored templates it needs.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::program::{CompileError, Program};
 use dropforge_engine::spec::{Cause, RunSpec, SPEC_FORMAT, Settings, StoredTemplates};
 use dropforge_manifest::merge::effective_spec;
-use dropforge_manifest::types::{Parameter, Template, Workflow, WorkflowSpec};
+use dropforge_manifest::types::{Holder, Parameter, Template, TemplateRef, Workflow, WorkflowSpec};
 use jiff::Timestamp;
 
-/// Stored WorkflowTemplates of one namespace, by name.
-pub type Library = BTreeMap<String, WorkflowSpec>;
+/// The stored templates that a namespace's runs can take.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Library {
+    /// Its WorkflowTemplates, by name.
+    pub namespaced: BTreeMap<String, WorkflowSpec>,
+    /// The ClusterWorkflowTemplates, which all namespaces share, by name.
+    pub cluster: BTreeMap<String, WorkflowSpec>,
+}
+
+impl Library {
+    /// The spec of a stored object.
+    pub fn get(&self, holder: Holder<'_>) -> Option<&WorkflowSpec> {
+        self.of_kind(holder.cluster).get(holder.name)
+    }
+
+    /// The stored templates of one kind.
+    pub fn of_kind(&self, cluster: bool) -> &BTreeMap<String, WorkflowSpec> {
+        if cluster { &self.cluster } else { &self.namespaced }
+    }
+
+    /// All names.
+    fn holders(&self) -> impl Iterator<Item = Holder<'_>> {
+        let of = |cluster, name| Holder { cluster, name };
+        let namespaced = self.namespaced.keys().map(move |name| of(false, name.as_str()));
+        namespaced.chain(self.cluster.keys().map(move |name| of(true, name.as_str())))
+    }
+}
 
 /// What a person or a trigger changes of the manifest.
 #[derive(Clone, Debug, Default)]
@@ -38,14 +63,14 @@ pub struct Identity {
 #[derive(Debug, thiserror::Error)]
 pub enum BirthError {
     /// It references a stored template that is not there.
-    #[error(
-        "workflowTemplateRef: there is no WorkflowTemplate {name:?} in namespace {namespace}; name the file that defines it too"
-    )]
+    #[error("workflowTemplateRef: there is no {kind} {name:?} in {place}; name the file that defines it too")]
     NoTemplate {
+        /// Its kind.
+        kind: &'static str,
         /// The template.
         name: String,
         /// Where it was looked for.
-        namespace: String,
+        place: String,
     },
     /// A parameter has no value.
     #[error("spec.arguments.{name}.value is required: give it a value in the manifest, or -p {name}=VALUE")]
@@ -94,10 +119,13 @@ pub fn run_spec(
     let mut spec = match &workflow.spec.workflow_template_ref {
         None => workflow.spec,
         Some(reference) => {
-            let template = library.get(&reference.name).ok_or_else(|| BirthError::NoTemplate {
+            let holder = reference.holder();
+            let template = library.get(holder).ok_or_else(|| BirthError::NoTemplate {
+                kind: holder.kind(),
                 name: reference.name.clone(),
-                namespace: namespace.clone(),
+                place: if holder.cluster { "the store".to_owned() } else { format!("namespace {namespace}") },
             })?;
+            metadata.labels.insert(template_label(holder).to_owned(), reference.name.clone());
             effective_spec(&workflow.spec, template)
         }
     };
@@ -154,6 +182,10 @@ fn set_parameters(parameters: &mut Vec<Parameter>, given: &[(String, String)]) -
             parameter.value = parameter.default.clone();
         }
         let Some(value) = &parameter.value else {
+            // What a config map holds is only known to the run.
+            if parameter.value_from.as_ref().is_some_and(|from| from.config_map_key_ref.is_some()) {
+                continue;
+            }
             return Err(BirthError::NoValue { name: parameter.name.clone() });
         };
         if let Some(allowed) = parameter.enumeration.as_ref().filter(|e| !e.contains(value)) {
@@ -167,41 +199,53 @@ fn set_parameters(parameters: &mut Vec<Parameter>, given: &[(String, String)]) -
     Ok(())
 }
 
+/// The label by which Argo finds the runs of a stored template.
+fn template_label(holder: Holder<'_>) -> &'static str {
+    if holder.cluster {
+        "workflows.argoproj.io/cluster-workflow-template"
+    } else {
+        "workflows.argoproj.io/workflow-template"
+    }
+}
+
 /// The stored templates that a spec can reach. A reference whose name is only known at run time reaches all.
 fn reachable(spec: &WorkflowSpec, library: &Library) -> BTreeMap<String, StoredTemplates> {
-    let mut wanted: VecDeque<String> = references(&spec.templates).into_iter().collect();
-    if let Some(exit) = spec.hooks.get("exit").and_then(|h| h.template_ref.as_ref()) {
-        wanted.push_back(exit.name.clone());
-    }
+    let mut wanted: VecDeque<TemplateRef> = references(&spec.templates).into();
+    wanted.extend(spec.hooks.values().filter_map(|h| h.template_ref.clone()));
     let mut found = BTreeMap::new();
-    while let Some(name) = wanted.pop_front() {
-        if name.contains("{{") {
-            wanted.extend(library.keys().filter(|k| !found.contains_key(&scope(k))).cloned());
+    while let Some(reference) = wanted.pop_front() {
+        let holder = reference.holder();
+        if holder.name.contains("{{") {
+            let all = library.holders().filter(|h| !found.contains_key(&h.scope()));
+            wanted.extend(all.map(reference_to));
             continue;
         }
-        let Some(stored) = library.get(&name).filter(|_| !found.contains_key(&scope(&name))) else {
+        let Some(stored) = library.get(holder).filter(|_| !found.contains_key(&holder.scope())) else {
             continue;
         };
         wanted.extend(references(&stored.templates));
-        found.insert(scope(&name), StoredTemplates { templates: stored.templates.clone() });
+        found.insert(holder.scope(), StoredTemplates { templates: stored.templates.clone() });
     }
     found
 }
 
-fn scope(object: &str) -> String {
-    format!("namespaced/{object}")
+fn reference_to(holder: Holder<'_>) -> TemplateRef {
+    TemplateRef { name: holder.name.to_owned(), cluster_scope: holder.cluster, ..TemplateRef::default() }
 }
 
-fn references(templates: &[Template]) -> BTreeSet<String> {
+fn references(templates: &[Template]) -> Vec<TemplateRef> {
     let calls = templates.iter().flat_map(|t| {
         let steps = t.steps.iter().flatten().flatten();
         let tasks = t.dag.iter().flat_map(|d| &d.tasks);
         steps.chain(tasks)
     });
-    calls
-        .flat_map(|c| c.template_ref.iter().chain(c.hooks.values().filter_map(|h| h.template_ref.as_ref())))
-        .map(|r| r.name.clone())
-        .collect()
+    let mut found = Vec::new();
+    for call in calls {
+        found.extend(call.template_ref.clone());
+        found.extend(call.hooks.values().filter_map(|h| h.template_ref.clone()));
+        found.extend(call.inline.iter().flat_map(|inline| references(std::slice::from_ref(inline))));
+    }
+    found
 }
 
 #[cfg(test)]
@@ -223,7 +267,7 @@ mod tests {
         };
         let identity = Identity { uid: "u".into(), suffix: "abcde".to_owned() };
         let cause = Cause::Person { by: "me".to_owned() };
-        run_spec(workflow(spec), &Library::new(), &overrides, &identity, cause, Timestamp::UNIX_EPOCH)
+        run_spec(workflow(spec), &Library::default(), &overrides, &identity, cause, Timestamp::UNIX_EPOCH)
     }
 
     const MAIN: &str = r#""entrypoint":"m","templates":[{"name":"m","container":{"image":"x"}}]"#;
@@ -244,6 +288,40 @@ mod tests {
         assert!(matches!(born(&none, &[]), Err(BirthError::NoValue { name }) if name == "a"));
         let listed = format!(r#"{{{MAIN},"arguments":{{"parameters":[{{"name":"a","enum":["x"]}}]}}}}"#);
         assert!(matches!(born(&listed, &[("a", "y")]), Err(BirthError::NotInEnum { .. })));
+    }
+
+    fn object(spec: serde_json::Value) -> WorkflowSpec {
+        serde_json::from_value(spec).unwrap()
+    }
+
+    fn born_from(spec: &str, library: &Library) -> Result<RunSpec, BirthError> {
+        let identity = Identity { uid: "u".into(), suffix: "abcde".to_owned() };
+        let cause = Cause::Person { by: "me".to_owned() };
+        run_spec(workflow(spec), library, &Overrides::default(), &identity, cause, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_run_takes_the_stored_templates_that_it_reaches_each_of_its_kind() {
+        let call = |name: &str, cluster: bool| serde_json::json!({"name": "a", "templateRef": {"name": name, "template": "t", "clusterScope": cluster}});
+        let steps = |call: serde_json::Value| {
+            object(serde_json::json!({"entrypoint": "t", "templates": [{"name": "t", "steps": [[call]]}]}))
+        };
+        let leaf = || object(serde_json::json!({"templates": [{"name": "t", "container": {"image": "x"}}]}));
+        let inline = serde_json::json!({"name": "i", "inline": {"steps": [[call("one", true)]]}});
+        let library = Library {
+            namespaced: [("one".to_owned(), leaf()), ("two".to_owned(), steps(inline))].into(),
+            cluster: [("one".to_owned(), steps(call("three", true))), ("three".to_owned(), leaf())].into(),
+        };
+        let run = born_from(r#"{"workflowTemplateRef":{"name":"two"}}"#, &library).unwrap();
+        assert_eq!(run.library.keys().collect::<Vec<_>>(), ["cluster/one", "cluster/three"]);
+        assert_eq!(run.metadata.labels["workflows.argoproj.io/workflow-template"], "two");
+        let run =
+            born_from(r#"{"workflowTemplateRef":{"name":"one","clusterScope":true}}"#, &library).unwrap();
+        assert_eq!(run.library.keys().collect::<Vec<_>>(), ["cluster/three"]);
+        assert_eq!(run.metadata.labels["workflows.argoproj.io/cluster-workflow-template"], "one");
+        let why = born_from(r#"{"workflowTemplateRef":{"name":"two","clusterScope":true}}"#, &library);
+        let why = why.unwrap_err().to_string();
+        assert!(why.contains("no ClusterWorkflowTemplate \"two\" in the store"), "{why}");
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Stored definitions: WorkflowTemplates, CronWorkflows and Triggers, as the text a person wrote.
+//! Stored definitions: WorkflowTemplates, CronWorkflows and Triggers of a namespace, and the ClusterWorkflowTemplates
+//! of all, as the text a person wrote.
 
 use std::collections::BTreeMap;
 
 use dropforge_manifest::parse::{AnyObject, Document, parse};
-use dropforge_manifest::types::{CronWorkflow, Trigger, WorkflowSpec};
+use dropforge_manifest::types::{CronWorkflow, Trigger};
 
 use crate::births::Library;
 use crate::store::{Documents, StoreError, Swap};
@@ -11,7 +12,7 @@ use crate::store::{Documents, StoreError, Swap};
 /// The definitions of one namespace.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Definitions {
-    /// Specs of WorkflowTemplates, by name.
+    /// Specs of WorkflowTemplates and ClusterWorkflowTemplates.
     pub templates: Library,
     /// CronWorkflows, by name.
     pub crons: BTreeMap<String, CronWorkflow>,
@@ -25,8 +26,10 @@ impl Definitions {
         let name = object.name().to_owned();
         match object {
             AnyObject::WorkflowTemplate(template) => {
-                let spec: WorkflowSpec = template.spec;
-                self.templates.insert(name, spec);
+                self.templates.namespaced.insert(name, template.spec);
+            }
+            AnyObject::ClusterWorkflowTemplate(template) => {
+                self.templates.cluster.insert(name, template.spec);
             }
             AnyObject::CronWorkflow(cron) => {
                 self.crons.insert(name, *cron);
@@ -34,26 +37,49 @@ impl Definitions {
             AnyObject::Trigger(trigger) => {
                 self.triggers.insert(name, *trigger);
             }
-            // Refused by the check until this version supports them.
-            AnyObject::ClusterWorkflowTemplate(_) | AnyObject::Workflow(_) => {}
+            AnyObject::Workflow(_) => {}
         }
     }
 
     /// Adds another set; where both have a name, the other's wins.
     pub fn extend(&mut self, other: Definitions) {
-        self.templates.extend(other.templates);
+        self.templates.namespaced.extend(other.templates.namespaced);
+        self.templates.cluster.extend(other.templates.cluster);
         self.crons.extend(other.crons);
         self.triggers.extend(other.triggers);
     }
 }
 
-/// The key of a stored definition.
+/// The key of a stored definition. A ClusterWorkflowTemplate is in no namespace.
 pub fn key(namespace: &str, kind: &str, name: &str) -> String {
-    format!("{}{}/{name}.yaml", prefix(namespace), kind.to_lowercase())
+    let kind = kind.to_lowercase();
+    let place = if kind == CLUSTER_KIND { CLUSTER.to_owned() } else { prefix(namespace) };
+    format!("{place}{kind}/{name}.yaml")
 }
+
+/// The kind and the name in a key of `namespace` or of what all namespaces share.
+pub fn of_key<'k>(namespace: &str, key: &'k str) -> Option<(&'k str, &'k str)> {
+    let own = key.strip_prefix(prefix(namespace).as_str()).or_else(|| key.strip_prefix(CLUSTER))?;
+    own.strip_suffix(".yaml")?.split_once('/')
+}
+
+const CLUSTER_KIND: &str = "clusterworkflowtemplate";
+
+/// No namespace's definitions lie here: their keys begin otherwise.
+const CLUSTER: &str = "cluster-definitions/";
 
 fn prefix(namespace: &str) -> String {
     format!("definitions/{namespace}/")
+}
+
+/// The keys of all definitions that a namespace has or shares.
+///
+/// # Errors
+/// When they can't be listed.
+pub async fn keys<S: Documents>(store: &S, namespace: &str) -> Result<Vec<String>, StoreError> {
+    let mut keys = store.keys(CLUSTER).await?;
+    keys.extend(store.keys(&prefix(namespace)).await?);
+    Ok(keys)
 }
 
 /// Whether an object is one that is stored by name.
@@ -61,7 +87,7 @@ pub fn is_definition(object: &AnyObject) -> bool {
     !matches!(object, AnyObject::Workflow(_))
 }
 
-/// All definitions of a namespace. One that this version can't read is left out and named in the second value.
+/// All definitions that a namespace has or shares. One that this version can't read is left out and named in the second value.
 ///
 /// # Errors
 /// When they can't be listed or read.
@@ -71,7 +97,7 @@ pub async fn load<S: Documents>(
 ) -> Result<(Definitions, Vec<String>), StoreError> {
     let mut definitions = Definitions::default();
     let mut unreadable = Vec::new();
-    for key in store.keys(&prefix(namespace)).await? {
+    for key in keys(store, namespace).await? {
         let Some(stored) = store.get(&key).await? else { continue };
         let parsed = parse(&key, &String::from_utf8_lossy(&stored.body));
         unreadable.extend(parsed.diagnostics.iter().filter(|d| d.is_error()).map(ToString::to_string));

@@ -108,7 +108,7 @@ fn spec() -> RunSpec {
     };
     let identity = Identity { uid: "uid-1".into(), suffix: "abcde".to_owned() };
     let cause = Cause::Person { by: "test".to_owned() };
-    run_spec(*workflow, &Library::new(), &Overrides::default(), &identity, cause, Still.now())
+    run_spec(*workflow, &Library::default(), &Overrides::default(), &identity, cause, Still.now())
         .expect("a good spec")
 }
 

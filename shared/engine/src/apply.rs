@@ -11,6 +11,7 @@ use crate::attempt::{Attempt, Outcome, Reason, Verdict};
 use crate::effect::{Effect, EffectKey};
 use crate::ids::{AttemptId, NodeId};
 use crate::phase::{NodePhase, RunPhase};
+use crate::program::Compiled;
 use crate::record::{Block, NodeCreated, NodeKind, Record, Role};
 use crate::state::{Body, Bound, FailedChild, Failure, Node, RunState};
 
@@ -165,6 +166,7 @@ fn node_created(state: &mut RunState, created: &NodeCreated) {
         kind: created.kind,
         boundary: created.boundary,
         template: created.template.clone(),
+        own: own(parent.as_deref(), created),
         inputs: Arc::new(created.inputs.clone()),
         phase: created.phase,
         message: created.message.clone(),
@@ -195,6 +197,15 @@ fn node_created(state: &mut RunState, created: &NodeCreated) {
     } else {
         note_failure(state, created.id);
         settled(state, created.id);
+    }
+}
+
+/// A template that is one node's alone: what could not be compiled was refused before it came on record.
+fn own(parent: Option<&Node>, created: &NodeCreated) -> Option<Arc<Compiled>> {
+    match (&created.own, &created.template, &created.role) {
+        (Some(own), Some(key), _) => Compiled::new(key.clone(), own).ok().map(Arc::new),
+        (None, _, Role::Attempt(_)) => parent.and_then(|retry| retry.own.clone()),
+        _ => None,
     }
 }
 
@@ -360,7 +371,7 @@ fn note_failure(state: &mut RunState, id: NodeId) {
     let failure = Failure {
         display_name: state.display_name(id),
         message: node.message.clone(),
-        template_name: node.template.as_ref().map(|t| t.name.clone()).unwrap_or_default(),
+        template_name: node.template.as_ref().and_then(|t| t.template_name()).unwrap_or_default().to_owned(),
         phase: node.phase,
         pod_name: state.argo_id(id),
         finished_at: node.finished_at.unwrap_or(state.last),

@@ -73,7 +73,7 @@ fn fnv1a(text: &str) -> u32 {
 const POD_NAME_PREFIX_MAX: usize = 253 - 17;
 
 /// The id of attempt `number` of the node called `node_name`: Argo's form `<run>-<template>-<hash>`, with 64
-/// bits of SHA-256 instead of Argo's 32 of FNV, which collide within 100,000 children.
+/// bits of SHA-256 instead of Argo's 32 of FNV, which collide within 100,000 children. An inline template has no name.
 pub fn attempt_id(run: &RunUid, run_name: &str, template: &str, node_name: &str, number: u32) -> AttemptId {
     let mut hasher = Sha256::new();
     for part in [run.as_str(), node_name, &number.to_string()] {
@@ -81,7 +81,8 @@ pub fn attempt_id(run: &RunUid, run_name: &str, template: &str, node_name: &str,
         hasher.update(part.as_bytes());
     }
     let hash: String = hasher.finalize()[..8].iter().map(|b| format!("{b:02x}")).collect();
-    let prefix: String = format!("{run_name}-{template}").chars().take(POD_NAME_PREFIX_MAX).collect();
+    let prefix = if template.is_empty() { run_name.to_owned() } else { format!("{run_name}-{template}") };
+    let prefix: String = prefix.chars().take(POD_NAME_PREFIX_MAX).collect();
     AttemptId(format!("{prefix}-{hash}"))
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use dropforge_manifest::expr::depends::{self, Depends};
-use dropforge_manifest::types::{ContinueOn, LifecycleHook, Parameter, Step, Template, TemplateRef};
+use dropforge_manifest::types::{ContinueOn, LifecycleHook, Step, Template, TemplateRef};
 use serde_json::Value;
 
 use crate::record::TemplateKey;
@@ -133,12 +133,9 @@ impl Program {
         if spec.spec.entrypoint.is_none() {
             return Err(CompileError::NoEntrypoint);
         }
-        let with = |templates: &[Template]| -> Vec<Template> {
-            templates.iter().map(|t| with_targets(t, &spec.spec.arguments.parameters)).collect()
-        };
-        let mut scopes = BTreeMap::from([(LOCAL.to_owned(), scope(LOCAL, &with(&spec.spec.templates))?)]);
+        let mut scopes = BTreeMap::from([(LOCAL.to_owned(), scope(LOCAL, &spec.spec.templates)?)]);
         for (object, stored) in &spec.library {
-            scopes.insert(object.clone(), scope(object, &with(&stored.templates))?);
+            scopes.insert(object.clone(), scope(object, &stored.templates)?);
         }
         Ok(Program { spec, scopes })
     }
@@ -161,16 +158,62 @@ impl Program {
         }
     }
 
-    /// The key that a step, task or hook standing in `scope` names.
+    /// The key that a hook standing in `scope` names, or a call that has no template inline.
     pub fn resolve(&self, scope: &str, template: &str, reference: Option<&TemplateRef>) -> TemplateKey {
         match reference {
-            Some(r) => TemplateKey { scope: format!("namespaced/{}", r.name), name: r.template.clone() },
+            Some(r) => TemplateKey { scope: r.holder().scope(), name: r.template.clone() },
             None => TemplateKey { scope: scope.to_owned(), name: template.to_owned() },
+        }
+    }
+
+    /// The key of what a step or task of the template `caller` calls.
+    pub fn callee(&self, caller: &TemplateKey, step: &Step) -> TemplateKey {
+        match step.inline {
+            Some(_) => caller.inline(&step.name),
+            None => self.resolve(&caller.scope, &step.template, step.template_ref.as_ref()),
         }
     }
 }
 
 impl Compiled {
+    /// Compiles a template.
+    ///
+    /// # Errors
+    /// See [`CompileError`].
+    pub fn new(key: TemplateKey, template: &Template) -> Result<Compiled, CompileError> {
+        let encode = |source| CompileError::Encode { template: key.name.clone(), source };
+        let body = serde_json::to_value(template).map_err(encode)?;
+        let text = body.to_string();
+        let mut compiled = Compiled {
+            key,
+            template: template.clone(),
+            body,
+            groups: Vec::new(),
+            graph: None,
+            positions: HashMap::new(),
+            text,
+        };
+        let calls = |steps: &[Step]| -> Result<Vec<Call>, CompileError> {
+            steps.iter().map(|s| compile_call(s, &compiled)).collect()
+        };
+        if let Some(steps) = &template.steps {
+            let groups: Vec<Vec<Call>> = steps.iter().map(|group| calls(group)).collect::<Result<_, _>>()?;
+            compiled.positions = positions(&groups);
+            compiled.groups = groups;
+        } else if let Some(dag) = &template.dag {
+            let groups = vec![calls(&dag.tasks)?];
+            compiled.positions = positions(&groups);
+            let tasks = groups.into_iter().next().unwrap_or_default();
+            compiled.graph = Some(graph(&compiled.key.name, tasks, dag.target.as_deref())?);
+        }
+        Ok(compiled)
+    }
+
+    /// Its steps or tasks.
+    pub fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.groups.iter().flatten().chain(self.graph.iter().flat_map(|graph| &graph.calls))
+    }
+
     /// The step or task called `name`.
     pub fn call(&self, name: &str) -> Option<&Call> {
         let (group, position) = *self.positions.get(name)?;
@@ -199,53 +242,28 @@ impl Compiled {
     }
 }
 
-/// A DAG's `target` decides its graph, and may name the workflow's parameters, which never change.
-fn with_targets(template: &Template, parameters: &[Parameter]) -> Template {
-    let mut template = template.clone();
-    if let Some(target) = template.dag.as_mut().and_then(|d| d.target.as_mut()) {
-        for parameter in parameters {
-            let value = parameter.value.as_ref().map_or("", |v| v.as_str());
-            *target = target.replace(&format!("{{{{workflow.parameters.{}}}}}", parameter.name), value);
+fn scope(name: &str, templates: &[Template]) -> Result<BTreeMap<String, Arc<Compiled>>, CompileError> {
+    let mut found = BTreeMap::new();
+    for template in templates {
+        enter(TemplateKey { scope: name.to_owned(), name: template.name.clone() }, template, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// Compiles a template and those inline in it.
+fn enter(
+    key: TemplateKey,
+    template: &Template,
+    found: &mut BTreeMap<String, Arc<Compiled>>,
+) -> Result<(), CompileError> {
+    let compiled = Compiled::new(key, template)?;
+    for call in compiled.calls() {
+        if let Some(inline) = &call.step.inline {
+            enter(compiled.key.inline(&call.step.name), inline, found)?;
         }
     }
-    template
-}
-
-fn scope(name: &str, templates: &[Template]) -> Result<BTreeMap<String, Arc<Compiled>>, CompileError> {
-    templates
-        .iter()
-        .map(|t| compile_template(TemplateKey { scope: name.to_owned(), name: t.name.clone() }, t))
-        .map(|compiled| compiled.map(|c| (c.key.name.clone(), Arc::new(c))))
-        .collect()
-}
-
-fn compile_template(key: TemplateKey, template: &Template) -> Result<Compiled, CompileError> {
-    let encode = |source| CompileError::Encode { template: key.name.clone(), source };
-    let body = serde_json::to_value(template).map_err(encode)?;
-    let text = body.to_string();
-    let mut compiled = Compiled {
-        key,
-        template: template.clone(),
-        body,
-        groups: Vec::new(),
-        graph: None,
-        positions: HashMap::new(),
-        text,
-    };
-    let calls = |steps: &[Step]| -> Result<Vec<Call>, CompileError> {
-        steps.iter().map(|s| compile_call(s, &compiled)).collect()
-    };
-    if let Some(steps) = &template.steps {
-        let groups: Vec<Vec<Call>> = steps.iter().map(|group| calls(group)).collect::<Result<_, _>>()?;
-        compiled.positions = positions(&groups);
-        compiled.groups = groups;
-    } else if let Some(dag) = &template.dag {
-        let groups = vec![calls(&dag.tasks)?];
-        compiled.positions = positions(&groups);
-        let tasks = groups.into_iter().next().unwrap_or_default();
-        compiled.graph = Some(graph(&compiled.key.name, tasks, dag.target.as_deref())?);
-    }
-    Ok(compiled)
+    found.insert(compiled.key.name.clone(), Arc::new(compiled));
+    Ok(())
 }
 
 fn positions(groups: &[Vec<Call>]) -> HashMap<String, (usize, usize)> {
@@ -346,7 +364,8 @@ fn targets(
     target: Option<&str>,
     index: &HashMap<&str, usize>,
 ) -> Result<Vec<usize>, CompileError> {
-    if let Some(target) = target.filter(|t| !t.is_empty()) {
+    // Targets with tags are known when the DAG starts; until then it has the graph of all its tasks.
+    if let Some(target) = target.filter(|t| !t.is_empty() && !t.contains("{{")) {
         return target
             .split(' ')
             .map(|name| {

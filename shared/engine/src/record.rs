@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use dropforge_manifest::text::Item;
-use dropforge_manifest::types::{Artifact, Inputs, Outputs, Parameter};
+use dropforge_manifest::types::{Artifact, Inputs, Outputs, Parameter, Template};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -201,6 +201,10 @@ pub struct NodeCreated {
     /// The template it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateKey>,
+    /// The template as its call resolved it, where that is this node's alone: an inline one that holds tags of the
+    /// template around it, a DAG whose targets are tags. An attempt has its Retry node's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<Arc<Template>>,
     /// Its inputs with values.
     #[serde(default, skip_serializing_if = "Inputs::is_empty")]
     pub inputs: Inputs,
@@ -258,10 +262,22 @@ pub enum NodeKind {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TemplateKey {
-    /// `local`, or `namespaced/<object>` for a template of a stored WorkflowTemplate.
+    /// `local`, or `namespaced/<object>` or `cluster/<object>` for a template of a stored object.
     pub scope: String,
-    /// The template's name.
+    /// The template's name; for an inline one the caller's and the call's, joined by `/`.
     pub name: String,
+}
+
+impl TemplateKey {
+    /// The key of the inline template of this one's call `call`. No name that a person gives holds a `/`.
+    pub fn inline(&self, call: &str) -> TemplateKey {
+        TemplateKey { scope: self.scope.clone(), name: format!("{}/{call}", self.name) }
+    }
+
+    /// The template's name; none for an inline one.
+    pub fn template_name(&self) -> Option<&str> {
+        (!self.name.contains('/')).then_some(&self.name)
+    }
 }
 
 /// What a loop repeats.

@@ -11,8 +11,12 @@ use serde_json::{Map, Value, json};
 use crate::ids::NodeId;
 use crate::program::{Call, Compiled};
 use crate::record::LoopItems;
-use crate::scope::{Calls, Globals, Layers, Locals, Looped, Own, Viewer, artifact, call_label};
+use crate::scope::{Calls, Globals, Layers, Locals, Looped, Own, Viewer, call_label};
 use crate::state::{Node, RunState};
+
+mod artifacts;
+
+use artifacts::{Source, put_artifacts, take_sources};
 
 /// References to steps and tasks must resolve; everything else may wait for a later round.
 const CALLS: Strictness = Strictness::Strict(&["steps", "tasks"]);
@@ -89,6 +93,13 @@ impl<'a> Surroundings<'a> {
         tags::replace_value(value, &self.own, Strictness::Lenient)
     }
 
+    /// As [`Self::enter`], of one text.
+    fn text(&self, text: &str) -> Result<String, TagError> {
+        let mut value = Value::String(text.to_owned());
+        self.enter(&mut value)?;
+        Ok(value.as_str().unwrap_or_default().to_owned())
+    }
+
     /// What a call reads when its turn comes.
     fn turn(&self) -> Layers<'_> {
         Layers(vec![&self.globals, &self.calls, &self.own])
@@ -109,9 +120,10 @@ pub fn call(
     let nothing = Outputs::default();
     let around = Surroundings::new(state, now, owner, viewer, &nothing);
     let mut json = call.json.clone();
-    let froms = take_froms(&mut json);
+    let sources = take_sources(&mut json);
     around.enter(&mut json).map_err(|e| e.to_string())?;
     let scope = around.turn();
+    let inline = take_inline(&mut json, &scope)?;
     let condition = resolve_when(&mut json, &scope, call.looped).map_err(|e| e.to_string())?;
     let skip = match &condition {
         Some(text) if !text.contains("{{") => !when::evaluate(text).map_err(|e| e.to_string())?,
@@ -122,10 +134,11 @@ pub fn call(
     }
     let absent = if skip { Vec::new() } else { resolve_rest(&mut json, &scope)? };
     if !skip {
-        put_artifacts(&mut json, &froms, &scope)?;
+        put_artifacts(&mut json, &sources, &scope)?;
     } else {
         tags::replace_value(&mut json, &scope, Strictness::Lenient).map_err(|e| e.to_string())?;
     }
+    put_inline(&mut json, inline);
     if call.looped {
         return expand(json, skip).map(Resolved::Loop);
     }
@@ -156,14 +169,31 @@ pub fn item(
         }
         json["when"] = Value::String(text);
     }
+    let inline = take_inline(&mut json, &scope)?;
     // The template's name is not substituted by item.
     let template = json.get("template").cloned();
     tags::replace_value(&mut json, &scope, Strictness::All).map_err(|e| e.to_string())?;
     if let Some(template) = template {
         json["template"] = template;
     }
+    put_inline(&mut json, inline);
     let step = serde_json::from_value(json).map_err(|e| e.to_string())?;
     Ok(Resolved::Once(Box::new(Ready { step, absent: Vec::new() })))
+}
+
+/// An inline template with the tags replaced that its call knows; its own inputs and calls come when it starts.
+fn take_inline(json: &mut Value, scope: &dyn Scope) -> Result<Option<Value>, Why> {
+    let Some(mut inline) = json.as_object_mut().and_then(|call| call.remove("inline")) else {
+        return Ok(None);
+    };
+    tags::replace_value(&mut inline, scope, Strictness::Lenient).map_err(|e| explained(&e))?;
+    Ok(Some(inline))
+}
+
+fn put_inline(json: &mut Value, inline: Option<Value>) {
+    if let (Some(inline), Some(call)) = (inline, json.as_object_mut()) {
+        call.insert("inline".to_owned(), inline);
+    }
 }
 
 fn skipped(condition: &str) -> String {
@@ -179,20 +209,6 @@ fn resolve_when(json: &mut Value, scope: &dyn Scope, looped: bool) -> Result<Opt
     let text = tags::replace(text, scope, strictness)?;
     json["when"] = Value::String(text.clone());
     Ok(Some(text))
-}
-
-/// `from` of the arguments' artifacts names a place, not a text: taken out before texts are replaced.
-fn take_froms(json: &mut Value) -> Vec<Option<String>> {
-    let Some(artifacts) = json.pointer_mut("/arguments/artifacts").and_then(Value::as_array_mut) else {
-        return Vec::new();
-    };
-    artifacts
-        .iter_mut()
-        .map(|a| match a.as_object_mut().and_then(|a| a.remove("from")) {
-            Some(Value::String(from)) => Some(from),
-            _ => None,
-        })
-        .collect()
 }
 
 /// Replaces the tags of everything but `when`. A parameter that is exactly one tag naming an output that will
@@ -235,51 +251,6 @@ fn is_absent(value: &str, scope: &dyn Scope) -> bool {
         }
         _ => false,
     }
-}
-
-/// Puts the artifacts that `from` names in their place; optional ones that do not exist are dropped.
-fn put_artifacts(json: &mut Value, froms: &[Option<String>], scope: &dyn Scope) -> Result<(), Why> {
-    let Some(artifacts) = json.pointer_mut("/arguments/artifacts").and_then(Value::as_array_mut) else {
-        return Ok(());
-    };
-    let mut kept = Vec::with_capacity(artifacts.len());
-    for (value, from) in artifacts.drain(..).zip(froms) {
-        let Some(from) = from else {
-            kept.push(value);
-            continue;
-        };
-        let given: Artifact = serde_json::from_value(value).map_err(|e| e.to_string())?;
-        match resolved_artifact(&given, from, scope)? {
-            Some(found) => kept.push(json!(found)),
-            None if given.optional => {}
-            None => return Err(format!("unable to resolve references: Unable to resolve: {from}")),
-        }
-    }
-    *artifacts = kept;
-    Ok(())
-}
-
-fn resolved_artifact(given: &Artifact, from: &str, scope: &dyn Scope) -> Result<Option<Artifact>, Why> {
-    let Some(source) = artifact(scope, from)? else { return Ok(None) };
-    if !source.has_location() {
-        return Ok(None);
-    }
-    let mut found = Artifact {
-        name: given.name.clone(),
-        path: None,
-        from: None,
-        global_name: None,
-        sub_path: None,
-        optional: given.optional,
-        mode: given.mode,
-        ..source
-    };
-    if let Some(below) = &given.sub_path
-        && let Some(key) = found.s3.as_mut().and_then(|s3| s3.key.as_mut())
-    {
-        *key = format!("{}/{}", key.trim_end_matches('/'), below.trim_start_matches('/'));
-    }
-    Ok(Some(found))
 }
 
 /// The items of a loop, frozen (Argo's rules L-1, L-2, L-6, L-7).
@@ -420,6 +391,22 @@ pub fn template(
         .map_err(|e| format!("template {} after its tags were replaced: {e}", compiled.key.name))
 }
 
+/// A text of a template with the tags of globals and of the template's inputs replaced.
+///
+/// # Errors
+/// When a tag is broken.
+pub fn own_text(
+    state: &RunState,
+    now: Timestamp,
+    near: NodeId,
+    inputs: &Inputs,
+    text: &str,
+) -> Result<String, Why> {
+    let nothing = Outputs::default();
+    let (globals, own) = (globals(state, now, near), Own { inputs, outputs: &nothing });
+    tags::replace(text, &Layers(vec![&globals, &own]), Strictness::Lenient).map_err(|e| e.to_string())
+}
+
 /// Inputs with the tags of their values replaced by globals and locals, as Argo does when a template starts.
 ///
 /// # Errors
@@ -460,13 +447,14 @@ pub fn outputs(state: &RunState, now: Timestamp, owner: &Node) -> Result<Outputs
         });
     }
     for wanted in &declared.artifacts {
-        let Some(from) = &wanted.from else { continue };
-        match resolved_artifact(wanted, from, &scope)? {
+        let Some(source) = Source::of(wanted) else { continue };
+        let unresolved = |why: String| format!("unable to resolve outputs from scope: {why}");
+        match source.artifact(wanted, &scope).map_err(unresolved)? {
             Some(found) => {
                 given.artifacts.push(Artifact { global_name: wanted.global_name.clone(), ..found })
             }
             None if wanted.optional => {}
-            None => return Err(format!("unable to resolve outputs from scope: Unable to resolve: {from}")),
+            None => return Err(unresolved(format!("Unable to resolve: {source}"))),
         }
     }
     Ok(given)
@@ -484,9 +472,7 @@ fn output_parameter(
     let found = if let Some(expression) = &from.expression {
         output_expression(expression, around, scope)?
     } else if let Some(tag) = &from.parameter {
-        let mut text = Value::String(tag.clone());
-        around.enter(&mut text).map_err(|e| e.to_string())?;
-        let text = text.as_str().unwrap_or_default().to_owned();
+        let text = around.text(tag).map_err(|e| e.to_string())?;
         let name = text.trim().strip_prefix("{{").and_then(|t| t.strip_suffix("}}")).map(str::trim);
         match name {
             None => Some(text),
@@ -501,7 +487,7 @@ fn output_parameter(
     };
     match (found, from.default) {
         (Some(value), _) => Ok(value),
-        (None, Some(default)) => Ok(default.0),
+        (None, Some(default)) => around.text(&default.0).map_err(|e| e.to_string()),
         (None, None) => Err(format!(
             "output parameter \"{}\": {} is an absent optional; give it a valueFrom.default",
             parameter.name,
@@ -515,9 +501,8 @@ fn output_expression(
     around: &Surroundings<'_>,
     scope: &Layers<'_>,
 ) -> Result<Option<String>, Why> {
-    let mut text = Value::String(expression.to_owned());
-    around.enter(&mut text).map_err(|e| e.to_string())?;
-    let parsed = expr::parse(text.as_str().unwrap_or_default()).map_err(|e| e.to_string())?;
+    let text = around.text(expression).map_err(|e| e.to_string())?;
+    let parsed = expr::parse(&text).map_err(|e| e.to_string())?;
     match expr::evaluate(&parsed, &expr::Env::of(scope)) {
         Ok(Value::Null) => Ok(None),
         Ok(Value::String(value)) => Ok(Some(value)),
@@ -542,7 +527,7 @@ pub fn hook_arguments(
     let nothing = Outputs::default();
     let around = Surroundings::new(state, now, owner, Viewer::Hook(call), &nothing);
     let mut json = json!({ "arguments": arguments });
-    let froms = take_froms(&mut json);
+    let sources = take_sources(&mut json);
     around.enter(&mut json).map_err(|e| e.to_string())?;
     let scope = around.turn();
     let mut absent = Vec::new();
@@ -556,7 +541,7 @@ pub fn hook_arguments(
         });
     }
     tags::replace_value(&mut json, &scope, Strictness::Lenient).map_err(|e| e.to_string())?;
-    put_artifacts(&mut json, &froms, &scope)?;
+    put_artifacts(&mut json, &sources, &scope)?;
     let arguments = serde_json::from_value(json["arguments"].take()).map_err(|e| e.to_string())?;
     Ok((arguments, absent))
 }
@@ -611,8 +596,8 @@ pub fn volumes(state: &RunState, now: Timestamp, node: NodeId) -> Result<(Vec<Va
 /// When a tag is broken or an artifact is none.
 pub fn global_arguments(given: &Arguments, globals: &Globals<'_>) -> Result<Arguments, Why> {
     let mut json = json!({ "arguments": given });
-    let froms = take_froms(&mut json);
+    let sources = take_sources(&mut json);
     tags::replace_value(&mut json, globals, Strictness::Lenient).map_err(|e| e.to_string())?;
-    put_artifacts(&mut json, &froms, globals)?;
+    put_artifacts(&mut json, &sources, globals)?;
     serde_json::from_value(json["arguments"].take()).map_err(|e| e.to_string())
 }

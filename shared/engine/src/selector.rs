@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use dropforge_manifest::types::Holder;
+
 use crate::state::{Node, RunState};
 
 /// A parsed selector: all its requirements must hold.
@@ -69,14 +71,14 @@ fn is_input(field: &str) -> bool {
 
 fn field(state: &RunState, node: &Node, field: &str) -> Option<String> {
     let key = node.template.as_ref();
-    let stored = key.and_then(|k| k.scope.strip_prefix("namespaced/"));
+    let stored = key.and_then(|k| Holder::of_scope(&k.scope));
     match field {
         "displayName" => Some(state.display_name(node.id)),
-        "templateName" => key.map(|k| k.name.clone()),
+        "templateName" => key.and_then(|k| k.template_name()).map(str::to_owned),
         "phase" => Some(node.phase.to_string()),
         "name" => Some(state.name(node.id)),
         "id" => Some(state.argo_id(node.id)),
-        "templateRef.name" => stored.map(str::to_owned),
+        "templateRef.name" => stored.map(|object| object.name.to_owned()),
         "templateRef.template" => stored.and(key).map(|k| k.name.clone()),
         _ => {
             let name = field.strip_prefix("inputs.parameters.")?.strip_suffix(".value")?;

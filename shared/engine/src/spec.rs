@@ -23,7 +23,7 @@ pub struct RunSpec {
     pub metadata: ObjectMeta,
     /// The spec after merging the WorkflowTemplate it references and the person's parameters.
     pub spec: WorkflowSpec,
-    /// Templates of stored WorkflowTemplates that the spec can reach, by `namespaced/<object>`.
+    /// Templates of stored objects that the spec can reach, by `namespaced/<object>` or `cluster/<object>`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub library: BTreeMap<String, StoredTemplates>,
     /// When the run was submitted.
@@ -50,7 +50,7 @@ impl RunSpec {
     }
 }
 
-/// The templates of one stored WorkflowTemplate, as they were when the run was born.
+/// The templates of one stored WorkflowTemplate or ClusterWorkflowTemplate, as they were when the run was born.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StoredTemplates {
     /// Its templates.

@@ -96,6 +96,8 @@ pub struct Node {
     pub boundary: Option<NodeId>,
     /// The template it runs.
     pub template: Option<TemplateKey>,
+    /// That template, where it is this node's alone.
+    pub own: Option<Arc<Compiled>>,
     /// Its inputs with values.
     pub inputs: Arc<Inputs>,
     /// Its phase.
@@ -273,8 +275,8 @@ impl RunState {
     }
 
     /// The compiled template a node runs.
-    pub fn template_of(&self, node: &Node) -> Option<&Arc<Compiled>> {
-        self.program.template(node.template.as_ref()?)
+    pub fn template_of<'a>(&'a self, node: &'a Node) -> Option<&'a Arc<Compiled>> {
+        node.own.as_ref().or_else(|| self.program.template(node.template.as_ref()?))
     }
 
     /// The node's full name, as Argo builds it.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use dropforge_manifest::types::{Artifact, Inputs, Outputs, Parameter};
+use dropforge_manifest::types::{Artifact, Holder, Inputs, Outputs, Parameter, TemplateRef};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -15,7 +15,7 @@ use crate::attempt::{Attempt, Verdict};
 use crate::decide::FAIL_FAST;
 use crate::ids::{AttemptId, NodeId, argo_node_id};
 use crate::phase::{NodePhase, NodeType, RunPhase};
-use crate::program::{LOCAL, Program};
+use crate::program::{Compiled, LOCAL, Program};
 use crate::record::{NodeCreated, NodeKind, Record, Role, TemplateKey};
 use crate::scope::whole_seconds;
 use crate::state::{RunState, display_name};
@@ -47,6 +47,8 @@ pub struct ViewNode {
     pub boundary: Option<NodeId>,
     /// The template it runs.
     pub template: Option<TemplateKey>,
+    /// That template, where it is this node's alone.
+    own: Option<Arc<Compiled>>,
     /// Its inputs.
     pub inputs: Inputs,
     /// Its outputs.
@@ -159,6 +161,7 @@ impl View {
             kind: created.kind,
             boundary: created.boundary,
             template: created.template.clone(),
+            own: self.state.node(created.id).and_then(|n| n.own.clone()),
             inputs: created.inputs.clone(),
             outputs: Outputs::default(),
             phase: created.phase,
@@ -295,11 +298,12 @@ impl View {
         };
         set("message", json!(node.message));
         set("finishedAt", node.finished_at.map_or(Value::Null, |t| json!(whole_seconds(t))));
-        match node.template.as_ref().map(|t| (t, t.scope.strip_prefix("namespaced/"))) {
+        match node.template.as_ref().map(|t| (t, Holder::of_scope(&t.scope))) {
             Some((key, Some(object))) if key.scope != self.caller_scope(node) => {
-                set("templateRef", json!({ "name": object, "template": key.name }));
+                let (name, template) = (object.name.to_owned(), key.name.clone());
+                set("templateRef", json!(TemplateRef { name, template, cluster_scope: object.cluster }));
             }
-            Some((key, _)) => set("templateName", json!(key.name)),
+            Some((key, _)) => set("templateName", json!(key.template_name())),
             None => {}
         }
         set("boundaryID", json!(node.boundary.as_ref().and_then(id)));
@@ -319,12 +323,20 @@ impl View {
         json
     }
 
-    /// Argo's `local/<workflow>` or `namespaced/<object>`: where the names of this node's caller resolve.
+    /// Argo's `local/<workflow>`, `namespaced/<object>` or `cluster/<object>`: where the names of this node's caller
+    /// resolve. A workflow that takes its spec from a stored template has no name there.
     fn template_scope(&self, node: &ViewNode) -> String {
+        let spec = &self.program.spec;
         match self.caller_scope(node) {
-            LOCAL => format!("local/{}", self.program.spec.name()),
+            LOCAL if spec.spec.workflow_template_ref.is_some() => format!("{LOCAL}/"),
+            LOCAL => format!("{LOCAL}/{}", spec.name()),
             scope => scope.to_owned(),
         }
+    }
+
+    /// The compiled template that a node runs.
+    fn compiled<'a>(&'a self, node: &'a ViewNode) -> Option<&'a Arc<Compiled>> {
+        node.own.as_ref().or_else(|| self.program.template(node.template.as_ref()?))
     }
 
     fn caller_scope(&self, node: &ViewNode) -> &str {
@@ -437,7 +449,7 @@ impl Graph {
                 _ => None,
             })
             .collect();
-        let compiled = node.template.as_ref().and_then(|t| view.program.template(t));
+        let compiled = view.compiled(node);
         let Some(graph) = compiled.and_then(|c| c.graph.as_ref()) else { return };
         for &position in &graph.order {
             let Some(task) = by_name.get(graph.calls[position].step.name.as_str()) else { continue };
@@ -506,7 +518,7 @@ impl Graph {
 
 /// The tasks of a DAG that its outcome depends on.
 fn targets(view: &View, node: &ViewNode, tasks: &[NodeId]) -> Vec<NodeId> {
-    let compiled = node.template.as_ref().and_then(|t| view.program.template(t));
+    let compiled = view.compiled(node);
     let Some(graph) = compiled.and_then(|c| c.graph.as_ref()) else { return tasks.to_vec() };
     let names: Vec<&str> = graph.targets.iter().map(|t| graph.calls[*t].step.name.as_str()).collect();
     let is_target = |id: &&NodeId| match view.nodes.get(id).map(|n| &n.role) {

@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::merge::effective_spec;
 use crate::parse::{AnyObject, Document};
 use crate::source::{Node, Position};
-use crate::types::{Template, TemplateRef, WorkflowSpec};
+use crate::types::{Holder, Step, Template, TemplateRef, WorkflowSpec};
 
 mod calls;
 mod dag;
@@ -75,7 +75,7 @@ pub fn check(documents: &[Document], options: &Options) -> Vec<Diagnostic> {
 
 /// The stored templates that the documents know of each other.
 struct World<'d> {
-    templates: BTreeMap<&'d str, &'d Document>,
+    templates: BTreeMap<Holder<'d>, &'d Document>,
     options: &'d Options,
 }
 
@@ -100,15 +100,25 @@ impl<'s> Found<'s> {
 
 impl<'d> World<'d> {
     fn new(documents: &'d [Document], options: &'d Options) -> Self {
-        let stored = documents.iter().filter(|document| {
-            matches!(document.object, AnyObject::WorkflowTemplate(_) | AnyObject::ClusterWorkflowTemplate(_))
+        let stored = documents.iter().filter_map(|document| {
+            let name = document.object.name();
+            match document.object {
+                AnyObject::WorkflowTemplate(_) => Some((Holder { cluster: false, name }, document)),
+                AnyObject::ClusterWorkflowTemplate(_) => Some((Holder { cluster: true, name }, document)),
+                _ => None,
+            }
         });
-        World { templates: stored.map(|document| (document.object.name(), document)).collect(), options }
+        World { templates: stored.collect(), options }
     }
 
     /// The spec of a stored template.
-    fn stored(&self, name: &str) -> Option<&'d WorkflowSpec> {
-        self.templates.get(name).and_then(|document| document.object.workflow_spec()).map(|(spec, _)| spec)
+    fn stored(&self, holder: Holder<'_>) -> Option<&'d WorkflowSpec> {
+        self.templates.get(&holder).and_then(|document| document.object.workflow_spec()).map(|(spec, _)| spec)
+    }
+
+    /// The names of the stored templates of one kind.
+    fn names(&self, cluster: bool) -> impl Iterator<Item = &'d str> + Clone {
+        self.templates.keys().filter(move |holder| holder.cluster == cluster).map(|holder| holder.name)
     }
 
     fn referenced(&self, reference: &TemplateRef) -> Found<'d> {
@@ -116,10 +126,11 @@ impl<'d> World<'d> {
         if name.contains("{{") || template.contains("{{") {
             return Found::Unknown;
         }
-        let found = self.stored(name).and_then(|spec| spec.templates.iter().find(|t| t.name == *template));
+        let stored = self.stored(reference.holder());
+        let found = stored.and_then(|spec| spec.templates.iter().find(|t| t.name == *template));
         match found {
             Some(template) => Found::Template(template),
-            None if self.stored(name).is_none() && self.options.stored_elsewhere => Found::Unknown,
+            None if stored.is_none() && self.options.stored_elsewhere => Found::Unknown,
             None => Found::Missing(format!("template reference {name}.{template} not found")),
         }
     }
@@ -208,8 +219,10 @@ struct SpecCheck<'s> {
 
 impl<'s> SpecCheck<'s> {
     fn new(subject: &'s Subject<'s>, spec: &'s WorkflowSpec, path: &'static str) -> Self {
-        let stored =
-            spec.workflow_template_ref.as_ref().and_then(|reference| subject.world.stored(&reference.name));
+        let stored = spec
+            .workflow_template_ref
+            .as_ref()
+            .and_then(|reference| subject.world.stored(reference.holder()));
         let mut merged = match stored {
             Some(stored) => effective_spec(spec, stored),
             None => spec.clone(),
@@ -257,14 +270,22 @@ impl<'s> SpecCheck<'s> {
     /// Whether the spec takes its templates from an object that is not among the documents.
     fn references_elsewhere(&self) -> bool {
         let reference = self.spec.workflow_template_ref.as_ref();
-        reference.is_some_and(|reference| self.subject.world.stored(&reference.name).is_none())
+        reference.is_some_and(|reference| self.subject.world.stored(reference.holder()).is_none())
     }
 
-    /// The template that a call names.
-    fn callee(&self, template: &str, reference: Option<&TemplateRef>) -> Found<'_> {
+    /// The template that a call or a hook names.
+    fn named(&self, template: &str, reference: Option<&TemplateRef>) -> Found<'_> {
         match reference {
             Some(reference) => self.subject.world.referenced(reference),
             None => self.local(template),
+        }
+    }
+
+    /// The template that a step or task calls.
+    fn callee<'c>(&'c self, call: &'c Step) -> Found<'c> {
+        match &call.inline {
+            Some(inline) => Found::Template(inline),
+            None => self.named(&call.template, call.template_ref.as_ref()),
         }
     }
 }

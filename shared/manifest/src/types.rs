@@ -177,6 +177,44 @@ pub struct WorkflowTemplateRef {
     pub cluster_scope: bool,
 }
 
+impl WorkflowTemplateRef {
+    /// The object it names.
+    pub fn holder(&self) -> Holder<'_> {
+        Holder { cluster: self.cluster_scope, name: &self.name }
+    }
+}
+
+/// Names a stored object that holds templates: a WorkflowTemplate, or a ClusterWorkflowTemplate, which all
+/// namespaces share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holder<'a> {
+    /// Whether it is a ClusterWorkflowTemplate.
+    pub cluster: bool,
+    /// Its name.
+    pub name: &'a str,
+}
+
+impl<'a> Holder<'a> {
+    /// Its kind.
+    pub fn kind(self) -> &'static str {
+        if self.cluster { "ClusterWorkflowTemplate" } else { "WorkflowTemplate" }
+    }
+
+    /// Argo's scope of its templates: `namespaced/<name>` or `cluster/<name>`.
+    pub fn scope(self) -> String {
+        format!("{}/{}", if self.cluster { "cluster" } else { "namespaced" }, self.name)
+    }
+
+    /// The object of a scope; none for `local`.
+    pub fn of_scope(scope: &'a str) -> Option<Holder<'a>> {
+        match scope.split_once('/') {
+            Some(("namespaced", name)) => Some(Holder { cluster: false, name }),
+            Some(("cluster", name)) => Some(Holder { cluster: true, name }),
+            _ => None,
+        }
+    }
+}
+
 /// `volumeClaimGC`: when the run's claims are removed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -489,7 +527,7 @@ pub struct Step {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template_ref: Option<TemplateRef>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub inline: Option<Value>,
+    pub inline: Option<Box<Template>>,
     #[serde(skip_serializing_if = "Arguments::is_empty")]
     pub arguments: Arguments,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -529,7 +567,7 @@ impl Step {
     }
 }
 
-/// A template of a stored WorkflowTemplate.
+/// A template of a stored WorkflowTemplate or ClusterWorkflowTemplate.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[expect(missing_docs, reason = "Argo's own fields")]
@@ -538,6 +576,13 @@ pub struct TemplateRef {
     pub template: String,
     #[serde(skip_serializing_if = "is_false")]
     pub cluster_scope: bool,
+}
+
+impl TemplateRef {
+    /// The object that it names a template of.
+    pub fn holder(&self) -> Holder<'_> {
+        Holder { cluster: self.cluster_scope, name: &self.name }
+    }
 }
 
 /// `continueOn`: which endings of this step do not fail its parent.

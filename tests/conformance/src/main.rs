@@ -1,10 +1,11 @@
 //! `dropforge-conformance MANIFEST DOCUMENT GOLDEN [PREREQUISITE…]`: runs one manifest through the engine, each leaf's outcome
 //! taken from the recording, and prints the Workflow object with its status.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use dropforge_driver::births::{Identity, Library, Overrides, run_spec};
+use dropforge_driver::definitions::Definitions;
 use dropforge_engine::apply::apply;
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::decide::decide;
@@ -12,12 +13,11 @@ use dropforge_engine::effect::{Effect, TimerId};
 use dropforge_engine::event::Event;
 use dropforge_engine::program::Program;
 use dropforge_engine::record::Record;
-use dropforge_engine::spec::{Cause, RunSpec, SPEC_FORMAT, Settings, StoredTemplates};
+use dropforge_engine::spec::{Cause, RunSpec};
 use dropforge_engine::state::RunState;
 use dropforge_engine::view::View;
-use dropforge_manifest::merge::effective_spec;
 use dropforge_manifest::parse::{AnyObject, parse};
-use dropforge_manifest::types::{Artifact, Outputs, Parameter, S3Location, Workflow, WorkflowSpec};
+use dropforge_manifest::types::{Artifact, Outputs, Parameter, S3Location, Workflow};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -54,66 +54,35 @@ fn objects(path: &str) -> Result<Vec<AnyObject>, String> {
 fn replay(manifest: &str, document: &str, golden: &str, prerequisites: &[String]) -> Result<Value, String> {
     let golden: Value = serde_json::from_str(&read(golden)?).map_err(|e| e.to_string())?;
     let own = objects(manifest)?;
-    let mut library: BTreeMap<String, WorkflowSpec> = BTreeMap::new();
+    let mut known = Definitions::default();
     let mut workflows = Vec::new();
     for path in prerequisites {
-        for object in objects(path)? {
-            if let AnyObject::WorkflowTemplate(t) = object {
-                library.insert(t.metadata.name.clone().unwrap_or_default(), t.spec);
-            }
-        }
+        objects(path)?.into_iter().for_each(|object| known.add(object));
     }
     for object in own {
         match object {
-            AnyObject::Workflow(w) => workflows.push(w),
-            AnyObject::WorkflowTemplate(t) => {
-                library.insert(t.metadata.name.clone().unwrap_or_default(), t.spec);
-            }
-            _ => {}
+            AnyObject::Workflow(workflow) => workflows.push(workflow),
+            other => known.add(other),
         }
     }
     let position: usize = document.parse().map_err(|_| format!("{document} is no number"))?;
     let workflow = workflows.into_iter().nth(position).ok_or("no such document")?;
-    let program = Arc::new(Program::compile(run_spec(*workflow, &library)?).map_err(|e| e.to_string())?);
+    let program = Arc::new(Program::compile(born(*workflow, &known.templates)?).map_err(|e| e.to_string())?);
     let mut run = Run::new(program, golden);
     run.go()?;
     let live = View::fold(run.state.program.clone(), &run.records);
     Ok(live.workflow())
 }
 
-fn run_spec(workflow: Workflow, library: &BTreeMap<String, WorkflowSpec>) -> Result<RunSpec, String> {
-    let mut metadata = workflow.metadata;
-    if metadata.name.is_none() {
-        metadata.name = Some(format!("{}x7k2p", metadata.generate_name.clone().unwrap_or_default()));
-    }
+/// The run that is born as `dropforge run` bears it.
+fn born(mut workflow: Workflow, library: &Library) -> Result<RunSpec, String> {
     // The recordings were made in this namespace.
-    metadata.namespace.get_or_insert_with(|| "argo".to_owned());
-    let spec = match &workflow.spec.workflow_template_ref {
-        Some(reference) => {
-            let template = library
-                .get(&reference.name)
-                .ok_or_else(|| format!("template {} not found", reference.name))?;
-            effective_spec(&workflow.spec, template)
-        }
-        None => workflow.spec,
-    };
-    let stored = library
-        .iter()
-        .map(|(name, spec)| {
-            (format!("namespaced/{name}"), StoredTemplates { templates: spec.templates.clone() })
-        })
-        .collect();
-    Ok(RunSpec {
-        format: SPEC_FORMAT,
-        uid: "4b6fd0c5-3b0a-4b5e-9a4e-2f5d3c1b0a99".into(),
-        metadata,
-        spec,
-        library: stored,
-        created_at: Timestamp::from_second(1_790_000_000).map_err(|e| e.to_string())?,
-        cause: Cause::Person { by: "conformance".to_owned() },
-        settings: Settings::default(),
-        source: None,
-    })
+    workflow.metadata.namespace.get_or_insert_with(|| "argo".to_owned());
+    let identity =
+        Identity { uid: "4b6fd0c5-3b0a-4b5e-9a4e-2f5d3c1b0a99".into(), suffix: "x7k2p".to_owned() };
+    let cause = Cause::Person { by: "conformance".to_owned() };
+    let now = Timestamp::from_second(1_790_000_000).map_err(|e| e.to_string())?;
+    run_spec(workflow, library, &Overrides::default(), &identity, cause, now).map_err(|e| e.to_string())
 }
 
 struct Run {
@@ -192,19 +161,20 @@ impl Run {
         let message = node["message"].as_str().unwrap_or_default();
         let mut verdict = Verdict::without_outputs(attempt.id.clone(), outcome, Reason::Exited, message, at);
         verdict.outputs = outputs(&node["outputs"], attempt);
-        if outcome == Outcome::Succeeded {
-            fill_empty(&mut verdict.outputs, attempt);
+        // A step that ended badly may have left its declared outputs without values.
+        if outcome == Outcome::Succeeded || node["outputs"].get("parameters").is_some() {
+            fill_empty(&mut verdict.outputs, attempt, (outcome == Outcome::Succeeded).then_some(""));
         }
         Ok(verdict)
     }
 }
 
-/// Recordings leave out empty texts: a declared output parameter that is missing was one.
-fn fill_empty(outputs: &mut Outputs, attempt: &Attempt) {
+/// Recordings leave out empty texts and missing ones: a declared output parameter that is not there was one.
+fn fill_empty(outputs: &mut Outputs, attempt: &Attempt, value: Option<&str>) {
     for declared in &attempt.work.template.outputs.parameters {
         if !outputs.parameters.iter().any(|p| p.name == declared.name) {
             outputs.parameters.push(Parameter {
-                value: Some("".into()),
+                value: value.map(Into::into),
                 value_from: None,
                 ..declared.clone()
             });

@@ -13,7 +13,7 @@ pub struct SourceArgs {
     /// Manifests; `-` reads standard input. WorkflowTemplates in them can be referenced.
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Run a stored definition: `workflowtemplate/NAME` or `cronwf/NAME`.
+    /// Run a stored definition: `workflowtemplate/NAME`, `clusterworkflowtemplate/NAME` or `cronwf/NAME`.
     #[arg(long, value_name = "KIND/NAME")]
     pub from: Option<String>,
     /// A parameter of the workflow.

@@ -231,7 +231,8 @@ impl<'a> Dev<'a> {
     fn summary(&self) -> String {
         let Definitions { templates, crons, triggers } = &self.definitions;
         let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-        [count(templates.len(), "template"), count(triggers.len(), "trigger"), count(crons.len(), "schedule")]
+        let templates = templates.namespaced.len() + templates.cluster.len();
+        [count(templates, "template"), count(triggers.len(), "trigger"), count(crons.len(), "schedule")]
             .join(", ")
     }
 }

@@ -11,8 +11,8 @@ use dropforge_engine::ids::RunUid;
 use dropforge_engine::phase::RunPhase;
 use dropforge_engine::spec::{Cause, RunSpec};
 use dropforge_engine::state::RunState;
-use dropforge_manifest::parse::AnyObject;
-use dropforge_manifest::types::{ObjectMeta, Workflow, WorkflowSpec, WorkflowTemplateRef};
+use dropforge_manifest::parse::{AnyObject, Document};
+use dropforge_manifest::types::{Holder, ObjectMeta, Workflow, WorkflowSpec, WorkflowTemplateRef};
 use dropforge_storage::directory::DirectoryStore;
 
 use crate::args::{Global, RunArgs, SourceArgs};
@@ -202,23 +202,32 @@ fn the_one(
     if let Some(from) = &source.from {
         return stored(from, known);
     }
-    let templates: Vec<String> = sources
-        .documents
-        .iter()
-        .filter(|d| matches!(d.object, AnyObject::WorkflowTemplate(_)))
-        .map(|d| d.object.name().to_owned())
-        .collect();
+    let templates: Vec<Holder<'_>> = sources.documents.iter().filter_map(holder).collect();
     match (workflows.len(), templates.as_slice()) {
         (1, _) => Ok(workflows.remove(0)),
-        (0, [only]) => Ok(of_template(only)),
+        (0, [only]) => Ok(of_template(*only)),
         (0, []) => Err(CliError::Usage("there is no Workflow in what was named".to_owned())),
         (0, several) => Err(CliError::Usage(format!(
-            "there is no Workflow, but several WorkflowTemplates: choose one with --from workflowtemplate/NAME ({})",
-            several.join(", ")
+            "there is no Workflow, but several WorkflowTemplates: choose one with --from KIND/NAME ({})",
+            several
+                .iter()
+                .map(|holder| format!("{}/{}", holder.kind().to_lowercase(), holder.name))
+                .collect::<Vec<_>>()
+                .join(", ")
         ))),
         (n, _) => {
             Err(CliError::Usage(format!("there are {n} Workflows: `run` runs one; `submit` takes several")))
         }
+    }
+}
+
+/// The stored templates that a document is.
+fn holder(document: &Document) -> Option<Holder<'_>> {
+    let name = document.object.name();
+    match document.object {
+        AnyObject::WorkflowTemplate(_) => Some(Holder { cluster: false, name }),
+        AnyObject::ClusterWorkflowTemplate(_) => Some(Holder { cluster: true, name }),
+        _ => None,
     }
 }
 
@@ -234,26 +243,30 @@ fn stored(from: &str, known: &Definitions) -> Result<Workflow, CliError> {
             there.join(", ")
         ))
     };
-    match kind.to_lowercase().as_str() {
-        "workflowtemplate" | "workflowtemplates" | "wftmpl" => {
-            if known.templates.contains_key(name) {
-                Ok(of_template(name))
-            } else {
-                Err(missing(known.templates.keys().collect()))
-            }
+    let template = |cluster| {
+        let holder = Holder { cluster, name };
+        match known.templates.get(holder) {
+            Some(_) => Ok(of_template(holder)),
+            None => Err(missing(known.templates.of_kind(cluster).keys().collect())),
         }
+    };
+    match kind.to_lowercase().as_str() {
+        "workflowtemplate" | "workflowtemplates" | "wftmpl" => template(false),
+        "clusterworkflowtemplate" | "clusterworkflowtemplates" | "cwft" => template(true),
         "cronworkflow" | "cronworkflows" | "cronwf" => {
             let cron = known.crons.get(name).ok_or_else(|| missing(known.crons.keys().collect()))?;
             Ok(workflow(&format!("{name}-"), cron.spec.workflow_spec.clone()))
         }
-        _ => Err(CliError::Usage(format!("--from {from}: kinds are workflowtemplate and cronwf"))),
+        _ => Err(CliError::Usage(format!(
+            "--from {from}: kinds are workflowtemplate, clusterworkflowtemplate and cronwf"
+        ))),
     }
 }
 
-fn of_template(name: &str) -> Workflow {
-    let reference = WorkflowTemplateRef { name: name.to_owned(), cluster_scope: false };
+fn of_template(holder: Holder<'_>) -> Workflow {
+    let reference = WorkflowTemplateRef { name: holder.name.to_owned(), cluster_scope: holder.cluster };
     workflow(
-        &format!("{name}-"),
+        &format!("{}-", holder.name),
         WorkflowSpec { workflow_template_ref: Some(reference), ..WorkflowSpec::default() },
     )
 }

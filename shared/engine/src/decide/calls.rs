@@ -1,13 +1,15 @@
 //! Calls of templates: from arguments to nodes, and from a node's end back to its caller.
 
-use dropforge_manifest::types::{Arguments, Inputs, LifecycleHook, Outputs, Parameter};
+use std::sync::Arc;
+
+use dropforge_manifest::types::{Arguments, Holder, Inputs, LifecycleHook, Outputs, Parameter, Template};
 
 use super::{Decider, NodeKind, NodePhase, Record, Role, Work};
 use crate::apply::DEPTH_MAX;
 use crate::effect::{EffectKey, TimerId, TimerKind};
 use crate::ids::NodeId;
 use crate::program::Compiled;
-use crate::record::{Block, NodeCreated, ShutdownStrategy, TemplateKey};
+use crate::record::{Block, LoopItems, NodeCreated, ShutdownStrategy, TemplateKey};
 use crate::resolve;
 use crate::scope::Locals;
 use crate::state::{Body, Node};
@@ -18,6 +20,15 @@ pub(super) struct Place {
     pub role: Role,
     pub label: String,
     pub boundary: Option<NodeId>,
+}
+
+/// What only some nodes have.
+#[derive(Default)]
+pub(super) struct More {
+    /// A template of its own.
+    pub own: Option<Arc<Template>>,
+    /// A loop's items.
+    pub items: Option<Arc<LoopItems>>,
 }
 
 /// Argo's message of a Steps or DAG node that its template's `failFast` ended.
@@ -32,7 +43,19 @@ impl Decider {
         arguments: &Arguments,
         absent: &[String],
     ) {
-        match self.prepare_call(&place, &key, arguments, absent) {
+        self.start_own(place, key, None, arguments, absent);
+    }
+
+    /// As [`Self::start_call`], of a template that may be this call's alone.
+    pub(super) fn start_own(
+        &mut self,
+        place: Place,
+        key: TemplateKey,
+        own: Option<&Template>,
+        arguments: &Arguments,
+        absent: &[String],
+    ) {
+        match self.prepare_call(&place, &key, own, arguments, absent) {
             Ok((compiled, inputs)) => self.start_template(place, &compiled, inputs),
             Err(why) => {
                 let message = match (&place.role, self.parent_kind(&place)) {
@@ -52,10 +75,11 @@ impl Decider {
         &self,
         place: &Place,
         key: &TemplateKey,
+        own: Option<&Template>,
         arguments: &Arguments,
         absent: &[String],
-    ) -> Result<(std::sync::Arc<Compiled>, Inputs), String> {
-        let compiled = self.state.program.template(key).cloned().ok_or_else(|| not_found(key))?;
+    ) -> Result<(Arc<Compiled>, Inputs), String> {
+        let compiled = self.template(key, own)?;
         let depth = place.parent.and_then(|p| self.state.node(p)).map_or(0, |n| n.depth);
         if depth >= DEPTH_MAX {
             return Err("Maximum recursion depth exceeded".to_owned());
@@ -64,11 +88,27 @@ impl Decider {
         Ok((compiled, inputs))
     }
 
-    fn start_template(&mut self, place: Place, compiled: &std::sync::Arc<Compiled>, inputs: Inputs) {
+    /// The compiled template of a key, or one call's own in its place.
+    fn template(&self, key: &TemplateKey, own: Option<&Template>) -> Result<Arc<Compiled>, String> {
+        let known = self.state.program.template(key);
+        match own.filter(|own| known.is_none_or(|known| known.template != **own)) {
+            Some(own) => Compiled::new(key.clone(), own).map(Arc::new).map_err(|why| why.to_string()),
+            None => known.cloned().ok_or_else(|| not_found(key)),
+        }
+    }
+
+    /// A template that the program does not hold goes on record with its node.
+    fn own(&self, compiled: &Arc<Compiled>) -> Option<Arc<Template>> {
+        let known = self.state.program.template(&compiled.key);
+        let own = known.is_none_or(|known| !Arc::ptr_eq(known, compiled));
+        own.then(|| Arc::new(compiled.template.clone()))
+    }
+
+    fn start_template(&mut self, place: Place, compiled: &Arc<Compiled>, inputs: Inputs) {
         let retried = compiled.template.retry_strategy.is_some()
             || self.state.program.spec.spec.retry_strategy.is_some();
         if retried {
-            let retry = self.create_running(place, NodeKind::Retry, &compiled.key, inputs);
+            let retry = self.create_running(place, NodeKind::Retry, compiled, inputs);
             self.start_attempt(retry);
         } else {
             self.start_body(place, compiled, inputs, &Locals::default());
@@ -76,21 +116,30 @@ impl Decider {
     }
 
     /// The body of a template, without its retry strategy.
-    pub(super) fn start_body(&mut self, place: Place, compiled: &Compiled, inputs: Inputs, attempt: &Locals) {
+    pub(super) fn start_body(
+        &mut self,
+        place: Place,
+        compiled: &Arc<Compiled>,
+        inputs: Inputs,
+        attempt: &Locals,
+    ) {
         let template = &compiled.template;
         if template.steps.is_some() {
-            let steps = self.create_running(place, NodeKind::Steps, &compiled.key, inputs);
+            let steps = self.create_running(place, NodeKind::Steps, compiled, inputs);
             self.start_group(steps, 0);
         } else if template.dag.is_some() {
-            let dag = self.create_running(place, NodeKind::Dag, &compiled.key, inputs);
-            self.start_dag(dag);
+            match self.with_targets(&place, compiled, &inputs) {
+                Ok(compiled) => {
+                    let dag = self.create_running(place, NodeKind::Dag, &compiled, inputs);
+                    self.start_dag(dag);
+                }
+                Err(why) => self.create_ended(place, Some(compiled.key.clone()), NodePhase::Error, why),
+            }
         } else if template.suspend.is_some() {
-            let node = self.create_running(place, NodeKind::Suspend, &compiled.key, inputs);
+            let node = self.create_running(place, NodeKind::Suspend, compiled, inputs);
             self.start_suspend(node, compiled);
         } else if template.main().is_some() {
-            let inputs = self.enter_inputs(&place, inputs);
-            let key = Some(compiled.key.clone());
-            let node = self.create(place, NodeKind::Pod, key, inputs, NodePhase::Pending, String::new());
+            let node = self.create_called(place, NodeKind::Pod, compiled, inputs, NodePhase::Pending);
             self.start_pod(node, attempt);
         } else {
             // `check` refuses such a manifest before a run is born; a stored library may be older than the check.
@@ -99,14 +148,58 @@ impl Decider {
         }
     }
 
-    fn create_running(&mut self, place: Place, kind: NodeKind, key: &TemplateKey, inputs: Inputs) -> NodeId {
-        let at = self.enter_inputs(&place, inputs);
-        self.create(place, kind, Some(key.clone()), at, NodePhase::Running, String::new())
+    fn create_running(
+        &mut self,
+        place: Place,
+        kind: NodeKind,
+        compiled: &Arc<Compiled>,
+        inputs: Inputs,
+    ) -> NodeId {
+        self.create_called(place, kind, compiled, inputs, NodePhase::Running)
+    }
+
+    /// Makes the node of a call.
+    fn create_called(
+        &mut self,
+        place: Place,
+        kind: NodeKind,
+        compiled: &Arc<Compiled>,
+        inputs: Inputs,
+        phase: NodePhase,
+    ) -> NodeId {
+        let inputs = self.enter_inputs(&place, inputs);
+        let inherits = matches!(place.role, Role::Attempt(_)) && kind != NodeKind::Dag;
+        let own = if inherits { None } else { self.own(compiled) };
+        let more = More { own, ..More::default() };
+        self.create_with(place, kind, Some(compiled.key.clone()), inputs, phase, String::new(), more)
+    }
+
+    /// A DAG's `target` may hold tags of globals and of its inputs, which are known when it starts.
+    fn with_targets(
+        &self,
+        place: &Place,
+        compiled: &Arc<Compiled>,
+        inputs: &Inputs,
+    ) -> Result<Arc<Compiled>, String> {
+        let target = compiled.template.dag.as_ref().and_then(|dag| dag.target.as_deref());
+        let Some(target) = target.filter(|target| target.contains("{{")) else { return Ok(compiled.clone()) };
+        let near = self.near(place);
+        let target = resolve::own_text(&self.state, self.now, near, inputs, target)?;
+        let mut template = compiled.template.clone();
+        if let Some(dag) = &mut template.dag {
+            dag.target = Some(target);
+        }
+        Compiled::new(compiled.key.clone(), &template).map(Arc::new).map_err(|why| why.to_string())
+    }
+
+    /// A node that exists and from which a new one's random numbers are counted.
+    fn near(&self, place: &Place) -> NodeId {
+        place.parent.or(place.boundary).unwrap_or(NodeId(self.state.next_node))
     }
 
     /// Input values may hold tags of globals, which are replaced when the template starts.
     fn enter_inputs(&self, place: &Place, inputs: Inputs) -> Inputs {
-        let near = place.parent.or(place.boundary).unwrap_or(NodeId(self.state.next_node));
+        let near = self.near(place);
         let locals = Locals::default();
         resolve::entered_inputs(&self.state, self.now, near, &inputs, &locals).unwrap_or(inputs)
     }
@@ -121,10 +214,10 @@ impl Decider {
         phase: NodePhase,
         message: String,
     ) -> NodeId {
-        self.create_with(place, kind, template, inputs, phase, message, None)
+        self.create_with(place, kind, template, inputs, phase, message, More::default())
     }
 
-    /// As [`Self::create`], with a loop's items.
+    /// As [`Self::create`], with what only some nodes have.
     #[expect(clippy::too_many_arguments, reason = "these are the fields of one record, given once each")]
     pub(super) fn create_with(
         &mut self,
@@ -134,7 +227,7 @@ impl Decider {
         inputs: Inputs,
         phase: NodePhase,
         message: String,
-        items: Option<std::sync::Arc<crate::record::LoopItems>>,
+        more: More,
     ) -> NodeId {
         let id = NodeId(self.state.next_node);
         let Place { parent, role, label, boundary } = place;
@@ -148,8 +241,9 @@ impl Decider {
             kind,
             boundary,
             template,
+            own: more.own,
             inputs,
-            items,
+            items: more.items,
             phase,
             message,
             at,
@@ -217,14 +311,14 @@ impl Decider {
         for declared in &compiled.template.outputs.parameters {
             let given =
                 outputs.parameters.iter().find(|p| p.name == declared.name).and_then(|p| p.value.clone());
-            if let (Some(name), Some(value)) = (&declared.global_name, given) {
+            if let (Some(name), Some(value)) = (self.global_name(node, &declared.global_name), given) {
                 let parameter = Parameter { name: name.clone(), value: Some(value), ..Parameter::default() };
                 self.emit(Record::GlobalParameter { parameter: Box::new(parameter) });
             }
         }
         for declared in &compiled.template.outputs.artifacts {
             let given = outputs.artifacts.iter().find(|a| a.name == declared.name);
-            if let (Some(name), Some(given)) = (&declared.global_name, given) {
+            if let (Some(name), Some(given)) = (self.global_name(node, &declared.global_name), given) {
                 let artifact = dropforge_manifest::types::Artifact {
                     name: name.clone(),
                     path: None,
@@ -234,6 +328,13 @@ impl Decider {
                 self.emit(Record::GlobalArtifact { artifact: Box::new(artifact) });
             }
         }
+    }
+
+    /// A global name may hold tags of globals and of the node's inputs.
+    fn global_name(&self, node: &Node, declared: &Option<String>) -> Option<String> {
+        let name = declared.as_ref()?;
+        let resolved = resolve::own_text(&self.state, self.now, node.id, &node.inputs, name);
+        Some(resolved.unwrap_or_else(|_| name.clone()))
     }
 
     /// The exit handler that a call's node has to run now, with the composite that made the call.
@@ -380,8 +481,8 @@ impl Decider {
 }
 
 fn not_found(key: &TemplateKey) -> String {
-    match key.scope.strip_prefix("namespaced/") {
-        Some(object) => format!("template reference {object}.{} not found", key.name),
+    match Holder::of_scope(&key.scope) {
+        Some(object) => format!("template reference {}.{} not found", object.name, key.name),
         None => format!("template name '{}' undefined", key.name),
     }
 }

@@ -95,8 +95,7 @@ impl Decider {
             label: format!(".{name}"),
             boundary: Some(dag.id),
         };
-        let scope = self.scope_of(Some(dag.id));
-        let key = self.call_key(Some(dag.id), &name, &scope);
+        let key = self.call_key(Some(dag.id), &name);
         if !self.depends(dag, graph, task) {
             let why = "omitted: depends condition not met".to_owned();
             self.create_ended(place(), key, NodePhase::Omitted, why);
@@ -110,7 +109,7 @@ impl Decider {
                 if let Some(block) = self.block(Some(dag.id)) {
                     return Err(block);
                 }
-                self.start_ready(place(), &scope, &ready);
+                self.start_ready(place(), &ready);
             }
         }
         Ok(())

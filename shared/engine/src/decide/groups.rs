@@ -5,9 +5,10 @@ use std::sync::Arc;
 use dropforge_manifest::go;
 use dropforge_manifest::types::{Inputs, Outputs};
 
-use super::calls::Place;
+use super::calls::{More, Place};
 use super::{Decider, NodeKind, NodePhase, Role, Work};
 use crate::ids::NodeId;
+use crate::program::LOCAL;
 use crate::record::{Block, LoopItems, TemplateKey};
 use crate::resolve::{self, Ready, Resolved};
 use crate::scope::{Viewer, unreadable_result};
@@ -95,8 +96,7 @@ impl Decider {
             label: format!(".{name}"),
             boundary: node.parent,
         };
-        let scope = self.scope_of(node.parent);
-        let key = self.call_key(node.parent, &name, &scope);
+        let key = self.call_key(node.parent, &name);
         match resolved {
             Resolved::Skip(why) => self.create_ended(place(), key, NodePhase::Skipped, why),
             Resolved::Loop(items) => self.start_loop(place(), NodeKind::Loop, key, items),
@@ -104,7 +104,7 @@ impl Decider {
                 if let Some(block) = self.block(node.parent) {
                     return Err(self.closed_or(node.parent, block));
                 }
-                self.start_ready(place(), &scope, &ready);
+                self.start_ready(place(), &ready);
             }
         }
         Ok(())
@@ -118,23 +118,22 @@ impl Decider {
         Some((node, name))
     }
 
-    /// The scope in which the names of a composite's template resolve.
-    pub(super) fn scope_of(&self, composite: Option<NodeId>) -> String {
-        let node = composite.and_then(|c| self.state.node(c));
-        node.and_then(|n| n.template.as_ref()).map(|t| t.scope.clone()).unwrap_or_default()
-    }
-
     /// The template that a step or task names, as far as its name holds no tag.
-    pub(super) fn call_key(&self, composite: Option<NodeId>, name: &str, scope: &str) -> Option<TemplateKey> {
-        let compiled = self.state.template_of(self.state.node(composite?)?)?;
-        let step = &compiled.call(name)?.step;
-        Some(self.state.program.resolve(scope, &step.template, step.template_ref.as_ref()))
+    pub(super) fn call_key(&self, composite: Option<NodeId>, name: &str) -> Option<TemplateKey> {
+        let node = self.state.node(composite?)?;
+        let step = &self.state.template_of(node)?.call(name)?.step;
+        Some(self.state.program.callee(node.template.as_ref()?, step))
     }
 
-    pub(super) fn start_ready(&mut self, place: Place, scope: &str, ready: &Ready) {
+    pub(super) fn start_ready(&mut self, place: Place, ready: &Ready) {
         let step = &ready.step;
-        let key = self.state.program.resolve(scope, &step.template, step.template_ref.as_ref());
-        self.start_call(place, key, &step.arguments, &ready.absent);
+        let composite = place.boundary.and_then(|b| self.state.node(b)).and_then(|n| n.template.clone());
+        let Some(caller) = composite else { return };
+        let key = self.state.program.callee(&caller, step);
+        // Argo keeps the inline templates of a stored object as they are written, but for the items of a loop.
+        let kept = caller.scope != LOCAL && !matches!(place.role, Role::Item(_));
+        let own = step.inline.as_deref().filter(|_| !kept);
+        self.start_own(place, key, own, &step.arguments, &ready.absent);
     }
 
     /// With `failFast` a failed child closes its boundary: nothing more starts, and it fails once nothing is active.
@@ -214,9 +213,9 @@ impl Decider {
         if items.items.is_empty() {
             return self.create_ended(place, key, NodePhase::Skipped, "Skipped, empty params".to_owned());
         }
-        let items = Some(Arc::new(items));
+        let more = More { items: Some(Arc::new(items)), ..More::default() };
         let group =
-            self.create_with(place, kind, key, Inputs::default(), NodePhase::Running, String::new(), items);
+            self.create_with(place, kind, key, Inputs::default(), NodePhase::Running, String::new(), more);
         self.pump_loop(group);
     }
 
@@ -258,8 +257,7 @@ impl Decider {
                 if let Some(block) = self.block(group.boundary) {
                     return Err(block);
                 }
-                let scope = self.scope_of(group.boundary);
-                self.start_ready(place, &scope, &ready);
+                self.start_ready(place, &ready);
             }
             Ok(Resolved::Skip(why)) => {
                 self.create_ended(place, group.template.clone(), NodePhase::Skipped, why)

@@ -47,7 +47,7 @@ impl Decider {
     fn start(&mut self, node: &Node, number: u32, work: Arc<Work>) {
         let spec = &self.state.program.spec;
         let node_name = self.state.name(node.id);
-        let template = node.template.as_ref().map(|t| t.name.clone()).unwrap_or_default();
+        let template = work.template.name.clone();
         let attempt = Arc::new(Attempt {
             id: attempt_id(&spec.uid, spec.name(), &template, &node_name, number),
             run: spec.uid.clone(),
@@ -68,7 +68,8 @@ impl Decider {
     fn work_of(&self, node: &Node, attempt: &Locals) -> Result<(Template, Work), String> {
         let compiled = self.state.template_of(node).cloned().ok_or("the template is gone")?;
         let spec = &self.state.program.spec;
-        let id = attempt_id(&spec.uid, spec.name(), &compiled.key.name, &self.state.name(node.id), 0);
+        let template = &compiled.template.name;
+        let id = attempt_id(&spec.uid, spec.name(), template, &self.state.name(node.id), 0);
         let named = match node.role {
             Role::Attempt(_) => node.parent.unwrap_or(node.id),
             _ => node.id,

@@ -2,6 +2,7 @@
 
 mod endings;
 mod flow;
+mod language;
 mod orders;
 mod table;
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::codes::Code;
 use crate::text::Item;
-use crate::types::{LifecycleHook, Sequence, Step, Template, TemplateRef};
+use crate::types::{Holder, LifecycleHook, Sequence, Step, Template, TemplateRef};
 
-use super::{Found, SpecCheck, did_you_mean, inputs, language, names};
+use super::{Found, SpecCheck, World, did_you_mean, inputs, language, names, template};
 
 /// The steps of a template with the path of each, in order.
 pub(super) fn steps<'t>(template: &'t Template, path: &str) -> Vec<(&'t Step, String)> {
@@ -28,6 +28,17 @@ pub(super) fn all<'t>(template: &'t Template, path: &str) -> Vec<(&'t Step, Stri
     let mut calls = steps(template, path);
     calls.extend(tasks(template, path));
     calls
+}
+
+/// All calls of a template, those of the inline templates in it included.
+pub(super) fn deep<'t>(template: &'t Template, path: &str) -> Vec<(&'t Step, String)> {
+    let mut found = Vec::new();
+    for (call, path) in all(template, path) {
+        let inner = call.inline.as_deref().map(|inline| deep(inline, &format!("{path}.inline")));
+        found.push((call, path));
+        found.extend(inner.into_iter().flatten());
+    }
+    found
 }
 
 pub(super) fn check_steps(check: &SpecCheck<'_>, template: &Template, path: &str) {
@@ -93,8 +104,13 @@ pub(super) fn call(check: &SpecCheck<'_>, caller: &Template, call: &Step, path: 
         self::hook(check, name, hook, &format!("{path}.hooks.{name}"));
     }
     inputs::given(check, &call.arguments, &format!("{path}.arguments"));
-    if call.inline.is_some() {
-        return;
+    if let Some(inline) = &call.inline {
+        if !call.template.is_empty() || call.template_ref.is_some() {
+            let message = "a call has one of template, templateRef and inline";
+            return check.report(Code::E106, path, message, "keep one of them");
+        }
+        template::check_inline(check, call, inline, &format!("{path}.inline"));
+        return inputs::supplied(check, caller, call, inline, path);
     }
     if let Some(callee) = named(check, &call.template, call.template_ref.as_ref(), path) {
         inputs::supplied(check, caller, call, callee, path);
@@ -159,7 +175,7 @@ fn named<'c>(
         _ => {}
     }
     let field = if reference.is_some() { "templateRef" } else { "template" };
-    missing(check, check.callee(template, reference), template, reference, &format!("{path}.{field}"))
+    missing(check, check.named(template, reference), template, reference, &format!("{path}.{field}"))
 }
 
 fn missing<'c>(
@@ -178,18 +194,18 @@ fn missing<'c>(
                     let known = check.merged.templates.iter().map(|template| template.name.as_str());
                     did_you_mean(name, known, "define a template of this name under `templates`")
                 }
-                Some(reference) => match check.subject.world.stored(&reference.name) {
+                Some(reference) => match check.subject.world.stored(reference.holder()) {
                     Some(stored) => {
                         let known = stored.templates.iter().map(|template| template.name.as_str());
                         did_you_mean(
                             &reference.template,
                             known,
-                            format!("define it in WorkflowTemplate {}", reference.name),
+                            format!("define it in {} {}", reference.holder().kind(), reference.name),
                         )
                     }
                     None => {
-                        let known = check.subject.world.templates.keys().copied();
-                        did_you_mean(&reference.name, known, "give the file that defines it in the same call")
+                        let world = check.subject.world;
+                        not_stored(world, reference.holder())
                     }
                 },
             };
@@ -197,6 +213,20 @@ fn missing<'c>(
             None
         }
     }
+}
+
+/// What to do about a stored object that no document defines.
+pub(super) fn not_stored(world: &World<'_>, wanted: Holder<'_>) -> String {
+    let other = Holder { cluster: !wanted.cluster, ..wanted };
+    if world.stored(other).is_some() {
+        let scope = if other.cluster { "add" } else { "leave out" };
+        return format!("'{}' is a {}: {scope} `clusterScope: true`", wanted.name, other.kind());
+    }
+    did_you_mean(
+        wanted.name,
+        world.names(wanted.cluster),
+        format!("give the file that defines the {} in the same call", wanted.kind()),
+    )
 }
 
 fn loops(check: &SpecCheck<'_>, call: &Step, path: &str) {

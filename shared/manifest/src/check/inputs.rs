@@ -88,7 +88,20 @@ pub(super) fn given(check: &SpecCheck<'_>, arguments: &Arguments, path: &str) {
                 "write `from: \"{{steps.a.outputs.artifacts.x}}\"`, `s3` or `raw`",
             );
         }
+        expression(check, artifact, &path);
         s3_key(check, artifact, &path);
+    }
+}
+
+/// An artifact's `fromExpression` can be read.
+pub(super) fn expression(check: &SpecCheck<'_>, artifact: &Artifact, path: &str) {
+    if let Some(expression) = &artifact.from_expression
+        && !language::has_tag(expression)
+        && let Err(why) = language::expression(expression)
+    {
+        let message = format!("the expression cannot be read: {why}");
+        let remedy = "for example: steps.a.status == 'Succeeded' ? steps.a.outputs.artifacts.x : steps.b.outputs.artifacts.x";
+        check.report(Code::E203, &format!("{path}.fromExpression"), message, remedy);
     }
 }
 
@@ -138,14 +151,18 @@ pub(super) fn declared(check: &SpecCheck<'_>, template: &Template, path: &str) {
             }
             _ => {}
         }
-        if artifact.from.is_some() {
-            let message = format!("{label}.from not valid in inputs");
-            check.report(
-                Code::E303,
-                &format!("{path}.from"),
-                message,
-                "move it to `arguments.artifacts` of the call",
-            );
+        for (field, set) in
+            [("from", artifact.from.is_some()), ("fromExpression", artifact.from_expression.is_some())]
+        {
+            if set {
+                let message = format!("{label}.{field} not valid in inputs");
+                check.report(
+                    Code::E303,
+                    &format!("{path}.{field}"),
+                    message,
+                    "move it to `arguments.artifacts` of the call",
+                );
+            }
         }
         s3_key(check, artifact, &path);
     }

@@ -176,7 +176,7 @@ pub(super) fn check_unused(check: &SpecCheck<'_>) {
         .spec
         .templates
         .iter()
-        .flat_map(|t| calls::all(t, ""))
+        .flat_map(|t| calls::deep(t, ""))
         .any(|(call, _)| call.template_ref.is_some());
     for (index, argument) in check.spec.arguments.parameters.iter().enumerate() {
         let read = texts.iter().any(|text| {
@@ -209,7 +209,7 @@ fn skipped_outputs(check: &SpecCheck<'_>, template: &Template, path: &str) {
             let Some(value) = argument.value.as_ref().map(|value| value.as_str()) else { continue };
             let path = format!("{call_path}.arguments.parameters[{index}]");
             for producer in skippable.iter().filter(|producer| !skipped_together(call, producer)) {
-                let callee = check.callee(&call.template, call.template_ref.as_ref()).template();
+                let callee = check.callee(call).template();
                 let input = callee.and_then(|callee| {
                     callee.inputs.parameters.iter().find(|input| input.name == argument.name)
                 });
@@ -251,7 +251,7 @@ fn skipped_read(check: &SpecCheck<'_>, producer: &Step, value: &str, path: &str)
                 .iter()
                 .find_map(|word| name.strip_prefix(&format!("{word}.{}.outputs.", producer.name)));
             let Some(output) = output.filter(|output| !output.starts_with("artifacts")) else { continue };
-            let callee = check.callee(&producer.template, producer.template_ref.as_ref()).template();
+            let callee = check.callee(producer).template();
             let declared = output.strip_prefix("parameters.").and_then(|wanted| {
                 callee.and_then(|callee| {
                     callee.outputs.parameters.iter().find(|parameter| parameter.name == wanted)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::parse::{AnyObject, Document};
-use crate::types::LifecycleHook;
+use crate::types::{LifecycleHook, WorkflowTemplateRef};
 
 use super::{Found, SpecCheck, Subject, calls, did_you_mean, inputs, names, retry, variables, volumes};
 
@@ -73,20 +73,20 @@ pub(super) fn check_spec(check: &SpecCheck<'_>) {
     variables::check_spec(check);
 }
 
+/// The object that a reference looks for, in Argo's words.
+pub(super) fn not_found(reference: &WorkflowTemplateRef) -> &'static str {
+    if reference.cluster_scope { "cluster workflow template" } else { "workflow template" }
+}
+
 fn template_reference(check: &SpecCheck<'_>) {
     let Some(reference) = &check.spec.workflow_template_ref else { return };
     let path = format!("{}.workflowTemplateRef", check.path);
     let world = check.subject.world;
     if reference.name.is_empty() {
         check.report(Code::E106, &path, "workflowTemplateRef.name is required", "name a WorkflowTemplate");
-    } else if world.stored(&reference.name).is_none() && !world.options.stored_elsewhere {
-        let message = format!("workflow template '{}' not found", reference.name);
-        let remedy = did_you_mean(
-            &reference.name,
-            world.templates.keys().copied(),
-            "give the file that defines it in the same call",
-        );
-        check.report(Code::E104, &path, message, remedy);
+    } else if world.stored(reference.holder()).is_none() && !world.options.stored_elsewhere {
+        let message = format!("{} '{}' not found", not_found(reference), reference.name);
+        check.report(Code::E104, &path, message, calls::not_stored(world, reference.holder()));
     }
     if !check.spec.templates.is_empty() {
         let message = "Templates is invalid field in spec if workflow referred WorkflowTemplate reference";

@@ -20,6 +20,7 @@ pub(super) fn declared(check: &SpecCheck<'_>, template: &Template, path: &str) {
     for (index, artifact) in outputs.artifacts.iter().enumerate() {
         let path = format!("{path}.artifacts[{index}]");
         global_name(check, artifact.global_name.as_deref(), &path);
+        inputs::expression(check, artifact, &path);
         inputs::s3_key(check, artifact, &path);
         let label = format!("{}.outputs.artifacts.{}", label(template), artifact.name);
         if template.main().is_some() && artifact.path.as_deref().unwrap_or_default().is_empty() {
@@ -27,6 +28,11 @@ pub(super) fn declared(check: &SpecCheck<'_>, template: &Template, path: &str) {
             check.report(Code::E303, &path, message, "add `path`, where the step leaves the file or folder");
         }
         let composite = template.steps.is_some() || template.dag.is_some();
+        if artifact.from.is_some() && artifact.from_expression.is_some() {
+            let message =
+                format!("{} shouldn't have both 'from' and 'fromExpression' in Artifact", artifact.name);
+            check.report(Code::E303, &path, message, "keep one of them");
+        }
         if composite && artifact.from.is_none() && artifact.from_expression.is_none() {
             let message = format!("{label}.from must be specified for Steps and DAG templates");
             check.report(Code::E303, &path, message, "write `from: \"{{steps.a.outputs.artifacts.x}}\"`");

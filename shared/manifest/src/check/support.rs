@@ -33,7 +33,6 @@ pub type Row = (&'static str, &'static [(&'static str, Decision)]);
 
 const ONE_MACHINE: &str = "there is one machine; steps run on it";
 const POD_USER: &str = "a step runs as the person who started it";
-const CLUSTER_TEMPLATE: &str = "use a WorkflowTemplate and leave `clusterScope` out";
 const LOCATION: &str = "use `s3` (the key of an object) or `raw` (the text itself)";
 const LEAF: &str = "use a `container` or `script` template";
 
@@ -98,8 +97,8 @@ pub const TABLE: &[Row] = &[
             ("podDisruptionBudget", Silent),
         ],
     ),
-    ("workflowTemplateRef", &[("name", Runs), ("clusterScope", Refused(CLUSTER_TEMPLATE))]),
-    ("templateRef", &[("name", Runs), ("template", Runs), ("clusterScope", Refused(CLUSTER_TEMPLATE))]),
+    ("workflowTemplateRef", &[("name", Runs), ("clusterScope", Runs)]),
+    ("templateRef", &[("name", Runs), ("template", Runs), ("clusterScope", Runs)]),
     (
         "template",
         &[
@@ -243,7 +242,7 @@ pub const TABLE: &[Row] = &[
             ("name", Runs),
             ("template", Runs),
             ("templateRef", Into("templateRef")),
-            ("inline", Refused("give the template a name under `templates` and call it by `template`")),
+            ("inline", Into("template")),
             ("arguments", Into("arguments")),
             ("withItems", Runs),
             ("withParam", Runs),
@@ -328,7 +327,7 @@ pub const TABLE: &[Row] = &[
             ("mode", Refused("run `chmod` in the step")),
             ("recurseMode", Refused("run `chmod -R` in the step")),
             ("from", Runs),
-            ("fromExpression", Refused("use `from`, on steps that choose with `when`")),
+            ("fromExpression", Runs),
             ("subPath", Runs),
             ("globalName", Runs),
             ("archive", Into("archive")),
@@ -403,16 +402,6 @@ pub(super) fn check(subject: &Subject<'_>) {
     let object = match subject.document.object.kind() {
         "CronWorkflow" => "cron",
         "Trigger" => "trigger",
-        "ClusterWorkflowTemplate" => {
-            let message = "kind ClusterWorkflowTemplate is not supported yet";
-            subject.report(
-                Code::E601,
-                "kind",
-                message,
-                "make it a WorkflowTemplate; there is one namespace here",
-            );
-            "spec"
-        }
         _ => "spec",
     };
     if let Some(spec) = subject.document.node.get("spec") {

@@ -1,12 +1,21 @@
 //! One template: its name, its one body, and the fields that only some bodies have.
 
 use crate::codes::Code;
-use crate::types::{Template, TemplateType};
+use crate::types::{Step, Template, TemplateType};
 
 use super::{SpecCheck, calls, dag, inputs, language, lint, names, outputs, retry, variables, volumes};
 
 pub(super) fn check(check: &SpecCheck<'_>, template: &Template, path: &str) {
     name(check, template, path);
+    body(check, template, None, path);
+}
+
+/// A template that stands in the call that calls it; it needs no name.
+pub(super) fn check_inline(check: &SpecCheck<'_>, call: &Step, template: &Template, path: &str) {
+    body(check, template, Some(call), path);
+}
+
+fn body(check: &SpecCheck<'_>, template: &Template, caller: Option<&Step>, path: &str) {
     let bodies = template.bodies();
     match bodies.as_slice() {
         [] => {
@@ -60,7 +69,7 @@ pub(super) fn check(check: &SpecCheck<'_>, template: &Template, path: &str) {
     }
     calls::check_steps(check, template, path);
     dag::check(check, template, path);
-    variables::check_template(check, template, path);
+    variables::check_template(check, template, caller, path);
     lint::check_template(check, template, path);
 }
 

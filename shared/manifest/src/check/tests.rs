@@ -2,6 +2,7 @@ use super::{Options, check};
 use crate::parse::parse;
 
 mod control;
+mod language;
 mod lints;
 mod objects;
 mod values;

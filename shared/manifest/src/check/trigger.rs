@@ -4,7 +4,8 @@ use crate::codes::Code;
 use crate::source::{Node, join};
 use crate::types::{S3Location, Template, TriggerSpec, WorkflowSpec};
 
-use super::{Subject, did_you_mean, language, mentions, schedule, stored, template::DURATION_REMEDY};
+use super::template::DURATION_REMEDY;
+use super::{Subject, calls, did_you_mean, language, mentions, object, schedule, stored};
 
 const VARIABLES: &[&str] = &["bucket", "key", "versionId", "etag", "size", "time", "objects"];
 
@@ -148,24 +149,16 @@ fn target<'s>(subject: &'s Subject<'_>, spec: &'s TriggerSpec) -> Option<&'s Wor
         (None, Some(workflow)) => Some(workflow),
         (Some(reference), None) => {
             let world = subject.world;
-            let stored = world.stored(&reference.name);
+            let (stored, what) = (world.stored(reference.holder()), object::not_found(reference));
             if stored.is_none() && !world.options.stored_elsewhere {
-                let message = format!("workflow template '{}' not found", reference.name);
-                let remedy = did_you_mean(
-                    &reference.name,
-                    world.templates.keys().copied(),
-                    "give the file that defines it in the same call",
-                );
+                let message = format!("{what} '{}' not found", reference.name);
+                let remedy = calls::not_stored(world, reference.holder());
                 subject.report(Code::E104, "spec.workflowTemplateRef", message, remedy);
             }
             if stored.is_some_and(|stored| stored.entrypoint.is_none()) {
-                let message = format!("workflow template '{}' has no entrypoint", reference.name);
-                subject.report(
-                    Code::E103,
-                    "spec.workflowTemplateRef",
-                    message,
-                    "add `entrypoint` to the WorkflowTemplate",
-                );
+                let message = format!("{what} '{}' has no entrypoint", reference.name);
+                let remedy = format!("add `entrypoint` to the {}", reference.holder().kind());
+                subject.report(Code::E103, "spec.workflowTemplateRef", message, remedy);
             }
             stored
         }

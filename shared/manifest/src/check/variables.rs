@@ -67,14 +67,17 @@ pub(super) fn check_spec(check: &SpecCheck<'_>) {
     }
 }
 
-/// The texts of a template.
-pub(super) fn check_template(check: &SpecCheck<'_>, template: &Template, path: &str) {
+/// The texts of a template; an inline one sees the item of the loop that it stands in.
+pub(super) fn check_template(check: &SpecCheck<'_>, template: &Template, caller: Option<&Step>, path: &str) {
     let Some(node) = check.subject.node(path) else { return };
+    let around = caller.and_then(item);
     let word = if template.dag.is_some() { "tasks" } else { "steps" };
     let all = calls::all(template, path);
     let by_name: BTreeMap<&str, &Step> = all.iter().map(|(call, _)| (call.name.as_str(), *call)).collect();
-    let scope =
-        |ended, item| Scope { template: Some(template), word, calls: &by_name, ended, hooked: None, item };
+    let scope = |ended, item: Option<Option<BTreeSet<String>>>| {
+        let item = item.or_else(|| around.clone());
+        Scope { template: Some(template), word, calls: &by_name, ended, hooked: None, item }
+    };
     for entry in node.entries() {
         let path = join(path, &entry.key);
         let scope = scope(if entry.key == "outputs" { Ended::All } else { Ended::None }, None);
@@ -82,7 +85,7 @@ pub(super) fn check_template(check: &SpecCheck<'_>, template: &Template, path: &
             "steps" | "dag" | "metrics" => {}
             _ => mentions::texts(&entry.value, &path).into_iter().for_each(|(at, text)| {
                 self::text(check, &scope, &at, text);
-                if at.ends_with(".valueFrom.expression") {
+                if is_expression(&at) {
                     expression(check, &scope, &at, text);
                 }
             }),
@@ -128,11 +131,19 @@ fn call<'t>(check: &SpecCheck<'_>, scope: &Scope<'t>, call: &'t Step, path: &str
                     .for_each(|(at, text)| self::text(check, &hook, &at, text));
             }
             "inline" => {}
-            _ => mentions::texts(&entry.value, &path)
-                .into_iter()
-                .for_each(|(at, text)| self::text(check, scope, &at, text)),
+            _ => mentions::texts(&entry.value, &path).into_iter().for_each(|(at, text)| {
+                self::text(check, scope, &at, text);
+                if is_expression(&at) {
+                    expression(check, scope, &at, text);
+                }
+            }),
         }
     }
+}
+
+/// Whether the field at `path` is an expression as a whole.
+fn is_expression(path: &str) -> bool {
+    path.ends_with(".valueFrom.expression") || path.ends_with(".fromExpression")
 }
 
 fn text(check: &SpecCheck<'_>, scope: &Scope<'_>, path: &str, text: &str) {
@@ -327,7 +338,7 @@ fn called(check: &SpecCheck<'_>, scope: &Scope<'_>, root: &str, rest: &str, name
         return Some((Code::E202, format!("failed to resolve {{{{{name}}}}}: {why}"), remedy));
     }
     let field = rest.strip_prefix(call_name).and_then(|rest| rest.strip_prefix('.')).unwrap_or_default();
-    let callee = check.callee(&call.template, call.template_ref.as_ref());
+    let callee = check.callee(call);
     output(call, &callee, field).map(|remedy| unresolved(name, remedy))
 }
 

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::crons::{self, Times};
 use dropforge_driver::owner::chain;
-use dropforge_driver::store::Documents;
 use dropforge_driver::{definitions, triggers};
 use dropforge_manifest::check::Options;
 use dropforge_manifest::parse::{AnyObject, Document, parse};
@@ -98,11 +97,9 @@ impl Dev<'_> {
     /// Removes the stored definitions that the folder does not have.
     async fn remove_others(&self, there: &BTreeSet<String>) -> Result<(), CliError> {
         let (store, namespace) = (&*self.session.store, self.global.namespace.as_str());
-        let prefix = format!("definitions/{namespace}/");
-        for key in store.keys(&prefix).await?.into_iter().filter(|key| !there.contains(key)) {
-            let parts =
-                key.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".yaml")?.split_once('/'));
-            let Some((kind, name)) = parts else { continue };
+        let keys = definitions::keys(store, namespace).await?;
+        for key in keys.into_iter().filter(|key| !there.contains(key)) {
+            let Some((kind, name)) = definitions::of_key(namespace, &key) else { continue };
             definitions::remove(store, namespace, kind, name).await?;
             match kind {
                 "trigger" => triggers::keep::forget(store, namespace, name).await?,

@@ -1,0 +1,180 @@
+//! Templates that are inline or stored elsewhere, artifacts and targets that are chosen at run time.
+
+use dropforge_manifest::types::{Artifact, S3Location};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::spec::StoredTemplates;
+
+/// A run whose stored objects are these, by scope, each with its templates as YAML flow.
+fn with_library(spec: &str, library: &[(&str, &str)]) -> World {
+    let unborn = World::unborn(spec, Settings::default());
+    let mut run = unborn.state.program.spec.clone();
+    for (scope, templates) in library {
+        let text = format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: WorkflowTemplate\nmetadata: {{name: x}}\nspec: {{templates: {templates}}}\n"
+        );
+        let parsed = parse("test", &text);
+        assert!(!parsed.has_errors(), "{:?}", parsed.diagnostics);
+        let (stored, _) = parsed.documents[0].object.workflow_spec().unwrap();
+        run.library.insert((*scope).to_owned(), StoredTemplates { templates: stored.templates.clone() });
+    }
+    let mut world = World { state: RunState::new(Arc::new(Program::compile(run).unwrap())), ..unborn };
+    world.event(Event::Submitted);
+    world
+}
+
+fn args(world: &World, node: &str) -> Vec<String> {
+    world.attempt(node).work.template.main().unwrap().args.clone().unwrap_or_default()
+}
+
+/// Argo's node of this full name.
+fn shown(world: &World, node: &str) -> Value {
+    let view = View::fold(world.state.program.clone(), &world.records).workflow();
+    let nodes = view["status"]["nodes"].as_object().unwrap().clone();
+    nodes.into_iter().map(|(_, n)| n).find(|n| n["name"] == node).unwrap_or_default()
+}
+
+fn fields(node: &Value, names: &[&str]) -> Value {
+    names.iter().map(|n| ((*n).to_owned(), node[*n].clone())).filter(|(_, v)| !v.is_null()).collect()
+}
+
+#[test]
+fn an_inline_template_runs_without_a_name_and_reads_its_own_inputs() {
+    let mut w = world(
+        "  entrypoint: main\n  templates:\n  - name: main\n    dag:\n      tasks:\n      - name: a\n        arguments: {parameters: [{name: m, value: hello}]}\n        inline:\n          inputs: {parameters: [{name: m}]}\n          container: {image: busybox, args: ['{{inputs.parameters.m}}']}\n      - name: b\n        dependencies: [a]\n        inline:\n          steps: [[{name: c, inline: {container: {image: busybox, args: [inner]}}}]]",
+    );
+    assert_eq!(args(&w, "wf.a"), ["hello"]);
+    assert!(w.attempt("wf.a").id.as_str().starts_with("wf-"), "an inline template adds no name");
+    let names = ["type", "templateName", "templateRef", "templateScope"];
+    assert_eq!(fields(&shown(&w, "wf.a"), &names), json!({"type": "Pod", "templateScope": "local/wf"}));
+    w.succeed("wf.a");
+    assert_eq!(args(&w, "wf.b[0].c"), ["inner"]);
+    assert_eq!(shown(&w, "wf.b")["type"], "Steps");
+    w.succeed("wf.b[0].c");
+    assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
+}
+
+#[test]
+fn an_inline_template_sees_the_item_and_the_inputs_around_it() {
+    let mut w = world(
+        "  entrypoint: main\n  arguments: {parameters: [{name: p, value: P}]}\n  templates:\n  - name: main\n    inputs: {parameters: [{name: p}]}\n    steps:\n    - - name: a\n        withItems: [1, 2]\n        inline:\n          retryStrategy: {limit: 1}\n          container: {image: busybox, args: ['{{item}} {{inputs.parameters.p}}']}",
+    );
+    assert_eq!(args(&w, "wf[0].a(0:1)(0)"), ["1 P"]);
+    assert_eq!(args(&w, "wf[0].a(1:2)(0)"), ["2 P"]);
+    w.fail("wf[0].a(1:2)(0)");
+    assert_eq!(args(&w, "wf[0].a(1:2)(1)"), ["2 P"], "the next attempt has its Retry node's template");
+    let owned = w.records.iter().filter(|r| matches!(r, Record::NodeCreated(c) if c.own.is_some()));
+    assert_eq!(owned.count(), 2, "only the two Retry nodes carry it on record");
+}
+
+#[test]
+fn an_inline_template_of_the_workflow_takes_a_value_around_it_before_its_own_input() {
+    let inline =
+        "inputs: {parameters: [{name: m}]}, container: {image: x, args: ['{{inputs.parameters.m}}']}";
+    let main = format!(
+        "{{name: main, inputs: {{parameters: [{{name: m, value: outer}}]}}, steps: [[{{name: a, arguments: {{parameters: [{{name: m, value: inner}}]}}, inline: {{{inline}}}}}]]}}"
+    );
+    let w = world(&format!("  entrypoint: main\n  templates: [{main}]"));
+    assert_eq!(args(&w, "wf[0].a"), ["outer"]);
+    // Argo keeps what stands in a stored object as it is written.
+    let call = "  entrypoint: top\n  templates: [{name: top, steps: [[{name: s, templateRef: {name: o, template: main}}]]}]";
+    let w = with_library(call, &[("namespaced/o", &format!("[{main}]"))]);
+    assert_eq!(args(&w, "wf[0].s[0].a"), ["inner"]);
+}
+
+#[test]
+fn names_in_a_cluster_template_are_its_own() {
+    let library = [
+        (
+            "cluster/o",
+            "[{name: steps, steps: [[{name: a, template: leaf}]]}, {name: leaf, container: {image: x, args: [cluster]}}]",
+        ),
+        ("namespaced/o", "[{name: leaf, container: {image: x, args: [namespaced]}}]"),
+    ];
+    let mut w = with_library(
+        "  entrypoint: main\n  templates:\n  - {name: leaf, container: {image: x, args: [local]}}\n  - name: main\n    steps:\n    - - {name: c, templateRef: {name: o, template: steps, clusterScope: true}}\n      - {name: n, templateRef: {name: o, template: leaf}}\n      - {name: l, template: leaf}",
+        &library,
+    );
+    assert_eq!(args(&w, "wf[0].c[0].a"), ["cluster"]);
+    assert_eq!(args(&w, "wf[0].n"), ["namespaced"]);
+    assert_eq!(args(&w, "wf[0].l"), ["local"]);
+    let names = ["templateName", "templateRef", "templateScope"];
+    assert_eq!(
+        fields(&shown(&w, "wf[0].c"), &names),
+        json!({"templateRef": {"name": "o", "template": "steps", "clusterScope": true}, "templateScope": "local/wf"})
+    );
+    assert_eq!(
+        fields(&shown(&w, "wf[0].c[0].a"), &names),
+        json!({"templateName": "leaf", "templateScope": "cluster/o"})
+    );
+    for node in ["wf[0].c[0].a", "wf[0].n", "wf[0].l"] {
+        w.succeed(node);
+    }
+    assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
+}
+
+#[test]
+fn a_dag_runs_what_its_targets_need_also_where_they_are_tags() {
+    let main = "  - name: main\n    inputs: {parameters: [{name: t}]}\n    dag:\n      target: '{{inputs.parameters.t}}'\n      tasks:\n      - {name: a, template: ok}\n      - {name: b, template: ok, dependencies: [a]}\n      - {name: c, template: ok, dependencies: [a]}\n  - {name: ok, container: {image: x}}";
+    let run = |target: &str| {
+        world(&format!(
+            "  entrypoint: main\n  arguments: {{parameters: [{{name: t, value: '{target}'}}]}}\n  templates:\n{main}"
+        ))
+    };
+    let mut w = run("b");
+    w.succeed("wf.a");
+    assert_eq!(w.live(), ["wf.b"]);
+    w.succeed("wf.b");
+    assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
+    assert_eq!(shown(&w, "wf")["outboundNodes"], json!([shown(&w, "wf.b")["id"]]));
+    let mut w = run("b c");
+    w.succeed("wf.a");
+    assert_eq!(w.live(), ["wf.b", "wf.c"]);
+    let (phase, message) = run("gone").ended().unwrap();
+    assert_eq!(phase, RunPhase::Error);
+    assert!(message.contains("'gone' not defined"), "{message}");
+}
+
+/// Ends a node that leaves an artifact `f`.
+fn leave(world: &mut World, node: &str, key: &str) {
+    world.finish_with(node, |verdict| {
+        let s3 = Some(S3Location { key: Some(key.to_owned()), ..S3Location::default() });
+        verdict.outputs.artifacts = vec![Artifact { name: "f".to_owned(), s3, ..Artifact::default() }];
+    });
+}
+
+#[test]
+fn an_expression_chooses_the_artifact_of_the_branch_that_ran() {
+    let choice = "steps.h.status == 'Succeeded' ? steps.h.outputs.artifacts.f : steps.t.outputs.artifacts.f";
+    let spec = |side: &str| {
+        format!(
+            "  entrypoint: main\n  arguments: {{parameters: [{{name: side, value: {side}}}]}}\n  templates:\n  - name: main\n    outputs: {{artifacts: [{{name: chosen, subPath: 'part-{{{{workflow.name}}}}', fromExpression: \"{choice}\"}}]}}\n    steps:\n    - - {{name: h, template: make, when: '{{{{workflow.parameters.side}}}} == h'}}\n      - {{name: t, template: make, when: '{{{{workflow.parameters.side}}}} == t'}}\n    - - {{name: read, template: read, arguments: {{artifacts: [{{name: in, fromExpression: \"{choice}\"}}]}}}}\n  - {{name: make, outputs: {{artifacts: [{{name: f, path: /f}}]}}, container: {{image: x}}}}\n  - {{name: read, inputs: {{artifacts: [{{name: in, path: /in}}]}}, container: {{image: x}}}}"
+        )
+    };
+    for side in ["h", "t"] {
+        let mut w = world(&spec(side));
+        leave(&mut w, &format!("wf[0].{side}"), side);
+        let read = w.attempt("wf[1].read").work.template.inputs.artifacts[0].clone();
+        assert_eq!(read.s3.unwrap().key.as_deref(), Some(side));
+        w.succeed("wf[1].read");
+        let outputs = &shown(&w, "wf")["outputs"]["artifacts"];
+        assert_eq!(*outputs, json!([{"name": "chosen", "s3": {"key": format!("{side}/part-wf")}}]));
+    }
+}
+
+#[test]
+fn an_expression_that_chooses_no_artifact_is_an_error_unless_it_is_optional() {
+    let spec = |artifact: &str| {
+        format!(
+            "  entrypoint: main\n  templates:\n  - name: main\n    outputs: {{artifacts: [{{name: x, {artifact}}}]}}\n    steps: [[{{name: a, template: make, when: 'a == b'}}]]\n  - {{name: make, outputs: {{artifacts: [{{name: f, path: /f}}]}}, container: {{image: x}}}}"
+        )
+    };
+    let missing = "fromExpression: steps.a.outputs.artifacts.f";
+    let ended = |artifact: &str| world(&spec(artifact)).ended().unwrap();
+    assert_eq!(ended(&format!("{missing}, optional: true")), (RunPhase::Succeeded, String::new()));
+    let (phase, message) = ended(missing);
+    assert_eq!(phase, RunPhase::Error);
+    assert!(message.contains("Unable to resolve: steps.a.outputs.artifacts.f"), "{message}");
+    assert!(ended("fromExpression: steps.a.status").1.contains("gives no artifact"));
+}

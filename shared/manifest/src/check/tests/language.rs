@@ -1,0 +1,93 @@
+use super::*;
+
+/// A stored object of this kind and name.
+fn stored(kind: &str, name: &str, templates: &str) -> String {
+    format!(
+        "---\napiVersion: argoproj.io/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {{entrypoint: m, templates: [{templates}]}}\n"
+    )
+}
+
+#[test]
+fn a_reference_says_whether_the_object_is_the_clusters() {
+    let call = |scope: &str| {
+        workflow(&format!(
+            "{{name: main, steps: [[{{name: a, templateRef: {{name: o, template: m{scope}}}}}]]}}"
+        )) + &stored("ClusterWorkflowTemplate", "o", "{name: m, container: {image: 'x:1'}}")
+    };
+    assert!(findings(&call(", clusterScope: true")).is_empty());
+    let text = call("");
+    assert_eq!(findings(&text), ["E104 5: template reference o.m not found"]);
+    assert_eq!(remedies(&text), ["'o' is a ClusterWorkflowTemplate: add `clusterScope: true`"]);
+    let whole = |scope: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  workflowTemplateRef: {{name: o{scope}}}\n"
+        ) + &stored("WorkflowTemplate", "o", "{name: m, container: {image: 'x:1'}}")
+    };
+    assert!(findings(&whole("")).is_empty());
+    let text = whole(", clusterScope: true");
+    assert_eq!(findings(&text), ["E104 4: cluster workflow template 'o' not found"]);
+    assert_eq!(remedies(&text), ["'o' is a WorkflowTemplate: leave out `clusterScope: true`"]);
+}
+
+#[test]
+fn an_inline_template_is_checked_as_others_are_and_needs_no_name() {
+    let main = |inline: &str| format!("{{name: main, steps: [[\n{{name: a, inline: {inline}}}]]}}");
+    expect(&main("{container: {image: 'x:1'}}"), &[]);
+    expect(
+        &main("{container: {args: ['{{inputs.parameters.gone}}']}}"),
+        &[
+            "E108 6: templates..container.image may not be empty",
+            "E201 6: failed to resolve {{inputs.parameters.gone}}",
+        ],
+    );
+    expect(&main("{steps: [[{name: b, template: none}]]}"), &["E104 6: template name 'none' undefined"]);
+    expect(
+        &main(
+            "{inputs: {parameters: [{name: m}]}, container: {image: 'x:1', args: ['{{inputs.parameters.m}}']}}",
+        ),
+        &["E302 6: templates. inputs.parameters.m was not supplied"],
+    );
+    expect(
+        "{name: main, steps: [[{name: a, template: leaf, inline: {suspend: {}}}]]}, {name: leaf, suspend: {}}",
+        &["E106 5: a call has one of template, templateRef and inline"],
+    );
+    expect(
+        "{name: main, steps: [[{name: a, withItems: [1], inline: {container: {image: 'x:1', args: ['{{item}}']}}}]]}",
+        &[],
+    );
+    expect(
+        "{name: main, steps: [[{name: a, inline: {container: {image: 'x:1', args: ['{{item}}']}}}]]}",
+        &["E201 5: failed to resolve {{item}}"],
+    );
+}
+
+#[test]
+fn an_inline_template_is_supported_as_far_as_its_fields_are() {
+    expect(
+        "{name: main, steps: [[{name: a, inline: {plugin: {x: {}}}}]]}",
+        &["E601 5: `plugin` is not supported yet"],
+    );
+}
+
+#[test]
+fn the_expression_of_an_artifact_is_read() {
+    let main = |outputs: &str| {
+        format!(
+            "{{name: main, outputs: {{artifacts: [{{name: x, {outputs}}}]}}, steps: [[{{name: a, template: leaf}}]]}},\n{LEAF}"
+        )
+    };
+    expect(
+        &main("fromExpression: \"true ? steps.a.outputs.artifacts.a : steps['a'].outputs.artifacts.a\""),
+        &[],
+    );
+    expect(
+        &main("fromExpression: 'steps.b.outputs.artifacts.a'"),
+        &["E201 5: failed to resolve {{steps.b.outputs.artifacts.a}}"],
+    );
+    expect(
+        &main("from: '{{steps.a.outputs.artifacts.a}}', fromExpression: steps.a.outputs.artifacts.a"),
+        &["E303 5: x shouldn't have both 'from' and 'fromExpression' in Artifact"],
+    );
+    let findings = findings(&workflow(&main("fromExpression: '1 +'")));
+    assert!(findings[0].starts_with("E203 5: the expression cannot be read"), "{findings:?}");
+}
