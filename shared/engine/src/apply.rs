@@ -13,7 +13,7 @@ use crate::ids::{AttemptId, NodeId};
 use crate::phase::{NodePhase, RunPhase};
 use crate::program::Compiled;
 use crate::record::{Block, NodeCreated, NodeKind, Record, Role};
-use crate::state::{Body, Bound, FailedChild, Failure, Node, RunState};
+use crate::state::{Body, Bound, FailedChild, Failure, Node, Phases, RunState};
 
 /// Changes the state by one record.
 pub fn apply(state: &mut RunState, record: &Record) {
@@ -237,7 +237,7 @@ fn body(created: &NodeCreated) -> Body {
         },
         NodeKind::TaskGroup | NodeKind::Loop => {
             let Some(items) = created.items.clone() else { return Body::None };
-            let phases = Arc::new(vec![b'-'; items.items.len()]);
+            let phases = Phases::open(items.items.len());
             Body::Loop { items, cursor: 0, open: 0, phases, results: Default::default(), failed: None }
         }
         NodeKind::Retry => Body::Retry { attempts: 0, last: None, until: None },
@@ -474,9 +474,7 @@ fn item_settled(state: &mut RunState, parent: NodeId, node: &Node, index: u32) {
     on_node(state, parent, |p| {
         let Body::Loop { open, phases, results, failed: first, .. } = &mut p.body else { return };
         *open = open.saturating_sub(1);
-        if let Some(byte) = Arc::make_mut(phases).get_mut(index as usize) {
-            *byte = phase_byte(node.phase);
-        }
+        phases.set(index as usize, phase_byte(node.phase));
         if keeps && node.phase == NodePhase::Succeeded && node.kind != NodeKind::Skipped {
             results.insert_mut(index, node.outputs.clone());
         }
@@ -493,7 +491,7 @@ pub fn phase_byte(phase: NodePhase) -> u8 {
         NodePhase::Failed => b'F',
         NodePhase::Error => b'E',
         NodePhase::Omitted => b'O',
-        NodePhase::Pending | NodePhase::Running => b'-',
+        NodePhase::Pending | NodePhase::Running => Phases::OPEN,
     }
 }
 

@@ -9,8 +9,11 @@ use dropforge_manifest::expr::depends::{self, Depends};
 use dropforge_manifest::types::{ContinueOn, LifecycleHook, Step, Template, TemplateRef};
 use serde_json::Value;
 
+use self::reads::Reads;
 use crate::record::TemplateKey;
 use crate::spec::RunSpec;
+
+mod reads;
 
 /// The scope of templates that stand in the workflow itself.
 pub const LOCAL: &str = "local";
@@ -83,7 +86,7 @@ pub struct Compiled {
     pub graph: Option<Graph>,
     /// Where each step or task stands: (group, position); group 0 for a DAG.
     positions: HashMap<String, (usize, usize)>,
-    text: String,
+    reads: Reads,
 }
 
 /// A step or task.
@@ -114,13 +117,24 @@ pub struct Graph {
     pub order: Vec<usize>,
     /// Positions of the targets.
     pub targets: Vec<usize>,
-    ancestors: Vec<BTreeSet<usize>>,
+    /// Each task's place in the visiting order; none: it does not run.
+    places: Vec<Option<usize>>,
 }
 
 impl Graph {
-    /// Whether task `of` may read the outputs of task `name`.
+    /// Whether task `of` may read the outputs of task `other`: whether it waits for it, however indirectly. A direct
+    /// dependency is found at once; what was visited before `other` can't lead to it.
     pub fn sees(&self, of: usize, other: usize) -> bool {
-        self.ancestors[of].contains(&other)
+        let mut open = vec![of];
+        let mut seen = BTreeSet::new();
+        while let Some(task) = open.pop() {
+            if self.dependencies[task].contains(&other) {
+                return true;
+            }
+            let later = |d: &&usize| self.places[**d] > self.places[other];
+            open.extend(self.dependencies[task].iter().filter(later).filter(|d| seen.insert(**d)));
+        }
+        false
     }
 }
 
@@ -183,7 +197,7 @@ impl Compiled {
     pub fn new(key: TemplateKey, template: &Template) -> Result<Compiled, CompileError> {
         let encode = |source| CompileError::Encode { template: key.name.clone(), source };
         let body = serde_json::to_value(template).map_err(encode)?;
-        let text = body.to_string();
+        let reads = Reads::of(&body.to_string());
         let mut compiled = Compiled {
             key,
             template: template.clone(),
@@ -191,7 +205,7 @@ impl Compiled {
             groups: Vec::new(),
             graph: None,
             positions: HashMap::new(),
-            text,
+            reads,
         };
         let calls = |steps: &[Step]| -> Result<Vec<Call>, CompileError> {
             steps.iter().map(|s| compile_call(s, &compiled)).collect()
@@ -230,10 +244,7 @@ impl Compiled {
 
     /// Whether this template's text refers to `outputs.result` of its step or task `name` (Argo's rule O-1).
     pub fn reads_result(&self, name: &str) -> bool {
-        let word = if self.graph.is_some() { "tasks" } else { "steps" };
-        self.text.contains(&format!("{word}.{name}.outputs.result"))
-            || self.text.contains(&format!("['{name}'].outputs.result"))
-            || self.text.contains(&format!("[\\\"{name}\\\"].outputs.result"))
+        self.reads.result(name)
     }
 
     /// `continueOn` of the step or task called `name`.
@@ -278,8 +289,7 @@ fn compile_call(step: &Step, enclosing: &Compiled) -> Result<Call, CompileError>
     let bare = Step { hooks: BTreeMap::new(), on_exit: None, ..step.clone() };
     let json = serde_json::to_value(&bare)
         .map_err(|source| CompileError::Encode { template: enclosing.key.name.clone(), source })?;
-    let read = [format!(".{}.outputs", step.name), format!("['{}'].outputs", step.name)];
-    let keeps_outputs = read.iter().any(|r| enclosing.text.contains(r));
+    let keeps_outputs = enclosing.reads.outputs(&step.name);
     Ok(Call { step: step.clone(), json, looped: step.is_loop(), keeps_outputs })
 }
 
@@ -303,15 +313,9 @@ fn graph(template: &str, calls: Vec<Call>, target: Option<&str>) -> Result<Graph
             dependents[dependency].push(task);
         }
     }
-    let mut ancestors = vec![BTreeSet::new(); calls.len()];
-    for &task in &order {
-        let mut own: BTreeSet<usize> = dependencies[task].iter().copied().collect();
-        for &dependency in &dependencies[task] {
-            own.extend(ancestors[dependency].iter().copied());
-        }
-        ancestors[task] = own;
-    }
-    Ok(Graph { calls, depends, dependencies, dependents, order, targets, ancestors })
+    let mut places = vec![None; calls.len()];
+    order.iter().enumerate().for_each(|(place, &task)| places[task] = Some(place));
+    Ok(Graph { calls, depends, dependencies, dependents, order, targets, places })
 }
 
 fn task_depends(

@@ -14,6 +14,10 @@ use crate::phase::{NodePhase, RunPhase};
 use crate::program::{Compiled, Program};
 use crate::record::{Block, LoopItems, NodeKind, Role, ShutdownStrategy, TemplateKey};
 
+mod phases;
+
+pub use phases::Phases;
+
 /// A run's state. Cloning it costs nothing that depends on the run's size.
 #[derive(Clone, Debug)]
 pub struct RunState {
@@ -182,8 +186,8 @@ pub enum Body {
         cursor: u32,
         /// Children that are not settled.
         open: u32,
-        /// The final phase of each settled child, one byte each (`b'-'`: not yet).
-        phases: Arc<Vec<u8>>,
+        /// The final phase of each settled child.
+        phases: Phases,
         /// Outputs of succeeded children, where somebody reads them.
         results: RedBlackTreeMapSync<u32, Arc<Outputs>>,
         /// The first child, in order, that failed without `continueOn`.

@@ -168,9 +168,9 @@ impl Decider {
 
 /// Whether a settled task's node has a result of `depends` (Argo's rule D-5).
 fn has_result(node: &Node, result: DependsResult) -> bool {
-    let phases = match &node.body {
-        Body::Loop { phases, .. } if node.kind == NodeKind::TaskGroup => phases.as_slice(),
-        _ => &[],
+    let phases = || match &node.body {
+        Body::Loop { phases, .. } if node.kind == NodeKind::TaskGroup => Some(phases),
+        _ => None,
     };
     match result {
         DependsResult::Succeeded => node.phase == NodePhase::Succeeded,
@@ -179,7 +179,7 @@ fn has_result(node: &Node, result: DependsResult) -> bool {
         DependsResult::Skipped => node.phase == NodePhase::Skipped,
         DependsResult::Omitted => node.phase == NodePhase::Omitted,
         DependsResult::Daemoned => false,
-        DependsResult::AnySucceeded => phases.contains(&b'S'),
-        DependsResult::AllFailed => !phases.is_empty() && phases.iter().all(|p| *p == b'F'),
+        DependsResult::AnySucceeded => phases().is_some_and(|p| p.iter().any(|b| b == b'S')),
+        DependsResult::AllFailed => phases().is_some_and(|p| !p.is_empty() && p.iter().all(|b| b == b'F')),
     }
 }

@@ -278,7 +278,7 @@ impl Decider {
         if (*cursor as usize) < items.items.len() || *open > 0 || node.phase.fulfilled() {
             return;
         }
-        let phase = match phases.iter().rev().find(|b| matches!(b, b'F' | b'E')) {
+        let phase = match phases.iter().rev().find(|b| matches!(*b, b'F' | b'E')) {
             Some(b'F') => NodePhase::Failed,
             Some(_) => NodePhase::Error,
             None => NodePhase::Succeeded,

@@ -1,0 +1,133 @@
+//! How many events the engine takes in a second, on one core, and whether that depends on the run's size.
+//!
+//! `cargo bench -p dropforge-engine [-- NODES…]`. An event is decided and its records are folded into the caller's
+//! state, as an owner does.
+
+#![expect(clippy::unwrap_used, reason = "a measurement may fail")]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use dropforge_engine::apply::apply;
+use dropforge_engine::attempt::{Outcome, Reason, Verdict};
+use dropforge_engine::decide::decide;
+use dropforge_engine::effect::Effect;
+use dropforge_engine::event::Event;
+use dropforge_engine::phase::RunPhase;
+use dropforge_engine::program::Program;
+use dropforge_engine::spec::{Cause, RunSpec, SPEC_FORMAT, Settings};
+use dropforge_engine::state::RunState;
+use dropforge_manifest::parse::{AnyObject, parse};
+use jiff::Timestamp;
+
+const LEAF: &str = "  - {name: leaf, container: {image: \"busybox:1\", command: [\"true\"]}}\n";
+
+fn wide(nodes: usize) -> String {
+    format!(
+        "  entrypoint: main\n  templates:\n{LEAF}  - name: main\n    steps:\n    - - {{name: s, template: leaf, withSequence: {{count: {nodes}}}}}\n"
+    )
+}
+
+fn chain(nodes: usize) -> String {
+    let steps: String = (0..nodes).map(|i| format!("    - - {{name: s{i}, template: leaf}}\n")).collect();
+    format!("  entrypoint: main\n  templates:\n{LEAF}  - name: main\n    steps:\n{steps}")
+}
+
+fn diamonds(nodes: usize) -> String {
+    let task = |i: usize| {
+        let (row, place) = (i / 3, i % 3);
+        let names = |list: &[usize]| list.iter().map(|t| format!("t{t}")).collect::<Vec<_>>().join(", ");
+        let first = row * 3;
+        let needs = match (row, place) {
+            (0, 0) => String::new(),
+            (_, 0) => format!(", dependencies: [{}]", names(&[first - 2, first - 1])),
+            _ => format!(", dependencies: [{}]", names(&[first])),
+        };
+        format!("      - {{name: t{i}, template: leaf{needs}}}\n")
+    };
+    let tasks: String = (0..nodes).map(task).collect();
+    format!("  entrypoint: main\n  templates:\n{LEAF}  - name: main\n    dag:\n      tasks:\n{tasks}")
+}
+
+fn program(spec: &str) -> Arc<Program> {
+    let text =
+        format!("apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {{name: wf}}\nspec:\n{spec}");
+    let parsed = parse("bench", &text);
+    let Some(AnyObject::Workflow(workflow)) = parsed.documents.into_iter().next().map(|d| d.object) else {
+        panic!("no workflow")
+    };
+    let run = RunSpec {
+        format: SPEC_FORMAT,
+        uid: "uid".into(),
+        metadata: workflow.metadata.clone(),
+        spec: workflow.spec.clone(),
+        library: Default::default(),
+        created_at: Timestamp::UNIX_EPOCH,
+        cause: Cause::Person { by: "bench".to_owned() },
+        settings: Settings::default(),
+        source: None,
+    };
+    Arc::new(Program::compile(run).unwrap())
+}
+
+/// Runs a workflow to its end; gives the events taken.
+fn run(program: Arc<Program>) -> u64 {
+    let mut state = RunState::new(program);
+    let mut events = VecDeque::from([Event::Submitted]);
+    let mut now = Timestamp::UNIX_EPOCH;
+    let mut taken = 0;
+    while let Some(event) = events.pop_front() {
+        if let Event::TimerFired { .. } = &event {
+            now = state.last.max(now) + jiff::SignedDuration::from_secs(3600);
+        }
+        let decision = decide(&state, &event, now).unwrap();
+        for record in &decision.records {
+            apply(&mut state, record);
+        }
+        taken += 1;
+        for effect in &decision.effects {
+            match &**effect {
+                Effect::StartAttempt(attempt) => {
+                    events.push_back(Event::AttemptRunning {
+                        attempt: attempt.id.clone(),
+                        at: now,
+                        host: None,
+                    });
+                    let verdict = Verdict::without_outputs(
+                        attempt.id.clone(),
+                        Outcome::Succeeded,
+                        Reason::Exited,
+                        "",
+                        now,
+                    );
+                    events.push_back(Event::AttemptFinished { verdict: Arc::new(verdict) });
+                }
+                Effect::SetTimer { timer, .. } => {
+                    events.push_back(Event::TimerFired { timer: timer.clone() })
+                }
+                effect => events.push_back(Event::Performed { effect: effect.key() }),
+            }
+        }
+    }
+    assert_eq!(state.phase, RunPhase::Succeeded);
+    taken
+}
+
+fn main() {
+    let sizes: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
+    let sizes = if sizes.is_empty() { vec![100, 1_000, 10_000, 100_000] } else { sizes };
+    for (shape, make) in [("wide", wide as fn(usize) -> String), ("chain", chain), ("diamonds", diamonds)] {
+        for &nodes in &sizes {
+            let program = program(&make(nodes));
+            let from = Instant::now();
+            let events = run(program);
+            let took = from.elapsed().as_secs_f64();
+            println!(
+                "{shape:>8} of {nodes:>6} nodes: {:>8.0} events per second, {:.1} us each",
+                events as f64 / took,
+                took * 1e6 / events as f64
+            );
+        }
+    }
+}
