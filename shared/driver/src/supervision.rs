@@ -157,4 +157,11 @@ pub struct Demand {
     pub memory_limit_bytes: Option<u64>,
     /// GPUs held for the length of the step.
     pub gpus: u32,
+    /// Whether it is a request, which takes nothing of the machine but a place among the open requests.
+    #[serde(skip_serializing_if = "is_false")]
+    pub request: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }

@@ -143,8 +143,8 @@ fn counted(kind: NodeKind) -> bool {
 pub const DEPTH_MAX: u32 = 100;
 
 /// Kinds that Argo counts in a run's progress.
-fn executable(kind: NodeKind) -> bool {
-    matches!(kind, NodeKind::Pod | NodeKind::Suspend)
+pub(crate) fn executable(kind: NodeKind) -> bool {
+    matches!(kind, NodeKind::Pod | NodeKind::Http | NodeKind::Suspend)
 }
 
 fn on_bound(state: &mut RunState, id: NodeId, change: impl FnOnce(&mut Bound)) {
@@ -220,7 +220,7 @@ fn depth(parent: Option<&Node>, created: &NodeCreated) -> u32 {
 
 fn body(created: &NodeCreated) -> Body {
     match created.kind {
-        NodeKind::Pod => Body::Pod { attempt: None, next: 0, lost: 0, waiting: None },
+        NodeKind::Pod | NodeKind::Http => Body::Pod { attempt: None, next: 0, lost: 0, waiting: None },
         NodeKind::Suspend => Body::Suspend { until: None },
         NodeKind::Steps => {
             Body::Steps { calls: Default::default(), groups: Default::default(), bound: Bound::default() }

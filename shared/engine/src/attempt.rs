@@ -39,7 +39,7 @@ pub struct Attempt {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Work {
-    /// The leaf template (`container` or `script`) with every tag replaced; its inputs hold values and
+    /// The leaf template (`container`, `script` or `http`) with every tag replaced; its inputs hold values and
     /// artifact locations.
     pub template: Template,
     /// The workflow's volumes, and one `persistentVolumeClaim` volume for each claim template, resolved.
@@ -97,6 +97,10 @@ pub enum Reason {
     Configuration,
     /// The step's environment could not be made.
     Environment,
+    /// The request was answered in a way that is no success.
+    Response,
+    /// The request could not be made, or was not answered.
+    Unanswered,
     /// The supervisor, the machine or the pod went away.
     Vanished,
     /// The owner of the store was interrupted by a person; no retry budget at all is used up.

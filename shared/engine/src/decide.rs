@@ -200,7 +200,7 @@ impl Decider {
             NodeKind::Loop | NodeKind::TaskGroup => self.pump_loop(id),
             NodeKind::Dag => self.pump_dag(id),
             NodeKind::Retry => self.pump_retry(id),
-            NodeKind::Pod | NodeKind::Steps | NodeKind::Suspend | NodeKind::Skipped => {}
+            NodeKind::Pod | NodeKind::Http | NodeKind::Steps | NodeKind::Suspend | NodeKind::Skipped => {}
         }
     }
 

@@ -76,4 +76,5 @@ pub enum NodeType {
     Retry,
     Skipped,
     Suspend,
+    HTTP,
 }

@@ -256,6 +256,7 @@ pub enum NodeKind {
     Retry,
     Suspend,
     Skipped,
+    Http,
 }
 
 /// Names a template: the object it stands in, and its name there.

@@ -131,7 +131,7 @@ pub struct Node {
 pub enum Body {
     /// Nothing: skipped, or finished.
     None,
-    /// A pod.
+    /// A pod, or a request.
     Pod {
         /// Its live attempt.
         attempt: Option<AttemptId>,

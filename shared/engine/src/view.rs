@@ -10,7 +10,7 @@ use dropforge_manifest::types::{Artifact, Holder, Inputs, Outputs, Parameter, Te
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::apply::apply;
+use crate::apply::{apply, executable};
 use crate::attempt::{Attempt, Verdict};
 use crate::decide::FAIL_FAST;
 use crate::ids::{AttemptId, NodeId, argo_node_id};
@@ -369,6 +369,7 @@ fn node_type(kind: NodeKind) -> NodeType {
         NodeKind::TaskGroup | NodeKind::Loop => NodeType::TaskGroup,
         NodeKind::Retry => NodeType::Retry,
         NodeKind::Suspend => NodeType::Suspend,
+        NodeKind::Http => NodeType::HTTP,
         NodeKind::Skipped => NodeType::Skipped,
     }
 }
@@ -482,7 +483,7 @@ impl Graph {
             ends
         };
         match node.kind {
-            NodeKind::Pod | NodeKind::Suspend | NodeKind::Skipped => vec![node.id],
+            NodeKind::Pod | NodeKind::Http | NodeKind::Suspend | NodeKind::Skipped => vec![node.id],
             NodeKind::StepGroup | NodeKind::TaskGroup | NodeKind::Loop => {
                 let ends = through(own);
                 if ends.is_empty() { vec![node.id] } else { ends }
@@ -504,11 +505,11 @@ impl Graph {
         let mut sum = (0, 0);
         while let Some(id) = open.pop() {
             let Some(next) = view.nodes.get(&id) else { continue };
-            if matches!(next.kind, NodeKind::Pod | NodeKind::Suspend) {
+            if executable(next.kind) {
                 sum = (sum.0 + u32::from(next.phase == NodePhase::Succeeded), sum.1 + 1);
             }
             // A leaf's own progress is its own: what hangs under it only comes after it.
-            if id != node.id || !matches!(node.kind, NodeKind::Pod | NodeKind::Suspend) {
+            if id != node.id || !executable(node.kind) {
                 open.extend(self.children.get(&id).into_iter().flatten().filter(|c| seen.insert(**c)));
             }
         }

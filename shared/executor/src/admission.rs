@@ -39,17 +39,22 @@ enum Kind {
     Cpu,
     Memory,
     Gpus,
+    Requests,
 }
+
+/// How many requests are open at once: as many as Argo's agent has workers.
+const REQUESTS_MAX: u64 = 16;
 
 /// How many of the queue are looked at for a change of why they wait: about what a screen shows.
 const LOOKED_AT: usize = 64;
 
-const KINDS: [Kind; 4] = [Kind::Jobs, Kind::Cpu, Kind::Memory, Kind::Gpus];
+const KINDS: [Kind; 5] = [Kind::Jobs, Kind::Cpu, Kind::Memory, Kind::Gpus, Kind::Requests];
 
 impl Kind {
     fn of(self, demand: &Demand) -> u64 {
         match self {
-            Kind::Jobs => 1,
+            Kind::Jobs => u64::from(!demand.request),
+            Kind::Requests => u64::from(demand.request),
             Kind::Cpu => demand.cpu_millis,
             Kind::Memory => demand.memory_bytes,
             Kind::Gpus => u64::from(demand.gpus),
@@ -62,6 +67,7 @@ impl Kind {
             Kind::Cpu => format!("{} cpu", amount as f64 / 1000.0),
             Kind::Memory => format!("{} of memory", crate::transfer::size(amount)),
             Kind::Gpus => format!("{amount} GPUs"),
+            Kind::Requests => format!("{amount} requests"),
         }
     }
 }
@@ -80,6 +86,7 @@ impl fmt::Display for Wait {
         let Wait { kind, asked, free, there } = self;
         match kind {
             Kind::Jobs => write!(f, "{there} steps run already, as many as --jobs allows"),
+            Kind::Requests => write!(f, "{there} requests are open already"),
             Kind::Gpus if asked > &1 => write!(f, "{free} of {there} GPUs free, {asked} needed"),
             Kind::Gpus => write!(f, "{free} of {there} GPUs free"),
             Kind::Cpu | Kind::Memory => {
@@ -90,7 +97,7 @@ impl fmt::Display for Wait {
 }
 
 /// What is left of the machine, one figure for each kind.
-type Free = [u64; 4];
+type Free = [u64; 5];
 
 /// The queue of waiting steps and what running ones hold.
 #[derive(Debug)]
@@ -99,6 +106,8 @@ pub struct Admission {
     free: Free,
     free_gpus: Vec<String>,
     waiting: VecDeque<Waiting>,
+    /// Requests among those that wait.
+    requests: usize,
     running: BTreeMap<AttemptId, (Demand, Vec<String>)>,
 }
 
@@ -108,7 +117,7 @@ struct Waiting {
     demand: Demand,
     /// The kinds it has been short of so far. They are kept for it from then on, which is why it can't be
     /// overtaken for ever: the set only grows, and what it holds is freed by steps that end.
-    short: [bool; 4],
+    short: [bool; 5],
     told: Option<Kind>,
 }
 
@@ -126,7 +135,14 @@ impl Admission {
     pub fn new(machine: Machine) -> Self {
         let free = KINDS.map(|kind| Admission::there(&machine, kind));
         let free_gpus = machine.gpus.clone();
-        Admission { machine, free, free_gpus, waiting: VecDeque::new(), running: BTreeMap::new() }
+        Admission {
+            machine,
+            free,
+            free_gpus,
+            waiting: VecDeque::new(),
+            requests: 0,
+            running: BTreeMap::new(),
+        }
     }
 
     fn there(machine: &Machine, kind: Kind) -> u64 {
@@ -135,6 +151,7 @@ impl Admission {
             Kind::Cpu => machine.cpu_millis,
             Kind::Memory => machine.memory_bytes,
             Kind::Gpus => machine.gpus.len() as u64,
+            Kind::Requests => REQUESTS_MAX,
         }
     }
 
@@ -149,7 +166,8 @@ impl Admission {
                 return Err(TooLarge { kind, asked, there });
             }
         }
-        self.waiting.push_back(Waiting { attempt, demand, short: [false; 4], told: None });
+        self.requests += usize::from(demand.request);
+        self.waiting.push_back(Waiting { attempt, demand, short: [false; 5], told: None });
         Ok(())
     }
 
@@ -158,19 +176,22 @@ impl Admission {
         let mut admitted = Vec::new();
         let mut passed = Vec::new();
         let mut left = self.free;
-        // Every step needs a job: without one left, the rest of the queue need not be looked at.
-        while left[Kind::Jobs as usize] > 0
+        // Everything needs a job or a place among the requests: without one left, the rest of the queue need not be
+        // looked at.
+        while (left[Kind::Jobs as usize] > 0 || left[Kind::Requests as usize] > 0 && self.requests > 0)
             && let Some(mut waiting) = self.waiting.pop_front()
         {
             let needs = KINDS.map(|kind| kind.of(&waiting.demand));
-            let short: Vec<usize> = (0..4).filter(|k| needs[*k] > left[*k]).collect();
+            let short: Vec<usize> = (0..KINDS.len()).filter(|k| needs[*k] > left[*k]).collect();
             if short.is_empty() {
-                (0..4).for_each(|k| left[k] -= needs[k]);
+                (0..KINDS.len()).for_each(|k| left[k] -= needs[k]);
                 admitted.push(self.hold(waiting, needs));
                 continue;
             }
             short.iter().for_each(|k| waiting.short[*k] = true);
-            (0..4).filter(|k| waiting.short[*k]).for_each(|k| left[k] = left[k].saturating_sub(needs[k]));
+            (0..KINDS.len())
+                .filter(|k| waiting.short[*k])
+                .for_each(|k| left[k] = left[k].saturating_sub(needs[k]));
             passed.push(waiting);
         }
         passed.into_iter().rev().for_each(|waiting| self.waiting.push_front(waiting));
@@ -178,7 +199,8 @@ impl Admission {
     }
 
     fn hold(&mut self, waiting: Waiting, needs: Free) -> Admitted {
-        (0..4).for_each(|k| self.free[k] -= needs[k]);
+        (0..KINDS.len()).for_each(|k| self.free[k] -= needs[k]);
+        self.requests -= usize::from(waiting.demand.request);
         let gpus: Vec<String> = self.free_gpus.drain(..waiting.demand.gpus as usize).collect();
         self.running.insert(waiting.attempt.clone(), (waiting.demand, gpus.clone()));
         Admitted { attempt: waiting.attempt, gpus }
@@ -198,11 +220,13 @@ impl Admission {
     pub fn withdraw(&mut self, attempt: &AttemptId) -> bool {
         let before = self.waiting.len();
         self.waiting.retain(|waiting| waiting.attempt != *attempt);
+        self.requests = self.waiting.iter().filter(|waiting| waiting.demand.request).count();
         self.waiting.len() != before
     }
 
     /// Empties the queue.
     pub fn withdraw_all(&mut self) -> Vec<AttemptId> {
+        self.requests = 0;
         self.waiting.drain(..).map(|waiting| waiting.attempt).collect()
     }
 

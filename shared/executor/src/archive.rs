@@ -1,4 +1,4 @@
-//! Packing and unpacking of artifacts: tar and gzip, as Argo's executor does it.
+//! Packing and unpacking of artifacts as Argo's executor does it: tar and gzip here, zip in a file of its own.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -11,6 +11,7 @@ use flate2::write::GzEncoder;
 
 #[cfg(test)]
 mod tests;
+pub mod zip;
 
 /// Why an artifact could not be packed or unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +33,17 @@ pub enum ArchiveError {
         /// The entry.
         entry: String,
     },
-    /// Only tar, with or without gzip, and none are known.
-    #[error("pack as zip: only `none` and `tar` are supported here")]
-    Zip,
+    /// It is no zip file, or a damaged one.
+    #[error("{action} {} as a zip file", path.display())]
+    Zip {
+        /// `pack` or `unpack`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: ::zip::result::ZipError,
+    },
 }
 
 /// How an artifact is kept.
@@ -44,23 +53,22 @@ pub enum Packing {
     None,
     /// One tar file in gzip of this level.
     Tar(u32),
+    /// One zip file.
+    Zip,
 }
 
 impl Packing {
     /// What an output's `archive` says.
-    ///
-    /// # Errors
-    /// For zip.
-    pub fn of(archive: Option<&Archive>) -> Result<Packing, ArchiveError> {
-        let Some(archive) = archive else { return Ok(Packing::Tar(6)) };
-        if archive.zip.is_some() {
-            return Err(ArchiveError::Zip);
-        }
+    pub fn of(archive: Option<&Archive>) -> Packing {
+        let Some(archive) = archive else { return Packing::Tar(6) };
         if archive.none.is_some() {
-            return Ok(Packing::None);
+            return Packing::None;
+        }
+        if archive.zip.is_some() {
+            return Packing::Zip;
         }
         let level = archive.tar.as_ref().and_then(|tar| tar.compression_level);
-        Ok(Packing::Tar(level.and_then(|l| u32::try_from(l).ok()).map_or(6, |l| l.min(9))))
+        Packing::Tar(level.and_then(|l| u32::try_from(l).ok()).map_or(6, |l| l.min(9)))
     }
 
     /// The file's name within the attempt's prefix, by Argo's key format.
@@ -69,6 +77,7 @@ impl Packing {
             (Packing::None, Some(name)) => name.to_string_lossy().into_owned(),
             (Packing::None, None) => artifact.to_owned(),
             (Packing::Tar(_), _) => format!("{artifact}.tgz"),
+            (Packing::Zip, _) => format!("{artifact}.zip"),
         }
     }
 }
@@ -124,13 +133,18 @@ pub fn unpack(file: &Path, beside: &Path, to: &Path) -> Result<(), ArchiveError>
             return Err(ArchiveError::Escapes { entry: String::from_utf8_lossy(&entry).into_owned() });
         }
     }
-    let mut top = fs::read_dir(beside).map_err(failed)?;
+    settle(beside, to).map_err(failed)
+}
+
+/// What was unpacked at `beside` becomes `to`: its single entry itself, otherwise the folder.
+fn settle(beside: &Path, to: &Path) -> io::Result<()> {
+    let mut top = fs::read_dir(beside)?;
     match (top.next(), top.next()) {
         (Some(only), None) => {
-            fs::rename(only.map_err(failed)?.path(), to).map_err(failed)?;
-            fs::remove_dir(beside).map_err(failed)
+            fs::rename(only?.path(), to)?;
+            fs::remove_dir(beside)
         }
-        _ => fs::rename(beside, to).map_err(failed),
+        _ => fs::rename(beside, to),
     }
 }
 

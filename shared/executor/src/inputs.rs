@@ -10,9 +10,11 @@ use dropforge_engine::attempt::StoredObject;
 use dropforge_manifest::types::Artifact;
 
 use crate::archive::{self, ArchiveError};
+use crate::http;
 use crate::step::Site;
 use crate::step::places::{BadPath, Places, clean};
-use crate::transfer::{Progress, stored_directory, stored_object};
+use crate::transfer::{Progress, stored_at, stored_directory, stored_object};
+use crate::variables::LocalObjects;
 use crate::volumes::Mount;
 
 /// Why the inputs can't be had.
@@ -35,8 +37,8 @@ pub enum InputProblem {
     /// The manifest gives it no location.
     #[error("no location is given")]
     NoLocation,
-    /// Only `raw` and `s3` are known here.
-    #[error("its location is of a kind that is not supported here; `s3` and `raw` are")]
+    /// Only `raw`, `s3` and `http` are known here.
+    #[error("its location is of a kind that is not supported here; `s3`, `http` and `raw` are")]
     UnsupportedLocation,
     /// Its path can't be one of the step's.
     #[error(transparent)]
@@ -47,6 +49,9 @@ pub enum InputProblem {
     /// The store could not give it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Its server could not give it.
+    #[error(transparent)]
+    Http(#[from] Box<http::artifact::ArtifactError>),
     /// It could not be unpacked.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -80,12 +85,13 @@ pub fn load<S: Artifacts>(
     artifacts: &[Artifact],
     places: &Places,
     spare: &Path,
+    secrets: &LocalObjects,
     progress: &Progress<'_>,
 ) -> Result<Loaded, InputError> {
     let mut loaded = Loaded::default();
     for (index, artifact) in artifacts.iter().enumerate() {
         let spare = spare.join(index.to_string());
-        let one = One { site, namespace, artifact, places, spare: &spare, progress };
+        let one = One { site, namespace, artifact, places, spare: &spare, secrets, progress };
         match one.load(&mut loaded) {
             Err(InputProblem::NoObject(_) | InputProblem::NoLocation) if artifact.optional => {}
             done => done.map_err(|why| InputError { artifact: artifact.name.clone(), why })?,
@@ -94,6 +100,9 @@ pub fn load<S: Artifacts>(
     Ok(loaded)
 }
 
+/// Unpacks a file by way of a folder to its place.
+type Unpack = fn(&Path, &Path, &Path) -> Result<(), ArchiveError>;
+
 /// One input on its way.
 struct One<'a, S> {
     site: &'a Site<S>,
@@ -101,6 +110,7 @@ struct One<'a, S> {
     artifact: &'a Artifact,
     places: &'a Places,
     spare: &'a Path,
+    secrets: &'a LocalObjects,
     progress: &'a Progress<'a>,
 }
 
@@ -114,6 +124,15 @@ impl<S: Artifacts> One<'_, S> {
         if let Some(raw) = &self.artifact.raw {
             fs::write(&to, &raw.data).map_err(|source| put(&to, source))?;
             return self.set_mode(&to);
+        }
+        if let Some(location) = &self.artifact.http {
+            if !http::artifact::load(location, self.secrets, self.spare).map_err(Box::new)? {
+                return Err(InputProblem::NoObject(format!("{} (404 Not Found)", location.url)));
+            }
+            let read = stored_at(&self.artifact.name, &location.url, self.spare);
+            loaded.read.push(read.map_err(|source| put(self.spare, source))?);
+            loaded.mounts.extend(self.put_in_place(&path, &to, false)?);
+            return Ok(());
         }
         let s3 = self.artifact.s3.as_ref().filter(|s3| s3.key.as_ref().is_some_and(|key| !key.is_empty()));
         let Some(s3) = s3 else {
@@ -168,10 +187,9 @@ impl<S: Artifacts> One<'_, S> {
 
     /// Moves, unpacks or mounts what was fetched.
     fn put_in_place(&self, path: &Path, to: &Path, linked: bool) -> Result<Option<Mount>, InputProblem> {
-        let as_it_is = self.artifact.archive.as_ref().is_some_and(|archive| archive.none.is_some());
-        if !as_it_is && self.spare.is_file() && archive::is_packed(self.spare) {
+        if let Some(unpack) = self.packed() {
             let unpacked = beside(to, "unpacked");
-            archive::unpack(self.spare, &beside(to, "unpacking"), &unpacked)?;
+            unpack(self.spare, &beside(to, "unpacking"), &unpacked)?;
             fs::remove_file(self.spare).map_err(|source| put(to, source))?;
             move_tree(&unpacked, to).map_err(|source| put(to, source))?;
             self.set_mode(to)?;
@@ -190,6 +208,18 @@ impl<S: Artifacts> One<'_, S> {
         moved.map_err(|source| put(to, source))?;
         self.set_mode(to)?;
         Ok(None)
+    }
+
+    /// How what was fetched is unpacked: as the manifest says, else as tar where it is one. A zip file that nobody
+    /// says is one stays as it is, as in Argo.
+    fn packed(&self) -> Option<Unpack> {
+        let archive = self.artifact.archive.clone().unwrap_or_default();
+        match archive {
+            _ if archive.none.is_some() || !self.spare.is_file() => None,
+            _ if archive.tar.is_some() => Some(archive::unpack),
+            _ if archive.zip.is_some() => Some(archive::zip::unpack),
+            _ => archive::is_packed(self.spare).then_some(archive::unpack as Unpack),
+        }
     }
 
     fn set_mode(&self, to: &Path) -> Result<(), InputProblem> {

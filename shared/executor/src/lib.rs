@@ -9,6 +9,7 @@
 
 pub mod admission;
 mod archive;
+mod http;
 mod inputs;
 pub mod isolation;
 mod logs;

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use dropforge_driver::store::{Artifacts, ObjectFacts, Place, StoreError};
 use dropforge_engine::attempt::{Attempt, StoredObject};
 use dropforge_manifest::text::AnyString;
-use dropforge_manifest::types::{Artifact, Outputs, Parameter, S3Location};
+use dropforge_manifest::types::{Artifact, HttpLocation, Outputs, Parameter, S3Location};
 
 use crate::archive::{self, ArchiveError, Packing};
+use crate::http;
 use crate::step::Site;
 use crate::step::places::{BadPath, Places, clean};
-use crate::transfer::{Progress, stored_directory, stored_object};
+use crate::transfer::{Progress, stored_at, stored_directory, stored_object};
+use crate::variables::LocalObjects;
 
 mod metrics;
 
@@ -61,7 +63,9 @@ pub enum OutputError {
         name: PathBuf,
     },
     /// The place is of a kind that is not known.
-    #[error("output artifact {artifact}: its location is of a kind that is not supported here; `s3` is")]
+    #[error(
+        "output artifact {artifact}: its location is of a kind that is not supported here; `s3` and `http` are"
+    )]
     UnsupportedLocation {
         /// The artifact.
         artifact: String,
@@ -92,6 +96,23 @@ pub enum OutputError {
         /// Why.
         #[source]
         source: ArchiveError,
+    },
+    /// It could not be brought to its server.
+    #[error("output artifact {artifact}")]
+    Http {
+        /// The artifact.
+        artifact: String,
+        /// Why.
+        #[source]
+        source: Box<http::artifact::ArtifactError>,
+    },
+    /// A folder can't be one file at a URL.
+    #[error(
+        "output artifact {artifact}: a folder can't be stored at a URL as it is: leave out `archive.none`"
+    )]
+    Folder {
+        /// The artifact.
+        artifact: String,
     },
     /// It could not be stored.
     #[error("output artifact {artifact}")]
@@ -133,6 +154,8 @@ pub struct Collection<'a, S> {
     pub places: &'a Places,
     /// An empty folder of the attempt's.
     pub spare: &'a Path,
+    /// The secrets that a URL may ask for.
+    pub secrets: &'a LocalObjects,
     /// The log, where it becomes an artifact.
     pub log: Option<&'a Path>,
     /// Who is told.
@@ -193,7 +216,7 @@ impl<S: Artifacts> Collection<'_, S> {
 
     fn artifact(&self, artifact: &Artifact, collected: &mut Collected) -> Result<(), OutputError> {
         let name = &artifact.name;
-        if artifact.has_location() && artifact.s3.is_none() {
+        if artifact.has_location() && artifact.s3.is_none() && artifact.http.is_none() {
             return Err(OutputError::UnsupportedLocation { artifact: name.clone() });
         }
         let path = self.path(name, artifact.path.as_deref().unwrap_or_default())?;
@@ -205,8 +228,10 @@ impl<S: Artifacts> Collection<'_, S> {
         if name == METRICS {
             collected.metrics.extend(metrics::of_file(&file));
         }
-        let archived = |source| OutputError::Archive { artifact: name.clone(), source };
-        let packing = Packing::of(artifact.archive.as_ref()).map_err(archived)?;
+        let packing = Packing::of(artifact.archive.as_ref());
+        if let Some(location) = &artifact.http {
+            return self.upload(artifact, location, (&path, &file), packing, collected);
+        }
         let place = self.place(artifact, &packing.file_name(name, &path));
         let written = match packing {
             Packing::None if file.is_dir() => self.store_folder(name, &file, &place)?,
@@ -214,15 +239,56 @@ impl<S: Artifacts> Collection<'_, S> {
                 let ours = self.is_ours_alone(&path);
                 stored_object(name, &place, self.store_file(name, &file, &place, ours)?)
             }
-            Packing::Tar(level) => {
-                let packed = self.spare.join(format!("{}.tgz", collected.written.len()));
-                let top = path.file_name().map_or(Path::new(name), Path::new);
-                archive::pack(&file, top, &packed, level).map_err(archived)?;
+            Packing::Tar(_) | Packing::Zip => {
+                let packed = self.packed(name, (&path, &file), packing, collected)?;
                 stored_object(name, &place, self.store_file(name, &packed, &place, true)?)
             }
         };
         collected.written.push(written);
         collected.outputs.artifacts.push(located(artifact, place));
+        Ok(())
+    }
+
+    /// Packs the file or folder that the step knows as `path`.
+    fn packed(
+        &self,
+        name: &str,
+        (path, file): (&Path, &Path),
+        packing: Packing,
+        collected: &Collected,
+    ) -> Result<PathBuf, OutputError> {
+        let packed = self.spare.join(format!("{}.packed", collected.written.len()));
+        let top = path.file_name().map_or(Path::new(name), Path::new);
+        let done = match packing {
+            Packing::Tar(level) => archive::pack(file, top, &packed, level),
+            Packing::Zip => archive::zip::pack(file, top, &packed),
+            Packing::None => return Ok(file.to_path_buf()),
+        };
+        done.map_err(|source| OutputError::Archive { artifact: name.to_owned(), source })?;
+        Ok(packed)
+    }
+
+    /// Brings the artifact to its URL.
+    fn upload(
+        &self,
+        artifact: &Artifact,
+        location: &HttpLocation,
+        (path, file): (&Path, &Path),
+        packing: Packing,
+        collected: &mut Collected,
+    ) -> Result<(), OutputError> {
+        let name = &artifact.name;
+        if packing == Packing::None && file.is_dir() {
+            return Err(OutputError::Folder { artifact: name.clone() });
+        }
+        let from = self.packed(name, (path, file), packing, collected)?;
+        http::artifact::save(location, self.secrets, &from, path)
+            .map_err(|source| OutputError::Http { artifact: name.clone(), source: Box::new(source) })?;
+        let written = stored_at(name, &location.url, &from);
+        collected
+            .written
+            .push(written.map_err(|source| OutputError::Read { path: path.to_path_buf(), source })?);
+        collected.outputs.artifacts.push(artifact.clone());
         Ok(())
     }
 

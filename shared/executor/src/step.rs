@@ -13,19 +13,22 @@ use dropforge_driver::store::{Artifacts, Attempts, Created, Logs, StoreError};
 use dropforge_driver::supervision::{Endpoint, Launch};
 use dropforge_engine::attempt::{Outcome, Provenance, Reason, Usage, Verdict};
 use dropforge_engine::ids::AttemptId;
-use dropforge_manifest::types::Outputs;
+use dropforge_manifest::types::{HttpTemplate, Outputs};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::http::Request;
 use crate::isolation::isolation;
 use crate::outputs::{Collected, Collection};
 use crate::removal::remove_folder;
 use crate::transfer::Progress;
+use crate::variables::LocalObjects;
 
 pub mod control;
 mod ending;
 mod execution;
 pub mod places;
 mod preparation;
+mod request;
 #[cfg(test)]
 mod tests;
 
@@ -104,14 +107,25 @@ pub fn run<S: StepStore>(
     tell: &(dyn Fn(Told) + Send + Sync),
 ) -> Result<Option<Verdict>, StoreError> {
     let step = Step { site, launch, gpus, control, tell, began: SystemClock.now() };
-    let prepared = step.before_the_claim();
+    let http = launch.attempt.work.template.http.as_ref();
+    let ready = step.before_the_claim(|| match http {
+        Some(http) => step.request(http).map(|request| Ready::Request(http, request)),
+        None => step.prepare().map(|prepared| Ready::Command(Box::new(prepared))),
+    });
     if !step.claim()? {
         return Ok(None);
     }
-    Ok(Some(match prepared {
-        Ok(prepared) => step.execute(&prepared),
+    Ok(Some(match ready {
+        Ok(Ready::Command(prepared)) => step.execute(&prepared),
+        Ok(Ready::Request(http, request)) => step.perform(http, request),
         Err(refused) => step.verdict(refused.outcome, refused.reason, refused.message),
     }))
+}
+
+/// What is done once the attempt is claimed.
+enum Ready<'a> {
+    Command(Box<Prepared>),
+    Request(&'a HttpTemplate, Request),
 }
 
 /// Claims an attempt that shall not run (any more) and gives it this verdict, unless it has one; gives the one
@@ -180,9 +194,15 @@ struct Step<'a, S> {
 }
 
 impl<S: StepStore> Step<'_, S> {
-    fn before_the_claim(&self) -> Result<Prepared, Refused> {
-        let progress = |what| (self.tell)(Told::Progress(what));
-        let prepared = prepare(self.site, self.launch, self.gpus, &progress);
+    fn prepare(&self) -> Result<Prepared, Refused> {
+        prepare(self.site, self.launch, self.gpus, &|what| (self.tell)(Told::Progress(what)))
+    }
+
+    fn before_the_claim<'r>(
+        &self,
+        prepare: impl FnOnce() -> Result<Ready<'r>, Refused>,
+    ) -> Result<Ready<'r>, Refused> {
+        let prepared = prepare();
         // Inputs may take long; what was asked meanwhile counts.
         match (self.control.asked(), self.passed_deadline()) {
             (Some(ask), _) => Err(refused_by(ask)),
@@ -287,6 +307,7 @@ impl<S: StepStore> Step<'_, S> {
             attempt: &self.launch.attempt,
             places: &prepared.places,
             spare: &prepared.spare,
+            secrets: &LocalObjects::secrets(self.launch.environment.secrets.as_deref()),
             log: archived.then_some(prepared.log.as_path()),
             progress: &Progress::new(&progress),
         }

@@ -1,6 +1,9 @@
 //! What moving artifacts in either direction shares: facts for the record, progress for people.
 
 use std::cell::Cell;
+use std::fs::File;
+use std::io;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -67,6 +70,26 @@ pub fn stored_object(name: &str, place: &Place, facts: ObjectFacts) -> StoredObj
     }
 }
 
+/// The record of a file that was fetched from, or brought to, a URL.
+///
+/// # Errors
+/// When it can't be read.
+pub fn stored_at(name: &str, url: &str, file: &Path) -> io::Result<StoredObject> {
+    let mut digest = Sha256::new();
+    let size = io::copy(&mut File::open(file)?, &mut digest)?;
+    Ok(StoredObject {
+        name: name.to_owned(),
+        key: url.to_owned(),
+        size,
+        sha256: hexadecimal(&digest.finalize()),
+        ..StoredObject::default()
+    })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The record of a folder of objects, whose digest is taken over its sorted names and digests.
 pub fn stored_directory(name: &str, folder: &Place, files: &[(String, ObjectFacts)]) -> StoredObject {
     let mut lines: Vec<String> =
@@ -79,7 +102,7 @@ pub fn stored_directory(name: &str, folder: &Place, files: &[(String, ObjectFact
         bucket: folder.bucket.clone().unwrap_or_default(),
         key: format!("{}/", folder.key.trim_end_matches('/')),
         size: files.iter().map(|(_, facts)| facts.size).sum(),
-        sha256: digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: hexadecimal(&digest.finalize()),
         version_id: None,
         etag: None,
     }

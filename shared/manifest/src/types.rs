@@ -12,6 +12,10 @@ use serde_json::Value;
 
 use crate::text::{AnyString, Item};
 
+mod http;
+
+pub use http::*;
+
 /// `metadata` of a Kubernetes object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -253,7 +257,7 @@ pub struct Template {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub http: Option<Value>,
+    pub http: Option<HttpTemplate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugin: Option<Value>,
 
@@ -805,7 +809,7 @@ pub struct Artifact {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<RawLocation>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub http: Option<Value>,
+    pub http: Option<HttpLocation>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -827,18 +831,10 @@ impl Artifact {
     pub fn has_location(&self) -> bool {
         self.s3.is_some()
             || self.raw.is_some()
-            || [
-                &self.http,
-                &self.git,
-                &self.gcs,
-                &self.azure,
-                &self.oss,
-                &self.hdfs,
-                &self.artifactory,
-                &self.plugin,
-            ]
-            .iter()
-            .any(|l| l.is_some())
+            || self.http.is_some()
+            || [&self.git, &self.gcs, &self.azure, &self.oss, &self.hdfs, &self.artifactory, &self.plugin]
+                .iter()
+                .any(|l| l.is_some())
     }
 }
 

@@ -183,6 +183,11 @@ impl<S: Attempts + 'static> Inner<S> {
     }
 
     async fn launch(self: &Arc<Self>, attempt: &Arc<Attempt>) -> Result<Launch, (Reason, String)> {
+        if attempt.work.template.http.is_some() {
+            let workshop = Arc::clone(&self.workshop.read().unwrap_or_else(PoisonError::into_inner));
+            let demand = Demand { request: true, ..Demand::default() };
+            return Ok(Launch { attempt: Arc::clone(attempt), environment: workshop.objects(), demand });
+        }
         let main = attempt.work.template.main();
         let resources = main.and_then(|main| main.resources.as_ref());
         let asked = demand(resources).map_err(|error| (Reason::Configuration, told(&error)))?;

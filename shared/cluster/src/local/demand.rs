@@ -36,6 +36,7 @@ pub fn demand(resources: Option<&Resources>) -> Result<Demand, BadQuantity> {
         memory_bytes: whole(request("memory")?.unwrap_or_default()),
         memory_limit_bytes: limit("memory")?.map(whole),
         gpus: u32::try_from(gpus).unwrap_or(u32::MAX),
+        request: false,
     })
 }
 
@@ -105,14 +106,19 @@ mod tests {
             memory_bytes: 3 << 29,
             memory_limit_bytes: Some(2_000_000_000),
             gpus: 2,
+            request: false,
         };
         assert_eq!(asked, Ok(expected));
     }
 
     #[test]
     fn a_limit_alone_is_the_request_too() {
-        let expected =
-            Demand { cpu_millis: 2000, memory_bytes: 1000, memory_limit_bytes: Some(1000), gpus: 0 };
+        let expected = Demand {
+            cpu_millis: 2000,
+            memory_bytes: 1000,
+            memory_limit_bytes: Some(1000),
+            ..Demand::default()
+        };
         assert_eq!(of(&[], &[("cpu", "2"), ("memory", "1e3")]), Ok(expected));
         assert_eq!(demand(None), Ok(Demand::default()));
     }

@@ -79,10 +79,8 @@ impl Workshop {
         let mut made = Made {
             environment: StepEnvironment {
                 claims: self.settings.claims.clone(),
-                secrets: Some(self.settings.secrets.clone()),
-                config_maps: Some(self.settings.config_maps.clone()),
                 stand_in: plan.said.clone(),
-                ..StepEnvironment::default()
+                ..self.objects()
             },
             is_stand_in: plan.is_stand_in,
             said: plan.said.clone().into_iter().collect(),
@@ -90,6 +88,15 @@ impl Workshop {
         self.add_programs(image, &plan, &mut made, progress)?;
         self.add_code(&plan, &mut made.environment)?;
         Ok(made)
+    }
+
+    /// What a request finds: secrets and config maps, and no programs.
+    pub fn objects(&self) -> StepEnvironment {
+        StepEnvironment {
+            secrets: Some(self.settings.secrets.clone()),
+            config_maps: Some(self.settings.config_maps.clone()),
+            ..StepEnvironment::default()
+        }
     }
 
     fn add_programs(

@@ -140,7 +140,10 @@ impl Decider {
             self.start_suspend(node, compiled);
         } else if template.main().is_some() {
             let node = self.create_called(place, NodeKind::Pod, compiled, inputs, NodePhase::Pending);
-            self.start_pod(node, attempt);
+            self.start_leaf(node, attempt);
+        } else if template.http.is_some() {
+            let node = self.create_called(place, NodeKind::Http, compiled, inputs, NodePhase::Pending);
+            self.start_leaf(node, attempt);
         } else {
             // `check` refuses such a manifest before a run is born; a stored library may be older than the check.
             let why = format!("template {} has no body that this version can run", compiled.key.name);
@@ -302,7 +305,7 @@ impl Decider {
 
     /// Global outputs are exported by pods, suspends and steps; a DAG does not export its own (Argo's rule D-17).
     fn export(&mut self, node: &Node, phase: NodePhase, outputs: &Outputs) {
-        if !matches!(node.kind, NodeKind::Pod | NodeKind::Steps | NodeKind::Suspend)
+        if !matches!(node.kind, NodeKind::Pod | NodeKind::Http | NodeKind::Steps | NodeKind::Suspend)
             || phase == NodePhase::Skipped
         {
             return;

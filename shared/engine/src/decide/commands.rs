@@ -76,7 +76,9 @@ impl Decider {
             .nodes
             .values()
             .filter(|n| !(n.phase.fulfilled() || spares_exit && n.on_exit))
-            .filter(|n| matches!(n.kind, NodeKind::Pod | NodeKind::Suspend) || waits_to_retry(n))
+            .filter(|n| {
+                matches!(n.kind, NodeKind::Pod | NodeKind::Http | NodeKind::Suspend) || waits_to_retry(n)
+            })
             .map(|n| n.id)
             .collect();
         // Newest first: one that still waits for room must not be given the room of one that was just ended.
@@ -85,6 +87,7 @@ impl Decider {
             let Some(node) = self.state.node(id).cloned() else { continue };
             match node.kind {
                 NodeKind::Pod => self.give_up(&node, killed),
+                NodeKind::Http => self.give_up(&node, idle),
                 _ => self.finish(id, NodePhase::Failed, idle, Outputs::default()),
             }
         }

@@ -1,4 +1,4 @@
-//! Leaves: pods with their attempts, and suspend nodes.
+//! Leaves: pods and requests with their attempts, and suspend nodes.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use dropforge_manifest::types::{Outputs, Parameter, Template};
 use jiff::Timestamp;
 
 use super::retries::later;
-use super::{Decider, NodePhase, Record, Rejected, Role};
+use super::{Decider, NodeKind, NodePhase, Record, Rejected, Role};
 use crate::attempt::{Attempt, Outcome, Verdict, Work};
 use crate::effect::{Effect, EffectKey, TimerId, TimerKind};
 use crate::ids::{AttemptId, NodeId, attempt_id};
@@ -19,8 +19,8 @@ use crate::scope::Locals;
 use crate::state::{Body, Node};
 
 impl Decider {
-    /// Asks for the first attempt of a pod, unless nothing may start any more.
-    pub(super) fn start_pod(&mut self, id: NodeId, attempt: &Locals) {
+    /// Asks for the first attempt of a pod or request, unless nothing may start any more.
+    pub(super) fn start_leaf(&mut self, id: NodeId, attempt: &Locals) {
         let Some(node) = self.state.node(id).cloned() else { return };
         if let Some(why) = self.nothing_starts(&node) {
             return self.finish(id, NodePhase::Failed, why, Outputs::default());
@@ -37,6 +37,9 @@ impl Decider {
     fn nothing_starts(&self, node: &Node) -> Option<String> {
         match &self.state.shutdown {
             Some((ShutdownStrategy::Stop, _)) if node.on_exit => None,
+            Some((strategy, _)) if node.kind == NodeKind::Http => {
+                Some(format!("Stopped with strategy '{strategy:?}'"))
+            }
             Some((strategy, _)) => Some(format!("workflow shutdown with strategy: {strategy:?}")),
             None => {
                 (self.state.deadline_passed && !node.on_exit).then(|| "Step exceeded its deadline".to_owned())
@@ -83,9 +86,10 @@ impl Decider {
             template: template.clone(),
             volumes,
             claims,
-            capture_result: self.captures_result(node, &compiled),
+            capture_result: node.kind == NodeKind::Http || self.captures_result(node, &compiled),
             deadline: self.workflow_deadline().filter(|_| !node.on_exit),
-            active_deadline_seconds: own_deadline(&template)?,
+            // It is a pod's own limit; a request's is its `timeoutSeconds`.
+            active_deadline_seconds: own_deadline(&template)?.filter(|_| node.kind != NodeKind::Http),
             archive_logs: spec.spec.archive_logs.unwrap_or(false),
             artifact_prefix: format!("{}/{id}", spec.name()),
         };
@@ -181,6 +185,11 @@ impl Decider {
         let Some(Effect::StartAttempt(old)) = started else {
             return self.finish(node.id, NodePhase::Error, verdict.message.clone(), Outputs::default());
         };
+        if node.kind == NodeKind::Http {
+            // It was claimed, so that it may have been made: only the user's own retryStrategy repeats it.
+            let message = format!("{}: whether the request was made is not known", verdict.message);
+            return self.finish(node.id, NodePhase::Error, message, Outputs::default());
+        }
         if lost > max || self.nothing_starts(node).is_some() {
             let message = format!("{} (lost {lost} times; infrastructure retries: {max})", verdict.message);
             return self.finish(node.id, NodePhase::Error, message, Outputs::default());

@@ -4,6 +4,7 @@ mod endings;
 mod flow;
 mod language;
 mod orders;
+mod requests;
 mod table;
 
 use std::sync::Arc;

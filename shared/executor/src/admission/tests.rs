@@ -39,6 +39,19 @@ fn no_more_steps_run_than_jobs() {
 }
 
 #[test]
+fn a_request_takes_no_job_and_only_sixteen_are_open() {
+    let ask = Demand { request: true, ..Demand::default() };
+    let mut admission = queue(machine(1, 8000, &[]), &[("a", cpu(0)), ("b", cpu(0)), ("ask", ask.clone())]);
+    assert_eq!(names(&admission.admit()), ["a", "ask"]);
+    (0..16).for_each(|n| admission.enqueue(AttemptId(format!("ask-{n}")), ask.clone()).unwrap());
+    assert_eq!(admission.admit().len(), 15);
+    let why: Vec<String> = admission.news().iter().map(|(_, why)| why.to_string()).collect();
+    assert_eq!(why, ["1 steps run already, as many as --jobs allows", "16 requests are open already"]);
+    admission.release(&"ask".into());
+    assert_eq!(names(&admission.admit()), ["ask-15"]);
+}
+
+#[test]
 fn requests_never_add_up_to_more_than_the_machine_has() {
     let mut admission = queue(machine(9, 4000, &[]), &[("a", cpu(3000)), ("b", cpu(2000)), ("c", cpu(1000))]);
     assert_eq!(names(&admission.admit()), ["a"], "c must not take what is kept for b");

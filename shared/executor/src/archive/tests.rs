@@ -93,9 +93,40 @@ fn gzip_of_something_else_is_no_archive() {
 #[test]
 fn names_follow_argos_key_format() {
     let none = Archive { none: Some(serde_json::json!({})), ..Archive::default() };
-    let name =
-        |archive: Option<&Archive>| Packing::of(archive).unwrap().file_name("model", Path::new("/tmp/m.pkl"));
-    assert_eq!([name(None), name(Some(&none))], ["model.tgz", "m.pkl"]);
     let zip = Archive { zip: Some(serde_json::json!({})), ..Archive::default() };
-    assert!(matches!(Packing::of(Some(&zip)), Err(ArchiveError::Zip)));
+    let name = |archive: Option<&Archive>| Packing::of(archive).file_name("model", Path::new("/tmp/m.pkl"));
+    assert_eq!([name(None), name(Some(&none)), name(Some(&zip))], ["model.tgz", "m.pkl", "model.zip"]);
+}
+
+#[test]
+fn a_zipped_file_comes_back_as_itself_and_a_folder_with_its_modes() {
+    let at = folder();
+    let path = |name: &str| at.path().join(name);
+    fs::create_dir_all(path("out/deep")).unwrap();
+    fs::write(path("out/deep/run.sh"), "#!/bin/sh").unwrap();
+    fs::set_permissions(path("out/deep/run.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o750))
+        .unwrap();
+    fs::write(path("model.bin"), b"\x00\xff weights").unwrap();
+    zip::pack(&path("out"), Path::new("out"), &path("o.zip")).unwrap();
+    zip::pack(&path("model.bin"), Path::new("model.bin"), &path("m.zip")).unwrap();
+    zip::unpack(&path("o.zip"), &path("beside"), &path("in")).unwrap();
+    zip::unpack(&path("m.zip"), &path("beside"), &path("other-name")).unwrap();
+    assert_eq!(fs::read(path("other-name")).unwrap(), b"\x00\xff weights");
+    let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(path("in/deep/run.sh")).unwrap());
+    assert_eq!(mode & 0o777, 0o750);
+}
+
+#[test]
+fn what_is_no_zip_file_or_leads_out_of_it_is_refused() {
+    let at = folder();
+    let path = |name: &str| at.path().join(name);
+    fs::write(path("no.zip"), "text").unwrap();
+    let no_zip = zip::unpack(&path("no.zip"), &path("b1"), &path("to"));
+    assert!(matches!(no_zip, Err(ArchiveError::Zip { .. })), "{no_zip:?}");
+    let mut hostile = ::zip::ZipWriter::new(fs::File::create(path("evil.zip")).unwrap());
+    hostile.start_file("../evil", ::zip::write::SimpleFileOptions::default()).unwrap();
+    hostile.finish().unwrap();
+    let escapes = zip::unpack(&path("evil.zip"), &path("b2"), &path("to"));
+    assert!(matches!(escapes, Err(ArchiveError::Escapes { .. })), "{escapes:?}");
+    assert!(!path("evil").exists());
 }

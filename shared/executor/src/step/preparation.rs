@@ -17,7 +17,7 @@ use crate::inputs::{self, Loaded};
 use crate::isolation::{Bind, Isolation, Layout, isolation};
 use crate::rewrite::{RewriteError, Rewriting};
 use crate::transfer::Progress;
-use crate::variables::{Expanded, Surroundings, expand, replace};
+use crate::variables::{Expanded, LocalObjects, Surroundings, expand, replace};
 use crate::volumes::{self, Folders, Mount};
 
 /// Where Argo's executor puts a script's source.
@@ -83,6 +83,7 @@ pub fn prepare<S: StepStore>(
         &template.inputs.artifacts,
         &places,
         &folders.incoming,
+        &LocalObjects::secrets(launch.environment.secrets.as_deref()),
         &Progress::new(say),
     )
     .map_err(|error| bad_input(told(&error)))?;

@@ -21,7 +21,7 @@ pub(super) fn declared(check: &SpecCheck<'_>, template: &Template, path: &str) {
         let path = format!("{path}.artifacts[{index}]");
         global_name(check, artifact.global_name.as_deref(), &path);
         inputs::expression(check, artifact, &path);
-        inputs::s3_key(check, artifact, &path);
+        inputs::place(check, artifact, &path);
         let label = format!("{}.outputs.artifacts.{}", label(template), artifact.name);
         if template.main().is_some() && artifact.path.as_deref().unwrap_or_default().is_empty() {
             let message = format!("{label}.path must be specified for Container templates");

@@ -33,7 +33,7 @@ pub type Row = (&'static str, &'static [(&'static str, Decision)]);
 
 const ONE_MACHINE: &str = "there is one machine; steps run on it";
 const POD_USER: &str = "a step runs as the person who started it";
-const LOCATION: &str = "use `s3` (the key of an object) or `raw` (the text itself)";
+const LOCATION: &str = "use `s3` (the key of an object), `http` (a URL) or `raw` (the text itself)";
 const LEAF: &str = "use a `container` or `script` template";
 
 /// The table.
@@ -116,7 +116,7 @@ pub const TABLE: &[Row] = &[
             ),
             ("resource", Refused(LEAF)),
             ("data", Refused("use a `script` template that prints the list")),
-            ("http", Refused("use a `script` template that makes the request")),
+            ("http", Into("http")),
             ("plugin", Refused(LEAF)),
             ("retryStrategy", Into("retryStrategy")),
             ("parallelism", Runs),
@@ -200,11 +200,8 @@ pub const TABLE: &[Row] = &[
         &[
             ("secretKeyRef", Runs),
             ("configMapKeyRef", Runs),
-            (
-                "fieldRef",
-                Refused("write a `value` with a tag such as {{pod.name}} or {{workflow.namespace}}"),
-            ),
-            ("resourceFieldRef", Refused("write the number as `value`")),
+            ("fieldRef", Runs),
+            ("resourceFieldRef", Runs),
             ("fileKeyRef", Refused("use `secretKeyRef` or `configMapKeyRef`")),
         ],
     ),
@@ -214,7 +211,7 @@ pub const TABLE: &[Row] = &[
             ("name", Runs),
             ("mountPath", Runs),
             ("subPath", Runs),
-            ("subPathExpr", Refused("use `subPath`, which may hold {{tags}}")),
+            ("subPathExpr", Runs),
             ("readOnly", Runs),
             ("recursiveReadOnly", Silent),
             ("mountPropagation", Silent),
@@ -324,8 +321,8 @@ pub const TABLE: &[Row] = &[
         &[
             ("name", Runs),
             ("path", Runs),
-            ("mode", Refused("run `chmod` in the step")),
-            ("recurseMode", Refused("run `chmod -R` in the step")),
+            ("mode", Runs),
+            ("recurseMode", Runs),
             ("from", Runs),
             ("fromExpression", Runs),
             ("subPath", Runs),
@@ -337,7 +334,7 @@ pub const TABLE: &[Row] = &[
             ("deleted", Silent),
             ("s3", Into("s3")),
             ("raw", Runs),
-            ("http", Refused(LOCATION)),
+            ("http", Into("httpLocation")),
             ("git", Refused(LOCATION)),
             ("gcs", Refused(LOCATION)),
             ("azure", Refused(LOCATION)),
@@ -347,7 +344,37 @@ pub const TABLE: &[Row] = &[
             ("plugin", Refused(LOCATION)),
         ],
     ),
-    ("archive", &[("none", Runs), ("tar", Runs), ("zip", Refused("use `none: {}` or `tar: {}`"))]),
+    ("archive", &[("none", Runs), ("tar", Runs), ("zip", Runs)]),
+    (
+        "http",
+        &[
+            ("method", Runs),
+            ("url", Runs),
+            ("headers", Runs),
+            ("timeoutSeconds", Runs),
+            ("successCondition", Runs),
+            ("body", Runs),
+            ("bodyFrom", Runs),
+            ("insecureSkipVerify", Runs),
+        ],
+    ),
+    (
+        "httpLocation",
+        &[("url", Runs), ("headers", Runs), ("auth", Into("httpAuth")), ("saveStreamViaFile", Silent)],
+    ),
+    (
+        "httpAuth",
+        &[
+            ("basicAuth", Runs),
+            ("clientCert", Runs),
+            (
+                "oauth2",
+                Refused(
+                    "fetch the token in a step before this one, and hand it over in the `Authorization` header",
+                ),
+            ),
+        ],
+    ),
     (
         "s3",
         &[

@@ -3,7 +3,7 @@
 use crate::codes::Code;
 use crate::types::{Step, Template, TemplateType};
 
-use super::{SpecCheck, calls, dag, inputs, language, lint, names, outputs, retry, variables, volumes};
+use super::{SpecCheck, calls, dag, http, inputs, language, lint, names, outputs, retry, variables, volumes};
 
 pub(super) fn check(check: &SpecCheck<'_>, template: &Template, path: &str) {
     name(check, template, path);
@@ -27,7 +27,7 @@ fn body(check: &SpecCheck<'_>, template: &Template, caller: Option<&Step>, path:
                 Code::E105,
                 path,
                 message,
-                "add what the template does: `container`, `script`, `steps`, `dag` or `suspend`",
+                "add what the template does: `container`, `script`, `steps`, `dag`, `suspend` or `http`",
             );
         }
         [_] => {}
@@ -54,6 +54,7 @@ fn body(check: &SpecCheck<'_>, template: &Template, caller: Option<&Step>, path:
         retry::check(check, strategy, &format!("{path}.retryStrategy"));
     }
     container(check, template, path);
+    http::check(check, template, path);
     if let Some(suspend) = &template.suspend
         && let Some(duration) = &suspend.duration
     {

@@ -5,6 +5,7 @@ mod control;
 mod language;
 mod lints;
 mod objects;
+mod requests;
 mod values;
 
 /// Every finding as `CODE line: message`.

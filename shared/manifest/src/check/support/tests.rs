@@ -63,6 +63,9 @@ fn every_field_of_every_type_has_a_decision() {
     agree::<Artifact>("artifact");
     agree::<Archive>("archive");
     agree::<S3Location>("s3");
+    agree::<HttpTemplate>("http");
+    agree::<HttpLocation>("httpLocation");
+    agree::<HttpAuth>("httpAuth");
     agree::<CronWorkflowSpec>("cron");
     agree::<TriggerSpec>("trigger");
 }

@@ -81,17 +81,16 @@ fn a_field_of_another_kind_of_template_is_an_error() {
 #[test]
 fn what_is_not_supported_yet_is_refused_with_what_is() {
     let text = workflow(
-        "{name: main, http: {url: x}},\n{name: b, daemon: true, sidecars: [{name: s}], container: {image: 'x:1'}},\n{name: c, daemon: false, sidecars: [], container: {image: 'x:1', lifecycle: {}}},\n{name: d, inputs: {artifacts: [{name: a, path: /a, git: {repo: r}, mode: 1}]}, container: {image: 'x:1'}}",
+        "{name: main, plugin: {x: {}}},\n{name: b, daemon: true, sidecars: [{name: s}], container: {image: 'x:1'}},\n{name: c, daemon: false, sidecars: [], container: {image: 'x:1', lifecycle: {}}},\n{name: d, inputs: {artifacts: [{name: a, path: /a, git: {repo: r}, mode: 1}]}, container: {image: 'x:1'}}",
     );
     assert_eq!(
         findings(&text),
         [
-            "E601 5: `http` is not supported yet",
+            "E601 5: `plugin` is not supported yet",
             "E601 6: `daemon` is not supported yet",
             "E601 6: `sidecars` is not supported yet",
             "E601 7: `lifecycle` is not supported yet",
             "E601 8: `git` is not supported yet",
-            "E601 8: `mode` is not supported yet",
         ]
     );
     assert!(remedies(&text).iter().all(|remedy| !remedy.is_empty()));
