@@ -7,12 +7,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
+use dropforge_driver::births::Site;
+
 use crate::python::Wanted;
 
 mod image;
 mod plan;
 mod read;
 mod requirements;
+mod site;
 #[cfg(test)]
 mod tests;
 
@@ -84,7 +87,7 @@ fn lines(findings: &[Finding]) -> String {
 }
 
 /// What `dropforge.toml` says, with the defaults for all it does not say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The folder that relative paths start from, absolute.
     pub root: PathBuf,
@@ -102,6 +105,8 @@ pub struct Settings {
     pub config_maps: PathBuf,
     /// How packages are fetched.
     pub pip: Pip,
+    /// What holds for every run: the defaults of workflows, and what they may be made of.
+    pub site: Site,
 }
 
 /// What stands for the images of one name or pattern.
@@ -182,6 +187,7 @@ impl Settings {
             secrets: root.join(".dropforge/secrets"),
             config_maps: root.join(".dropforge/config-maps"),
             pip: Pip::default(),
+            site: Site::default(),
             root,
         }
     }

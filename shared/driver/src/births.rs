@@ -1,13 +1,21 @@
 //! From a manifest to a run: names, parameters, the stored templates it needs.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::program::{CompileError, Program};
 use dropforge_engine::spec::{Cause, RunSpec, SPEC_FORMAT, Settings, StoredTemplates};
-use dropforge_manifest::merge::effective_spec;
-use dropforge_manifest::types::{Holder, Parameter, Template, TemplateRef, Workflow, WorkflowSpec};
+use dropforge_engine::state::RunState;
+use dropforge_manifest::check::label_value;
+use dropforge_manifest::expr;
+use dropforge_manifest::merge::{effective_spec, with_defaults};
+use dropforge_manifest::tags::{self, Strictness};
+use dropforge_manifest::types::{
+    Holder, ObjectMeta, Parameter, Template, TemplateRef, Workflow, WorkflowDefaults, WorkflowSpec,
+};
 use jiff::Timestamp;
+use serde_json::Value;
 
 /// The stored templates that a namespace's runs can take.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +43,24 @@ impl Library {
         let namespaced = self.namespaced.keys().map(move |name| of(false, name.as_str()));
         namespaced.chain(self.cluster.keys().map(move |name| of(true, name.as_str())))
     }
+}
+
+/// What holds for every run of a machine, whoever starts it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Site {
+    /// Argo's `workflowDefaults`, beneath everything that a workflow or its template says.
+    pub defaults: WorkflowDefaults,
+    /// Argo's `workflowRestrictions.templateReferencing`.
+    pub referencing: Option<Referencing>,
+}
+
+/// Runs may only be made of stored templates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Referencing {
+    /// A workflow names a stored template and sets nothing of it that is not for it to say.
+    Strict,
+    /// The same, and the template may not change while the run goes on: no run's does, it is fixed at its birth.
+    Secure,
 }
 
 /// What a person or a trigger changes of the manifest.
@@ -88,6 +114,29 @@ pub enum BirthError {
         /// What is allowed.
         allowed: Vec<String>,
     },
+    /// Only stored templates may be run, and it names none.
+    #[error(
+        "workflows must use workflowTemplateRef to be executed: the settings restrict `template-referencing`"
+    )]
+    MustReference,
+    /// It sets what only the stored template may say.
+    #[error(
+        "fields [{}] are not permitted when using workflowTemplateRef with templateReferencing restriction: they are the \
+         template's to say",
+        fields.join(" ")
+    )]
+    NotPermitted {
+        /// The fields.
+        fields: Vec<String>,
+    },
+    /// A label of `workflowMetadata` has no value, or a bad one.
+    #[error("workflowMetadata: label {label:?}: {why}")]
+    Label {
+        /// The label.
+        label: String,
+        /// What is wrong.
+        why: String,
+    },
     /// It has neither a name nor a generateName.
     #[error("metadata: name or generateName is required")]
     NoName,
@@ -107,28 +156,19 @@ pub enum BirthError {
 pub fn run_spec(
     workflow: Workflow,
     library: &Library,
+    site: &Site,
     overrides: &Overrides,
     identity: &Identity,
     cause: Cause,
     now: Timestamp,
 ) -> Result<RunSpec, BirthError> {
     let mut metadata = workflow.metadata;
-    let namespace = metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
     metadata.name = Some(name(overrides, &metadata.name, &metadata.generate_name, identity)?);
     metadata.labels.extend(overrides.labels.clone());
-    let mut spec = match &workflow.spec.workflow_template_ref {
-        None => workflow.spec,
-        Some(reference) => {
-            let holder = reference.holder();
-            let template = library.get(holder).ok_or_else(|| BirthError::NoTemplate {
-                kind: holder.kind(),
-                name: reference.name.clone(),
-                place: if holder.cluster { "the store".to_owned() } else { format!("namespace {namespace}") },
-            })?;
-            metadata.labels.insert(template_label(holder).to_owned(), reference.name.clone());
-            effective_spec(&workflow.spec, template)
-        }
-    };
+    below(&mut metadata.labels, &site.defaults.metadata.labels);
+    below(&mut metadata.annotations, &site.defaults.metadata.annotations);
+    permitted(&workflow.spec, site)?;
+    let mut spec = merged(&workflow.spec, library, site, &mut metadata)?;
     if overrides.entrypoint.is_some() {
         spec.entrypoint.clone_from(&overrides.entrypoint);
     }
@@ -145,8 +185,124 @@ pub fn run_spec(
         settings: Settings::default(),
         source: None,
     };
-    Program::compile(run.clone())?;
-    Ok(run)
+    let program = Arc::new(Program::compile(run.clone())?);
+    if run.spec.workflow_metadata.is_none() {
+        return Ok(run);
+    }
+    let metadata = labelled(program, run.metadata.clone())?;
+    Ok(RunSpec { metadata, ..run })
+}
+
+/// Entries that are not there yet.
+fn below(own: &mut BTreeMap<String, String>, defaults: &BTreeMap<String, String>) {
+    for (key, value) in defaults {
+        own.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+}
+
+/// The workflow over its stored template over the defaults: Argo's order, which nothing changes.
+fn merged(
+    own: &WorkflowSpec,
+    library: &Library,
+    site: &Site,
+    metadata: &mut ObjectMeta,
+) -> Result<WorkflowSpec, BirthError> {
+    let Some(reference) = &own.workflow_template_ref else {
+        return Ok(with_defaults(own, &site.defaults));
+    };
+    let holder = reference.holder();
+    let template = library.get(holder).ok_or_else(|| BirthError::NoTemplate {
+        kind: holder.kind(),
+        name: reference.name.clone(),
+        place: match holder.cluster {
+            true => "the store".to_owned(),
+            false => format!("namespace {}", metadata.namespace.as_deref().unwrap_or("default")),
+        },
+    })?;
+    metadata.labels.insert(template_label(holder).to_owned(), reference.name.clone());
+    Ok(with_defaults(&effective_spec(own, template), &site.defaults))
+}
+
+/// What a workflow may say beside the stored template that it names, where only stored templates may be run.
+const PERMITTED: [&str; 14] = [
+    "arguments",
+    "entrypoint",
+    "shutdown",
+    "suspend",
+    "activeDeadlineSeconds",
+    "priority",
+    "ttlStrategy",
+    "podGC",
+    "volumeClaimGC",
+    "archiveLogs",
+    "workflowMetadata",
+    "workflowTemplateRef",
+    "metrics",
+    "artifactGC",
+];
+
+/// Parts of `artifactGC` that reach a pod.
+const NOT_PERMITTED_OF_GC: [&str; 3] = ["podSpecPatch", "serviceAccountName", "podMetadata"];
+
+fn permitted(own: &WorkflowSpec, site: &Site) -> Result<(), BirthError> {
+    if site.referencing.is_none() {
+        return Ok(());
+    }
+    if own.workflow_template_ref.is_none() {
+        return Err(BirthError::MustReference);
+    }
+    let said = serde_json::to_value(own).unwrap_or_default();
+    let set = said.as_object().into_iter().flat_map(|fields| fields.keys());
+    let mut fields: Vec<String> = set.filter(|f| !PERMITTED.contains(&f.as_str())).cloned().collect();
+    let of_gc = NOT_PERMITTED_OF_GC.iter().filter(|field| said["artifactGC"].get(field).is_some());
+    fields.extend(of_gc.map(|field| format!("artifactGC.{field}")));
+    if fields.is_empty() { Ok(()) } else { Err(BirthError::NotPermitted { fields }) }
+}
+
+/// The metadata with what `workflowMetadata` adds: labels and annotations, then labels from expressions over the
+/// global variables, the new labels among them.
+fn labelled(program: Arc<Program>, mut metadata: ObjectMeta) -> Result<ObjectMeta, BirthError> {
+    let given = program.spec.spec.workflow_metadata.clone().unwrap_or_default();
+    let bad = |label: &str, why: String| BirthError::Label { label: label.to_owned(), why };
+    let state = RunState::new(program);
+    let text = |label: &str, text: &str| {
+        tags::replace(text, &state.globals(), Strictness::Lenient).map_err(|why| bad(label, why.to_string()))
+    };
+    for (label, value) in &given.labels {
+        let value = text(label, value)?;
+        if let Some(why) = label_value(&value) {
+            return Err(bad(label, format!("invalid value {value:?}: {why}")));
+        }
+        metadata.labels.insert(label.clone(), value);
+    }
+    for (name, value) in &given.annotations {
+        metadata.annotations.insert(name.clone(), text(name, value)?);
+    }
+    let mut run = state.program.spec.clone();
+    run.metadata = metadata.clone();
+    let program = Program::compile(run)?;
+    let state = RunState::new(Arc::new(program));
+    let globals = state.globals();
+    for (label, from) in &given.labels_from {
+        let expression = &from.expression;
+        let value = expr::parse(expression)
+            .and_then(|parsed| expr::evaluate(&parsed, &expr::Env::of(&globals)))
+            .map_err(|why| bad(label, format!("failed to evaluate expression {expression:?}: {why}")))?;
+        let Value::String(value) = value else {
+            return Err(bad(
+                label,
+                format!("the expression {expression:?} gives {value} and must give a string"),
+            ));
+        };
+        if let Some(why) = label_value(&value) {
+            return Err(bad(
+                label,
+                format!("invalid value {value:?} of the expression {expression:?}: {why}"),
+            ));
+        }
+        metadata.labels.insert(label.clone(), value);
+    }
+    Ok(metadata)
 }
 
 fn name(
@@ -249,84 +405,4 @@ fn references(templates: &[Template]) -> Vec<TemplateRef> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn workflow(spec: &str) -> Workflow {
-        serde_json::from_value(serde_json::json!({
-            "apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"generateName": "wf-"},
-            "spec": serde_json::from_str::<serde_json::Value>(spec).unwrap(),
-        }))
-        .unwrap()
-    }
-
-    fn born(spec: &str, parameters: &[(&str, &str)]) -> Result<RunSpec, BirthError> {
-        let overrides = Overrides {
-            parameters: parameters.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
-            ..Overrides::default()
-        };
-        let identity = Identity { uid: "u".into(), suffix: "abcde".to_owned() };
-        let cause = Cause::Person { by: "me".to_owned() };
-        run_spec(workflow(spec), &Library::default(), &overrides, &identity, cause, Timestamp::UNIX_EPOCH)
-    }
-
-    const MAIN: &str = r#""entrypoint":"m","templates":[{"name":"m","container":{"image":"x"}}]"#;
-
-    #[test]
-    fn a_generated_name_and_given_parameters_reach_the_spec() {
-        let spec = format!(r#"{{{MAIN},"arguments":{{"parameters":[{{"name":"a","value":"1"}}]}}}}"#);
-        let run = born(&spec, &[("a", "2"), ("b", "3")]).unwrap();
-        assert_eq!(run.name(), "wf-abcde");
-        let values: Vec<_> =
-            run.spec.arguments.parameters.iter().map(|p| p.value.clone().unwrap().0).collect();
-        assert_eq!(values, ["2", "3"]);
-    }
-
-    #[test]
-    fn a_parameter_without_value_or_outside_its_enum_is_named() {
-        let none = format!(r#"{{{MAIN},"arguments":{{"parameters":[{{"name":"a"}}]}}}}"#);
-        assert!(matches!(born(&none, &[]), Err(BirthError::NoValue { name }) if name == "a"));
-        let listed = format!(r#"{{{MAIN},"arguments":{{"parameters":[{{"name":"a","enum":["x"]}}]}}}}"#);
-        assert!(matches!(born(&listed, &[("a", "y")]), Err(BirthError::NotInEnum { .. })));
-    }
-
-    fn object(spec: serde_json::Value) -> WorkflowSpec {
-        serde_json::from_value(spec).unwrap()
-    }
-
-    fn born_from(spec: &str, library: &Library) -> Result<RunSpec, BirthError> {
-        let identity = Identity { uid: "u".into(), suffix: "abcde".to_owned() };
-        let cause = Cause::Person { by: "me".to_owned() };
-        run_spec(workflow(spec), library, &Overrides::default(), &identity, cause, Timestamp::UNIX_EPOCH)
-    }
-
-    #[test]
-    fn a_run_takes_the_stored_templates_that_it_reaches_each_of_its_kind() {
-        let call = |name: &str, cluster: bool| serde_json::json!({"name": "a", "templateRef": {"name": name, "template": "t", "clusterScope": cluster}});
-        let steps = |call: serde_json::Value| {
-            object(serde_json::json!({"entrypoint": "t", "templates": [{"name": "t", "steps": [[call]]}]}))
-        };
-        let leaf = || object(serde_json::json!({"templates": [{"name": "t", "container": {"image": "x"}}]}));
-        let inline = serde_json::json!({"name": "i", "inline": {"steps": [[call("one", true)]]}});
-        let library = Library {
-            namespaced: [("one".to_owned(), leaf()), ("two".to_owned(), steps(inline))].into(),
-            cluster: [("one".to_owned(), steps(call("three", true))), ("three".to_owned(), leaf())].into(),
-        };
-        let run = born_from(r#"{"workflowTemplateRef":{"name":"two"}}"#, &library).unwrap();
-        assert_eq!(run.library.keys().collect::<Vec<_>>(), ["cluster/one", "cluster/three"]);
-        assert_eq!(run.metadata.labels["workflows.argoproj.io/workflow-template"], "two");
-        let run =
-            born_from(r#"{"workflowTemplateRef":{"name":"one","clusterScope":true}}"#, &library).unwrap();
-        assert_eq!(run.library.keys().collect::<Vec<_>>(), ["cluster/three"]);
-        assert_eq!(run.metadata.labels["workflows.argoproj.io/cluster-workflow-template"], "one");
-        let why = born_from(r#"{"workflowTemplateRef":{"name":"two","clusterScope":true}}"#, &library);
-        let why = why.unwrap_err().to_string();
-        assert!(why.contains("no ClusterWorkflowTemplate \"two\" in the store"), "{why}");
-    }
-
-    #[test]
-    fn a_missing_stored_template_is_named() {
-        let why = born(r#"{"workflowTemplateRef":{"name":"gone"}}"#, &[]).unwrap_err().to_string();
-        assert!(why.contains("\"gone\"") && why.contains("namespace default"), "{why}");
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use dropforge_driver::births::{Identity, Library, Overrides, run_spec};
+use dropforge_driver::births::{Identity, Library, Overrides, Site, run_spec};
 use dropforge_driver::clock::Clock;
 use dropforge_driver::cluster::{Cluster, ClusterError};
 use dropforge_driver::owner::{Ends, OwnError, Owner};
@@ -108,8 +108,16 @@ fn spec() -> RunSpec {
     };
     let identity = Identity { uid: "uid-1".into(), suffix: "abcde".to_owned() };
     let cause = Cause::Person { by: "test".to_owned() };
-    run_spec(*workflow, &Library::default(), &Overrides::default(), &identity, cause, Still.now())
-        .expect("a good spec")
+    run_spec(
+        *workflow,
+        &Library::default(),
+        &Site::default(),
+        &Overrides::default(),
+        &identity,
+        cause,
+        Still.now(),
+    )
+    .expect("a good spec")
 }
 
 fn succeeded(attempt: &AttemptId) -> Event {

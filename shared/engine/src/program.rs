@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use dropforge_manifest::expr::depends::{self, Depends};
+use dropforge_manifest::merge::with_template_defaults;
 use dropforge_manifest::types::{ContinueOn, LifecycleHook, Step, Template, TemplateRef};
 use serde_json::Value;
 
@@ -147,9 +148,10 @@ impl Program {
         if spec.spec.entrypoint.is_none() {
             return Err(CompileError::NoEntrypoint);
         }
-        let mut scopes = BTreeMap::from([(LOCAL.to_owned(), scope(LOCAL, &spec.spec.templates)?)]);
+        let defaults = spec.spec.template_defaults.as_deref();
+        let mut scopes = BTreeMap::from([(LOCAL.to_owned(), scope(LOCAL, &spec.spec.templates, defaults)?)]);
         for (object, stored) in &spec.library {
-            scopes.insert(object.clone(), scope(object, &stored.templates)?);
+            scopes.insert(object.clone(), scope(object, &stored.templates, defaults)?);
         }
         Ok(Program { spec, scopes })
     }
@@ -253,12 +255,29 @@ impl Compiled {
     }
 }
 
-fn scope(name: &str, templates: &[Template]) -> Result<BTreeMap<String, Arc<Compiled>>, CompileError> {
+fn scope(
+    name: &str,
+    templates: &[Template],
+    defaults: Option<&Template>,
+) -> Result<BTreeMap<String, Arc<Compiled>>, CompileError> {
     let mut found = BTreeMap::new();
     for template in templates {
-        enter(TemplateKey { scope: name.to_owned(), name: template.name.clone() }, template, &mut found)?;
+        let key = TemplateKey { scope: name.to_owned(), name: template.name.clone() };
+        enter(key, &defaulted(template, defaults), &mut found)?;
     }
     Ok(found)
+}
+
+/// A template, and those inline in it, with the workflow's `templateDefaults` beneath.
+fn defaulted(template: &Template, defaults: Option<&Template>) -> Template {
+    let Some(defaults) = defaults else { return template.clone() };
+    let mut template = with_template_defaults(template, defaults);
+    let steps = template.steps.iter_mut().flatten().flatten();
+    let tasks = template.dag.iter_mut().flat_map(|dag| &mut dag.tasks);
+    for inline in steps.chain(tasks).filter_map(|call| call.inline.as_mut()) {
+        **inline = defaulted(inline, Some(defaults));
+    }
+    template
 }
 
 /// Compiles a template and those inline in it.

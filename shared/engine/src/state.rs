@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dropforge_manifest::tags::Scope;
 use dropforge_manifest::types::{Artifact, Inputs, Outputs};
 use jiff::Timestamp;
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync, VectorSync};
@@ -13,6 +14,7 @@ use crate::ids::{AttemptId, CommandId, NodeId, argo_node_id};
 use crate::phase::{NodePhase, RunPhase};
 use crate::program::{Compiled, Program};
 use crate::record::{Block, LoopItems, NodeKind, Role, ShutdownStrategy, TemplateKey};
+use crate::resolve;
 
 mod phases;
 
@@ -318,6 +320,11 @@ impl RunState {
                 Role::Root | Role::WorkflowExit | Role::Group(_) | Role::Exit | Role::Hook(_) => return None,
             }
         }
+    }
+
+    /// The run's global variables, `workflow.*`, as they are at its last record.
+    pub fn globals(&self) -> impl Scope {
+        resolve::globals(self, self.last, NodeId(0))
     }
 
     /// Whether nothing remains to be done: terminal, and every effect answered.

@@ -20,7 +20,9 @@ mod inputs;
 mod language;
 mod lint;
 mod mentions;
+mod metadata;
 mod names;
+pub use names::label_value;
 mod object;
 mod order;
 mod outputs;
@@ -72,6 +74,15 @@ pub fn check(documents: &[Document], options: &Options) -> Vec<Diagnostic> {
     });
     findings.dedup();
     findings
+}
+
+/// What of a document does not run here, and nothing else about it.
+pub fn supported(document: &Document) -> Vec<Diagnostic> {
+    let options = Options::default();
+    let world = World::new(&[], &options);
+    let subject = Subject::new(&world, document);
+    support::check(&subject);
+    subject.findings.into_inner()
 }
 
 /// The stored templates that the documents know of each other.

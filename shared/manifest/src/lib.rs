@@ -8,6 +8,7 @@
 pub mod check;
 pub mod codes;
 pub mod decode;
+pub mod defaults;
 pub mod diagnostic;
 pub mod expr;
 pub mod go;

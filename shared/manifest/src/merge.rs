@@ -1,79 +1,98 @@
-//! A workflow's spec over the spec of the stored template it references.
+//! What a workflow says over what its stored template and the defaults say.
 
-use crate::types::{Arguments, Artifact, WorkflowSpec};
+use std::collections::BTreeMap;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::types::{Artifact, LabelValueFrom, Parameter, Template, WorkflowDefaults, WorkflowSpec};
+
+pub(crate) mod strategic;
 #[cfg(test)]
 mod tests;
 
-macro_rules! first_set {
-    ($high:expr, $low:expr, { $($option:ident)* } { $($list:ident)* }) => {
-        WorkflowSpec {
-            $($option: $high.$option.clone().or_else(|| $low.$option.clone()),)*
-            $($list: if $high.$list.is_empty() { $low.$list.clone() } else { $high.$list.clone() },)*
-            arguments: arguments(&$high.arguments, &$low.arguments),
-            templates: by_name(&$high.templates, &$low.templates, |template| &template.name),
-            hooks: {
-                let mut hooks = $low.hooks.clone();
-                hooks.extend($high.hooks.clone());
-                hooks
-            },
-            volumes: by_name(&$high.volumes, &$low.volumes, |volume| &volume["name"]),
-        }
-    };
-}
-
-/// The spec that runs: what `workflow` sets wins over what `template` sets; templates, arguments and volumes are
-/// joined by name, hooks by key.
+/// The spec that runs: what `workflow` sets wins over what `template` sets, as in Kubernetes' strategic merge.
+/// Whether it begins suspended is the workflow's own.
 pub fn effective_spec(workflow: &WorkflowSpec, template: &WorkflowSpec) -> WorkflowSpec {
-    first_set!(workflow, template, {
-        entrypoint on_exit parallelism active_deadline_seconds suspend shutdown retry_strategy volume_claim_gc
-        archive_logs priority service_account_name template_defaults synchronization metrics workflow_metadata
-        ttl_strategy pod_gc artifact_gc artifact_repository_ref executor_plugins pod_metadata pod_spec_patch
-        automount_service_account_token executor pod_priority_class_name scheduler_name node_selector affinity
-        tolerations image_pull_secrets host_network dns_policy dns_config host_aliases security_context pod_resources
-        resource_claims pod_disruption_budget workflow_template_ref
-    } { volume_claim_templates })
+    WorkflowSpec { suspend: workflow.suspend, ..join(workflow, template) }
 }
 
-/// `high` and then those of `low` that it does not name.
-fn by_name<T: Clone, K: PartialEq + ?Sized>(high: &[T], low: &[T], name: fn(&T) -> &K) -> Vec<T> {
-    let more = low.iter().filter(|item| !high.iter().any(|other| name(other) == name(item)));
-    high.iter().chain(more).cloned().collect()
+/// The spec with the defaults beneath everything else.
+pub fn with_defaults(spec: &WorkflowSpec, defaults: &WorkflowDefaults) -> WorkflowSpec {
+    let own = spec.workflow_template_ref.is_some();
+    let joined = join(spec, &defaults.spec);
+    WorkflowSpec { suspend: if own { spec.suspend } else { joined.suspend }, ..joined }
 }
 
-/// A parameter of the higher side replaces the whole entry; an artifact's fields are joined where both sides
-/// store it in the same kind of place.
-fn arguments(high: &Arguments, low: &Arguments) -> Arguments {
-    let artifacts = by_name(&high.artifacts, &low.artifacts, |artifact| &artifact.name);
-    let joined = artifacts.into_iter().map(|artifact| {
-        let below = low.artifacts.iter().find(|other| other.name == artifact.name);
-        below.map_or_else(|| artifact.clone(), |below| join_artifact(&artifact, below))
-    });
-    Arguments {
-        parameters: by_name(&high.parameters, &low.parameters, |p| &p.name),
-        artifacts: joined.collect(),
+/// Every body that a template can have.
+const BODIES: [&str; 10] =
+    ["container", "script", "steps", "dag", "suspend", "containerSet", "resource", "data", "http", "plugin"];
+
+/// A template with the defaults beneath it. Of the defaults' bodies only one of the template's own kind counts: the
+/// defaults of a container do not turn a script into a container.
+pub fn with_template_defaults(template: &Template, defaults: &Template) -> Template {
+    let (mut below, above) = (json(defaults), json(template));
+    if let Some(below) = below.as_object_mut() {
+        below.retain(|field, _| {
+            field != "name" && (!BODIES.contains(&field.as_str()) || above.get(field).is_some())
+        });
+    }
+    typed(strategic::merge(below, above))
+}
+
+fn join(high: &WorkflowSpec, low: &WorkflowSpec) -> WorkflowSpec {
+    let mut merged: WorkflowSpec = typed(strategic::merge(json(low), json(high)));
+    merged.hooks = by_key(&high.hooks, &low.hooks);
+    if let Some(metadata) = &mut merged.workflow_metadata {
+        metadata.labels_from = by_key(labels_from(high), labels_from(low));
+    }
+    for parameter in &mut merged.arguments.parameters {
+        whole_parameter(parameter, high, low);
+    }
+    for artifact in &mut merged.arguments.artifacts {
+        whole_artifact(artifact, high, low);
+    }
+    merged
+}
+
+/// Entries of both, each taken whole, the higher one's where both have it.
+fn by_key<V: Clone>(high: &BTreeMap<String, V>, low: &BTreeMap<String, V>) -> BTreeMap<String, V> {
+    let mut joined = low.clone();
+    joined.extend(high.iter().map(|(key, value)| (key.clone(), value.clone())));
+    joined
+}
+
+fn labels_from(spec: &WorkflowSpec) -> &BTreeMap<String, LabelValueFrom> {
+    static NONE: BTreeMap<String, LabelValueFrom> = BTreeMap::new();
+    spec.workflow_metadata.as_ref().map_or(&NONE, |metadata| &metadata.labels_from)
+}
+
+/// Value, default and source of a parameter are one thing: the highest side that has any of them gives the entry.
+fn whole_parameter(merged: &mut Parameter, high: &WorkflowSpec, low: &WorkflowSpec) {
+    let says = |p: &&Parameter| p.value.is_some() || p.default.is_some() || p.value_from.is_some();
+    let sides = [&high.arguments, &low.arguments];
+    let mut entries = sides.iter().filter_map(|side| side.parameters.iter().find(|p| p.name == merged.name));
+    if let Some(entry) = entries.find(says) {
+        *merged = entry.clone();
     }
 }
 
-fn join_artifact(high: &Artifact, low: &Artifact) -> Artifact {
-    let same_kind = high.s3.is_some() == low.s3.is_some() && high.raw.is_some() == low.raw.is_some();
-    if !same_kind || high == low {
-        return high.clone();
-    }
-    let (Ok(mut below), Ok(above)) = (serde_json::to_value(low), serde_json::to_value(high)) else {
-        return high.clone();
+/// An artifact's location is joined field by field where both sides store it in the same kind of place.
+fn whole_artifact(merged: &mut Artifact, high: &WorkflowSpec, low: &WorkflowSpec) {
+    let own = |spec: &WorkflowSpec| spec.arguments.artifacts.iter().find(|a| a.name == merged.name).cloned();
+    let (Some(above), Some(below)) = (own(high), own(low)) else { return };
+    let same_kind = above.s3.is_some() == below.s3.is_some() && above.raw.is_some() == below.raw.is_some();
+    *merged = match (same_kind, &merged.s3) {
+        (true, Some(joined)) => Artifact { s3: Some(joined.clone()), ..above },
+        _ => above,
     };
-    overlay(&mut below, above);
-    serde_json::from_value(below).unwrap_or_else(|_| high.clone())
 }
 
-fn overlay(below: &mut serde_json::Value, above: serde_json::Value) {
-    match (below, above) {
-        (serde_json::Value::Object(below), serde_json::Value::Object(above)) => {
-            for (key, value) in above {
-                overlay(below.entry(key).or_insert(serde_json::Value::Null), value);
-            }
-        }
-        (below, above) => *below = above,
-    }
+fn json<T: Serialize>(value: &T) -> Value {
+    serde_json::to_value(value).expect("the fields of a manifest are JSON")
+}
+
+fn typed<T: DeserializeOwned>(merged: Value) -> T {
+    serde_json::from_value(merged).expect("both sides have the same type at every place")
 }

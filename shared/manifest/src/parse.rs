@@ -121,7 +121,7 @@ pub fn parse(file: &str, text: &str) -> Parsed {
     parsed
 }
 
-fn unreadable(file: &str, error: &source::Error) -> Diagnostic {
+pub(crate) fn unreadable(file: &str, error: &source::Error) -> Diagnostic {
     use source::Error::*;
     let (code, remedy) = match error {
         NotUtf8 { .. } => (Code::E001, "save the file as UTF-8; if it is no manifest, leave it out"),
@@ -249,7 +249,7 @@ fn decoded<T: DeserializeOwned>(
     (object.map(Box::new).map(wrap), problems)
 }
 
-fn misfit(file: &str, problem: &Problem) -> Diagnostic {
+pub(crate) fn misfit(file: &str, problem: &Problem) -> Diagnostic {
     let (code, message, remedy) = match &problem.kind {
         ProblemKind::UnknownField { field, owner, suggestion } => (
             Code::E005,

@@ -116,13 +116,13 @@ pub struct WorkflowSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub template_defaults: Option<Value>,
+    pub template_defaults: Option<Box<Template>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synchronization: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub workflow_metadata: Option<Value>,
+    pub workflow_metadata: Option<WorkflowMetadata>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_strategy: Option<Value>,
     #[serde(rename = "podGC", skip_serializing_if = "Option::is_none")]
@@ -169,6 +169,37 @@ pub struct WorkflowSpec {
     pub resource_claims: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_disruption_budget: Option<Value>,
+}
+
+/// What every workflow of a machine has that does not say otherwise: Argo's `workflowDefaults`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WorkflowDefaults {
+    /// Labels and annotations.
+    pub metadata: ObjectMeta,
+    /// Fields of the spec.
+    pub spec: WorkflowSpec,
+}
+
+/// `workflowMetadata`: labels and annotations that a run gets when it begins.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "Argo's own fields")]
+pub struct WorkflowMetadata {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels_from: BTreeMap<String, LabelValueFrom>,
+}
+
+/// The value of a label, computed from the run's global variables.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "Argo's own fields")]
+pub struct LabelValueFrom {
+    pub expression: String,
 }
 
 /// `workflowTemplateRef`: the stored template whose spec a run takes.

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use dropforge_driver::births::{Identity, Library, Overrides, run_spec};
+use dropforge_driver::births::{Identity, Library, Overrides, Site, run_spec};
 use dropforge_driver::definitions::Definitions;
 use dropforge_engine::apply::apply;
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
@@ -82,7 +82,8 @@ fn born(mut workflow: Workflow, library: &Library) -> Result<RunSpec, String> {
         Identity { uid: "4b6fd0c5-3b0a-4b5e-9a4e-2f5d3c1b0a99".into(), suffix: "x7k2p".to_owned() };
     let cause = Cause::Person { by: "conformance".to_owned() };
     let now = Timestamp::from_second(1_790_000_000).map_err(|e| e.to_string())?;
-    run_spec(workflow, library, &Overrides::default(), &identity, cause, now).map_err(|e| e.to_string())
+    run_spec(workflow, library, &Site::default(), &Overrides::default(), &identity, cause, now)
+        .map_err(|e| e.to_string())
 }
 
 struct Run {

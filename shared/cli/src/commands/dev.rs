@@ -84,6 +84,8 @@ struct Dev<'a> {
     session: Session,
     settings: Settings,
     definitions: Definitions,
+    /// The keys of the folder's definitions that all namespaces share.
+    shared: BTreeSet<String>,
     /// The last findings, so that each is said once.
     findings: String,
     /// Whether there were no errors among them.
@@ -118,6 +120,7 @@ impl<'a> Dev<'a> {
             session,
             settings,
             definitions: Definitions::default(),
+            shared: BTreeSet::new(),
             findings: String::new(),
             good: true,
             times: BTreeMap::new(),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dropforge_driver::births::{Identity, Overrides, run_spec};
+use dropforge_driver::births::{Identity, Overrides, Site, run_spec};
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::definitions::{self, Definitions};
 use dropforge_driver::store::Runs;
@@ -35,6 +35,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, CliError> {
     for note in sources.iter().flat_map(|s| &s.documents).flat_map(|d| gpu_notes(d, &settings)) {
         say(&note);
     }
+    let site = settings.site.clone();
     let mut session = Session::open(global, "dropforge run", &args.steps, settings, !args.no_logs)?;
     let uid = match (&sources, &args.resume) {
         (None, Some(wanted)) => {
@@ -44,7 +45,8 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, CliError> {
             entry.uid
         }
         _ => {
-            let spec = born(&session.store, global, &args.source, &sources.unwrap_or_default()).await?;
+            let sources = sources.unwrap_or_default();
+            let spec = born(&session.store, global, &args.source, &sources, &site).await?;
             say(&format!("run {} (uid {})", spec.name(), spec.uid));
             session.owner.submit(&spec).await?;
             spec.uid
@@ -156,6 +158,7 @@ pub async fn born(
     global: &Global,
     source: &SourceArgs,
     sources: &Sources,
+    site: &Site,
 ) -> Result<RunSpec, CliError> {
     let (mut known, unreadable) = definitions::load(store, &global.namespace).await?;
     for why in unreadable {
@@ -177,7 +180,8 @@ pub async fn born(
     };
     let identity: Identity = identity::new();
     let cause = Cause::Person { by: identity::person() };
-    let mut spec = run_spec(workflow, &known.templates, &overrides, &identity, cause, SystemClock.now())?;
+    let now = SystemClock.now();
+    let mut spec = run_spec(workflow, &known.templates, site, &overrides, &identity, cause, now)?;
     spec.source = source.files.first().map(|f| origin(f));
     if let Some(uid) = lookup::live_named(store, spec.namespace(), spec.name()).await? {
         return Err(CliError::NameIsLive { name: spec.name().to_owned(), uid: uid.0 });

@@ -8,12 +8,13 @@ use dropforge_manifest::parse::AnyObject;
 use std::sync::Arc;
 
 use crate::args::{Global, RunOutput, SubmitArgs};
-use crate::commands::run::{born, checked, leave};
+use crate::commands::run::{born, checked, folder, leave};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::lookup;
 use crate::output::{self, say};
 use crate::project::Sources;
+use crate::session::settings;
 
 /// Submits every Workflow of the files, or the stored definition that `--from` names.
 ///
@@ -23,8 +24,9 @@ use crate::project::Sources;
 pub async fn submit(global: &Global, args: &SubmitArgs) -> Result<Exit, CliError> {
     let sources = checked(&args.source)?;
     let store = lookup::reader(global)?;
+    let site = settings(None, &folder(&args.source.files))?.site;
     for one in each(&sources) {
-        let spec = born(&store, global, &args.source, &one).await?;
+        let spec = born(&store, global, &args.source, &one, &site).await?;
         let owned = leave(&store, &spec).await?;
         if !owned {
             say("nothing runs this store now: `dropforge run --continue NAME` or `dropforge dev` starts it");

@@ -9,9 +9,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::requirements::{self, Requirements};
 use super::{Code, Finding, Image, Pip, Place, Settings, StandIn};
+use dropforge_driver::births::Site;
+
 use crate::python::Wanted;
 
-type Value<'i> = Spanned<DeValue<'i>>;
+pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
 pub(super) fn settings(file: &Path, text: &str) -> Result<Settings, Vec<Finding>> {
     let (document, errors) = DeTable::parse_recoverable(text);
@@ -27,16 +29,26 @@ pub(super) fn settings(file: &Path, text: &str) -> Result<Settings, Vec<Finding>
     settings.filter(|_| findings.is_empty()).ok_or(findings)
 }
 
-struct Reader<'a> {
-    file: &'a Path,
+pub(super) struct Reader<'a> {
+    pub(super) file: &'a Path,
     text: &'a str,
     defaults: Settings,
-    findings: Vec<Finding>,
+    pub(super) findings: Vec<Finding>,
 }
 
 impl Reader<'_> {
     fn document(&mut self, table: &DeTable) -> Settings {
-        self.know(table, &["images", "code", "claims", "secrets", "config-maps", "pip"], "the settings");
+        let known = [
+            "images",
+            "code",
+            "claims",
+            "secrets",
+            "config-maps",
+            "pip",
+            "workflow-defaults",
+            "workflow-restrictions",
+        ];
+        self.know(table, &known, "the settings");
         let section = |name: &str| table.get(name);
         Settings {
             file: Some(self.file.to_owned()),
@@ -50,6 +62,10 @@ impl Reader<'_> {
                 .and_then(|value| self.folder(value, "[config-maps]"))
                 .unwrap_or_else(|| self.defaults.config_maps.clone()),
             pip: section("pip").map(|value| self.pip(value)).unwrap_or_default(),
+            site: Site {
+                defaults: section("workflow-defaults").map(|v| self.workflow_defaults(v)).unwrap_or_default(),
+                referencing: section("workflow-restrictions").and_then(|value| self.referencing(value)),
+            },
             root: self.defaults.root.clone(),
         }
     }
@@ -169,7 +185,7 @@ impl Reader<'_> {
         Pip { wheels, offline }
     }
 
-    fn know(&mut self, table: &DeTable, keys: &[&str], name: &str) {
+    pub(super) fn know(&mut self, table: &DeTable, keys: &[&str], name: &str) {
         for key in table.keys().filter(|key| !keys.contains(&key.get_ref().as_ref())) {
             let remedy = nearest(key.get_ref(), keys).map_or_else(
                 || format!("known are {}", keys.join(", ")),
@@ -179,7 +195,7 @@ impl Reader<'_> {
         }
     }
 
-    fn table<'v, 'i>(&mut self, value: &'v Value<'i>, name: &str) -> Option<&'v DeTable<'i>> {
+    pub(super) fn table<'v, 'i>(&mut self, value: &'v Value<'i>, name: &str) -> Option<&'v DeTable<'i>> {
         let table = value.get_ref().as_table();
         if table.is_none() {
             self.mismatch(value, &format!("a table, {name}"));
@@ -187,7 +203,7 @@ impl Reader<'_> {
         table
     }
 
-    fn string(&mut self, value: &Value) -> Option<String> {
+    pub(super) fn string(&mut self, value: &Value) -> Option<String> {
         let text = value.get_ref().as_str().map(str::to_owned);
         if text.is_none() {
             self.mismatch(value, "a string");
@@ -211,7 +227,7 @@ impl Reader<'_> {
         truth
     }
 
-    fn path(&mut self, value: &Value) -> Option<PathBuf> {
+    pub(super) fn path(&mut self, value: &Value) -> Option<PathBuf> {
         let text = self.string(value)?;
         if text.is_empty() {
             self.find(value.span(), "the path is empty".to_owned(), None);
@@ -226,12 +242,12 @@ impl Reader<'_> {
         self.find(value.span(), reason, None);
     }
 
-    fn find(&mut self, span: Range<usize>, reason: String, remedy: Option<String>) {
+    pub(super) fn find(&mut self, span: Range<usize>, reason: String, remedy: Option<String>) {
         let place = self.place(span);
         self.findings.push(Finding { file: self.file.to_owned(), place, reason, remedy });
     }
 
-    fn place(&self, span: Range<usize>) -> Place {
+    pub(super) fn place(&self, span: Range<usize>) -> Place {
         Place::of(self.text, span.start)
     }
 }

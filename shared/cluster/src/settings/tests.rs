@@ -78,6 +78,7 @@ offline = true
         secrets: "/project/my-secrets".into(),
         config_maps: "/project/.dropforge/config-maps".into(),
         pip: Pip { wheels: Some("/project/wheels".into()), offline: true },
+        site: Site::default(),
     };
     assert_eq!(settings, expected);
 }
@@ -290,4 +291,27 @@ fn an_image_without_requirements_runs_with_a_plain_python_or_with_path() {
     assert_eq!(runs("python"), Runs::Python { python: None });
     assert_eq!(runs("plain"), Runs::Python { python: wanted("3.11") });
     assert_eq!(runs("amazon/aws-cli"), Runs::Path);
+}
+
+#[test]
+fn defaults_and_restrictions_of_workflows_are_read_with_argos_names() {
+    let settings = good(
+        "[workflow-defaults.metadata.labels]\nteam = \"ml\"\n[workflow-defaults.spec]\nactiveDeadlineSeconds = 3_600\ntemplateDefaults = { retryStrategy = { limit = 2 } }\n[workflow-restrictions]\ntemplate-referencing = \"Strict\"\n",
+    );
+    let (defaults, referencing) = (settings.site.defaults, settings.site.referencing);
+    assert_eq!(defaults.metadata.labels["team"], "ml");
+    assert_eq!(defaults.spec.active_deadline_seconds, Some(3600));
+    let retries = defaults.spec.template_defaults.unwrap().retry_strategy.unwrap();
+    assert_eq!(retries.limit.unwrap().as_str(), "2");
+    assert_eq!(referencing, Some(dropforge_driver::births::Referencing::Strict));
+    let wrong = parse(
+        "[workflow-defaults.spec]\nparalelism = 1\n[workflow-restrictions]\ntemplate-referencing = \"Loose\"\n",
+    );
+    assert_eq!(
+        wrong.unwrap_err(),
+        [
+            "/project/dropforge.toml:1:2: spec.paralelism: unknown field \"paralelism\"; did you mean `parallelism`?",
+            "/project/dropforge.toml:4:24: `Loose` is no way of referencing templates; write \"Strict\" or \"Secure\"",
+        ]
+    );
 }

@@ -25,6 +25,20 @@ pub(super) fn parameter(name: &str) -> Option<String> {
     (!letters).then(|| "must consist of alpha-numeric characters, '_' or '-'".to_owned())
 }
 
+/// Why `value` is no value of a Kubernetes label.
+pub fn label_value(value: &str) -> Option<String> {
+    if value.len() > 63 {
+        return Some(format!("must be no more than 63 characters, it has {}", value.len()));
+    }
+    let inner = value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    let end = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
+    let ends = end(value.as_bytes().first()) && end(value.as_bytes().last());
+    (!inner || !ends).then(|| {
+        "must consist of alpha-numeric characters, '-', '_' or '.', and begin and end with an alpha-numeric one"
+            .to_owned()
+    })
+}
+
 /// Why `name` is no name of a Kubernetes object.
 pub(super) fn object(name: &str, length_max: usize) -> Option<String> {
     if name.len() > length_max {

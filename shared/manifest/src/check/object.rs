@@ -7,7 +7,9 @@ use crate::diagnostic::Diagnostic;
 use crate::parse::{AnyObject, Document};
 use crate::types::{LifecycleHook, WorkflowTemplateRef};
 
-use super::{Found, SpecCheck, Subject, calls, did_you_mean, inputs, names, retry, variables, volumes};
+use super::{
+    Found, SpecCheck, Subject, calls, did_you_mean, inputs, metadata, names, retry, variables, volumes,
+};
 
 /// Two objects of one kind and name would replace each other.
 pub(super) fn check_unique(documents: &[Document]) -> Vec<Diagnostic> {
@@ -70,6 +72,7 @@ pub(super) fn check_spec(check: &SpecCheck<'_>) {
     numbers(check);
     volumes::declared(check, &spec.volumes, &format!("{}.volumes", check.path));
     volumes::claims(check);
+    metadata::check(check);
     variables::check_spec(check);
 }
 

@@ -58,7 +58,7 @@ pub const TABLE: &[Row] = &[
             ("archiveLogs", Runs),
             ("priority", Silent),
             ("serviceAccountName", Silent),
-            ("templateDefaults", Refused("write the defaults into each template")),
+            ("templateDefaults", Into("template")),
             ("synchronization", Refused("use `parallelism` within a run, `concurrencyPolicy` between runs")),
             (
                 "metrics",
@@ -66,7 +66,7 @@ pub const TABLE: &[Row] = &[
                     "no metrics are served here; numbers in an output called `metrics` enter the run's index",
                 ),
             ),
-            ("workflowMetadata", Refused("write labels and annotations into `metadata`")),
+            ("workflowMetadata", Runs),
             ("ttlStrategy", Silent),
             ("podGC", Silent),
             ("artifactGC", Noted("artifacts are kept until they are deleted")),

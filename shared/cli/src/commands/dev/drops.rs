@@ -159,8 +159,9 @@ impl Dev<'_> {
         let mut workflow = triggers::workflow_of(trigger, &birth.objects).map_err(|why| why.to_string())?;
         workflow.metadata.namespace = Some(self.global.namespace.clone());
         let cause = Cause::Drop { trigger: name.to_owned(), objects: birth.objects.clone() };
-        let library = &self.definitions.templates;
-        run_spec(workflow, library, &Overrides::default(), &birth.identity(), cause, SystemClock.now())
+        let (library, site) = (&self.definitions.templates, &self.settings.site);
+        let (overrides, identity) = (Overrides::default(), birth.identity());
+        run_spec(workflow, library, site, &overrides, &identity, cause, SystemClock.now())
             .map_err(|why| why.to_string())
     }
 }

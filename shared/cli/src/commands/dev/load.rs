@@ -45,6 +45,7 @@ impl Dev<'_> {
         // What a file with errors defined can't be told from what was taken away.
         if bad.is_empty() {
             self.remove_others(&there).await?;
+            self.shared = there.into_iter().filter(|key| definitions::is_shared(key)).collect();
         }
         self.begin(&changed).await
     }
@@ -94,11 +95,13 @@ impl Dev<'_> {
         Ok(changed)
     }
 
-    /// Removes the stored definitions that the folder does not have.
+    /// Removes the stored definitions that the folder does not have; of those that all namespaces share only what it
+    /// had: others may be another folder's.
     async fn remove_others(&self, there: &BTreeSet<String>) -> Result<(), CliError> {
         let (store, namespace) = (&*self.session.store, self.global.namespace.as_str());
         let keys = definitions::keys(store, namespace).await?;
-        for key in keys.into_iter().filter(|key| !there.contains(key)) {
+        let own = |key: &String| !definitions::is_shared(key) || self.shared.contains(key);
+        for key in keys.into_iter().filter(|key| !there.contains(key) && own(key)) {
             let Some((kind, name)) = definitions::of_key(namespace, &key) else { continue };
             definitions::remove(store, namespace, kind, name).await?;
             match kind {

@@ -66,8 +66,9 @@ impl Dev<'_> {
             workflow.metadata.namespace = Some(namespace.clone());
             let identity = Identity { uid: run.uid.clone(), suffix: String::new() };
             let cause = Cause::Schedule { cron: name.to_owned(), scheduled_time: run.scheduled_time };
-            let library = &self.definitions.templates;
-            match run_spec(workflow, library, &Overrides::default(), &identity, cause, SystemClock.now()) {
+            let (library, site) = (&self.definitions.templates, &self.settings.site);
+            let overrides = Overrides::default();
+            match run_spec(workflow, library, site, &overrides, &identity, cause, SystemClock.now()) {
                 Ok(spec) => self.session.owner.submit(&spec).await?,
                 Err(why) => {
                     say(&format!("schedule {name}: {} can't be run: {why}", run.name));

@@ -178,3 +178,19 @@ fn an_expression_that_chooses_no_artifact_is_an_error_unless_it_is_optional() {
     assert!(message.contains("Unable to resolve: steps.a.outputs.artifacts.f"), "{message}");
     assert!(ended("fromExpression: steps.a.status").1.contains("gives no artifact"));
 }
+
+#[test]
+fn template_defaults_hold_for_every_template_inline_and_stored_ones_too() {
+    let spec = "  entrypoint: main\n  templateDefaults: {retryStrategy: {limit: 1}, timeout: 60s, container: {image: d, env: [{name: A, value: '{{workflow.name}}'}]}}\n  templates:\n  - name: main\n    dag:\n      tasks:\n      - {name: a, inline: {container: {args: [own]}}}\n      - {name: b, templateRef: {name: o, template: leaf, clusterScope: true}}";
+    let w = with_library(spec, &[("cluster/o", "[{name: leaf, script: {image: s, source: x}}]")]);
+    assert_eq!(w.live(), ["wf(0).a(0)", "wf(0).b(0)"]);
+    let a = w.attempt("wf(0).a(0)").work.template.clone();
+    let main = a.main().unwrap();
+    assert_eq!((main.image.as_deref(), main.env[0].value.as_deref()), (Some("d"), Some("wf")));
+    assert_eq!(a.timeout.as_deref(), Some("60s"));
+    let b = w.attempt("wf(0).b(0)").work.template.clone();
+    assert!(
+        b.container.is_none() && b.script.is_some(),
+        "a container's defaults make no container of a script"
+    );
+}

@@ -1,0 +1,169 @@
+use super::*;
+
+fn workflow(spec: &str) -> Workflow {
+    serde_json::from_value(serde_json::json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"generateName": "wf-"},
+        "spec": serde_json::from_str::<serde_json::Value>(spec).unwrap(),
+    }))
+    .unwrap()
+}
+
+fn born(spec: &str, parameters: &[(&str, &str)]) -> Result<RunSpec, BirthError> {
+    let overrides = Overrides {
+        parameters: parameters.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+        ..Overrides::default()
+    };
+    let identity = Identity { uid: "u".into(), suffix: "abcde".to_owned() };
+    let cause = Cause::Person { by: "me".to_owned() };
+    run_spec(
+        workflow(spec),
+        &Library::default(),
+        &Site::default(),
+        &overrides,
+        &identity,
+        cause,
+        Timestamp::UNIX_EPOCH,
+    )
+}
+
+const MAIN: &str = r#""entrypoint":"m","templates":[{"name":"m","container":{"image":"x"}}]"#;
+
+#[test]
+fn a_generated_name_and_given_parameters_reach_the_spec() {
+    let spec = format!(r#"{{{MAIN},"arguments":{{"parameters":[{{"name":"a","value":"1"}}]}}}}"#);
+    let run = born(&spec, &[("a", "2"), ("b", "3")]).unwrap();
+    assert_eq!(run.name(), "wf-abcde");
+    let values: Vec<_> = run.spec.arguments.parameters.iter().map(|p| p.value.clone().unwrap().0).collect();
+    assert_eq!(values, ["2", "3"]);
+}
+
+#[test]
+fn a_parameter_without_value_or_outside_its_enum_is_named() {
+    let none = format!(r#"{{{MAIN},"arguments":{{"parameters":[{{"name":"a"}}]}}}}"#);
+    assert!(matches!(born(&none, &[]), Err(BirthError::NoValue { name }) if name == "a"));
+    let listed = format!(r#"{{{MAIN},"arguments":{{"parameters":[{{"name":"a","enum":["x"]}}]}}}}"#);
+    assert!(matches!(born(&listed, &[("a", "y")]), Err(BirthError::NotInEnum { .. })));
+}
+
+fn object(spec: serde_json::Value) -> WorkflowSpec {
+    serde_json::from_value(spec).unwrap()
+}
+
+fn born_from(spec: &str, library: &Library) -> Result<RunSpec, BirthError> {
+    born_at(spec, library, &Site::default())
+}
+
+fn born_at(spec: &str, library: &Library, site: &Site) -> Result<RunSpec, BirthError> {
+    let identity = Identity { uid: "u".into(), suffix: "abcde".to_owned() };
+    let cause = Cause::Person { by: "me".to_owned() };
+    run_spec(workflow(spec), library, site, &Overrides::default(), &identity, cause, Timestamp::UNIX_EPOCH)
+}
+
+#[test]
+fn a_run_takes_the_stored_templates_that_it_reaches_each_of_its_kind() {
+    let call = |name: &str, cluster: bool| serde_json::json!({"name": "a", "templateRef": {"name": name, "template": "t", "clusterScope": cluster}});
+    let steps = |call: serde_json::Value| {
+        object(serde_json::json!({"entrypoint": "t", "templates": [{"name": "t", "steps": [[call]]}]}))
+    };
+    let leaf = || object(serde_json::json!({"templates": [{"name": "t", "container": {"image": "x"}}]}));
+    let inline = serde_json::json!({"name": "i", "inline": {"steps": [[call("one", true)]]}});
+    let library = Library {
+        namespaced: [("one".to_owned(), leaf()), ("two".to_owned(), steps(inline))].into(),
+        cluster: [("one".to_owned(), steps(call("three", true))), ("three".to_owned(), leaf())].into(),
+    };
+    let run = born_from(r#"{"workflowTemplateRef":{"name":"two"}}"#, &library).unwrap();
+    assert_eq!(run.library.keys().collect::<Vec<_>>(), ["cluster/one", "cluster/three"]);
+    assert_eq!(run.metadata.labels["workflows.argoproj.io/workflow-template"], "two");
+    let run = born_from(r#"{"workflowTemplateRef":{"name":"one","clusterScope":true}}"#, &library).unwrap();
+    assert_eq!(run.library.keys().collect::<Vec<_>>(), ["cluster/three"]);
+    assert_eq!(run.metadata.labels["workflows.argoproj.io/cluster-workflow-template"], "one");
+    let why = born_from(r#"{"workflowTemplateRef":{"name":"two","clusterScope":true}}"#, &library);
+    let why = why.unwrap_err().to_string();
+    assert!(why.contains("no ClusterWorkflowTemplate \"two\" in the store"), "{why}");
+}
+
+#[test]
+fn a_missing_stored_template_is_named() {
+    let why = born(r#"{"workflowTemplateRef":{"name":"gone"}}"#, &[]).unwrap_err().to_string();
+    assert!(why.contains("\"gone\"") && why.contains("namespace default"), "{why}");
+}
+
+/// A library of one WorkflowTemplate `t` of this spec.
+fn library_of(spec: serde_json::Value) -> Library {
+    Library { namespaced: [("t".to_owned(), object(spec))].into(), ..Library::default() }
+}
+
+#[test]
+fn the_defaults_lie_beneath_the_workflow_and_its_template() {
+    let site = Site {
+        defaults: serde_json::from_value(serde_json::json!({
+            "metadata": {"labels": {"team": "d", "own": "d"}, "annotations": {"a": "d"}},
+            "spec": {"entrypoint": "d", "parallelism": 1, "activeDeadlineSeconds": 2, "serviceAccountName": "d"},
+        }))
+        .unwrap(),
+        referencing: None,
+    };
+    let template =
+        serde_json::json!({"entrypoint": "t", "parallelism": 3, "templates": [{"name": "t", "suspend": {}}]});
+    let run = born_at(
+        r#"{"workflowTemplateRef":{"name":"t"},"activeDeadlineSeconds":4}"#,
+        &library_of(template),
+        &site,
+    );
+    let run = run.unwrap();
+    let spec = &run.spec;
+    assert_eq!(spec.entrypoint.as_deref(), Some("t"));
+    assert_eq!((spec.parallelism, spec.active_deadline_seconds), (Some(3), Some(4)));
+    assert_eq!(spec.service_account_name.as_deref(), Some("d"));
+    assert_eq!((run.metadata.labels["team"].as_str(), run.metadata.annotations["a"].as_str()), ("d", "d"));
+    let run = born_at(&format!("{{{MAIN}}}"), &Library::default(), &site).unwrap();
+    assert_eq!((run.spec.entrypoint.as_deref(), run.spec.parallelism), (Some("m"), Some(1)));
+}
+
+#[test]
+fn workflow_metadata_becomes_the_runs_labels_and_annotations() {
+    let spec = format!(
+        r#"{{{MAIN},"arguments":{{"parameters":[{{"name":"foo","value":"bar"}}]}},
+            "workflowMetadata":{{"labels":{{"a":"{{{{workflow.parameters.foo}}}}-a"}},"annotations":{{"n":"{{{{workflow.name}}}}"}},
+            "labelsFrom":{{"b":{{"expression":"workflow.labels.a + '.b'"}}}}}}}}"#
+    );
+    let run = born(&spec, &[]).unwrap();
+    assert_eq!(
+        run.metadata.labels,
+        [("a".to_owned(), "bar-a".to_owned()), ("b".to_owned(), "bar-a.b".to_owned())].into()
+    );
+    assert_eq!(run.metadata.annotations["n"], "wf-abcde");
+    let refused = |from: &str| {
+        let spec =
+            format!(r#"{{{MAIN},"workflowMetadata":{{"labelsFrom":{{"b":{{"expression":"{from}"}}}}}}}}"#);
+        born(&spec, &[]).unwrap_err().to_string()
+    };
+    assert!(refused("'a b'").contains("label \"b\": invalid value \"a b\""));
+    assert!(refused("1").contains("must give a string"));
+    assert!(refused("workflow.parameters.gone").contains("gives null and must give a string"));
+}
+
+#[test]
+fn restricted_to_stored_templates_a_workflow_sets_only_what_is_for_it_to_say() {
+    for referencing in [Referencing::Strict, Referencing::Secure] {
+        let site = Site { referencing: Some(referencing), ..Site::default() };
+        let library =
+            library_of(serde_json::json!({"entrypoint": "t", "templates": [{"name": "t", "suspend": {}}]}));
+        let born =
+            |spec: &str| born_at(spec, &library, &site).map(|run| run.spec).map_err(|why| why.to_string());
+        assert!(
+            born(&format!("{{{MAIN}}}")).unwrap_err().starts_with("workflows must use workflowTemplateRef")
+        );
+        let reference = r#""workflowTemplateRef":{"name":"t"}"#;
+        assert!(
+            born(&format!(r#"{{{reference},"priority":1,"artifactGC":{{"strategy":"Never"}}}}"#)).is_ok()
+        );
+        let why = born(&format!(
+            r#"{{{reference},"parallelism":1,"onExit":"x","artifactGC":{{"podSpecPatch":"{{}}"}}}}"#
+        ));
+        assert!(
+            why.unwrap_err()
+                .starts_with("fields [onExit parallelism artifactGC.podSpecPatch] are not permitted")
+        );
+    }
+}
