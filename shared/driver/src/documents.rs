@@ -49,6 +49,54 @@ where
     }
 }
 
+/// Changes a document that exists and gives what is stored then; none when there is none.
+///
+/// # Errors
+/// When it is unknown whether it was stored; then changing it again is right, if `change` is.
+pub async fn touch<S, D>(
+    store: &S,
+    key: &str,
+    known: u32,
+    mut change: impl FnMut(&mut D),
+) -> Result<Option<D>, StoreError>
+where
+    S: Documents,
+    D: Serialize + DeserializeOwned,
+{
+    while let Some(stored) = store.get(key).await? {
+        let mut document: D = decode(key, &stored.body, known)?;
+        change(&mut document);
+        if let Swap::Stored { .. } = store.swap(key, Some(&stored.version), &encode(key, &document)?).await? {
+            return Ok(Some(document));
+        }
+    }
+    Ok(None)
+}
+
+/// Stores a document in place of whatever is there, unless a newer version wrote that.
+///
+/// # Errors
+/// `NewerFormat`, or when it is unknown whether it was stored; then storing it again is right.
+pub async fn put<S, D>(store: &S, key: &str, known: u32, document: &D) -> Result<(), StoreError>
+where
+    S: Documents,
+    D: Serialize + DeserializeOwned,
+{
+    let body = encode(key, document)?;
+    loop {
+        let stored = store.get(key).await?;
+        if let Some(Err(newer @ StoreError::NewerFormat { .. })) =
+            stored.as_ref().map(|stored| decode::<D>(key, &stored.body, known))
+        {
+            return Err(newer);
+        }
+        let expected = stored.as_ref().map(|stored| stored.version.as_str());
+        if let Swap::Stored { .. } = store.swap(key, expected, &body).await? {
+            return Ok(());
+        }
+    }
+}
+
 /// Stores a document unless there is one under this key; gives whether it was new.
 ///
 /// # Errors

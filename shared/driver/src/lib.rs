@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod crons;
 pub mod definitions;
 pub mod documents;
+pub mod memos;
 pub mod owner;
 pub mod store;
 pub mod supervision;

@@ -21,6 +21,7 @@ use dropforge_engine::state::RunState;
 
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterError};
+use crate::memos;
 use crate::store::{Commit, INDEX_FORMAT, IndexEntry, RunStore, StoreError};
 use crate::timers::Timers;
 
@@ -254,6 +255,16 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                 }
                 Ok(performed(effect.key()))
             }
+            Effect::ReadMemo { node, entry } => {
+                let Some(namespace) = self.namespace(run) else { return Ok(None) };
+                let found = memos::read(&*self.store, namespace, entry, self.clock.now()).await?;
+                Ok(Some(Event::MemoRead { node: *node, found: found.map(Box::new) }))
+            }
+            Effect::WriteMemo { entry, gave, .. } => {
+                let Some(namespace) = self.namespace(run) else { return Ok(None) };
+                memos::write(&*self.store, namespace, entry, gave).await?;
+                Ok(performed(effect.key()))
+            }
             Effect::AnnounceEnd { phase } => {
                 if let Some(held) = self.held.get(run) {
                     self.ends.ended(&held.state.program.spec, *phase).await?;
@@ -261,6 +272,10 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                 Ok(performed(effect.key()))
             }
         }
+    }
+
+    fn namespace(&self, run: &RunUid) -> Option<&str> {
+        self.held.get(run).map(|held| held.state.program.spec.namespace())
     }
 
     /// Performs again what could not be performed; to be called from time to time.

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use dropforge_manifest::types::Outputs;
 use jiff::Timestamp;
+use rpds::RedBlackTreeSetSync;
 
 use crate::attempt::{Attempt, Outcome, Reason, Verdict};
 use crate::effect::{Effect, EffectKey};
 use crate::ids::{AttemptId, NodeId};
+use crate::memo::{Memo, MemoEntry};
 use crate::phase::{NodePhase, RunPhase};
 use crate::program::Compiled;
 use crate::record::{Block, NodeCreated, NodeKind, Record, Role};
-use crate::state::{Body, Bound, FailedChild, Failure, Node, Phases, RunState};
+use crate::state::{Body, Bound, FailedChild, Failure, Fired, Node, Phases, RunState};
 
 /// Changes the state by one record.
 pub fn apply(state: &mut RunState, record: &Record) {
@@ -35,6 +37,9 @@ pub fn apply(state: &mut RunState, record: &Record) {
         }),
         Record::AttemptRunning { attempt, at, .. } => {
             touch(state, *at);
+            if let Some(node) = state.attempts.get(attempt).copied() {
+                hold_hooks(state, node);
+            }
             on_attempt(state, attempt, |node| {
                 node.phase = NodePhase::Running;
                 if let Body::Pod { waiting, .. } = &mut node.body {
@@ -47,15 +52,16 @@ pub fn apply(state: &mut RunState, record: &Record) {
         }
         Record::AttemptEnded { verdict } => attempt_ended(state, verdict),
         Record::NodeMessage { node, message } => on_node(state, *node, |n| n.message.clone_from(message)),
-        Record::NodeFinished { node, phase, message, outputs, at, exit_handler } => {
+        Record::NodeFinished { node, phase, message, outputs, at, exit_handler, hooks } => {
             touch(state, *at);
-            node_finished(
-                state,
-                *node,
-                &Ending { phase: *phase, message, outputs, at: *at, exit_handler: *exit_handler },
-            );
+            let exit_handler = *exit_handler;
+            let ending = Ending { phase: *phase, message, outputs, at: *at, exit_handler, hooks };
+            node_finished(state, *node, &ending);
         }
-        Record::HookPassed { node } => hook_done(state, *node),
+        Record::HookPassed { node } => {
+            on_node(state, *node, |n| n.hooks.exit_due = false);
+            hook_done(state, *node);
+        }
         Record::Blocked { node, by } => set_blocked(state, *node, Some(*by)),
         Record::Unblocked { node } => set_blocked(state, *node, None),
         Record::TaskReady { node, task } => on_node(state, *node, |n| {
@@ -89,8 +95,20 @@ pub fn apply(state: &mut RunState, record: &Record) {
         Record::GlobalArtifact { artifact } => {
             state.global_artifacts.insert_mut(artifact.name.clone(), Arc::new((**artifact).clone()));
         }
+        Record::MemoAsked { node, memo } => {
+            on_node(state, *node, |n| n.memo = Some(memo.clone()));
+            outbox(state, Effect::ReadMemo { node: *node, entry: memo.entry.clone() });
+        }
+        Record::MemoRead { node, hit, .. } => {
+            state.outbox.remove_mut(&EffectKey::ReadMemo(*node));
+            hold_hooks(state, *node);
+            on_node(state, *node, |n| memo_read(n, *hit));
+        }
         Record::Suspended => state.suspended = true,
-        Record::Resumed => state.suspended = false,
+        Record::Resumed => {
+            state.suspended = false;
+            state.held_hooks = RedBlackTreeSetSync::default();
+        }
         Record::Shutdown { strategy, message } => state.shutdown = Some((*strategy, message.clone())),
         Record::DeadlinePassed { at } => {
             touch(state, *at);
@@ -176,7 +194,9 @@ fn node_created(state: &mut RunState, created: &NodeCreated) {
         depth: depth(parent.as_deref(), created),
         on_exit: parent.as_ref().is_some_and(|p| p.on_exit)
             || matches!(created.role, Role::WorkflowExit | Role::Exit),
-        hooks_open: 0,
+        hooks_open: count_of(&created.hooks),
+        hooks: Fired { names: created.hooks.clone(), due: created.hooks.clone(), ..Fired::default() },
+        memo: None,
         blocked: None,
         body: body(created),
     };
@@ -192,11 +212,36 @@ fn node_created(state: &mut RunState, created: &NodeCreated) {
     if executable(created.kind) {
         state.progress.1 += 1;
     }
+    hold_hooks(state, created.id);
     if !created.phase.fulfilled() {
+        watch_run(state, created.id);
         count(state, created);
     } else {
         note_failure(state, created.id);
-        settled(state, created.id);
+        if created.hooks.is_empty() {
+            settled(state, created.id);
+        }
+    }
+}
+
+fn count_of(names: &[String]) -> u32 {
+    u32::try_from(names.len()).unwrap_or(u32::MAX)
+}
+
+/// A node with hooks or an exit handler changed: nothing starts while the run is suspended, so it is looked at when the
+/// run goes on.
+fn hold_hooks(state: &mut RunState, id: NodeId) {
+    let Some(node) = state.nodes.get(&id).filter(|_| state.suspended) else { return };
+    if node.hooks_open > 0 || !state.hooks_of(node).is_empty() {
+        state.held_hooks.insert_mut(id);
+    }
+}
+
+/// The workflow's own hooks are known without being kept here.
+fn watch_run(state: &mut RunState, id: NodeId) {
+    let Some(node) = state.nodes.get(&id).filter(|n| n.role != Role::Root) else { return };
+    if state.hooks_of(node).iter().any(|h| !h.reads.run.is_empty()) {
+        state.watchers.insert_mut(id);
     }
 }
 
@@ -233,6 +278,7 @@ fn body(created: &NodeCreated) -> Body {
             calls: Default::default(),
             ready: Default::default(),
             settled: 0,
+            hook_error: None,
             bound: Bound::default(),
         },
         NodeKind::TaskGroup | NodeKind::Loop => {
@@ -270,7 +316,19 @@ fn hang(state: &mut RunState, parent: NodeId, created: &NodeCreated) {
             *until = None;
             replaced = last.replace(child);
         }
-        (_, Role::Hook(_)) => node.hooks_open += 1,
+        (_, Role::Hook(name)) => {
+            let counted = node.hooks.due.contains(name);
+            node.hooks.due.retain(|due| due != name);
+            if !counted {
+                node.hooks_open += 1;
+                node.hooks.names.push(name.clone());
+            }
+            node.hooks.open.push(child);
+        }
+        (_, Role::Exit) => {
+            node.hooks.exit_due = false;
+            node.hooks.open.push(child);
+        }
         _ => {}
     });
     if let Some((steps, name)) = owner {
@@ -323,24 +381,52 @@ fn attempt_ended(state: &mut RunState, verdict: &Verdict) {
     }
 }
 
+fn memo_read(node: &mut Node, hit: bool) {
+    if let Some(memo) = &mut node.memo {
+        memo.hit = Some(hit);
+    }
+    if !hit && matches!(node.kind, NodeKind::Steps | NodeKind::Dag | NodeKind::Retry | NodeKind::Suspend) {
+        node.phase = NodePhase::Running;
+    }
+}
+
+/// What a memoized node gave is kept for the next one, if it ran and succeeded (Argo's rule M-5).
+fn keep_memo(state: &mut RunState, node: &Node, ending: &Ending<'_>) {
+    state.outbox.remove_mut(&EffectKey::ReadMemo(node.id));
+    let Some(Memo { entry, hit: Some(false), .. }) = &node.memo else { return };
+    if ending.phase == NodePhase::Succeeded && node.kind != NodeKind::Suspend {
+        let gave = MemoEntry {
+            node_id: state.argo_id(node.id),
+            outputs: ending.outputs.clone(),
+            created_at: ending.at,
+        };
+        outbox(state, Effect::WriteMemo { node: node.id, entry: entry.clone(), gave: Box::new(gave) });
+    }
+}
+
 struct Ending<'a> {
     phase: NodePhase,
     message: &'a str,
     outputs: &'a Outputs,
     at: Timestamp,
     exit_handler: bool,
+    hooks: &'a [String],
 }
 
 fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_>) {
     let Some(node) = state.nodes.get(&id).cloned() else { return };
     forget_children(state, &node);
     set_blocked(state, id, None);
+    keep_memo(state, &node, ending);
     on_node(state, id, |n| {
         n.phase = ending.phase;
         n.message = ending.message.to_owned();
         n.outputs = Arc::new(ending.outputs.clone());
         n.finished_at = Some(ending.at);
-        n.hooks_open += u32::from(ending.exit_handler);
+        n.hooks_open += u32::from(ending.exit_handler) + count_of(ending.hooks);
+        n.hooks.exit_due = ending.exit_handler;
+        n.hooks.names.extend_from_slice(ending.hooks);
+        n.hooks.due.extend_from_slice(ending.hooks);
         // A loop's phases and results are still read by its enclosing template.
         if !matches!(n.body, Body::Loop { .. }) {
             n.body = Body::None;
@@ -359,6 +445,7 @@ fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_>) {
         state.progress.0 += 1;
     }
     note_failure(state, id);
+    hold_hooks(state, id);
     if state.nodes.get(&id).is_some_and(|n| n.settled()) {
         settled(state, id);
     }
@@ -384,11 +471,17 @@ fn note_failure(state: &mut RunState, id: NodeId) {
 fn settled(state: &mut RunState, id: NodeId) {
     let Some(node) = state.nodes.get(&id).cloned() else { return };
     let Some(parent) = node.parent else { return };
+    state.watchers.remove_mut(&id);
     match &node.role {
         Role::Call(name) => call_settled(state, parent, &node, name),
         Role::Item(index) => item_settled(state, parent, &node, *index),
         Role::Exit | Role::Hook(_) => {
+            let why = start_error(state, &node);
             forget(state, id);
+            on_node(state, parent, |owner| {
+                owner.hooks.open.retain(|open| *open != id);
+                owner.hooks.error = owner.hooks.error.take().or(why);
+            });
             hook_done(state, parent);
         }
         Role::Root | Role::WorkflowExit | Role::Group(_) | Role::Attempt(_) => {}
@@ -403,6 +496,14 @@ fn hook_done(state: &mut RunState, id: NodeId) {
     }
 }
 
+/// Why a hook could not be started, which fails what encloses its owner; one that ran and failed does not. A DAG passes over
+/// an exit handler that could not be started (Argo's rules H-4, H-12).
+fn start_error(state: &RunState, hook: &Node) -> Option<String> {
+    let in_dag = hook.boundary.and_then(|b| state.node(b)).is_some_and(|b| b.kind == NodeKind::Dag);
+    let passed_over = hook.role == Role::Exit && in_dag;
+    (hook.returned_error() && !passed_over).then(|| hook.message.clone())
+}
+
 fn call_settled(state: &mut RunState, parent: NodeId, node: &Node, name: &str) {
     let failed = failed_call(state, node, name);
     on_node(state, parent, |p| match &mut p.body {
@@ -410,7 +511,10 @@ fn call_settled(state: &mut RunState, parent: NodeId, node: &Node, name: &str) {
             *open = open.saturating_sub(1);
             keep_first(first, failed);
         }
-        Body::Dag { settled, .. } => *settled += 1,
+        Body::Dag { settled, hook_error, .. } => {
+            *settled += 1;
+            *hook_error = hook_error.take().or_else(|| node.hooks.error.clone());
+        }
         _ => {}
     });
 }
@@ -428,9 +532,9 @@ fn failed_call(state: &RunState, node: &Node, name: &str) -> Option<FailedChild>
 /// whatever `continueOn` says (Argo's rule ST-2); only too deep a recursion is an ordinary failure.
 fn failed_child(state: &RunState, node: &Node, call: &str, position: (u32, u32)) -> Option<FailedChild> {
     let unmade = node.depth < DEPTH_MAX && node.returned_error();
-    let error = unmade.then(|| {
-        format!("step group deemed errored due to child {} error: {}", state.name(node.id), node.message)
-    });
+    let child =
+        || format!("step group deemed errored due to child {} error: {}", state.name(node.id), node.message);
+    let error = unmade.then(child).or_else(|| node.hooks.error.clone());
     (error.is_some() || fails(state, node, call)).then(|| FailedChild {
         position,
         id: state.argo_id(node.id),
@@ -529,7 +633,13 @@ impl Node {
 fn forget(state: &mut RunState, id: NodeId) {
     let Some(node) = state.nodes.get(&id).cloned() else { return };
     forget_children(state, &node);
+    for hook in &node.hooks.open {
+        forget(state, *hook);
+    }
     set_blocked(state, id, None);
+    state.outbox.remove_mut(&EffectKey::ReadMemo(id));
+    state.watchers.remove_mut(&id);
+    state.held_hooks.remove_mut(&id);
     state.nodes.remove_mut(&id);
 }
 

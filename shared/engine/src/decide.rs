@@ -8,6 +8,8 @@ mod calls;
 mod commands;
 mod dags;
 mod groups;
+mod hooks;
+mod memos;
 mod pods;
 mod retries;
 mod runs;
@@ -27,6 +29,7 @@ use crate::effect::{Effect, EffectKey, TimerId};
 use crate::event::Event;
 use crate::ids::{AttemptId, CommandId, NodeId};
 use crate::phase::{NodePhase, RunPhase};
+use crate::program::hooks::RunFacts;
 use crate::record::{NodeKind, Record, Role};
 use crate::state::RunState;
 use crate::waiting::{Waiting, waiting_on};
@@ -96,6 +99,7 @@ pub fn decide(state: &RunState, event: &Event, now: Timestamp) -> Result<Decisio
         state: state.clone(),
         records: Vec::new(),
         work: VecDeque::new(),
+        facts: RunFacts::default(),
         starts: 0,
     };
     decider.take(event)?;
@@ -107,6 +111,10 @@ pub fn decide(state: &RunState, event: &Event, now: Timestamp) -> Result<Decisio
 enum Work {
     /// A child of this node is settled: the node may go on.
     ChildSettled { parent: Option<NodeId>, role: Role },
+    /// A hook or exit handler of `owner` is done: the owner, which hangs under `above` so, may be settled.
+    HookSettled { owner: NodeId, above: Option<NodeId>, role: Role },
+    /// A node changed: its hooks may fire.
+    Hooks(NodeId),
     /// A child of this boundary ended: what its parallelism held back may start.
     WakeBoundary(NodeId),
     /// A limit of the whole run has room: what it held back may start.
@@ -118,6 +126,8 @@ struct Decider {
     now: Timestamp,
     records: Vec<Record>,
     work: VecDeque<Work>,
+    /// What of the run as a whole has changed since its readers were looked at.
+    facts: RunFacts,
     starts: u32,
 }
 
@@ -136,6 +146,7 @@ impl Decider {
             Event::AttemptFinished { verdict } => self.attempt_finished(verdict)?,
             Event::TimerFired { timer } => self.timer_fired(timer)?,
             Event::Commanded { command } => self.commanded(command)?,
+            Event::MemoRead { node, found } => self.memo_read(*node, found.as_deref())?,
             Event::Performed { effect } => self.performed(effect)?,
         }
         Ok(())
@@ -143,7 +154,9 @@ impl Decider {
 
     fn performed(&mut self, effect: &EffectKey) -> Result<(), Rejected> {
         match effect {
-            EffectKey::Volumes | EffectKey::End if self.state.outbox.contains_key(effect) => {
+            EffectKey::Volumes | EffectKey::End | EffectKey::WriteMemo(_)
+                if self.state.outbox.contains_key(effect) =>
+            {
                 self.emit(Record::Performed { effect: effect.clone() });
                 Ok(())
             }
@@ -153,6 +166,7 @@ impl Decider {
     }
 
     fn emit(&mut self, record: Record) {
+        self.note_facts(&record);
         apply(&mut self.state, &record);
         self.records.push(record);
     }
@@ -164,26 +178,35 @@ impl Decider {
                     Work::ChildSettled { parent: Some(parent), role } => self.child_settled(parent, &role),
                     // The root or the workflow's exit handler: `settle_run` looks at both.
                     Work::ChildSettled { parent: None, .. } => {}
+                    Work::HookSettled { owner, above, role } => self.hook_settled(owner, above, role),
+                    Work::Hooks(node) => self.look_at_hooks(node),
                     Work::WakeBoundary(node) => self.wake_boundary(node),
                     Work::WakeRun => self.wake_run(),
                 }
             }
+            // When nothing follows any more, so that a state that lasted no longer than this decision is not seen.
+            self.look_at_readers_of_run();
             self.settle_run();
-            if self.work.is_empty() {
+            if self.work.is_empty() && self.facts.is_empty() {
                 break;
             }
         }
         self.arm_admission();
     }
 
+    /// What follows once a node in this place is settled. To be asked before it is: a loop's item is gone then.
+    fn settled(&self, parent: Option<NodeId>, role: &Role) -> Work {
+        match (role, parent.and_then(|p| self.state.node(p))) {
+            (Role::Exit | Role::Hook(_), Some(owner)) => {
+                Work::HookSettled { owner: owner.id, above: owner.parent, role: owner.role.clone() }
+            }
+            _ => Work::ChildSettled { parent, role: role.clone() },
+        }
+    }
+
     fn child_settled(&mut self, parent: NodeId, role: &Role) {
         let Some(node) = self.state.node(parent).cloned() else { return };
         match (node.kind, role) {
-            (_, Role::Exit | Role::Hook(_)) if node.settled() => {
-                self.work.push_back(Work::ChildSettled { parent: node.parent, role: node.role.clone() });
-            }
-            // Other hooks of the node are still open.
-            (_, Role::Exit | Role::Hook(_)) => {}
             (NodeKind::StepGroup, _) => self.check_group(parent),
             (NodeKind::Loop | NodeKind::TaskGroup, _) => self.check_loop(parent),
             (NodeKind::Dag, Role::Call(task)) => self.task_settled(parent, task),
@@ -234,6 +257,8 @@ fn asks(record: &Record) -> Vec<EffectKey> {
         Record::AttemptStarted { attempt, .. } => vec![EffectKey::Start(attempt.id.clone())],
         Record::StopAsked { attempt, .. } => vec![EffectKey::Stop(attempt.clone())],
         Record::TimerSet { timer, .. } => vec![EffectKey::Timer(timer.clone())],
+        Record::MemoAsked { node, .. } => vec![EffectKey::ReadMemo(*node)],
+        Record::NodeFinished { node, .. } => vec![EffectKey::WriteMemo(*node)],
         Record::RunFinished { .. } => vec![EffectKey::Volumes, EffectKey::End],
         _ => Vec::new(),
     }
@@ -247,6 +272,7 @@ fn touched(records: &[Record]) -> BTreeSet<NodeId> {
             Record::AttemptStarted { attempt, .. } => Some(attempt.node),
             Record::Blocked { node, .. } | Record::NodeMessage { node, .. } => Some(*node),
             Record::TimerSet { timer, .. } => timer.node,
+            Record::MemoAsked { node, .. } => Some(*node),
             _ => None,
         })
         .collect()

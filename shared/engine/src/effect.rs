@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::Attempt;
 use crate::ids::{AttemptId, NodeId};
+use crate::memo::{MemoEntry, MemoKey};
 use crate::phase::RunPhase;
 
 /// A request to the world; it stays in the outbox until an event answers it.
@@ -36,6 +37,22 @@ pub enum Effect {
         /// How.
         phase: RunPhase,
     },
+    /// Look into a cache; answered by `MemoRead`.
+    ReadMemo {
+        /// The node that waits for it.
+        node: NodeId,
+        /// Which entry.
+        entry: MemoKey,
+    },
+    /// Keep what a memoized node gave; answered by `Performed`.
+    WriteMemo {
+        /// The node.
+        node: NodeId,
+        /// Under which entry.
+        entry: MemoKey,
+        /// What it gave.
+        gave: Box<MemoEntry>,
+    },
 }
 
 impl Effect {
@@ -47,6 +64,8 @@ impl Effect {
             Effect::SetTimer { timer, .. } => EffectKey::Timer(timer.clone()),
             Effect::DeleteVolumes => EffectKey::Volumes,
             Effect::AnnounceEnd { .. } => EffectKey::End,
+            Effect::ReadMemo { node, .. } => EffectKey::ReadMemo(*node),
+            Effect::WriteMemo { node, .. } => EffectKey::WriteMemo(*node),
         }
     }
 }
@@ -64,6 +83,10 @@ pub enum EffectKey {
     Volumes,
     /// The announcement of the run's end.
     End,
+    /// A look into a cache for a node.
+    ReadMemo(NodeId),
+    /// What a node gave, for a cache.
+    WriteMemo(NodeId),
 }
 
 /// Identity of a timer. A timer that is set again gets the next generation, so that a stale firing is known.

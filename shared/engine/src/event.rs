@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::Verdict;
 use crate::effect::{EffectKey, TimerId};
-use crate::ids::{AttemptId, CommandId};
+use crate::ids::{AttemptId, CommandId, NodeId};
+use crate::memo::MemoEntry;
 
 /// A fact that arrived from the world.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +46,13 @@ pub enum Event {
     Commanded {
         /// What.
         command: Command,
+    },
+    /// A cache was looked at for a node that waits for it.
+    MemoRead {
+        /// The node.
+        node: NodeId,
+        /// What the cache holds, however old.
+        found: Option<Box<MemoEntry>>,
     },
     /// An effect that brings back nothing but its completion has been performed.
     Performed {

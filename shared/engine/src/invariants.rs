@@ -1,10 +1,12 @@
 //! What holds of every state between two events. Counted anew from the nodes, so that a counter which drifted is found
 //! where it drifted.
 
+use std::sync::Arc;
+
 use crate::effect::{Effect, EffectKey};
 use crate::ids::NodeId;
-use crate::record::{Block, NodeKind};
-use crate::state::{Body, RunState};
+use crate::record::{Block, NodeKind, Role};
+use crate::state::{Body, Node, RunState};
 
 /// Everything that does not hold; empty for a sound state.
 pub fn violations(state: &RunState) -> Vec<String> {
@@ -13,6 +15,7 @@ pub fn violations(state: &RunState) -> Vec<String> {
     attempts(state, &mut found);
     bounds(state, &mut found);
     groups(state, &mut found);
+    hooks(state, &mut found);
     blocked(state, &mut found);
     ending(state, &mut found);
     found
@@ -69,8 +72,9 @@ fn bounds(state: &RunState, found: &mut Vec<String>) {
 }
 
 fn groups(state: &RunState, found: &mut Vec<String>) {
-    let unsettled =
-        |parent: NodeId| state.nodes.values().filter(|n| n.parent == Some(parent) && !n.settled()).count();
+    let hook = |role: &Role| matches!(role, Role::Hook(_) | Role::Exit);
+    let child = |n: &&Arc<Node>, of: NodeId| n.parent == Some(of) && !hook(&n.role) && !n.settled();
+    let unsettled = |parent: NodeId| state.nodes.values().filter(|n| child(n, parent)).count();
     for node in state.nodes.values().filter(|n| !n.phase.fulfilled()) {
         let open = match &node.body {
             Body::Group { open, .. } | Body::Loop { open, .. } => *open as usize,
@@ -82,6 +86,17 @@ fn groups(state: &RunState, found: &mut Vec<String>) {
                 unsettled(node.id),
                 node.id
             ));
+        }
+    }
+}
+
+fn hooks(state: &RunState, found: &mut Vec<String>) {
+    for node in state.nodes.values() {
+        let started =
+            node.hooks.open.iter().filter(|id| state.node(**id).is_some_and(|n| !n.settled())).count();
+        let open = started + node.hooks.due.len() + usize::from(node.hooks.exit_due);
+        if open != node.hooks_open as usize || started != node.hooks.open.len() {
+            found.push(format!("{open} hooks of node {} are open, {} are counted", node.id, node.hooks_open));
         }
     }
 }

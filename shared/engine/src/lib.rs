@@ -19,6 +19,7 @@ pub mod effect;
 pub mod event;
 pub mod ids;
 pub mod invariants;
+pub mod memo;
 pub mod phase;
 pub mod program;
 pub mod record;

@@ -2,6 +2,8 @@
 //!
 //! Positions in these tables never reach a record.
 
+pub mod hooks;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -10,6 +12,7 @@ use dropforge_manifest::merge::with_template_defaults;
 use dropforge_manifest::types::{ContinueOn, LifecycleHook, Step, Template, TemplateRef};
 use serde_json::Value;
 
+use self::hooks::Hook;
 use self::reads::Reads;
 use crate::record::TemplateKey;
 use crate::spec::RunSpec;
@@ -24,6 +27,10 @@ pub const LOCAL: &str = "local";
 pub struct Program {
     /// What it was compiled from.
     pub spec: RunSpec,
+    /// The workflow's own hooks with expressions.
+    pub hooks: Vec<Arc<Hook>>,
+    /// Whether there is any hook with an expression at all.
+    pub hooked: bool,
     scopes: BTreeMap<String, BTreeMap<String, Arc<Compiled>>>,
 }
 
@@ -87,6 +94,7 @@ pub struct Compiled {
     pub graph: Option<Graph>,
     /// Where each step or task stands: (group, position); group 0 for a DAG.
     positions: HashMap<String, (usize, usize)>,
+    hook_readers: HashMap<String, Vec<String>>,
     reads: Reads,
 }
 
@@ -101,6 +109,8 @@ pub struct Call {
     pub looped: bool,
     /// Which of its aggregated outputs somebody in this template reads, if it is a loop.
     pub keeps_outputs: bool,
+    /// Its hooks with expressions.
+    pub hooks: Vec<Arc<Hook>>,
 }
 
 /// A DAG.
@@ -153,7 +163,10 @@ impl Program {
         for (object, stored) in &spec.library {
             scopes.insert(object.clone(), scope(object, &stored.templates, defaults)?);
         }
-        Ok(Program { spec, scopes })
+        let hooks = hooks::compile_workflows(&spec.spec.hooks);
+        let calls = || scopes.values().flat_map(BTreeMap::values).flat_map(|template| template.calls());
+        let hooked = !hooks.is_empty() || calls().any(|call| !call.hooks.is_empty());
+        Ok(Program { spec, hooks, hooked, scopes })
     }
 
     /// A template by its key.
@@ -207,6 +220,7 @@ impl Compiled {
             groups: Vec::new(),
             graph: None,
             positions: HashMap::new(),
+            hook_readers: HashMap::new(),
             reads,
         };
         let calls = |steps: &[Step]| -> Result<Vec<Call>, CompileError> {
@@ -215,10 +229,12 @@ impl Compiled {
         if let Some(steps) = &template.steps {
             let groups: Vec<Vec<Call>> = steps.iter().map(|group| calls(group)).collect::<Result<_, _>>()?;
             compiled.positions = positions(&groups);
+            compiled.hook_readers = hooks::readers(groups.iter().flatten());
             compiled.groups = groups;
         } else if let Some(dag) = &template.dag {
             let groups = vec![calls(&dag.tasks)?];
             compiled.positions = positions(&groups);
+            compiled.hook_readers = hooks::readers(groups.iter().flatten());
             let tasks = groups.into_iter().next().unwrap_or_default();
             compiled.graph = Some(graph(&compiled.key.name, tasks, dag.target.as_deref())?);
         }
@@ -247,6 +263,11 @@ impl Compiled {
     /// Whether this template's text refers to `outputs.result` of its step or task `name` (Argo's rule O-1).
     pub fn reads_result(&self, name: &str) -> bool {
         self.reads.result(name)
+    }
+
+    /// The steps or tasks whose hooks look at the one called `name`, itself left out.
+    pub fn hook_readers(&self, name: &str) -> &[String] {
+        self.hook_readers.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// `continueOn` of the step or task called `name`.
@@ -309,7 +330,8 @@ fn compile_call(step: &Step, enclosing: &Compiled) -> Result<Call, CompileError>
     let json = serde_json::to_value(&bare)
         .map_err(|source| CompileError::Encode { template: enclosing.key.name.clone(), source })?;
     let keeps_outputs = enclosing.reads.outputs(&step.name);
-    Ok(Call { step: step.clone(), json, looped: step.is_loop(), keeps_outputs })
+    let hooks = hooks::compile(&step.hooks);
+    Ok(Call { step: step.clone(), json, looped: step.is_loop(), keeps_outputs, hooks })
 }
 
 fn graph(template: &str, calls: Vec<Call>, target: Option<&str>) -> Result<Graph, CompileError> {

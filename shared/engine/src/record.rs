@@ -14,6 +14,7 @@ use crate::attempt::{Attempt, Verdict};
 use crate::effect::{EffectKey, TimerId};
 use crate::event::Command;
 use crate::ids::{AttemptId, NodeId};
+use crate::memo::Memo;
 use crate::phase::{NodePhase, RunPhase};
 
 /// One change of a run's state.
@@ -87,6 +88,9 @@ pub enum Record {
         /// Whether an exit handler follows before its parent goes on.
         #[serde(default, skip_serializing_if = "is_false")]
         exit_handler: bool,
+        /// Names of the hooks that its end fires.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hooks: Vec<String>,
     },
     /// The exit handler of a finished node does not run: its expression is false.
     HookPassed {
@@ -133,6 +137,26 @@ pub enum Record {
     GlobalArtifact {
         /// Name and location.
         artifact: Box<Artifact>,
+    },
+    /// A memoized node waits for the entry of its cache.
+    MemoAsked {
+        /// The node.
+        node: NodeId,
+        /// Which entry, and how old it may be.
+        memo: Memo,
+    },
+    /// The cache was looked at: the node ends with what it holds, or begins.
+    MemoRead {
+        /// The node.
+        node: NodeId,
+        /// Whether the entry is there and young enough.
+        hit: bool,
+        /// Argo's id of the node that gave the entry.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+        /// When the entry was written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        written: Option<Timestamp>,
     },
     /// Nothing new starts (`spec.suspend`).
     Suspended,
@@ -216,6 +240,9 @@ pub struct NodeCreated {
     /// Its first message.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Names of the hooks that fire because it was skipped or omitted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<String>,
     /// When.
     pub at: Timestamp,
 }
@@ -238,7 +265,7 @@ pub enum Role {
     Attempt(u32),
     /// The exit handler of a step or task.
     Exit,
-    /// A lifecycle hook of a step or task, by its name.
+    /// A lifecycle hook of a step or task, or of the workflow (under its entry node), by its name.
     Hook(String),
 }
 

@@ -1,6 +1,10 @@
 //! Turning what the manifest says at a place into values: arguments, loops, inputs, outputs, leaf templates.
 //! Everything here is a pure function of the state; the order of substitution is Argo's (rule S-7).
 
+mod hooks;
+
+pub use hooks::{hook_arguments, hook_expression};
+
 use dropforge_manifest::tags::{self, Lookup, Scope, Strictness, TagError, TagKind};
 use dropforge_manifest::text::{AnyString, Item};
 use dropforge_manifest::types::{Arguments, Artifact, Inputs, Outputs, Parameter, Sequence, Step, Template};
@@ -211,10 +215,20 @@ fn resolve_when(json: &mut Value, scope: &dyn Scope, looped: bool) -> Result<Opt
     Ok(Some(text))
 }
 
-/// Replaces the tags of everything but `when`. A parameter that is exactly one tag naming an output that will
-/// never exist is removed, and its name given back (Argo's rule A-2).
+/// Replaces the tags of everything but `when`; gives the names of absent arguments.
 fn resolve_rest(json: &mut Value, scope: &dyn Scope) -> Result<Vec<String>, Why> {
     let condition = json.as_object_mut().and_then(|o| o.remove("when"));
+    let absent = take_absent(json, scope);
+    tags::replace_value(json, scope, CALLS).map_err(|e| explained(&e))?;
+    if let (Some(condition), Some(object)) = (condition, json.as_object_mut()) {
+        object.insert("when".to_owned(), condition);
+    }
+    Ok(absent)
+}
+
+/// Removes the parameters that are exactly one tag naming an output that will never exist; gives their names (Argo's rule
+///
+fn take_absent(json: &mut Value, scope: &dyn Scope) -> Vec<String> {
     let mut absent = Vec::new();
     if let Some(parameters) = json.pointer_mut("/arguments/parameters").and_then(Value::as_array_mut) {
         parameters.retain(|p| {
@@ -225,11 +239,7 @@ fn resolve_rest(json: &mut Value, scope: &dyn Scope) -> Result<Vec<String>, Why>
             !gone
         });
     }
-    tags::replace_value(json, scope, CALLS).map_err(|e| explained(&e))?;
-    if let (Some(condition), Some(object)) = (condition, json.as_object_mut()) {
-        object.insert("when".to_owned(), condition);
-    }
-    Ok(absent)
+    absent
 }
 
 /// Argo would wait for ever for a variable that never comes; here it is an error that says what to do.
@@ -510,58 +520,6 @@ fn output_expression(
         Err(e) if matches!(e.kind, expr::ExprErrorKind::Missing(_)) => Ok(None),
         Err(e) => Err(format!("failed to evaluate expression: {e}")),
     }
-}
-
-/// The arguments of an exit handler of a call, resolved with the call's own outputs in scope; tags that can't be
-/// resolved stay (Argo's rule H-7).
-///
-/// # Errors
-/// When an artifact it names does not exist.
-pub fn hook_arguments(
-    state: &RunState,
-    now: Timestamp,
-    owner: &Node,
-    call: NodeId,
-    arguments: &Arguments,
-) -> Result<(Arguments, Vec<String>), Why> {
-    let nothing = Outputs::default();
-    let around = Surroundings::new(state, now, owner, Viewer::Hook(call), &nothing);
-    let mut json = json!({ "arguments": arguments });
-    let sources = take_sources(&mut json);
-    around.enter(&mut json).map_err(|e| e.to_string())?;
-    let scope = around.turn();
-    let mut absent = Vec::new();
-    if let Some(parameters) = json.pointer_mut("/arguments/parameters").and_then(Value::as_array_mut) {
-        parameters.retain(|p| {
-            let gone = p.get("value").and_then(Value::as_str).is_some_and(|v| is_absent(v, &scope));
-            if gone {
-                absent.push(p.get("name").and_then(Value::as_str).unwrap_or_default().to_owned());
-            }
-            !gone
-        });
-    }
-    tags::replace_value(&mut json, &scope, Strictness::Lenient).map_err(|e| e.to_string())?;
-    put_artifacts(&mut json, &sources, &scope)?;
-    let arguments = serde_json::from_value(json["arguments"].take()).map_err(|e| e.to_string())?;
-    Ok((arguments, absent))
-}
-
-/// A hook's `expression`, evaluated over what its call sees.
-///
-/// # Errors
-/// The expression's own.
-pub fn hook_expression(
-    state: &RunState,
-    now: Timestamp,
-    owner: &Node,
-    call: NodeId,
-    text: &str,
-) -> Result<bool, Why> {
-    let nothing = Outputs::default();
-    let around = Surroundings::new(state, now, owner, Viewer::Hook(call), &nothing);
-    let scope = around.turn();
-    let parsed = expr::parse(text).map_err(|e| e.to_string())?;
-    expr::evaluate_bool(&parsed, &expr::Env::of(&scope)).map_err(|e| e.to_string())
 }
 
 /// The spec's volumes with globals replaced, and one for each claim template; the names of the run's own claims.

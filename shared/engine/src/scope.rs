@@ -372,11 +372,27 @@ pub struct Calls<'a> {
 }
 
 impl Calls<'_> {
+    /// A call's name and the field behind it; an item's own name may hold points.
+    fn split<'n>(&self, name: &'n str) -> Option<(&'n str, &'n str)> {
+        if let Viewer::Hook(own) = self.viewer
+            && let Some((_, label)) = call_label(self.state, own)
+            && let Some(field) = name.strip_prefix(label.as_str()).and_then(|rest| rest.strip_prefix('.'))
+        {
+            return Some((&name[..label.len()], field));
+        }
+        name.split_once('.')
+    }
+
     fn word(&self) -> &'static str {
         if self.owner.kind == NodeKind::Dag { "tasks" } else { "steps" }
     }
 
     fn find(&self, name: &str) -> Option<&Node> {
+        if let Viewer::Hook(own) = self.viewer
+            && self.is_own(own, name)
+        {
+            return self.state.node(own).map(|node| &**node);
+        }
         let calls = match &self.owner.body {
             Body::Steps { calls, .. } | Body::Dag { calls, .. } => calls,
             _ => return None,
@@ -385,11 +401,20 @@ impl Calls<'_> {
         self.sees(name, node).then_some(&**node)
     }
 
+    /// A hook of a loop's item knows the item by the loop's name and by its own.
+    fn is_own(&self, own: NodeId, name: &str) -> bool {
+        call_label(self.state, own).is_some_and(|(_, label)| {
+            let item = label.strip_prefix(name).is_some_and(|rest| rest.starts_with('('));
+            item || label == name
+        })
+    }
+
     fn sees(&self, name: &str, node: &Node) -> bool {
         let template = self.state.template_of(self.owner);
         match self.viewer {
             Viewer::Outputs => true,
-            Viewer::Hook(call) => node.id == call || node.settled(),
+            // Steps side by side see each other; a task's hook sees what has ended.
+            Viewer::Hook(_) => self.owner.kind == NodeKind::Steps || node.settled(),
             Viewer::Group(index) => template
                 .and_then(|t| t.position(name))
                 .is_some_and(|(group, _)| u32::try_from(group).is_ok_and(|g| g < index)),
@@ -572,7 +597,7 @@ impl Scope for Calls<'_> {
         let Some(rest) = name.strip_prefix(self.word()).and_then(|r| r.strip_prefix('.')) else {
             return Lookup::Unknown;
         };
-        let Some((call, field)) = rest.split_once('.') else { return Lookup::Unknown };
+        let Some((call, field)) = self.split(rest) else { return Lookup::Unknown };
         self.find(call).map_or(Lookup::Unknown, |node| self.field(node, field))
     }
 

@@ -11,7 +11,9 @@ use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync, VectorSync};
 
 use crate::effect::{Effect, EffectKey};
 use crate::ids::{AttemptId, CommandId, NodeId, argo_node_id};
+use crate::memo::Memo;
 use crate::phase::{NodePhase, RunPhase};
+use crate::program::hooks::Hook;
 use crate::program::{Compiled, Program};
 use crate::record::{Block, LoopItems, NodeKind, Role, ShutdownStrategy, TemplateKey};
 use crate::resolve;
@@ -49,6 +51,10 @@ pub struct RunState {
     pub outbox: RedBlackTreeMapSync<EffectKey, Arc<Effect>>,
     /// Nodes held back by a limit of the whole run.
     pub blocked: RedBlackTreeSetSync<NodeId>,
+    /// Nodes with hooks that look at the run as a whole.
+    pub watchers: RedBlackTreeSetSync<NodeId>,
+    /// Nodes whose hooks and exit handlers wait for the run to be resumed.
+    pub held_hooks: RedBlackTreeSetSync<NodeId>,
     /// Pods pending or running.
     pub active_pods: u32,
     /// `spec.suspend`.
@@ -120,12 +126,31 @@ pub struct Node {
     pub depth: u32,
     /// Whether it runs below an exit handler.
     pub on_exit: bool,
-    /// Exit handlers and hooks of it that are not done.
+    /// Exit handlers and hooks of it that are not done, those that have not started among them.
     pub hooks_open: u32,
+    /// What has become of its hooks.
+    pub hooks: Fired,
+    /// Its entry in a cache, if it is memoized.
+    pub memo: Option<Memo>,
     /// What holds it back from starting more.
     pub blocked: Option<Block>,
     /// What depends on its kind.
     pub body: Body,
+}
+
+/// What has become of a node's hooks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fired {
+    /// Names of those that fired; each fires once.
+    pub names: Vec<String>,
+    /// Those of them that have no node yet.
+    pub due: Vec<String>,
+    /// The nodes of hooks and the exit handler that are not done.
+    pub open: Vec<NodeId>,
+    /// Whether the exit handler is still to start: it comes after the hooks.
+    pub exit_due: bool,
+    /// Why one of them could not be started, which fails what encloses the node.
+    pub error: Option<String>,
 }
 
 /// What depends on a node's kind.
@@ -177,6 +202,8 @@ pub enum Body {
         ready: RedBlackTreeSetSync<String>,
         /// How many of its tasks are settled.
         settled: u32,
+        /// Why a hook of one of its tasks could not be started.
+        hook_error: Option<String>,
         /// Its children as its limits see them.
         bound: Bound,
     },
@@ -236,6 +263,11 @@ impl Node {
         composite && self.phase == NodePhase::Error && !self.message.is_empty()
     }
 
+    /// Whether it waits for the entry of its cache.
+    pub fn awaits_memo(&self) -> bool {
+        !self.phase.fulfilled() && self.memo.as_ref().is_some_and(|m| m.hit.is_none())
+    }
+
     /// Fulfilled, with its exit handler and hooks done: its parent may go on.
     pub fn settled(&self) -> bool {
         self.phase.fulfilled() && self.hooks_open == 0
@@ -261,6 +293,8 @@ impl RunState {
             attempts: RedBlackTreeMapSync::default(),
             outbox: RedBlackTreeMapSync::default(),
             blocked: RedBlackTreeSetSync::default(),
+            watchers: RedBlackTreeSetSync::default(),
+            held_hooks: RedBlackTreeSetSync::default(),
             active_pods: 0,
             suspended,
             shutdown: None,
@@ -325,6 +359,25 @@ impl RunState {
     /// The run's global variables, `workflow.*`, as they are at its last record.
     pub fn globals(&self) -> impl Scope {
         resolve::globals(self, self.last, NodeId(0))
+    }
+
+    /// The hooks with expressions that look at this node: the workflow's at its entry node, a step's or task's at each node
+    /// that stands for it. A loop over a step has them at each item, a loop over a task at the whole group, as in Argo.
+    pub fn hooks_of(&self, node: &Node) -> &[Arc<Hook>] {
+        if !self.program.hooked {
+            return &[];
+        }
+        let call = match &node.role {
+            Role::Root => return &self.program.hooks,
+            Role::Call(name) if node.kind != NodeKind::Loop => name,
+            Role::Item(_) => match node.parent.and_then(|p| self.node(p)).map(|p| (p.kind, &p.role)) {
+                Some((NodeKind::Loop, Role::Call(name))) => name,
+                _ => return &[],
+            },
+            _ => return &[],
+        };
+        let enclosing = node.boundary.and_then(|b| self.node(b)).and_then(|b| self.template_of(b));
+        enclosing.and_then(|t| t.call(call)).map(|c| c.hooks.as_slice()).unwrap_or_default()
     }
 
     /// Whether nothing remains to be done: terminal, and every effect answered.

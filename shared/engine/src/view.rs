@@ -14,6 +14,7 @@ use crate::apply::{apply, executable};
 use crate::attempt::{Attempt, Verdict};
 use crate::decide::FAIL_FAST;
 use crate::ids::{AttemptId, NodeId, argo_node_id};
+use crate::memo::{Memo, MemoKey};
 use crate::phase::{NodePhase, NodeType, RunPhase};
 use crate::program::{Compiled, LOCAL, Program};
 use crate::record::{NodeCreated, NodeKind, Record, Role, TemplateKey};
@@ -65,6 +66,10 @@ pub struct ViewNode {
     pub attempts: Vec<ViewAttempt>,
     /// Where it ran, where known.
     pub host: Option<String>,
+    /// Its entry in a cache, if it is memoized.
+    pub memo: Option<Memo>,
+    /// The node that gave the entry which was found, and when.
+    pub memo_from: Option<(String, Timestamp)>,
     children: Vec<NodeId>,
 }
 
@@ -129,6 +134,21 @@ impl View {
                     own.verdict = Some(verdict.clone());
                 }
             }
+            Record::MemoAsked { node, memo } => {
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.memo = Some(memo.clone());
+                }
+            }
+            Record::MemoRead { node, hit, from, written } => {
+                if let Some(own) = self.nodes.get_mut(node) {
+                    own.memo.iter_mut().for_each(|memo| memo.hit = Some(*hit));
+                    own.memo_from = from.clone().zip(*written);
+                    // Leaves stay pending until they run.
+                    if let Some(phase) = self.state.node(*node).map(|n| n.phase) {
+                        own.phase = phase;
+                    }
+                }
+            }
             Record::NodeMessage { node, message } => {
                 if let Some(node) = self.nodes.get_mut(node) {
                     node.message.clone_from(message);
@@ -170,6 +190,8 @@ impl View {
             finished_at: created.phase.fulfilled().then_some(created.at),
             attempts: Vec::new(),
             host: None,
+            memo: None,
+            memo_from: None,
             children: Vec::new(),
         };
         if let Some(parent) = created.parent.and_then(|p| self.nodes.get_mut(&p)) {
@@ -317,7 +339,8 @@ impl View {
             set("outboundNodes", json!(ids(graph.outbound.get(&node.id))));
         }
         set("hostNodeName", json!(node.host));
-        set("nodeFlag", node_flag(node));
+        set("nodeFlag", self.node_flag(node));
+        set("memoizationStatus", self.memoization(node));
         let count = graph.count(self, node);
         set("progress", if count.1 == 0 { Value::Null } else { json!(progress(count)) });
         json
@@ -337,6 +360,29 @@ impl View {
     /// The compiled template that a node runs.
     fn compiled<'a>(&'a self, node: &'a ViewNode) -> Option<&'a Arc<Compiled>> {
         node.own.as_ref().or_else(|| self.program.template(node.template.as_ref()?))
+    }
+
+    /// An attempt shows the entry of its Retry node, which it did not find.
+    fn memoization(&self, node: &ViewNode) -> Value {
+        let wrapper =
+            node.parent.and_then(|p| self.nodes.get(&p)).filter(|_| matches!(node.role, Role::Attempt(_)));
+        let Some(memo) = node.memo.as_ref().or_else(|| wrapper?.memo.as_ref()) else { return Value::Null };
+        let MemoKey { cache, key } = &memo.entry;
+        json!({ "hit": memo.hit.unwrap_or(false), "key": key, "cacheName": cache })
+    }
+
+    /// The attempts of a hook's Retry node are hooked too, and the wrapper of them retried: Argo hands one flag down.
+    fn node_flag(&self, node: &ViewNode) -> Value {
+        let hook = |n: &ViewNode| matches!(n.role, Role::Exit | Role::Hook(_) | Role::WorkflowExit);
+        let wrapper =
+            node.parent.and_then(|p| self.nodes.get(&p)).filter(|_| matches!(node.role, Role::Attempt(_)));
+        match (hook(node), node.kind == NodeKind::Retry, wrapper) {
+            (true, true, _) => json!({ "hooked": true, "retried": true }),
+            (true, false, _) => json!({ "hooked": true }),
+            (false, _, Some(wrapper)) if hook(wrapper) => json!({ "hooked": true, "retried": true }),
+            (false, _, Some(_)) => json!({ "retried": true }),
+            (false, _, None) => Value::Null,
+        }
     }
 
     fn caller_scope(&self, node: &ViewNode) -> &str {
@@ -371,14 +417,6 @@ fn node_type(kind: NodeKind) -> NodeType {
         NodeKind::Suspend => NodeType::Suspend,
         NodeKind::Http => NodeType::HTTP,
         NodeKind::Skipped => NodeType::Skipped,
-    }
-}
-
-fn node_flag(node: &ViewNode) -> Value {
-    match node.role {
-        Role::Exit | Role::Hook(_) | Role::WorkflowExit => json!({ "hooked": true }),
-        Role::Attempt(_) => json!({ "retried": true }),
-        _ => Value::Null,
     }
 }
 
@@ -488,7 +526,14 @@ impl Graph {
                 let ends = through(own);
                 if ends.is_empty() { vec![node.id] } else { ends }
             }
-            NodeKind::Retry => own.last().map_or_else(Vec::new, |last| self.ends(*last)),
+            // A hook that came after the last attempt is Argo's last child (rule N-12).
+            NodeKind::Retry => match node.children.last() {
+                Some(last) if is_hook(view, *last) => vec![*last],
+                _ => own.last().map_or_else(Vec::new, |last| self.ends(*last)),
+            },
+            NodeKind::Steps | NodeKind::Dag if node.memo.as_ref().is_some_and(|m| m.hit == Some(true)) => {
+                vec![node.id]
+            }
             NodeKind::Steps => own.last().map_or_else(Vec::new, |last| self.group_ends(*last)),
             NodeKind::Dag => through(&targets(view, node, own)),
         }

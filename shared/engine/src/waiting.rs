@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::NodeId;
+use crate::memo::MemoKey;
 use crate::record::Block;
 use crate::state::{Body, RunState};
 
@@ -56,6 +57,18 @@ pub enum On {
         /// Since when.
         since: Timestamp,
     },
+    /// What its cache holds.
+    Memo {
+        /// The cache.
+        cache: String,
+        /// The key of the entry.
+        key: String,
+    },
+    /// Its hooks and its exit handler to end.
+    Hooks {
+        /// How many are not done.
+        open: u32,
+    },
     /// Its own children to end.
     Children {
         /// How many are not done.
@@ -76,25 +89,31 @@ impl fmt::Display for Waiting {
             On::Time { until, what } => write!(f, "waits until {until} ({what})"),
             On::Resources { why } => write!(f, "waits for resources: {why}"),
             On::Attempt { since } => write!(f, "runs since {since}"),
+            On::Memo { cache, key } => write!(f, "waits for the entry {key} of the cache {cache}"),
+            On::Hooks { open } => write!(f, "waits for {open} of its hooks and exit handlers"),
             On::Children { open } => write!(f, "waits for {open} of its children"),
         }
     }
 }
 
-/// What a node of this state waits for; none when it is fulfilled or unknown.
+/// What a node of this state waits for; none when it is settled or unknown.
 pub fn waiting_on(state: &RunState, id: NodeId) -> Option<Waiting> {
-    let node = state.node(id).filter(|n| !n.phase.fulfilled())?;
+    let node = state.node(id).filter(|n| !n.settled())?;
+    let held = state.suspended && state.held_hooks.contains(&id);
     let on = match node.blocked {
         Some(block) => blocked(state, id, block),
+        None if node.phase.fulfilled() && held => On::Suspension,
+        None if node.phase.fulfilled() => On::Hooks { open: node.hooks_open },
         None => own(state, id)?,
     };
     Some(Waiting { node: Some(id), name: state.name(id), on })
 }
 
-/// Why the run does not move: one line for each node that waits for something else than its children.
+/// Why the run does not move: one line for each node that waits for something else than its children and hooks.
 pub fn waiting(state: &RunState) -> Vec<Waiting> {
     let nodes = state.nodes.keys().filter_map(|id| waiting_on(state, *id));
-    let mut all: Vec<Waiting> = nodes.filter(|w| !matches!(w.on, On::Children { .. })).collect();
+    let below = |on: &On| matches!(on, On::Children { .. } | On::Hooks { .. });
+    let mut all: Vec<Waiting> = nodes.filter(|w| !below(&w.on)).collect();
     if state.root.is_none() && state.suspended && !state.phase.completed() {
         all.push(Waiting { node: None, name: state.program.spec.name().to_owned(), on: On::Suspension });
     }
@@ -120,6 +139,10 @@ fn blocked(state: &RunState, id: NodeId, block: Block) -> On {
 
 fn own(state: &RunState, id: NodeId) -> Option<On> {
     let node = state.node(id)?;
+    if let Some(memo) = node.memo.as_ref().filter(|_| node.awaits_memo()) {
+        let MemoKey { cache, key } = memo.entry.clone();
+        return Some(On::Memo { cache, key });
+    }
     Some(match &node.body {
         Body::Pod { waiting: Some(why), .. } => On::Resources { why: why.clone() },
         Body::Pod { .. } => On::Attempt { since: node.started_at },

@@ -19,6 +19,7 @@ mod http;
 mod inputs;
 mod language;
 mod lint;
+mod memoize;
 mod mentions;
 mod metadata;
 mod names;

@@ -80,6 +80,7 @@ codes! {
     E406 Error "A retryStrategy that cannot be followed";
     E407 Error "A duration that cannot be read";
     E408 Error "A number out of its range";
+    E409 Error "A memoize without a usable key or cache";
 
     E501 Error "A schedule that cannot be read";
     E502 Error "A time zone that does not exist";

@@ -321,7 +321,7 @@ pub struct Template {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synchronization: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub memoize: Option<Value>,
+    pub memoize: Option<Memoize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -659,6 +659,33 @@ pub struct LifecycleHook {
     pub arguments: Arguments,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expression: Option<String>,
+}
+
+/// `memoize`: what the template gave before, under a key, is taken instead of running it again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "Argo's own fields")]
+pub struct Memoize {
+    pub key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<String>,
+    pub cache: Cache,
+}
+
+impl Memoize {
+    /// Whether a text may be a key: letters, digits and `-`, which does not come first.
+    pub fn is_key(text: &str) -> bool {
+        let word = |b: u8| b.is_ascii_alphanumeric();
+        text.bytes().next().is_some_and(word) && text.bytes().all(|b| word(b) || b == b'-')
+    }
+}
+
+/// Where memoized outputs are kept: `configMap.name` names the cache.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "Argo's own fields")]
+pub struct Cache {
+    pub config_map: KeySelector,
 }
 
 /// `dag`: tasks and what each waits for.

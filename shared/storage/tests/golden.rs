@@ -72,6 +72,7 @@ fn commits() -> [Vec<Record>; 2] {
         outputs: Outputs::default(),
         at: at(4),
         exit_handler: false,
+        hooks: Vec::new(),
     };
     [
         vec![Record::RunStarted { at: at(2) }],

@@ -1,6 +1,7 @@
 //! `dropforge-conformance MANIFEST DOCUMENT GOLDEN [PREREQUISITE…]`: runs one manifest through the engine, each leaf's outcome
 //! taken from the recording, and prints the Workflow object with its status.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::decide::decide;
 use dropforge_engine::effect::{Effect, TimerId};
 use dropforge_engine::event::Event;
+use dropforge_engine::memo::{MemoEntry, MemoKey};
 use dropforge_engine::program::Program;
 use dropforge_engine::record::Record;
 use dropforge_engine::spec::{Cause, RunSpec};
@@ -93,6 +95,8 @@ struct Run {
     now: Timestamp,
     attempts: Vec<Arc<Attempt>>,
     timers: Vec<(Timestamp, TimerId)>,
+    /// Caches begin empty: the recordings' own were.
+    memos: BTreeMap<MemoKey, MemoEntry>,
 }
 
 impl Run {
@@ -105,6 +109,7 @@ impl Run {
             now,
             attempts: Vec::new(),
             timers: Vec::new(),
+            memos: BTreeMap::new(),
         }
     }
 
@@ -139,12 +144,24 @@ impl Run {
             apply(&mut self.state, record);
         }
         self.records.extend(decision.records);
+        let mut answers = Vec::new();
         for effect in decision.effects {
             match &*effect {
                 Effect::StartAttempt(attempt) => self.attempts.push(attempt.clone()),
                 Effect::SetTimer { timer, due } => self.timers.push((*due, timer.clone())),
+                Effect::ReadMemo { node, entry } => {
+                    let found = self.memos.get(entry).cloned().map(Box::new);
+                    answers.push(Event::MemoRead { node: *node, found });
+                }
+                Effect::WriteMemo { entry, gave, .. } => {
+                    self.memos.insert(entry.clone(), (**gave).clone());
+                    answers.push(Event::Performed { effect: effect.key() });
+                }
                 _ => {}
             }
+        }
+        for answer in answers {
+            self.event(&answer);
         }
     }
 

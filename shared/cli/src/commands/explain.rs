@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 
 use dropforge_engine::attempt::{StoredObject, Verdict};
+use dropforge_engine::memo::Memo;
 use dropforge_engine::phase::NodePhase;
 use dropforge_engine::record::{NodeKind, Record, Role};
 use dropforge_engine::spec::Cause;
 use dropforge_engine::view::{View, ViewAttempt, ViewNode};
 use dropforge_engine::waiting::{waiting, waiting_on};
 use dropforge_manifest::codes::Code;
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::args::{ExplainArgs, ExplainOutput, Global};
@@ -125,6 +127,9 @@ fn node_text(view: &View, node: &ViewNode) -> String {
         let value = parameter.value.as_ref().map_or("", |v| v.as_str());
         let _ = writeln!(out, "  input {} = {}", parameter.name, short(value));
     }
+    if let Some(memo) = &node.memo {
+        let _ = writeln!(out, "memoized: {}", memo_text(memo, node.memo_from.as_ref()));
+    }
     for attempt in &node.attempts {
         attempt_text(attempt, &mut out);
     }
@@ -152,8 +157,8 @@ fn reason(view: &View, node: &ViewNode) -> String {
         Role::Call(name) => format!("{} calls it as {name}", parent_name(view, node)),
         Role::Item(index) => format!("it is item {index} of {}", parent_name(view, node)),
         Role::Attempt(number) => format!("it is attempt {number} of {}", parent_name(view, node)),
-        Role::Exit => format!("{} ended, and this is its exit handler", parent_name(view, node)),
-        Role::Hook(name) => format!("hook {name} of {} fired", parent_name(view, node)),
+        Role::Exit => format!("{} ended, and this is its exit handler", owner_name(view, node)),
+        Role::Hook(name) => format!("hook {name} of {} fired", owner_name(view, node)),
     };
     match node.phase {
         NodePhase::Skipped | NodePhase::Omitted | NodePhase::Failed | NodePhase::Error
@@ -168,6 +173,23 @@ fn reason(view: &View, node: &ViewNode) -> String {
 fn parent_name(view: &View, node: &ViewNode) -> String {
     let parent = node.boundary.or(node.parent).and_then(|p| view.nodes.get(&p));
     parent.map_or_else(String::new, |p| view.display_name(p))
+}
+
+fn memo_text(memo: &Memo, from: Option<&(String, Timestamp)>) -> String {
+    let entry = format!("entry {} of cache {}", memo.entry.key, memo.entry.cache);
+    match (memo.hit, from) {
+        (None, _) => format!("{entry} is being looked up"),
+        (Some(true), Some((node, written))) => format!("{entry}, which {node} gave at {written}"),
+        (Some(true), None) => entry,
+        (Some(false), Some((_, written))) => format!("{entry} of {written} is older than maxAge: it ran"),
+        (Some(false), None) => format!("{entry} was not there: it ran"),
+    }
+}
+
+/// The node that a hook hangs on.
+fn owner_name(view: &View, node: &ViewNode) -> String {
+    let owner = node.parent.and_then(|p| view.nodes.get(&p));
+    owner.map_or_else(String::new, |o| view.display_name(o))
 }
 
 fn attempt_text(attempt: &ViewAttempt, out: &mut String) {

@@ -134,7 +134,8 @@ fn describe(view: &View, node: &ViewNode, now: Timestamp, style: Style) -> Strin
     let message =
         if node.message.is_empty() { String::new() } else { format!("  {}", one_line(&node.message)) };
     let used = if style.wide { used(node) } else { String::new() };
-    format!("{sign} {name}{template}{time}{used}{message}")
+    let cached = if node.memo.as_ref().is_some_and(|m| m.hit == Some(true)) { "  (memoized)" } else { "" };
+    format!("{sign} {name}{template}{time}{cached}{used}{message}")
 }
 
 fn used(node: &ViewNode) -> String {

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use dropforge_manifest::types::{Arguments, Holder, Inputs, LifecycleHook, Outputs, Parameter, Template};
+use dropforge_manifest::types::{Arguments, Holder, Inputs, Outputs, Parameter, Template};
 
 use super::{Decider, NodeKind, NodePhase, Record, Role, Work};
 use crate::apply::DEPTH_MAX;
 use crate::effect::{EffectKey, TimerId, TimerKind};
 use crate::ids::NodeId;
+use crate::memo::Memo;
 use crate::program::Compiled;
-use crate::record::{Block, LoopItems, NodeCreated, ShutdownStrategy, TemplateKey};
+use crate::record::{Block, LoopItems, NodeCreated, TemplateKey};
 use crate::resolve;
 use crate::scope::Locals;
 use crate::state::{Body, Node};
@@ -29,6 +30,14 @@ pub(super) struct More {
     pub own: Option<Arc<Template>>,
     /// A loop's items.
     pub items: Option<Arc<LoopItems>>,
+}
+
+/// A call whose template and inputs are known.
+struct Prepared {
+    compiled: Arc<Compiled>,
+    inputs: Inputs,
+    /// The entry to look at before it starts, if the template is memoized.
+    memo: Option<Memo>,
 }
 
 /// Argo's message of a Steps or DAG node that its template's `failFast` ended.
@@ -56,7 +65,7 @@ impl Decider {
         absent: &[String],
     ) {
         match self.prepare_call(&place, &key, own, arguments, absent) {
-            Ok((compiled, inputs)) => self.start_template(place, &compiled, inputs),
+            Ok(Prepared { compiled, inputs, memo }) => self.start_template(place, &compiled, inputs, memo),
             Err(why) => {
                 let message = match (&place.role, self.parent_kind(&place)) {
                     (Role::Call(name), Some(NodeKind::Dag)) => format!("task '{name}' errored: {why}"),
@@ -78,14 +87,15 @@ impl Decider {
         own: Option<&Template>,
         arguments: &Arguments,
         absent: &[String],
-    ) -> Result<(Arc<Compiled>, Inputs), String> {
+    ) -> Result<Prepared, String> {
         let compiled = self.template(key, own)?;
         let depth = place.parent.and_then(|p| self.state.node(p)).map_or(0, |n| n.depth);
         if depth >= DEPTH_MAX {
             return Err("Maximum recursion depth exceeded".to_owned());
         }
         let inputs = resolve::inputs(&compiled.template, arguments, absent)?;
-        Ok((compiled, inputs))
+        let memo = self.memo_of(place, &compiled, &inputs)?;
+        Ok(Prepared { compiled, inputs, memo })
     }
 
     /// The compiled template of a key, or one call's own in its place.
@@ -104,14 +114,14 @@ impl Decider {
         own.then(|| Arc::new(compiled.template.clone()))
     }
 
-    fn start_template(&mut self, place: Place, compiled: &Arc<Compiled>, inputs: Inputs) {
+    fn start_template(&mut self, place: Place, compiled: &Arc<Compiled>, inputs: Inputs, memo: Option<Memo>) {
         let retried = compiled.template.retry_strategy.is_some()
             || self.state.program.spec.spec.retry_strategy.is_some();
-        if retried {
-            let retry = self.create_running(place, NodeKind::Retry, compiled, inputs);
-            self.start_attempt(retry);
-        } else {
-            self.start_body(place, compiled, inputs, &Locals::default());
+        let kind = if retried { Some(NodeKind::Retry) } else { body_kind(&compiled.template) };
+        let Some(node) = self.create_body(place, kind, compiled, inputs, memo.is_some()) else { return };
+        match memo {
+            Some(memo) => self.emit(Record::MemoAsked { node, memo }),
+            None => self.enter_body(node, compiled, &Locals::default()),
         }
     }
 
@@ -123,42 +133,52 @@ impl Decider {
         inputs: Inputs,
         attempt: &Locals,
     ) {
-        let template = &compiled.template;
-        if template.steps.is_some() {
-            let steps = self.create_running(place, NodeKind::Steps, compiled, inputs);
-            self.start_group(steps, 0);
-        } else if template.dag.is_some() {
-            match self.with_targets(&place, compiled, &inputs) {
-                Ok(compiled) => {
-                    let dag = self.create_running(place, NodeKind::Dag, &compiled, inputs);
-                    self.start_dag(dag);
-                }
-                Err(why) => self.create_ended(place, Some(compiled.key.clone()), NodePhase::Error, why),
-            }
-        } else if template.suspend.is_some() {
-            let node = self.create_running(place, NodeKind::Suspend, compiled, inputs);
-            self.start_suspend(node, compiled);
-        } else if template.main().is_some() {
-            let node = self.create_called(place, NodeKind::Pod, compiled, inputs, NodePhase::Pending);
-            self.start_leaf(node, attempt);
-        } else if template.http.is_some() {
-            let node = self.create_called(place, NodeKind::Http, compiled, inputs, NodePhase::Pending);
-            self.start_leaf(node, attempt);
-        } else {
-            // `check` refuses such a manifest before a run is born; a stored library may be older than the check.
-            let why = format!("template {} has no body that this version can run", compiled.key.name);
-            self.create_ended(place, Some(compiled.key.clone()), NodePhase::Error, why);
+        let kind = body_kind(&compiled.template);
+        if let Some(node) = self.create_body(place, kind, compiled, inputs, false) {
+            self.enter_body(node, compiled, attempt);
         }
     }
 
-    fn create_running(
+    /// The node of a template's body. What waits before it begins is pending, as a leaf is.
+    fn create_body(
         &mut self,
         place: Place,
-        kind: NodeKind,
+        kind: Option<NodeKind>,
         compiled: &Arc<Compiled>,
         inputs: Inputs,
-    ) -> NodeId {
-        self.create_called(place, kind, compiled, inputs, NodePhase::Running)
+        waits: bool,
+    ) -> Option<NodeId> {
+        let Some(kind) = kind else {
+            // `check` refuses such a manifest before a run is born; a stored library may be older than the check.
+            let why = format!("template {} has no body that this version can run", compiled.key.name);
+            self.create_ended(place, Some(compiled.key.clone()), NodePhase::Error, why);
+            return None;
+        };
+        let targeted = match kind {
+            NodeKind::Dag => self.with_targets(&place, compiled, &inputs),
+            _ => Ok(compiled.clone()),
+        };
+        let pending = waits || matches!(kind, NodeKind::Pod | NodeKind::Http);
+        let phase = if pending { NodePhase::Pending } else { NodePhase::Running };
+        match targeted {
+            Ok(compiled) => Some(self.create_called(place, kind, &compiled, inputs, phase)),
+            Err(why) => {
+                self.create_ended(place, Some(compiled.key.clone()), NodePhase::Error, why);
+                None
+            }
+        }
+    }
+
+    /// Begins what a node is there for.
+    pub(super) fn enter_body(&mut self, node: NodeId, compiled: &Compiled, attempt: &Locals) {
+        match self.state.node(node).map(|n| n.kind) {
+            Some(NodeKind::Retry) => self.start_attempt(node),
+            Some(NodeKind::Steps) => self.start_group(node, 0),
+            Some(NodeKind::Dag) => self.start_dag(node),
+            Some(NodeKind::Suspend) => self.start_suspend(node, compiled),
+            Some(NodeKind::Pod | NodeKind::Http) => self.start_leaf(node, attempt),
+            Some(NodeKind::StepGroup | NodeKind::TaskGroup | NodeKind::Loop | NodeKind::Skipped) | None => {}
+        }
     }
 
     /// Makes the node of a call.
@@ -196,7 +216,7 @@ impl Decider {
     }
 
     /// A node that exists and from which a new one's random numbers are counted.
-    fn near(&self, place: &Place) -> NodeId {
+    pub(super) fn near(&self, place: &Place) -> NodeId {
         place.parent.or(place.boundary).unwrap_or(NodeId(self.state.next_node))
     }
 
@@ -234,9 +254,9 @@ impl Decider {
     ) -> NodeId {
         let id = NodeId(self.state.next_node);
         let Place { parent, role, label, boundary } = place;
-        let settled = phase.fulfilled().then(|| Work::ChildSettled { parent, role: role.clone() });
+        let settled = phase.fulfilled().then(|| self.settled(parent, &role));
         let at = self.now;
-        let created = NodeCreated {
+        let mut created = NodeCreated {
             id,
             parent,
             role,
@@ -249,10 +269,16 @@ impl Decider {
             items: more.items,
             phase,
             message,
+            hooks: Vec::new(),
             at,
         };
+        let fired = self.firing_when_passed_over(&created);
+        created.hooks = fired.iter().map(|f| f.name().to_owned()).collect();
         self.emit(Record::NodeCreated(Box::new(created)));
-        self.work.extend(settled);
+        match settled {
+            Some(settled) => self.after_end(id, fired, settled),
+            None => self.hooks_read(id),
+        }
         id
     }
 
@@ -281,20 +307,14 @@ impl Decider {
         }
         self.end_timers(id);
         self.export(&node, phase, &outputs);
-        let hook = self.exit_hook(&node, phase);
-        let (at, exit_handler) = (self.now, hook.is_some());
-        self.emit(Record::NodeFinished {
-            node: id,
-            phase,
-            message: message.into(),
-            outputs,
-            at,
-            exit_handler,
-        });
-        match hook {
-            Some((owner, hook)) => self.start_exit_handler(id, owner, &hook),
-            None => self.work.push_back(Work::ChildSettled { parent: node.parent, role: node.role.clone() }),
-        }
+        let (message, at) = (message.into(), self.now);
+        let fired = self.firing_at_end(&node, phase, &message, &outputs);
+        let hooks = fired.iter().map(|f| f.name().to_owned()).collect();
+        let exit_handler = self.has_exit_handler(&node, phase);
+        let settled = self.settled(node.parent, &node.role);
+        self.emit(Record::NodeFinished { node: id, phase, message, outputs, at, exit_handler, hooks });
+        self.after_end(id, fired, settled);
+        self.siblings_read(&node);
         if let Some(boundary) = node.boundary {
             self.work.push_back(Work::WakeBoundary(boundary));
         }
@@ -338,49 +358,6 @@ impl Decider {
         let name = declared.as_ref()?;
         let resolved = resolve::own_text(&self.state, self.now, node.id, &node.inputs, name);
         Some(resolved.unwrap_or_else(|_| name.clone()))
-    }
-
-    /// The exit handler that a call's node has to run now, with the composite that made the call.
-    fn exit_hook(&self, node: &Node, phase: NodePhase) -> Option<(NodeId, LifecycleHook)> {
-        let terminated = matches!(self.state.shutdown, Some((ShutdownStrategy::Terminate, _)));
-        let looped = matches!(node.kind, NodeKind::Loop | NodeKind::TaskGroup | NodeKind::StepGroup);
-        if !phase.completed() || terminated || looped || !matches!(node.role, Role::Call(_) | Role::Item(_)) {
-            return None;
-        }
-        let (owner, name) = self.state.caller(node.id)?;
-        let compiled = self.state.template_of(self.state.node(owner)?)?;
-        Some((owner, compiled.call(&name)?.step.exit_hook()?))
-    }
-
-    fn start_exit_handler(&mut self, id: NodeId, owner: NodeId, hook: &LifecycleHook) {
-        let (Some(node), Some(composite)) = (self.state.node(id).cloned(), self.state.node(owner).cloned())
-        else {
-            return;
-        };
-        let wanted = hook
-            .expression
-            .as_ref()
-            .map(|e| resolve::hook_expression(&self.state, self.now, &composite, id, e));
-        if wanted == Some(Ok(false)) {
-            self.emit(Record::HookPassed { node: id });
-            return self.work.push_back(Work::ChildSettled { parent: node.parent, role: node.role.clone() });
-        }
-        let place = Place {
-            parent: Some(id),
-            role: Role::Exit,
-            label: ".onExit".to_owned(),
-            boundary: node.boundary,
-        };
-        let scope = composite.template.as_ref().map(|t| t.scope.clone()).unwrap_or_default();
-        let key = self.state.program.resolve(&scope, &hook.template, hook.template_ref.as_ref());
-        let arguments = match wanted {
-            Some(Err(why)) => Err(why),
-            _ => resolve::hook_arguments(&self.state, self.now, &composite, id, &hook.arguments),
-        };
-        match arguments {
-            Ok((arguments, absent)) => self.start_call(place, key, &arguments, &absent),
-            Err(why) => self.create_ended(place, Some(key), NodePhase::Error, why),
-        }
     }
 
     fn end_timers(&mut self, node: NodeId) {
@@ -480,6 +457,20 @@ impl Decider {
             self.finish(group, NodePhase::Failed, FAIL_FAST, Outputs::default());
         }
         self.finish(boundary, NodePhase::Failed, FAIL_FAST, Outputs::default());
+    }
+}
+
+fn body_kind(template: &Template) -> Option<NodeKind> {
+    if template.steps.is_some() {
+        Some(NodeKind::Steps)
+    } else if template.dag.is_some() {
+        Some(NodeKind::Dag)
+    } else if template.suspend.is_some() {
+        Some(NodeKind::Suspend)
+    } else if template.main().is_some() {
+        Some(NodeKind::Pod)
+    } else {
+        template.http.is_some().then_some(NodeKind::Http)
     }
 }
 

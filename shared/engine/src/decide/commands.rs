@@ -55,10 +55,10 @@ impl Decider {
         let killed = format!("workflow shutdown with strategy:  {strategy:?}");
         let idle = format!("Stopped with strategy '{strategy:?}'");
         self.end_leaves(spares_exit, &killed, &idle);
-        if self.state.suspended {
-            self.emit(Record::Resumed);
+        match self.state.suspended {
+            true => self.lift_suspension(),
+            false => self.work.push_back(Work::WakeRun),
         }
-        self.work.push_back(Work::WakeRun);
     }
 
     /// The workflow's deadline: as a shutdown that spares exit handlers (rule TM-2).
@@ -76,9 +76,7 @@ impl Decider {
             .nodes
             .values()
             .filter(|n| !(n.phase.fulfilled() || spares_exit && n.on_exit))
-            .filter(|n| {
-                matches!(n.kind, NodeKind::Pod | NodeKind::Http | NodeKind::Suspend) || waits_to_retry(n)
-            })
+            .filter(|n| matches!(n.kind, NodeKind::Pod | NodeKind::Http | NodeKind::Suspend) || waits(n))
             .map(|n| n.id)
             .collect();
         // Newest first: one that still waits for room must not be given the room of one that was just ended.
@@ -109,8 +107,7 @@ impl Decider {
             .cloned()
             .collect();
         if selector.is_none() && self.state.suspended {
-            self.emit(Record::Resumed);
-            self.work.push_back(Work::WakeRun);
+            self.lift_suspension();
         } else if waiting.is_empty() {
             return Err(match selector {
                 Some(s) => format!(
@@ -146,6 +143,7 @@ impl Decider {
     }
 }
 
-fn waits_to_retry(node: &Node) -> bool {
-    matches!(&node.body, crate::state::Body::Retry { until: Some(_), .. })
+/// Whether nothing of the node runs: it waits for its cache, or for the time of its next attempt.
+fn waits(node: &Node) -> bool {
+    node.awaits_memo() || matches!(&node.body, crate::state::Body::Retry { until: Some(_), .. })
 }

@@ -127,9 +127,12 @@ impl Decider {
         let (Some(node), Some(graph)) = (self.state.node(dag).cloned(), compiled.graph.as_ref()) else {
             return;
         };
-        let Body::Dag { settled, .. } = node.body else { return };
-        if (settled as usize) < graph.order.len() || node.phase.fulfilled() {
+        let Body::Dag { settled, hook_error, .. } = &node.body else { return };
+        if (*settled as usize) < graph.order.len() || node.phase.fulfilled() {
             return;
+        }
+        if let Some(why) = hook_error {
+            return self.finish(dag, NodePhase::Error, why, Outputs::default());
         }
         match self.dag_phase(&node, graph) {
             NodePhase::Succeeded => self.finish_composite(&node),

@@ -137,6 +137,7 @@ impl Decider {
             return Err(Rejected::StaleAttempt { attempt: attempt.clone() });
         }
         self.emit(Record::AttemptRunning { attempt: attempt.clone(), at, host: host.map(str::to_owned) });
+        self.hooks_read(node);
         Ok(())
     }
 
@@ -195,7 +196,10 @@ impl Decider {
             return self.finish(node.id, NodePhase::Error, message, Outputs::default());
         }
         match renamed(old, next, &self.state.program.spec.uid) {
-            Ok(work) => self.start(node, next, Arc::new(work)),
+            Ok(work) => {
+                self.start(node, next, Arc::new(work));
+                self.hooks_read(node.id);
+            }
             Err(why) => self.finish(node.id, NodePhase::Error, why, Outputs::default()),
         }
     }

@@ -7,7 +7,7 @@ use super::calls::Place;
 use super::{Decider, NodePhase, Record, Role, RunPhase};
 use crate::effect::{EffectKey, TimerId, TimerKind};
 use crate::program::LOCAL;
-use crate::record::{Block, ShutdownStrategy};
+use crate::record::Block;
 use crate::resolve;
 
 impl Decider {
@@ -28,12 +28,14 @@ impl Decider {
         }
         let Some(root) = self.state.root else { return self.start_root() };
         let Some(entry) = self.state.node(root).cloned() else { return };
-        if !entry.settled() {
+        // While the run is suspended nothing starts, the exit handler neither.
+        if !entry.settled() || self.state.suspended {
             return;
         }
-        let terminated = matches!(self.state.shutdown, Some((ShutdownStrategy::Terminate, _)));
         match self.state.exit {
-            None if !terminated && self.state.program.exit_hook().is_some() => self.start_workflow_exit(),
+            None if !self.terminated() && self.state.program.exit_hook().is_some() => {
+                self.start_workflow_exit()
+            }
             None => self.finish_run(&entry, None),
             Some(exit) => {
                 if let Some(node) = self.state.node(exit).cloned().filter(|n| n.settled()) {
@@ -74,8 +76,8 @@ impl Decider {
         }
     }
 
-    /// Arguments of the exit handler: globals, the run's outputs among them.
-    fn exit_arguments(&self, given: &Arguments) -> Result<Arguments, String> {
+    /// Arguments of the exit handler and of the workflow's hooks: globals, the run's outputs among them.
+    pub(super) fn exit_arguments(&self, given: &Arguments) -> Result<Arguments, String> {
         let near = self.state.root.unwrap_or(crate::ids::NodeId(0));
         let globals = resolve::globals(&self.state, self.now, near);
         resolve::global_arguments(given, &globals)
@@ -97,6 +99,12 @@ impl Decider {
             NodePhase::Error => RunPhase::Error,
             _ => RunPhase::Succeeded,
         };
+        if let Some(why) = &entry.hooks.error {
+            return (RunPhase::Error, why.clone());
+        }
+        if let Some(exit) = exit.filter(|e| e.returned_error()) {
+            return (RunPhase::Error, format!("error in exit template execution : {}", exit.message));
+        }
         if let Some(exit) = exit.filter(|e| e.phase.failed() && !entry.phase.failed()) {
             return (phase(exit.phase), exit.message.clone());
         }

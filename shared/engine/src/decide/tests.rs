@@ -2,7 +2,9 @@
 
 mod endings;
 mod flow;
+mod hooks;
 mod language;
+mod memos;
 mod orders;
 mod requests;
 mod table;
@@ -17,7 +19,9 @@ use crate::apply::apply;
 use crate::attempt::{Attempt, Outcome, Reason, Verdict};
 use crate::effect::{Effect, EffectKey, TimerId};
 use crate::event::{Command, Event, Verb};
+use crate::ids::NodeId;
 use crate::invariants::violations;
+use crate::memo::{MemoEntry, MemoKey};
 use crate::phase::{NodePhase, RunPhase};
 use crate::program::Program;
 use crate::record::Record;
@@ -32,6 +36,9 @@ pub(super) struct World {
     pub started: Vec<Arc<Attempt>>,
     pub timers: Vec<(TimerId, Timestamp)>,
     pub stopped: Vec<String>,
+    /// Cache entries asked for, and kept.
+    pub asked: Vec<(NodeId, MemoKey)>,
+    pub kept: Vec<(NodeId, MemoKey, MemoEntry)>,
     pub now: i64,
 }
 
@@ -72,6 +79,8 @@ impl World {
             started: Vec::new(),
             timers: Vec::new(),
             stopped: Vec::new(),
+            asked: Vec::new(),
+            kept: Vec::new(),
             now: 1000,
         }
     }
@@ -110,6 +119,10 @@ impl World {
                 Effect::StartAttempt(attempt) => self.started.push(attempt.clone()),
                 Effect::SetTimer { timer, due } => self.timers.push((timer.clone(), *due)),
                 Effect::StopAttempt { attempt, .. } => self.stopped.push(attempt.0.clone()),
+                Effect::ReadMemo { node, entry } => self.asked.push((*node, entry.clone())),
+                Effect::WriteMemo { node, entry, gave } => {
+                    self.kept.push((*node, entry.clone(), (**gave).clone()));
+                }
                 Effect::DeleteVolumes | Effect::AnnounceEnd { .. } => {}
             }
         }

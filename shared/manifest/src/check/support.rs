@@ -132,7 +132,7 @@ pub const TABLE: &[Row] = &[
             ("metadata", Silent),
             ("annotations", Silent),
             ("synchronization", Refused("use `parallelism`")),
-            ("memoize", Refused("leave it out: the step runs each time")),
+            ("memoize", Into("memoize")),
             (
                 "metrics",
                 Warned(
@@ -252,15 +252,12 @@ pub const TABLE: &[Row] = &[
             ("depends", Runs),
         ],
     ),
+    ("memoize", &[("key", Runs), ("maxAge", Runs), ("cache", Into("cache"))]),
+    // The name is a name of ours; no config map is read or made.
+    ("cache", &[("configMap", Silent)]),
     ("dag", &[("target", Runs), ("tasks", Into("call")), ("failFast", Runs)]),
     ("suspend", &[("duration", Runs)]),
-    (
-        "hooks",
-        &[
-            ("exit", Into("hook")),
-            ("*", Refused("only the hook `exit` runs; use `onExit`, or a later step with `when`")),
-        ],
-    ),
+    ("hooks", &[("*", Into("hook"))]),
     (
         "hook",
         &[

@@ -3,7 +3,9 @@
 use crate::codes::Code;
 use crate::types::{Step, Template, TemplateType};
 
-use super::{SpecCheck, calls, dag, http, inputs, language, lint, names, outputs, retry, variables, volumes};
+use super::{
+    SpecCheck, calls, dag, http, inputs, language, lint, memoize, names, outputs, retry, variables, volumes,
+};
 
 pub(super) fn check(check: &SpecCheck<'_>, template: &Template, path: &str) {
     name(check, template, path);
@@ -52,6 +54,9 @@ fn body(check: &SpecCheck<'_>, template: &Template, caller: Option<&Step>, path:
     }
     if let Some(strategy) = &template.retry_strategy {
         retry::check(check, strategy, &format!("{path}.retryStrategy"));
+    }
+    if let Some(memoize) = &template.memoize {
+        memoize::check(check, template, memoize, &format!("{path}.memoize"));
     }
     container(check, template, path);
     http::check(check, template, path);

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::codes::Code;
-use crate::source::join;
-use crate::types::{Step, Template};
+use crate::source::{Node, join};
+use crate::types::{LifecycleHook, Step, Template};
 
 use super::order::Order;
 use super::{Found, SpecCheck, calls, did_you_mean, language, mentions};
@@ -56,6 +56,9 @@ pub(super) fn check_spec(check: &SpecCheck<'_>) {
     let none = BTreeMap::new();
     let scope =
         Scope { template: None, word: "", calls: &none, ended: Ended::None, hooked: None, item: None };
+    for (name, hook) in &check.spec.hooks {
+        hook_expression(check, &scope, &format!("{}.hooks.{name}.expression", check.path), hook);
+    }
     let Some(spec) = check.subject.node(check.path) else { return };
     for entry in spec.entries().iter().filter(|entry| !matches!(entry.key.as_str(), "templates" | "hooks")) {
         for (path, text) in mentions::texts(&entry.value, &join(check.path, &entry.key)) {
@@ -123,13 +126,7 @@ fn call<'t>(check: &SpecCheck<'_>, scope: &Scope<'t>, call: &'t Step, path: &str
     for entry in node.entries() {
         let path = join(path, &entry.key);
         match entry.key.as_str() {
-            // Hooks are read when the call has ended, so its own outputs exist.
-            "hooks" => {
-                let hook = Scope { hooked: Some(&call.name), item: scope.item.clone(), ..*scope };
-                mentions::texts(&entry.value, &path)
-                    .into_iter()
-                    .for_each(|(at, text)| self::text(check, &hook, &at, text));
-            }
+            "hooks" => hooks(check, scope, call, &entry.value, &path),
             "inline" => {}
             _ => mentions::texts(&entry.value, &path).into_iter().for_each(|(at, text)| {
                 self::text(check, scope, &at, text);
@@ -144,6 +141,35 @@ fn call<'t>(check: &SpecCheck<'_>, scope: &Scope<'t>, call: &'t Step, path: &str
 /// Whether the field at `path` is an expression as a whole.
 fn is_expression(path: &str) -> bool {
     path.ends_with(".valueFrom.expression") || path.ends_with(".fromExpression")
+}
+
+/// The arguments of a hook see its call's own outputs; its expression looks at the steps beside the call too.
+fn hooks<'t>(check: &SpecCheck<'_>, scope: &Scope<'t>, call: &'t Step, node: &Node, path: &str) {
+    let hooked = |ended| Scope { hooked: Some(&call.name), item: scope.item.clone(), ended, ..*scope };
+    let hook = hooked(scope.ended);
+    for (at, text) in mentions::texts(node, path) {
+        self::text(check, &hook, &at, text);
+    }
+    let beside = hooked(match scope.ended {
+        Ended::Groups(groups, group) => Ended::Groups(groups, group + 1),
+        ended => ended,
+    });
+    for (name, hook) in &call.hooks {
+        hook_expression(check, &beside, &format!("{path}.{name}.expression"), hook);
+    }
+}
+
+/// The names in a hook's expression; that it can be read is checked with its call.
+fn hook_expression(check: &SpecCheck<'_>, scope: &Scope<'_>, path: &str, hook: &LifecycleHook) {
+    let names = hook.expression.as_deref().map(language::expression);
+    for name in names.and_then(Result::ok).unwrap_or_default() {
+        // The item of a loop may be named by its index and description: steps['a(0:x)'].
+        if !name.contains('(')
+            && let Some((code, message, remedy)) = wrong(check, scope, &name)
+        {
+            check.report(code, path, message, remedy);
+        }
+    }
 }
 
 fn text(check: &SpecCheck<'_>, scope: &Scope<'_>, path: &str, text: &str) {

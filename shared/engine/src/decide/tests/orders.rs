@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const SHAPES: [&str; 4] = [
+const SHAPES: [&str; 7] = [
     "  entrypoint: main
   templates:
   - name: main
@@ -58,6 +58,65 @@ const SHAPES: [&str; 4] = [
   - name: pause
     suspend: {duration: 3s}
   - name: leaf
+    container: {image: busybox}",
+    "  entrypoint: main
+  onExit: leaf
+  hooks:
+    running: {template: leaf, expression: workflow.status == 'Running'}
+    failures: {template: leaf, expression: \"workflow.failures != '\\\"null\\\"'\"}
+  templates:
+  - name: main
+    steps:
+    - - name: a
+        template: leaf
+        withItems: [p, q, r]
+        onExit: leaf
+        continueOn: {failed: true, error: true}
+        hooks:
+          begun: {template: leaf, expression: steps.a.status == 'Running'}
+          bad: {template: pause, expression: steps.a.status == 'Failed' || workflow.status == 'Failed'}
+      - {name: b, template: again, hooks: {a: {template: leaf, expression: steps.a.status == 'Succeeded'}, end: {template: leaf, expression: steps.b.status != 'Running'}}}
+    - - {name: c, template: leaf}
+  - name: again
+    retryStrategy: {limit: 1, backoff: {duration: 5s}}
+    container: {image: busybox}
+  - name: pause
+    suspend: {duration: 3s}
+  - name: leaf
+    container: {image: busybox}",
+    "  entrypoint: main
+  templates:
+  - name: main
+    failFast: true
+    parallelism: 3
+    dag:
+      tasks:
+      - {name: a, template: leaf, hooks: {h: {template: inner, expression: tasks.a.status == 'Succeeded'}}}
+      - {name: b, template: leaf, depends: a.Failed, onExit: leaf, hooks: {gone: {template: leaf, expression: tasks.b.status == 'Omitted'}}}
+      - {name: c, template: leaf, depends: a, withItems: [p, q], onExit: leaf, hooks: {begun: {template: leaf, expression: tasks.c.status == 'Running'}, wrong: {template: leaf, expression: tasks.c.status}}}
+      - {name: d, template: leaf, depends: c.AnySucceeded}
+  - name: inner
+    steps:
+    - - {name: x, template: leaf, onExit: leaf}
+  - name: leaf
+    container: {image: busybox}",
+    "  entrypoint: main
+  parallelism: 3
+  templates:
+  - name: main
+    memoize: {key: main, maxAge: 1h, cache: {configMap: {name: c}}}
+    steps:
+    - - {name: a, template: leaf, withItems: [p, q, r], arguments: {parameters: [{name: k, value: '{{item}}'}]}, onExit: inner}
+      - {name: d, template: inner, continueOn: {failed: true}, hooks: {h: {template: inner, expression: steps.d.status == 'Running'}}}
+  - name: inner
+    memoize: {key: inner, cache: {configMap: {name: c}}}
+    dag:
+      tasks:
+      - {name: x, template: leaf, arguments: {parameters: [{name: k, value: x}]}}
+  - name: leaf
+    inputs: {parameters: [{name: k}]}
+    memoize: {key: 'k-{{inputs.parameters.k}}', cache: {configMap: {name: c}}}
+    retryStrategy: {limit: 1}
     container: {image: busybox}",
 ];
 
@@ -123,6 +182,9 @@ fn next(w: &World, sent: &[Event], step: &Move, n: usize) -> Event {
             let id = format!("c{n}");
             Event::Commanded { command: Command { id: id.as_str().into(), by: "t".into(), at: at(1), verb } }
         }
+        4 | 5 if !w.asked.is_empty() => {
+            memo_read(w, w.asked[pick % w.asked.len()].0, step.outcome.is_multiple_of(2))
+        }
         3 if !live.is_empty() => {
             Event::AttemptRunning { attempt: live[pick % live.len()].id.clone(), at: at(w.now), host: None }
         }
@@ -131,6 +193,12 @@ fn next(w: &World, sent: &[Event], step: &Move, n: usize) -> Event {
         }
         _ => Event::Performed { effect: EffectKey::End },
     }
+}
+
+fn memo_read(w: &World, node: NodeId, hit: bool) -> Event {
+    let outputs = Default::default();
+    let entry = MemoEntry { node_id: "wf-1".into(), outputs, created_at: at(w.now) };
+    Event::MemoRead { node, found: hit.then(|| Box::new(entry)) }
 }
 
 /// Lets everything that is open succeed, until nothing is.
@@ -142,6 +210,8 @@ fn play_out(w: &mut World) {
         if let Some(attempt) = w.started.iter().find(|a| w.state.attempts.contains_key(&a.id)).cloned() {
             let verdict = Arc::new(verdict(&attempt, Outcome::Succeeded, w.now));
             w.event(Event::AttemptFinished { verdict });
+        } else if let Some(node) = w.asked.iter().map(|(node, _)| *node).find(|node| asks(w, *node)) {
+            w.event(memo_read(w, node, false));
         } else if let Some((timer, due)) =
             w.timers.iter().find(|(t, _)| w.state.outbox.contains_key(&EffectKey::Timer(t.clone()))).cloned()
         {
@@ -153,6 +223,10 @@ fn play_out(w: &mut World) {
         }
     }
     panic!("the run does not end: {:?}", crate::waiting::waiting(&w.state));
+}
+
+fn asks(w: &World, node: NodeId) -> bool {
+    w.state.outbox.contains_key(&EffectKey::ReadMemo(node))
 }
 
 proptest! {

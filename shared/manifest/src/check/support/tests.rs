@@ -55,6 +55,8 @@ fn every_field_of_every_type_has_a_decision() {
     agree::<DagTemplate>("dag");
     agree::<SuspendTemplate>("suspend");
     agree::<LifecycleHook>("hook");
+    agree::<Memoize>("memoize");
+    agree::<Cache>("cache");
     agree::<RetryStrategy>("retryStrategy");
     agree::<Arguments>("arguments");
     agree::<Outputs>("outputs");

@@ -171,3 +171,42 @@ fn a_suspend_waits_for_a_duration() {
             .starts_with("E407 5: suspend has invalid duration format")
     );
 }
+
+#[test]
+fn a_hook_names_what_it_can_look_at() {
+    let hooked = |expression: &str| {
+        format!(
+            "{{name: main, steps: [[{{name: a, template: leaf, withItems: [p], hooks: {{h: {{template: leaf, expression: {expression}}}}}}}, {{name: b, template: leaf}}], [{{name: c, template: leaf}}]]}},\n{LEAF}"
+        )
+    };
+    for fine in
+        ["steps.a.status == 'Running'", "steps.b.status == 'Failed'", "steps['a(0:p)'].status == 'Failed'"]
+    {
+        expect(&hooked(&format!("\"{fine}\"")), &[]);
+    }
+    let e202 = "E202 5: failed to resolve {{steps.c.status}}: it is not in an earlier step group";
+    expect(&hooked("\"steps.c.status == 'Failed'\""), &[e202]);
+    expect(&hooked("\"steps.d.status == 'Failed'\""), &["E201 5: failed to resolve {{steps.d.status}}"]);
+    expect(&hooked("\"steps.a.state == 'Failed'\""), &["E201 5: failed to resolve {{steps.a.state}}"]);
+    let text = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  entrypoint: main\n  hooks: {h: {template: main, expression: steps.a.status == 'Failed' && workflow.status == 'Failed'}}\n  templates: [{name: main, suspend: {}}]\n";
+    assert_eq!(findings(text), ["E201 5: failed to resolve {{steps.a.status}}"]);
+}
+
+#[test]
+fn a_memoized_template_names_its_key_and_its_cache() {
+    let memoized = |memoize: &str| {
+        format!("{{name: main, memoize: {memoize}, container: {{image: 'busybox:1', command: ['true']}}}}")
+    };
+    expect(
+        &memoized("{key: 'k-{{workflow.name}}', maxAge: 10s, cache: {configMap: {name: c, key: x}}}"),
+        &[],
+    );
+    expect(
+        &memoized("{key: -k, maxAge: soon, cache: {}}"),
+        &[
+            "E409 5: templates.main.memoize names no cache",
+            "E409 5: templates.main.memoize: invalid cache key: \"-k\"",
+            "E407 5: templates.main.memoize: invalid maxAge: time: invalid duration \"soon\"",
+        ],
+    );
+}

@@ -97,16 +97,9 @@ fn what_is_not_supported_yet_is_refused_with_what_is() {
 }
 
 #[test]
-fn hooks_other_than_exit_are_refused_and_cluster_templates_are_not() {
+fn hooks_need_an_expression_and_cluster_templates_are_accepted() {
     let text = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  entrypoint: main\n  hooks:\n    exit: {template: main}\n    running: {template: main, expression: 'true'}\n    bad: {template: main}\n  templates: [{name: main, suspend: {}}]\n";
-    assert_eq!(
-        findings(text),
-        [
-            "E601 7: `running` is not supported yet",
-            "E405 8: hook bad: Expression required",
-            "E601 8: `bad` is not supported yet",
-        ]
-    );
+    assert_eq!(findings(text), ["E405 8: hook bad: Expression required"]);
     let text = "apiVersion: argoproj.io/v1alpha1\nkind: ClusterWorkflowTemplate\nmetadata: {name: a}\nspec: {templates: [{name: m, suspend: {}}]}\n";
     assert!(findings(text).is_empty());
 }
