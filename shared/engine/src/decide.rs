@@ -218,6 +218,9 @@ impl Decider {
     /// Starts whatever a node can start now.
     fn pump(&mut self, id: NodeId) {
         let Some(node) = self.state.node(id) else { return };
+        if node.held_after_memo() {
+            return self.begin_missed(id);
+        }
         match node.kind {
             NodeKind::StepGroup => self.pump_group(id),
             NodeKind::Loop | NodeKind::TaskGroup => self.pump_loop(id),

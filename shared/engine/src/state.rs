@@ -268,6 +268,19 @@ impl Node {
         !self.phase.fulfilled() && self.memo.as_ref().is_some_and(|m| m.hit.is_none())
     }
 
+    /// Whether it would have begun when its cache gave nothing, had the run not been suspended.
+    pub fn held_after_memo(&self) -> bool {
+        let missed = self.memo.as_ref().is_some_and(|m| m.hit == Some(false));
+        let begun = match &self.body {
+            Body::Pod { next, .. } => *next > 0,
+            Body::Steps { groups, .. } => !groups.is_empty(),
+            Body::Dag { calls, ready, .. } => !calls.is_empty() || !ready.is_empty(),
+            Body::Retry { attempts, .. } => *attempts > 0,
+            _ => false,
+        };
+        missed && !begun && self.blocked == Some(Block::Suspended)
+    }
+
     /// Fulfilled, with its exit handler and hooks done: its parent may go on.
     pub fn settled(&self) -> bool {
         self.phase.fulfilled() && self.hooks_open == 0

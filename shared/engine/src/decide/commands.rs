@@ -145,5 +145,7 @@ impl Decider {
 
 /// Whether nothing of the node runs: it waits for its cache, or for the time of its next attempt.
 fn waits(node: &Node) -> bool {
-    node.awaits_memo() || matches!(&node.body, crate::state::Body::Retry { until: Some(_), .. })
+    node.awaits_memo()
+        || node.held_after_memo()
+        || matches!(&node.body, crate::state::Body::Retry { until: Some(_), .. })
 }

@@ -9,6 +9,7 @@ use crate::effect::EffectKey;
 use crate::ids::NodeId;
 use crate::memo::{Memo, MemoEntry, MemoKey};
 use crate::program::Compiled;
+use crate::record::Block;
 use crate::resolve::{self, Why};
 use crate::scope::Locals;
 
@@ -41,8 +42,8 @@ impl Decider {
     /// A cache was looked at.
     pub(super) fn memo_read(&mut self, id: NodeId, found: Option<&MemoEntry>) -> Result<(), Rejected> {
         let effect = EffectKey::ReadMemo(id);
-        let node = self.state.node(id).filter(|_| self.state.outbox.contains_key(&effect)).cloned();
-        let Some((node, memo)) = node.and_then(|n| n.memo.clone().map(|m| (n, m))) else {
+        let node = self.state.node(id).filter(|_| self.state.outbox.contains_key(&effect));
+        let Some(memo) = node.and_then(|n| n.memo.clone()) else {
             return Err(Rejected::Answered { effect });
         };
         let entry = found.filter(|entry| memo.accepts(entry, self.now));
@@ -51,16 +52,21 @@ impl Decider {
         self.emit(Record::MemoRead { node: id, hit: entry.is_some(), from, written });
         match entry {
             Some(entry) => self.finish(id, NodePhase::Succeeded, "", entry.outputs.clone()),
-            None => {
-                self.hooks_read(id);
-                match self.state.template_of(&node).cloned() {
-                    Some(compiled) => self.enter_body(id, &compiled, &Locals::default()),
-                    None => {
-                        self.finish(id, NodePhase::Error, "the template is gone", Outputs::default());
-                    }
-                }
-            }
+            // It was let through before the suspension came.
+            None if self.state.suspended => self.hold(id, Block::Suspended),
+            None => self.begin_missed(id),
         }
         Ok(())
+    }
+
+    /// Begins a node whose cache gave nothing.
+    pub(super) fn begin_missed(&mut self, id: NodeId) {
+        self.release(id);
+        self.hooks_read(id);
+        let Some(node) = self.state.node(id) else { return };
+        match self.state.template_of(node).cloned() {
+            Some(compiled) => self.enter_body(id, &compiled, &Locals::default()),
+            None => self.finish(id, NodePhase::Error, "the template is gone", Outputs::default()),
+        }
     }
 }

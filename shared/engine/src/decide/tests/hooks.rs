@@ -265,3 +265,34 @@ fn a_hook_looks_at_the_run_only_when_what_it_reads_changes() {
     assert_eq!(w.state.watchers.size(), 0);
     assert_eq!(w.ended().unwrap().0, RunPhase::Failed);
 }
+
+/// A node of Argo's tree: its children by name, and its flags.
+fn shown(w: &World, name: &str) -> (Vec<String>, serde_json::Value) {
+    let workflow = View::fold(w.state.program.clone(), &w.records).workflow();
+    let nodes = workflow["status"]["nodes"].as_object().unwrap();
+    let node = nodes.values().find(|n| n["name"] == name).unwrap();
+    let children = node["children"].as_array().cloned().unwrap_or_default();
+    let mut names: Vec<String> =
+        children.iter().map(|c| nodes[c.as_str().unwrap()]["name"].as_str().unwrap().to_owned()).collect();
+    names.sort();
+    (names, node["nodeFlag"].clone())
+}
+
+#[test]
+fn argos_tree_shows_hooks_as_children_and_what_follows_a_retry_below_its_last_one() {
+    let mut w = world(&format!(
+        "  entrypoint: main\n  hooks: {{run: {{template: again, expression: workflow.status == 'Running'}}}}\n  templates:\n  - name: main\n    steps:\n    - - {{name: a, template: again, hooks: {{ok: {{template: say, expression: steps.a.status == 'Succeeded'}}}}}}\n    - - {{name: next, template: ok}}\n  - name: again\n    retryStrategy: {{limit: 1}}\n    container: {{image: busybox}}{TEMPLATES}"
+    ));
+    w.succeed("wf.hooks.run(0)");
+    w.succeed("wf[0].a(0)");
+    w.succeed("wf[0].a.hooks.ok");
+    w.succeed("wf[1].next");
+    assert_eq!(w.ended().unwrap().0, RunPhase::Succeeded);
+    let hooked = serde_json::json!({"hooked": true});
+    let both = serde_json::json!({"hooked": true, "retried": true});
+    assert_eq!(shown(&w, "wf").0, ["wf.hooks.run", "wf[0]"]);
+    assert_eq!(shown(&w, "wf.hooks.run"), (vec!["wf.hooks.run(0)".to_owned()], both.clone()));
+    assert_eq!(shown(&w, "wf.hooks.run(0)").1, both);
+    assert_eq!(shown(&w, "wf[0].a").0, ["wf[0].a(0)", "wf[0].a.hooks.ok"]);
+    assert_eq!(shown(&w, "wf[0].a.hooks.ok"), (vec!["wf[1]".to_owned()], hooked));
+}

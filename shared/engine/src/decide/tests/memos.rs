@@ -154,3 +154,19 @@ fn a_stop_ends_what_waits_for_its_cache() {
     w.event(Event::Performed { effect: EffectKey::End });
     assert!(w.state.done());
 }
+
+#[test]
+fn a_miss_that_comes_while_the_run_is_suspended_begins_when_it_goes_on() {
+    for dag in [false, true] {
+        let inner = "- name: cached\n    memoize: {key: k, cache: {configMap: {name: c}}}\n    dag: {tasks: [{name: x, template: leaf}]}\n  - name: leaf\n    container: {image: busybox}";
+        let spec = "  entrypoint: cached\n  templates:\n  ".to_owned() + inner;
+        let mut w = if dag { world(&spec) } else { world(SPEC) };
+        w.command("c1", Verb::Suspend);
+        answer(&mut w, None);
+        assert_eq!(w.live(), Vec::<String>::new());
+        let waits = crate::waiting::waiting(&w.state)[0].to_string();
+        assert!(waits.ends_with("waits for the run to be resumed"), "{waits}");
+        w.command("c2", Verb::Resume { selector: None, outputs: Default::default() });
+        assert_eq!(w.live(), [if dag { "wf.x" } else { "wf[0].a" }]);
+    }
+}

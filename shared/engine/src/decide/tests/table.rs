@@ -12,7 +12,7 @@ struct Kind {
     enter: fn(&mut World, NodePhase),
 }
 
-const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 4] = [
     Kind {
         name: "Pod",
         spec: "  entrypoint: main\n  templates:\n  - name: main\n    timeout: 1h\n    container: {image: busybox}",
@@ -37,6 +37,13 @@ const KINDS: [Kind; 3] = [
         spec: "  entrypoint: main\n  templates:\n  - name: main\n    retryStrategy: {limit: 1, backoff: {duration: 1h}}\n    container: {image: busybox}",
         phases: &[NodePhase::Running, NodePhase::Succeeded, NodePhase::Failed],
         enter: enter_retry,
+    },
+    // Pending: its cache is being asked; or it was found there.
+    Kind {
+        name: "Memo",
+        spec: "  entrypoint: main\n  templates:\n  - name: main\n    memoize: {key: k, cache: {configMap: {name: c}}}\n    steps: [[{name: a, template: leaf, onExit: leaf}]]\n  - name: leaf\n    container: {image: busybox}",
+        phases: &[NodePhase::Pending, NodePhase::Running, NodePhase::Succeeded],
+        enter: enter_memo,
     },
 ];
 
@@ -76,6 +83,18 @@ fn enter_retry(w: &mut World, phase: NodePhase) {
     }
 }
 
+fn enter_memo(w: &mut World, phase: NodePhase) {
+    if phase != NodePhase::Pending {
+        let node = w.asked[0].0;
+        w.event(memo_read(node, phase == NodePhase::Succeeded));
+    }
+}
+
+fn memo_read(node: NodeId, hit: bool) -> Event {
+    let entry = MemoEntry { node_id: "wf-1".into(), outputs: Default::default(), created_at: at(1000) };
+    Event::MemoRead { node, found: hit.then(|| Box::new(entry)) }
+}
+
 fn events(w: &World) -> Vec<(String, Event)> {
     let mut events = vec![("Submitted".to_owned(), Event::Submitted)];
     if let Some(attempt) = w.started.first() {
@@ -104,6 +123,10 @@ fn events(w: &World) -> Vec<(String, Event)> {
     for (name, verb) in verbs {
         let command = Command { id: "c".into(), by: "t".into(), at: at(1), verb };
         events.push((format!("Commanded {name}"), Event::Commanded { command }));
+    }
+    if let Some((node, _)) = w.asked.first() {
+        events.push(("MemoRead hit".to_owned(), memo_read(*node, true)));
+        events.push(("MemoRead miss".to_owned(), memo_read(*node, false)));
     }
     events.push(("Performed End".to_owned(), Event::Performed { effect: EffectKey::End }));
     events
