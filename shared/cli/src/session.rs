@@ -198,7 +198,7 @@ impl Session {
         let done = match (known, &ring.why) {
             (true, _) => self.owner.read_inbox(&ring.run).await,
             (false, Why::Submitted | Why::Command(_) | Why::Sweep) => self.owner.adopt(&ring.run).await,
-            (false, Why::Attempt(_) | Why::Timer(_)) => Ok(()),
+            (false, Why::Attempt(_) | Why::Timer(_) | Why::Definitions) => Ok(()),
         };
         match done {
             // A bell may name anything: a run that is not there is the ringer's mistake.

@@ -70,10 +70,16 @@ pub struct Overrides {
     pub parameters: Vec<(String, String)>,
     /// A fixed name instead of the manifest's.
     pub name: Option<String>,
+    /// The beginning of a generated name instead of the manifest's name.
+    pub generate_name: Option<String>,
     /// Another entrypoint.
     pub entrypoint: Option<String>,
     /// Further labels.
     pub labels: BTreeMap<String, String>,
+    /// Another service account; it says who a pod is.
+    pub service_account: Option<String>,
+    /// Another priority.
+    pub priority: Option<i64>,
 }
 
 /// What makes a run unique; random, so given from outside.
@@ -137,6 +143,14 @@ pub enum BirthError {
         /// What is wrong.
         why: String,
     },
+    /// The template to begin with is not there.
+    #[error("--entrypoint {name}: there is no such template; there are: {}", there.join(", "))]
+    NoEntrypoint {
+        /// What was given.
+        name: String,
+        /// The templates of the spec.
+        there: Vec<String>,
+    },
     /// It has neither a name nor a generateName.
     #[error("metadata: name or generateName is required")]
     NoName,
@@ -169,10 +183,9 @@ pub fn run_spec(
     below(&mut metadata.annotations, &site.defaults.metadata.annotations);
     permitted(&workflow.spec, site)?;
     let mut spec = merged(&workflow.spec, library, site, &mut metadata)?;
-    if overrides.entrypoint.is_some() {
-        spec.entrypoint.clone_from(&overrides.entrypoint);
-    }
-    set_parameters(&mut spec.arguments.parameters, &overrides.parameters)?;
+    override_spec(&mut spec, overrides);
+    require_entrypoint(&spec, overrides.entrypoint.as_ref())?;
+    require_values(&mut spec.arguments.parameters)?;
     let library = reachable(&spec, library);
     let run = RunSpec {
         format: SPEC_FORMAT,
@@ -305,21 +318,38 @@ fn labelled(program: Arc<Program>, mut metadata: ObjectMeta) -> Result<ObjectMet
     Ok(metadata)
 }
 
+/// Puts what a person gave in the place of what the manifest says.
+pub fn override_spec(spec: &mut WorkflowSpec, overrides: &Overrides) {
+    if overrides.entrypoint.is_some() {
+        spec.entrypoint.clone_from(&overrides.entrypoint);
+    }
+    if overrides.service_account.is_some() {
+        spec.service_account_name.clone_from(&overrides.service_account);
+    }
+    if overrides.priority.is_some() {
+        spec.priority = overrides.priority;
+    }
+    set_parameters(&mut spec.arguments.parameters, &overrides.parameters);
+}
+
 fn name(
     overrides: &Overrides,
     fixed: &Option<String>,
     generate: &Option<String>,
     identity: &Identity,
 ) -> Result<String, BirthError> {
-    match (&overrides.name, fixed, generate) {
-        (Some(name), _, _) => Ok(name.clone()),
-        (None, Some(name), _) if !name.is_empty() => Ok(name.clone()),
-        (None, _, Some(prefix)) => Ok(format!("{prefix}{}", identity.suffix)),
-        (None, _, None) => Err(BirthError::NoName),
+    if let Some(name) = &overrides.name {
+        return Ok(name.clone());
+    }
+    let fixed = fixed.as_ref().filter(|name| !name.is_empty() && overrides.generate_name.is_none());
+    match (fixed, overrides.generate_name.as_ref().or(generate.as_ref())) {
+        (Some(name), _) => Ok(name.clone()),
+        (None, Some(prefix)) => Ok(format!("{prefix}{}", identity.suffix)),
+        (None, None) => Err(BirthError::NoName),
     }
 }
 
-fn set_parameters(parameters: &mut Vec<Parameter>, given: &[(String, String)]) -> Result<(), BirthError> {
+fn set_parameters(parameters: &mut Vec<Parameter>, given: &[(String, String)]) {
     for (name, value) in given {
         match parameters.iter_mut().find(|p| p.name == *name) {
             Some(parameter) => {
@@ -333,6 +363,17 @@ fn set_parameters(parameters: &mut Vec<Parameter>, given: &[(String, String)]) -
             }),
         }
     }
+}
+
+fn require_entrypoint(spec: &WorkflowSpec, given: Option<&String>) -> Result<(), BirthError> {
+    let there = || spec.templates.iter().map(|template| template.name.clone());
+    match given.filter(|name| !there().any(|own| own == **name)) {
+        None => Ok(()),
+        Some(name) => Err(BirthError::NoEntrypoint { name: name.clone(), there: there().collect() }),
+    }
+}
+
+fn require_values(parameters: &mut [Parameter]) -> Result<(), BirthError> {
     for parameter in parameters {
         if parameter.value.is_none() {
             parameter.value = parameter.default.clone();

@@ -8,6 +8,9 @@ use dropforge_manifest::types::{CronWorkflow, Trigger};
 
 use crate::births::Library;
 use crate::store::{Documents, StoreError, Swap};
+use crate::{crons, triggers};
+
+pub mod folder;
 
 /// The definitions of one namespace.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -133,6 +136,57 @@ pub async fn put<S: Documents>(
         if let Swap::Stored { .. } = store.swap(&key, expected, text.as_bytes()).await? {
             return Ok(true);
         }
+    }
+}
+
+/// A stored definition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// Its key.
+    pub key: String,
+    /// The text a person wrote.
+    pub text: String,
+    /// What it says.
+    pub object: AnyObject,
+}
+
+/// The stored definitions of one kind that can be read, by name.
+///
+/// # Errors
+/// When they can't be listed or read.
+pub async fn of_kind<S: Documents>(
+    store: &S,
+    namespace: &str,
+    kind: &str,
+) -> Result<BTreeMap<String, Stored>, StoreError> {
+    let mut found = BTreeMap::new();
+    let is_of_kind = |key: &String| of_key(namespace, key).is_some_and(|(own, _)| own == kind.to_lowercase());
+    for key in keys(store, namespace).await?.into_iter().filter(is_of_kind) {
+        let Some(stored) = store.get(&key).await? else { continue };
+        let text = String::from_utf8_lossy(&stored.body).into_owned();
+        for document in parse(&key, &text).documents {
+            let stored = Stored { key: key.clone(), text: text.clone(), object: document.object };
+            found.insert(stored.object.name().to_owned(), stored);
+        }
+    }
+    Ok(found)
+}
+
+/// Takes a definition away: nothing fires for it any more, and its runs go on.
+///
+/// # Errors
+/// When it can't be removed.
+pub async fn take_away<S: Documents>(
+    store: &S,
+    namespace: &str,
+    kind: &str,
+    name: &str,
+) -> Result<(), StoreError> {
+    remove(store, namespace, kind, name).await?;
+    match kind.to_lowercase().as_str() {
+        "trigger" => triggers::keep::forget(store, namespace, name).await,
+        "cronworkflow" => crons::keep::forget(store, namespace, name).await,
+        _ => Ok(()),
     }
 }
 

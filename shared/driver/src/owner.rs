@@ -22,7 +22,7 @@ use dropforge_engine::state::RunState;
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterError};
 use crate::memos;
-use crate::store::{Commit, INDEX_FORMAT, IndexEntry, RunStore, StoreError};
+use crate::store::{Commit, Created, INDEX_FORMAT, IndexEntry, RunStore, StoreError};
 use crate::timers::Timers;
 
 /// What else the end of a run touches.
@@ -122,8 +122,12 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     /// # Errors
     /// See [`OwnError`].
     pub async fn submit(&mut self, spec: &RunSpec) -> Result<(), OwnError> {
-        self.store.create_run(spec).await?;
-        self.adopt(&spec.uid).await
+        let created = self.store.create_run(spec).await?;
+        match self.adopt(&spec.uid).await {
+            // Begun earlier, and deleted since.
+            Err(OwnError::Store(StoreError::NotFound { .. })) if created == Created::Exists => Ok(()),
+            other => other,
+        }
     }
 
     /// Takes a stored run in hand: folds its journal, asks what became of its attempts, reads its inbox, and performs

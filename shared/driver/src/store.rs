@@ -142,6 +142,36 @@ pub struct LoadedRun {
     pub position: u64,
 }
 
+/// The version of the tombstones that this code writes.
+pub const TOMBSTONE_FORMAT: u32 = 1;
+
+/// What takes the place of a deleted run's spec, so that its uid is never given again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tombstone {
+    /// Version of this document.
+    pub format: u32,
+    /// The run.
+    pub uid: RunUid,
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// When it was deleted.
+    pub deleted_at: Timestamp,
+    /// Who or what deleted it, for people.
+    pub deleted_by: String,
+}
+
+/// The answer to a burial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buried {
+    /// The run is hidden.
+    Hidden,
+    /// The run is live and stays as it is.
+    Live,
+}
+
 /// Specs and journals of runs, and the markers of live ones.
 pub trait Runs: Send + Sync {
     /// Marks the run live, then stores its spec (in this order, so that a half-born run is found).
@@ -184,6 +214,13 @@ pub trait Runs: Send + Sync {
     /// # Errors
     /// When it can't be removed.
     fn unmark_live(&self, run: &RunUid) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Puts a tombstone in the place of a run's spec, unless the run is live: from then on it is not found. Its journal
+    /// stays. Doing it twice is harmless.
+    ///
+    /// # Errors
+    /// `NotFound` when there never was such a run.
+    fn bury(&self, tombstone: &Tombstone) -> impl Future<Output = Result<Buried, StoreError>> + Send;
 }
 
 /// Claims and verdicts of attempts. Keys hold the namespace and the attempt's id alone.

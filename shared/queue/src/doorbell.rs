@@ -39,6 +39,8 @@ pub enum Why {
     Timer(TimerId),
     /// The sweep: look at everything.
     Sweep,
+    /// Stored definitions have changed; the doorbell names no run.
+    Definitions,
 }
 
 /// Why a message is no doorbell.

@@ -13,7 +13,7 @@
 //! | `attempts/<namespace>/<attempt>/{claim,result}.json` | claims and verdicts |
 //! | `logs/<namespace>/<attempt>/<container>/00000` | logs |
 //! | `artifacts/<namespace>/…`, `buckets/<bucket>/…` | objects, as ordinary files |
-//! | `definitions/…`, `triggers/…`, `crons/…` | documents |
+//! | `definitions/…`, `folders/…`, `triggers/…`, `crons/…` | documents |
 //! | `index/<namespace>/…` | the run list |
 //! | `volumes/`, `work/` | the steps' own |
 //! | `owner.lock`, `live.lock`, `documents.lock`, `.tmp/` | locks, files being written |

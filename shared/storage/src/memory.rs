@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dropforge_driver::store::{
-    Artifacts, Attempts, Commit, Created, Documents, Inbox, Index, IndexEntry, LoadedRun, Logs, ObjectFacts,
-    Place, Runs, StoreError, Swap, Versioned,
+    Artifacts, Attempts, Buried, Commit, Created, Documents, Inbox, Index, IndexEntry, LoadedRun, Logs,
+    ObjectFacts, Place, Runs, StoreError, Swap, Tombstone, Versioned,
 };
 use dropforge_engine::attempt::Verdict;
 use dropforge_engine::event::Command;
@@ -33,6 +33,7 @@ type AttemptKey = (String, AttemptId);
 struct Tables {
     live: BTreeSet<RunUid>,
     specs: BTreeMap<RunUid, RunSpec>,
+    tombstones: BTreeMap<RunUid, Tombstone>,
     journals: BTreeMap<RunUid, Vec<Vec<Record>>>,
     inboxes: BTreeMap<RunUid, BTreeMap<CommandId, Command>>,
     claims: BTreeMap<AttemptKey, String>,
@@ -58,6 +59,9 @@ impl MemoryStore {
 impl Runs for MemoryStore {
     async fn create_run(&self, spec: &RunSpec) -> Result<Created, StoreError> {
         let mut tables = self.tables();
+        if tables.tombstones.contains_key(&spec.uid) {
+            return Ok(Created::Exists);
+        }
         tables.live.insert(spec.uid.clone());
         Ok(create(&mut tables.specs, spec.uid.clone(), spec.clone()))
     }
@@ -100,6 +104,22 @@ impl Runs for MemoryStore {
         }
         Ok(())
     }
+
+    async fn bury(&self, tombstone: &Tombstone) -> Result<Buried, StoreError> {
+        let mut tables = self.tables();
+        if tables.tombstones.contains_key(&tombstone.uid) {
+            return Ok(Buried::Hidden);
+        }
+        if !tables.specs.contains_key(&tombstone.uid) {
+            return Err(no_such_run(&tombstone.uid));
+        }
+        if tables.live.contains(&tombstone.uid) {
+            return Ok(Buried::Live);
+        }
+        tables.specs.remove(&tombstone.uid);
+        tables.tombstones.insert(tombstone.uid.clone(), tombstone.clone());
+        Ok(Buried::Hidden)
+    }
 }
 
 impl Attempts for MemoryStore {
@@ -127,6 +147,9 @@ impl Attempts for MemoryStore {
 impl Inbox for MemoryStore {
     async fn put_command(&self, run: &RunUid, command: &Command) -> Result<Created, StoreError> {
         let mut tables = self.tables();
+        if tables.tombstones.contains_key(run) {
+            return Err(no_such_run(run));
+        }
         tables.live.insert(run.clone());
         let inbox = tables.inboxes.entry(run.clone()).or_default();
         Ok(create(inbox, command.id.clone(), command.clone()))

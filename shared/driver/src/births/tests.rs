@@ -167,3 +167,35 @@ fn restricted_to_stored_templates_a_workflow_sets_only_what_is_for_it_to_say() {
         );
     }
 }
+
+#[test]
+fn what_a_person_gives_stands_in_the_place_of_what_the_manifest_says() {
+    let overrides = Overrides {
+        generate_name: Some("mine-".to_owned()),
+        entrypoint: Some("n".to_owned()),
+        labels: [("team".to_owned(), "a".to_owned())].into(),
+        service_account: Some("robot".to_owned()),
+        priority: Some(7),
+        ..Overrides::default()
+    };
+    let mut fixed = workflow(
+        r#"{"entrypoint":"m","templates":[{"name":"m","container":{"image":"x"}},{"name":"n","container":{"image":"x"}}]}"#,
+    );
+    fixed.metadata.name = Some("fixed".to_owned());
+    let identity = Identity { uid: "u".into(), suffix: "abcde".to_owned() };
+    let cause = Cause::Person { by: "me".to_owned() };
+    let run = run_spec(fixed, &Library::default(), &Site::default(), &overrides, &identity, cause, Timestamp::UNIX_EPOCH)
+        .unwrap();
+    let spec = &run.spec;
+    assert_eq!(
+        (run.name(), spec.entrypoint.as_deref(), spec.priority),
+        ("mine-abcde", Some("n"), Some(7))
+    );
+    assert_eq!(spec.service_account_name.as_deref(), Some("robot"));
+    assert_eq!(run.metadata.labels["team"], "a");
+    let overrides = Overrides { entrypoint: Some("o".to_owned()), ..Overrides::default() };
+    let wrong = workflow(&format!("{{{MAIN}}}"));
+    let cause = Cause::Person { by: "me".to_owned() };
+    let why = run_spec(wrong, &Library::default(), &Site::default(), &overrides, &identity, cause, Timestamp::UNIX_EPOCH);
+    assert_eq!(why.unwrap_err().to_string(), "--entrypoint o: there is no such template; there are: m");
+}

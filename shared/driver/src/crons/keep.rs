@@ -7,9 +7,10 @@ use dropforge_manifest::types::{CronWorkflow, CronWorkflowSpec};
 use jiff::Timestamp;
 
 use super::{CRON_FORMAT, CronAct, CronState, Ticked, Times, beyond_history, decide};
+use crate::deaths::delete;
 use crate::definitions;
 use crate::documents::{change, read};
-use crate::store::{Documents, Index, StoreError};
+use crate::store::{Buried, Documents, Index, Runs, StoreError};
 
 /// The key of a schedule's document.
 pub fn key(namespace: &str, name: &str) -> String {
@@ -153,19 +154,22 @@ async fn definition<S: Documents>(
     }))
 }
 
-/// Removes what is beyond a schedule's history limits from the run list; gives how many.
+/// Deletes what is beyond a schedule's history limits; gives how many.
 ///
 /// # Errors
 /// When the list can't be read or changed.
-pub async fn trim_history<S: Index>(
+pub async fn trim_history<S: Runs + Index>(
     store: &S,
     namespace: &str,
     cron: &CronWorkflow,
+    now: Timestamp,
 ) -> Result<usize, StoreError> {
     let entries = store.entries(Some(namespace)).await?;
-    let beyond = beyond_history(cron, &entries);
-    for entry in &beyond {
-        store.remove_entry(entry).await?;
+    let by = format!("history limit of schedule {}", cron.metadata.name.as_deref().unwrap_or_default());
+    let mut gone = 0;
+    for entry in beyond_history(cron, &entries) {
+        // One that still has something to do goes another time.
+        gone += usize::from(delete(store, entry, &by, now).await? == Buried::Hidden);
     }
-    Ok(beyond.len())
+    Ok(gone)
 }

@@ -6,6 +6,7 @@ use dropforge_engine::ids::{CommandId, RunUid};
 use serde::{Deserialize, Serialize};
 
 use super::DirectoryStore;
+use super::runs::no_such_run;
 use crate::files::{self, Lock};
 use crate::{json, keys};
 
@@ -22,6 +23,9 @@ impl Inbox for DirectoryStore {
     async fn put_command(&self, run: &RunUid, command: &Command) -> Result<Created, StoreError> {
         // The marker can't be removed between the two.
         let _lock = Lock::shared(&self.live_lock())?;
+        if self.is_buried(run)? {
+            return Err(no_such_run(run));
+        }
         self.mark(run)?;
         let path = self.at(keys::command(run, &command.id)?);
         self.create_only(&path, &json::bytes(&path, &Letter { format: FORMAT, command: command.clone() })?)

@@ -4,10 +4,11 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dropforge_driver::store::{Commit, Created, LoadedRun, Runs, StoreError};
+use dropforge_driver::store::{Buried, Commit, Created, LoadedRun, Runs, StoreError, Tombstone};
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::record::Record;
 use dropforge_engine::spec::{RunSpec, SPEC_FORMAT};
+use serde::Deserialize;
 
 use super::DirectoryStore;
 use super::journal::{self, Journal};
@@ -24,6 +25,9 @@ impl Runs for DirectoryStore {
     async fn create_run(&self, spec: &RunSpec) -> Result<Created, StoreError> {
         // Shared with other births and commands, but never with the removal of a marker.
         let _lock = Lock::shared(&self.live_lock())?;
+        if self.is_buried(&spec.uid)? {
+            return Ok(Created::Exists);
+        }
         self.mark(&spec.uid)?;
         let path = self.at(keys::spec(&spec.uid)?);
         self.create_only(&path, &json::bytes(&path, spec)?)
@@ -31,7 +35,8 @@ impl Runs for DirectoryStore {
 
     async fn load_run(&self, run: &RunUid) -> Result<LoadedRun, StoreError> {
         let path = self.at(keys::spec(run)?);
-        let bytes = files::read(&path)?.ok_or_else(|| no_such_run(run))?;
+        let bytes =
+            files::read(&path)?.filter(|bytes| !is_tombstone(bytes)).ok_or_else(|| no_such_run(run))?;
         let spec = json::parse(&path, &bytes, SPEC_FORMAT)?;
         let path = self.at(keys::journal(run)?);
         if !self.is_owner() {
@@ -89,6 +94,22 @@ impl Runs for DirectoryStore {
         self.forget_journal(run);
         files::remove(&self.at(keys::live(run)?))
     }
+
+    async fn bury(&self, tombstone: &Tombstone) -> Result<Buried, StoreError> {
+        let run = &tombstone.uid;
+        // Nobody marks it live meanwhile: commands and births share the lock.
+        let _lock = Lock::exclusive(&self.live_lock())?;
+        let path = self.at(keys::spec(run)?);
+        match files::read(&path)? {
+            None => return Err(no_such_run(run)),
+            Some(bytes) if is_tombstone(&bytes) => return Ok(Buried::Hidden),
+            Some(_) if exists(&self.at(keys::live(run)?))? => return Ok(Buried::Live),
+            Some(_) => {}
+        }
+        self.replace(&path, &json::bytes(&path, tombstone)?)?;
+        self.forget_journal(run);
+        Ok(Buried::Hidden)
+    }
 }
 
 impl DirectoryStore {
@@ -96,6 +117,11 @@ impl DirectoryStore {
         let path = self.at(keys::live(run)?);
         files::touch(&path)?;
         files::sync_folder(&path, self.durable)
+    }
+
+    /// Whether a tombstone stands in the place of the run's spec.
+    pub(super) fn is_buried(&self, run: &RunUid) -> Result<bool, StoreError> {
+        Ok(files::read(&self.at(keys::spec(run)?))?.is_some_and(|bytes| is_tombstone(&bytes)))
     }
 
     fn check_owner(&self, run: &RunUid) -> Result<(), StoreError> {
@@ -147,6 +173,16 @@ fn exists(path: &Path) -> Result<bool, StoreError> {
     path.try_exists().map_err(failed("read", path))
 }
 
-fn no_such_run(run: &RunUid) -> StoreError {
+/// Both are the file `spec.json`; what neither is shows when it is read as a spec.
+fn is_tombstone(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Either {
+        deleted_at: Option<String>,
+    }
+    serde_json::from_slice::<Either>(bytes).is_ok_and(|either| either.deleted_at.is_some())
+}
+
+pub(super) fn no_such_run(run: &RunUid) -> StoreError {
     StoreError::NotFound { what: "run", name: run.to_string() }
 }

@@ -1,5 +1,7 @@
 use dropforge_driver::store::Inbox;
-use dropforge_driver::store::{Commit, Created, LoadedRun, Runs, StoreError};
+use dropforge_driver::store::{
+    Buried, Commit, Created, LoadedRun, Runs, StoreError, TOMBSTONE_FORMAT, Tombstone,
+};
 use dropforge_engine::event::{Command, Verb};
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::record::Record;
@@ -16,6 +18,47 @@ pub async fn contract<S: Runs + Inbox>(store: &S) {
     markers_are_set_and_removed(store).await;
     an_unread_command_keeps_the_marker(store).await;
     a_command_that_comes_meanwhile_keeps_the_marker(store).await;
+    a_live_run_is_not_buried(store).await;
+    a_buried_run_is_not_found_and_its_uid_is_not_given_again(store).await;
+}
+
+fn tombstone(uid: &str) -> Tombstone {
+    Tombstone {
+        format: TOMBSTONE_FORMAT,
+        uid: uid.into(),
+        name: "wf".to_owned(),
+        namespace: "default".to_owned(),
+        deleted_at: "2026-01-03T00:00:00Z".parse().unwrap(),
+        deleted_by: "ada".to_owned(),
+    }
+}
+
+async fn a_live_run_is_not_buried<S: Runs>(store: &S) {
+    let gone = store.bury(&tombstone("never-was")).await;
+    assert!(matches!(gone, Err(StoreError::NotFound { what: "run", .. })));
+    store.create_run(&spec("undying")).await.unwrap();
+    assert_eq!(store.bury(&tombstone("undying")).await.unwrap(), Buried::Live);
+    assert_eq!(store.load_run(&"undying".into()).await.unwrap().spec, spec("undying"));
+}
+
+async fn a_buried_run_is_not_found_and_its_uid_is_not_given_again<S: Runs + Inbox>(store: &S) {
+    let run = RunUid::from("buried");
+    store.create_run(&spec("buried")).await.unwrap();
+    committed(store, &run, 0, &[record("a")]).await;
+    store.unmark_live(&run).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(store.bury(&tombstone("buried")).await.unwrap(), Buried::Hidden);
+    }
+    assert!(matches!(store.load_run(&run).await, Err(StoreError::NotFound { what: "run", .. })));
+    let command = Command {
+        id: "late".into(),
+        by: "ada".to_owned(),
+        at: "2026-01-03T00:00:01Z".parse().unwrap(),
+        verb: Verb::Terminate,
+    };
+    assert!(store.put_command(&run, &command).await.is_err());
+    assert_eq!(store.create_run(&spec("buried")).await.unwrap(), Created::Exists);
+    assert!(!store.live_runs().await.unwrap().contains(&run));
 }
 
 pub fn spec(uid: &str) -> RunSpec {

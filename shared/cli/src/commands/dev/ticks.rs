@@ -51,7 +51,7 @@ impl Dev<'_> {
                 CronAct::Terminate(run) => self.terminate(&run.uid, format!("schedule {name}")).await?,
             }
         }
-        keep::trim_history(&*store, &namespace, cron).await?;
+        keep::trim_history(&*store, &namespace, cron, SystemClock.now()).await?;
         let state = keep::state(&*store, &namespace, name).await?;
         if state.as_ref().is_some_and(|state| state.stopped) && self.stopped.insert(name.to_owned()) {
             say(&format!("schedule {name}: stopped by its stopStrategy"));
