@@ -1,7 +1,7 @@
 use serde::de::{self, Deserialize, Deserializer, Visitor};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::TRIGGER_SCHEMA;
+use super::{TRIGGER_SCHEMA, manifest_schema};
 use crate::types::{S3Trigger, TriggerBatch, TriggerSpec};
 
 /// Learns the fields that serde reads of a struct, and reads none.
@@ -50,4 +50,51 @@ fn the_schema_has_exactly_the_fields_of_the_type() {
     assert_eq!(properties("spec"), fields::<TriggerSpec>());
     assert_eq!(properties("s3"), fields::<S3Trigger>());
     assert_eq!(properties("batch"), fields::<TriggerBatch>());
+}
+
+#[test]
+fn the_manifests_schema_follows_the_types_and_says_what_is_refused() {
+    let schema = manifest_schema();
+    let defs = &schema["$defs"];
+    let field = |def: &str, field: &str| defs[def]["properties"][field].clone();
+    assert_eq!(field("WorkflowSpec", "entrypoint"), json!({"type": "string"}));
+    assert_eq!(
+        field("WorkflowSpec", "templates"),
+        json!({"type": "array", "items": {"$ref": "#/$defs/Template"}})
+    );
+    assert_eq!(field("Parameter", "value"), json!({"type": ["string", "number", "boolean"]}));
+    assert_eq!(field("CronWorkflowSpec", "workflowSpec"), json!({"$ref": "#/$defs/WorkflowSpec"}));
+    assert_eq!(
+        field("Template", "steps"),
+        json!({"type": "array", "items": {"type": "array", "items": {"$ref": "#/$defs/Step"}}})
+    );
+    assert_eq!(field("WorkflowSpec", "hostAliases")["deprecated"], json!(true));
+    assert!(
+        field("WorkflowSpec", "hostAliases")["description"].as_str().unwrap().starts_with("Refused here: ")
+    );
+    assert_eq!(schema["properties"]["kind"]["enum"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn every_definition_that_is_named_is_there() {
+    let schema = manifest_schema();
+    let mut open = vec![&schema["$defs"], &schema["allOf"]];
+    let mut seen = 0;
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(map) => {
+                // The trigger's own references are its own.
+                open.extend(map.iter().filter(|(key, _)| *key != "Trigger").map(|(_, value)| value));
+                if let Some(name) =
+                    map.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix("#/$defs/"))
+                {
+                    assert!(schema["$defs"][name]["properties"].is_object(), "{name}");
+                    seen += 1;
+                }
+            }
+            Value::Array(items) => open.extend(items),
+            _ => {}
+        }
+    }
+    assert!(seen > 40, "{seen}");
 }
