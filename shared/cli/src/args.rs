@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 mod definitions;
+mod forms;
 mod local;
 mod outputs;
 mod runs;
 
 pub use definitions::*;
+pub use forms::*;
 pub use local::*;
 pub use outputs::*;
 pub use runs::*;
@@ -54,6 +56,16 @@ pub enum Command {
     Submit(SubmitArgs),
     /// List runs, newest first.
     List(ListArgs),
+    /// Delete runs: they are no longer listed or found.
+    Delete(DeleteArgs),
+    /// Store templates, schedules and triggers.
+    Apply(ApplyArgs),
+    /// Stored WorkflowTemplates.
+    #[command(subcommand)]
+    Template(TemplateCommand),
+    /// Stored ClusterWorkflowTemplates.
+    #[command(subcommand)]
+    ClusterTemplate(TemplateCommand),
     /// Show a run as a tree.
     Get(GetArgs),
     /// Print the logs of a run's steps.
@@ -71,13 +83,23 @@ pub enum Command {
     /// Ask what a trigger does, or fire it for existing objects.
     #[command(subcommand)]
     Trigger(TriggerCommand),
-    /// Show schedules.
+    /// Stored schedules (CronWorkflows).
     #[command(subcommand)]
     Cron(CronCommand),
     /// Say why a run or one of its nodes ran, waits or failed, from its records; or what a code like E012 means.
     Explain(ExplainArgs),
     /// Start the dev server, drop a CSV, train a model, and show where it lies.
     Demo(DemoArgs),
+    /// Write a project that runs: pipeline, code, data, trigger.
+    Init(InitArgs),
+    /// Print what a manifest becomes: templates, defaults and parameters in their places.
+    Render(RenderArgs),
+    /// Draw a manifest or a run.
+    Graph(GraphArgs),
+    /// Print the JSON schema of manifests, for editors.
+    Schema(SchemaArgs),
+    /// Print a shell's completion script.
+    Completion(CompletionArgs),
     /// Print the version.
     Version,
     /// Runs the steps of a store; started by `run` and `dev`.

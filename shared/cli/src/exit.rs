@@ -1,7 +1,7 @@
 //! Exit codes, as documented in the README and in `--help`.
 
 /// How the command ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Exit {
     /// What was asked for was done; a run: Succeeded.

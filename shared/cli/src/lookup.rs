@@ -31,12 +31,24 @@ pub fn reader(global: &Global) -> Result<DirectoryStore, CliError> {
     Ok(DirectoryStore::open(&global.store, Access::Reader)?)
 }
 
+/// The store, made where there is none, for who brings something.
+///
+/// # Errors
+/// When it can't be made.
+pub fn made(global: &Global) -> Result<DirectoryStore, CliError> {
+    if !global.store.exists() {
+        let failed = |source| CliError::File { action: "make", path: global.store.clone(), source };
+        std::fs::create_dir_all(&global.store).map_err(failed)?;
+    }
+    Ok(DirectoryStore::open(&global.store, Access::Reader)?)
+}
+
 /// The run that a name or uid means: a uid, or the newest run of that name.
 ///
 /// # Errors
 /// `NoRun` when there is none.
 pub async fn entry(store: &DirectoryStore, global: &Global, wanted: &str) -> Result<IndexEntry, CliError> {
-    let entries = entries(store, &global.namespace).await?;
+    let entries = entries(store, Some(&global.namespace)).await?;
     let found = entries
         .iter()
         .find(|e| e.uid.as_str() == wanted)
@@ -47,13 +59,13 @@ pub async fn entry(store: &DirectoryStore, global: &Global, wanted: &str) -> Res
     }
 }
 
-/// The runs of a namespace, newest first. Where nobody runs the store, what its last owner had no time to list is
+/// The runs of a namespace (of all where none is named), newest first. Where nobody runs the store, what its last owner had no time to list is
 /// read from the journals of its live runs.
 ///
 /// # Errors
 /// When the store can't be read.
-pub async fn entries(store: &DirectoryStore, namespace: &str) -> Result<Vec<IndexEntry>, CliError> {
-    let mut entries = store.entries(Some(namespace)).await?;
+pub async fn entries(store: &DirectoryStore, namespace: Option<&str>) -> Result<Vec<IndexEntry>, CliError> {
+    let mut entries = store.entries(namespace).await?;
     let owned = bell::is_answered(store.root());
     for uid in store.live_runs().await? {
         let listed = entries.iter().position(|e| e.uid == uid);
@@ -70,7 +82,7 @@ pub async fn entries(store: &DirectoryStore, namespace: &str) -> Result<Vec<Inde
             Err(why) => tracing::warn!(run = %uid, why = why.text(), "a live run can't be listed"),
         }
     }
-    entries.retain(|e| e.namespace == namespace);
+    entries.retain(|e| namespace.is_none_or(|namespace| e.namespace == namespace));
     entries.sort_by_key(|e| std::cmp::Reverse(e.created_at));
     Ok(entries)
 }
@@ -96,6 +108,6 @@ pub async fn live_named(
     namespace: &str,
     name: &str,
 ) -> Result<Option<RunUid>, CliError> {
-    let entries = entries(store, namespace).await?;
+    let entries = entries(store, Some(namespace)).await?;
     Ok(entries.into_iter().find(|e| e.name == name && !e.phase.completed()).map(|e| e.uid))
 }

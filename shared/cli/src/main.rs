@@ -9,12 +9,16 @@ mod commands;
 mod ends;
 mod error;
 mod exit;
+mod filter;
+mod graph;
 mod identity;
 mod lookup;
 mod machine;
 mod output;
+mod overrides;
 mod project;
 mod session;
+mod since;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -54,6 +58,12 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
         Command::Submit(args) => commands::submit::submit(global, args),
         Command::Lint(args) => commands::lint::lint(args),
         Command::List(args) => commands::list::list(global, args),
+        Command::Delete(args) => commands::delete::delete(global, args),
+        Command::Apply(args) => commands::apply::apply(global, args),
+        Command::Template(what) => commands::template::template(global, what, "WorkflowTemplate"),
+        Command::ClusterTemplate(what) => {
+            commands::template::template(global, what, "ClusterWorkflowTemplate")
+        }
         Command::Get(args) => commands::get::get(global, args),
         Command::Watch(args) => commands::get::watch(global, &args.run),
         Command::Logs(args) => commands::logs::logs(global, args),
@@ -68,6 +78,11 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
         Command::Version => {
             output::data(&format!("dropforge {}\n", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Succeeded)
         }
+        Command::Init(args) => commands::init::init(args),
+        Command::Render(args) => commands::render::render(global, args),
+        Command::Graph(args) => commands::graph::graph(global, args),
+        Command::Schema(args) => commands::schema::schema(args),
+        Command::Completion(args) => commands::completion::completion(args),
         Command::Dev(args) => commands::dev::dev(global, args),
         Command::Trigger(what) => commands::trigger::trigger(global, what),
         Command::Cron(what) => commands::cron::cron(global, what),

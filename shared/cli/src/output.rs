@@ -57,7 +57,7 @@ pub fn run(view: &View, now: Timestamp, output: RunOutput) -> Result<(), CliErro
     }
 }
 
-/// A value as YAML: JSON's scalars in YAML's blocks, so that every text is quoted and none is misread.
+/// A value as YAML: every text is quoted, or stands line by line, so that none is misread.
 pub fn yaml(value: &Value) -> String {
     let mut out = String::new();
     block(value, 0, &mut out);
@@ -69,32 +69,67 @@ fn block(value: &Value, depth: usize, out: &mut String) {
     match value {
         Value::Object(map) if !map.is_empty() => {
             for (key, value) in map {
-                out.push_str(&format!("{pad}{}:", plain_key(key)));
-                below(value, depth + 1, out);
+                let key = plain_key(key);
+                if is_nested(value) {
+                    out.push_str(&format!("{pad}{key}:\n"));
+                    block(value, depth + 1, out);
+                } else {
+                    out.push_str(&format!("{pad}{key}: {}\n", scalar(value, depth + 1)));
+                }
             }
         }
         Value::Array(list) if !list.is_empty() => {
             for value in list {
-                out.push_str(&format!("{pad}-"));
-                below(value, depth + 1, out);
+                let mut item = String::new();
+                if is_nested(value) {
+                    block(value, depth + 1, &mut item);
+                } else {
+                    item = scalar(value, depth + 1) + "\n";
+                }
+                // Its first line stands behind the dash.
+                out.push_str(&format!("{pad}- {}", item.trim_start()));
             }
         }
-        scalar => out.push_str(&format!("{pad}{scalar}\n")),
+        other => out.push_str(&format!("{pad}{}\n", scalar(other, depth))),
     }
 }
 
-fn below(value: &Value, depth: usize, out: &mut String) {
-    let nested = match value {
+fn is_nested(value: &Value) -> bool {
+    match value {
         Value::Object(map) => !map.is_empty(),
         Value::Array(list) => !list.is_empty(),
         _ => false,
-    };
-    if nested {
-        out.push('\n');
-        block(value, depth, out);
-    } else {
-        out.push_str(&format!(" {value}\n"));
     }
+}
+
+fn scalar(value: &Value, depth: usize) -> String {
+    match value {
+        Value::String(text) => lines(text, depth).unwrap_or_else(|| value.to_string()),
+        other => other.to_string(),
+    }
+}
+
+/// A text of several lines as a block, where nothing of it would be lost: the first line says how far it stands in,
+/// and what is not printable, or ends in blanks, can't be seen.
+fn lines(text: &str, depth: usize) -> Option<String> {
+    let body = text.strip_suffix('\n').unwrap_or(text);
+    let plain = |c: char| c == '\n' || !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
+    let seen = |line: &str| !line.ends_with(' ');
+    if !body.contains('\n') || body.starts_with([' ', '\n']) || body.ends_with('\n') {
+        return None;
+    }
+    if !body.chars().all(plain) || !body.split('\n').all(seen) {
+        return None;
+    }
+    let pad = "  ".repeat(depth);
+    let mut out = if text.len() > body.len() { "|".to_owned() } else { "|-".to_owned() };
+    for line in body.split('\n') {
+        out.push('\n');
+        if !line.is_empty() {
+            out.push_str(&format!("{pad}{line}"));
+        }
+    }
+    Some(out)
 }
 
 fn plain_key(key: &str) -> String {
@@ -114,7 +149,7 @@ mod tests {
     fn yaml_is_read_back_by_the_manifest_parser() {
         let value = serde_json::json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "a", "labels": {"yes": "no"}},
-            "spec": {"entrypoint": "m", "templates": [{"name": "m", "container": {"image": "x", "args": ["a: b\n- c", ""]}}]},
+            "spec": {"entrypoint": "m", "templates": [{"name": "m", "container": {"image": "x", "args": ["a: b\n- c", "", " x\ny", "one\n\n  two\n", "tab\tx\ny", "end \nx", "x\n\n"]}}]},
         });
         let parsed = dropforge_manifest::parse::parse("x", &yaml(&value));
         assert!(!parsed.has_errors(), "{:?}", parsed.diagnostics);

@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 
 use dropforge_manifest::check::{Options, check};
 use dropforge_manifest::diagnostic::Diagnostic;
-use dropforge_manifest::parse::{Document, parse_bytes};
+use dropforge_manifest::parse::{AnyObject, Document, parse, parse_bytes};
+use serde_json::Value;
 
 use crate::error::CliError;
-use crate::output::say;
+use crate::output::{say, yaml};
+
+/// What standard input is called in messages.
+pub const STDIN: &str = "<stdin>";
 
 /// A manifest is text that a person wrote: larger than this it is something else.
 const MANIFEST_BYTES_MAX: u64 = 32 << 20;
@@ -32,7 +36,7 @@ impl Sources {
         let mut sources = Sources::default();
         for path in paths {
             if path.as_os_str() == "-" {
-                sources.add("<stdin>", &stdin()?);
+                sources.add(STDIN, &stdin()?);
             } else {
                 for file in manifests(path)? {
                     sources.add(&file.display().to_string(), &contents(&file)?);
@@ -124,4 +128,45 @@ pub fn manifests(path: &Path) -> Result<Vec<PathBuf>, CliError> {
 
 fn is_manifest(path: &Path) -> bool {
     matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml"))
+}
+
+/// The text of one document: as a person wrote it where it can be told from the others of its file.
+///
+/// # Errors
+/// When its file can't be read any more.
+pub fn own_text(document: &Document) -> Result<String, CliError> {
+    // Standard input can't be read twice.
+    let text = if document.file == STDIN { String::new() } else { read_text(Path::new(&document.file))? };
+    let is_it = |part: &&str| {
+        let parsed = parse(&document.file, part);
+        matches!(parsed.documents.as_slice(), [one] if one.object == document.object)
+    };
+    let parts = std::iter::once(text.as_str()).chain(text.split("\n---"));
+    let written = parts.filter(is_it).map(str::to_owned).next();
+    match written {
+        Some(text) => Ok(text),
+        None => Ok(yaml(&object_value(&document.object)?)),
+    }
+}
+
+/// A text file, whole.
+///
+/// # Errors
+/// When it can't be read.
+pub fn read_text(path: &Path) -> Result<String, CliError> {
+    let failed = |source| CliError::File { action: "read", path: path.to_path_buf(), source };
+    std::fs::read_to_string(path).map_err(failed)
+}
+
+/// An object as JSON, for output.
+///
+/// # Errors
+/// Never for what was parsed.
+pub fn object_value(object: &AnyObject) -> Result<Value, CliError> {
+    Ok(match object {
+        AnyObject::Workflow(o) => serde_json::to_value(o)?,
+        AnyObject::WorkflowTemplate(o) | AnyObject::ClusterWorkflowTemplate(o) => serde_json::to_value(o)?,
+        AnyObject::CronWorkflow(o) => serde_json::to_value(o)?,
+        AnyObject::Trigger(o) => serde_json::to_value(o)?,
+    })
 }

@@ -66,11 +66,6 @@ pub fn of_key<'k>(namespace: &str, key: &'k str) -> Option<(&'k str, &'k str)> {
     own.strip_suffix(".yaml")?.split_once('/')
 }
 
-/// Whether a key is of what all namespaces share.
-pub fn is_shared(key: &str) -> bool {
-    key.starts_with(CLUSTER)
-}
-
 const CLUSTER_KIND: &str = "clusterworkflowtemplate";
 
 /// No namespace's definitions lie here: their keys begin otherwise.

@@ -47,3 +47,23 @@ pub enum ExplainOutput {
     /// JSON.
     Json,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DefinitionOutput {
+    /// What a person wants to know.
+    Wide,
+    /// The object as JSON.
+    Json,
+    /// The object as YAML.
+    Yaml,
+    /// Names alone.
+    Name,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphOutput {
+    /// Mermaid, which Markdown viewers draw.
+    Mermaid,
+    /// Graphviz' language.
+    Dot,
+}

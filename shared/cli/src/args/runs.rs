@@ -7,21 +7,49 @@ use clap::Args;
 use super::local::StepArgs;
 use super::outputs::{ExplainOutput, ListOutput, RunOutput};
 
-/// What is run, and with what.
+/// What is run, and with what; the flags are `argo submit`'s.
 #[derive(Clone, Debug, Args)]
 pub struct SourceArgs {
-    /// Manifests; `-` reads standard input. WorkflowTemplates in them can be referenced.
+    /// Manifests; `-` reads standard input. Templates in them can be referenced; each Workflow becomes a run.
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Run a stored definition: `workflowtemplate/NAME`, `clusterworkflowtemplate/NAME` or `cronwf/NAME`.
     #[arg(long, value_name = "KIND/NAME")]
     pub from: Option<String>,
+    #[command(flatten)]
+    pub overrides: OverrideArgs,
+    /// Store and run nothing; print what would become a run.
+    #[arg(long, visible_alias = "server-dry-run")]
+    pub dry_run: bool,
+    /// Accepted; unknown fields are always errors.
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
+    pub strict: Option<bool>,
+}
+
+/// What a person puts in the place of what the manifest says.
+#[derive(Clone, Debug, Default, Args)]
+pub struct OverrideArgs {
     /// A parameter of the workflow.
     #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE", value_parser = pair)]
     pub parameters: Vec<(String, String)>,
-    /// The run's name.
+    /// A YAML or JSON file of parameters; `-p` wins over it.
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub parameter_file: Option<PathBuf>,
+    /// The name.
     #[arg(long)]
     pub name: Option<String>,
+    /// The beginning of a generated name.
+    #[arg(long, value_name = "PREFIX", conflicts_with = "name")]
+    pub generate_name: Option<String>,
+    /// The template to begin with.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub entrypoint: Option<String>,
+    /// Labels: `team=a,tier=b`.
+    #[arg(short = 'l', long, value_name = "NAME=VALUE,…", value_delimiter = ',', value_parser = pair)]
+    pub labels: Vec<(String, String)>,
+    /// Accepted; a step here runs as the person who started it.
+    #[arg(long, value_name = "NAME")]
+    pub serviceaccount: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -31,14 +59,26 @@ pub struct RunArgs {
     #[command(flatten)]
     pub steps: StepArgs,
     /// Go on with a run that was interrupted, instead of starting one.
-    #[arg(long = "continue", value_name = "RUN", conflicts_with_all = ["files", "from", "name", "parameters"])]
+    #[arg(long = "continue", value_name = "RUN", conflicts_with_all = ["files", "from", "name", "generate_name", "parameters", "parameter_file", "entrypoint", "labels", "dry_run", "priority"])]
     pub resume: Option<String>,
     /// What to print on standard output at the end.
     #[arg(short, long, value_enum, default_value_t = RunOutput::Tree)]
     pub output: RunOutput,
     /// Do not show the steps' logs while they run.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "log")]
     pub no_logs: bool,
+    /// The priority among runs that wait.
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub priority: Option<i64>,
+    /// Accepted: `run` waits.
+    #[arg(short, long, hide = true)]
+    pub wait: bool,
+    /// Accepted: `run` shows the tree.
+    #[arg(long, hide = true)]
+    pub watch: bool,
+    /// Accepted: `run` shows the logs.
+    #[arg(long, hide = true)]
+    pub log: bool,
 }
 
 #[derive(Debug, Args)]
@@ -48,22 +88,86 @@ pub struct SubmitArgs {
     /// What to print on standard output.
     #[arg(short, long, value_enum, default_value_t = RunOutput::Name)]
     pub output: RunOutput,
+    /// The priority among runs that wait.
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub priority: Option<i64>,
+    /// Wait until the runs have ended; the exit code is the worst of theirs.
+    #[arg(short, long, conflicts_with = "dry_run")]
+    pub wait: bool,
+    /// Follow the run's tree until it ends.
+    #[arg(long, conflicts_with_all = ["dry_run", "log"])]
+    pub watch: bool,
+    /// Follow the runs' logs until they end.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub log: bool,
+}
+
+/// Which runs are meant; the flags are `argo list`'s.
+#[derive(Clone, Debug, Default, Args)]
+pub struct FilterArgs {
+    /// Runs of all namespaces.
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Only runs with these labels: `team=a,tier in (x,y),!old`.
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub selector: Option<String>,
+    /// Only runs with these fields: `metadata.name=a,status.phase!=Failed`.
+    #[arg(long, value_name = "SELECTOR")]
+    pub field_selector: Option<String>,
+    /// Only runs in these phases.
+    #[arg(long, value_delimiter = ',', value_name = "PHASE,…")]
+    pub status: Vec<String>,
+    /// Only runs that are over.
+    #[arg(long)]
+    pub completed: bool,
+    /// Only runs that `resubmit` made.
+    #[arg(long)]
+    pub resubmitted: bool,
+    /// Only runs whose name begins with this.
+    #[arg(long)]
+    pub prefix: Option<String>,
+    /// Only runs that ended before this long ago (10m, 3h, 7d) or before a time.
+    #[arg(long, value_name = "AGO")]
+    pub older: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct ListArgs {
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// What to print.
     #[arg(short, long, value_enum, default_value_t = ListOutput::Table)]
     pub output: ListOutput,
-    /// Only runs in these phases.
-    #[arg(long, value_delimiter = ',')]
-    pub status: Vec<String>,
     /// Only runs that are not over.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "completed")]
     pub running: bool,
+    /// Only runs created since this long ago (10m, 3h, 7d) or since a time.
+    #[arg(long, value_name = "AGO")]
+    pub since: Option<String>,
     /// At most this many.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+    /// No titles above the columns.
+    #[arg(long)]
+    pub no_headers: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Names or uids; `@latest` is the newest run.
+    #[arg(value_name = "RUN")]
+    pub runs: Vec<String>,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// All runs.
+    #[arg(long)]
+    pub all: bool,
+    /// Delete nothing; say what would be deleted.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Terminate runs that are not over, and delete them then.
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Debug, Args)]
@@ -90,6 +194,13 @@ pub struct LogsArgs {
     /// No `node: ` in front of each line.
     #[arg(long)]
     pub no_prefix: bool,
+}
+
+impl LogsArgs {
+    /// All logs of a run until it ends.
+    pub fn following(run: String) -> LogsArgs {
+        LogsArgs { run, node: None, follow: true, tail: None, no_prefix: false }
+    }
 }
 
 #[derive(Debug, Args)]

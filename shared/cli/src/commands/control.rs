@@ -7,7 +7,7 @@ use std::time::Duration;
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::Idle;
 use dropforge_driver::owner::Owner;
-use dropforge_driver::store::{Inbox, Runs, StoreError};
+use dropforge_driver::store::{Inbox, IndexEntry, Runs, StoreError};
 use dropforge_engine::event::{Command, Verb};
 use dropforge_engine::ids::{CommandId, RunUid};
 use dropforge_engine::record::Record;
@@ -61,8 +61,23 @@ pub fn terminate(global: &Global, run: &str) -> Result<Exit, CliError> {
 async fn command(global: &Global, run: &str, verb: Verb, done: &str) -> Result<Exit, CliError> {
     let store = lookup::reader(global)?;
     let entry = lookup::entry(&store, global, run).await?;
+    send(global, &store, &entry, verb).await?;
+    say(&format!("{} {done}", entry.name));
+    Ok(Exit::Succeeded)
+}
+
+/// Leaves a command for a run, and waits until it is on record.
+///
+/// # Errors
+/// `Refused` when the run can't do it.
+pub async fn send(
+    global: &Global,
+    store: &DirectoryStore,
+    entry: &IndexEntry,
+    verb: Verb,
+) -> Result<(), CliError> {
     // A run that can't be read gets no command: whoever owns it could only trip over it.
-    lookup::view(&store, &entry.uid).await?;
+    lookup::view(store, &entry.uid).await?;
     let command =
         Command { id: CommandId(identity::unique()), by: identity::person(), at: SystemClock.now(), verb };
     store.put_command(&entry.uid, &command).await?;
@@ -70,11 +85,8 @@ async fn command(global: &Global, run: &str, verb: Verb, done: &str) -> Result<E
     if !bell::ring(&global.store, &doorbell)? {
         without_owner(global, &entry.uid).await?;
     }
-    match answer(&store, &entry.uid, &command.id).await? {
-        Some(None) => {
-            say(&format!("{} {done}", entry.name));
-            Ok(Exit::Succeeded)
-        }
+    match answer(store, &entry.uid, &command.id).await? {
+        Some(None) => Ok(()),
         Some(Some(refused)) => Err(CliError::Refused(refused)),
         None => Err(CliError::Below {
             what: "wait for the owner of the store",

@@ -1,48 +1,176 @@
 //! `cron`: schedules, and what they did.
 
+use dropforge_driver::births::{Overrides, override_spec};
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::crons::{CronState, Times, keep};
-use dropforge_driver::definitions;
+use dropforge_driver::definitions::Stored;
 use dropforge_driver::owner::chain;
+use dropforge_manifest::check::{Options, check};
+use dropforge_manifest::parse::{AnyObject, Document, parse};
 use dropforge_manifest::types::CronWorkflow;
+use serde_json::{Value, json};
 
-use crate::args::{CronCommand, Global};
-use crate::commands::list::columns;
+use crate::args::{
+    CronCommand, DefinitionGetArgs, DefinitionOutput, DefinitionPutArgs, Global, OverrideArgs,
+};
+use crate::commands::definitions::{self, Expected, delete, list, named, print};
+use crate::commands::lint;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::lookup;
-use crate::output;
+use crate::output::{self, say, yaml};
+use crate::overrides::overrides;
+use crate::project::{object_value, own_text};
+use crate::{identity, lookup};
 
-/// Answers about schedules.
+mod backfill;
+
+/// What the stored definitions of this module are.
+const KIND: &str = "CronWorkflow";
+
+const HEAD: [&str; 7] = ["SCHEDULE", "NEXT", "LAST", "ACTIVE", "SUCCEEDED", "FAILED", "NOTE"];
+
+/// Answers about schedules, or changes them.
 ///
 /// # Errors
 /// See [`CliError`].
 #[tokio::main(flavor = "current_thread")]
 pub async fn cron(global: &Global, command: &CronCommand) -> Result<Exit, CliError> {
-    let store = lookup::reader(global)?;
-    let (known, _) = definitions::load(&store, &global.namespace).await?;
-    let mut rows = Vec::new();
     match command {
-        CronCommand::List => {
-            let head = ["NAME", "SCHEDULE", "NEXT", "LAST", "ACTIVE", "SUCCEEDED", "FAILED", "NOTE"];
-            rows.push(head.map(str::to_owned).to_vec());
-            for (name, cron) in &known.crons {
-                let state = keep::state(&store, &global.namespace, name).await?;
-                let [schedule, next, last, active, succeeded, failed, note] =
-                    columns_of(cron, state.as_ref());
-                rows.push(vec![name.clone(), schedule, next, last, active, succeeded, failed, note]);
-            }
+        CronCommand::List { list: args } => {
+            let row = async |stored: &Stored| {
+                let Some(cron) = cron_of(&stored.object) else { return Ok(Vec::new()) };
+                Ok(columns_of(cron, state(global, stored.object.name()).await?.as_ref()).into())
+            };
+            list(global, args, KIND, &HEAD, row).await
         }
-        CronCommand::Get { name } => {
-            let cron = known.crons.get(name).ok_or_else(|| {
-                let names: Vec<&str> = known.crons.keys().map(String::as_str).collect();
-                CliError::Usage(format!("there is no CronWorkflow {name:?}; there are: {}", names.join(", ")))
-            })?;
-            let state = keep::state(&store, &global.namespace, name).await?;
-            rows = about(name, cron, state.as_ref());
+        CronCommand::Get { get } => self::get(global, get).await,
+        CronCommand::Create { put, overrides, schedule } => {
+            self::put(global, put, (overrides, schedule.as_deref()), Expected::Missing).await
+        }
+        CronCommand::Update { put, overrides } => {
+            self::put(global, put, (overrides, None), Expected::There).await
+        }
+        CronCommand::Delete { delete: args } => delete(global, args, KIND).await,
+        CronCommand::Suspend { names } => suspend(global, names, true).await,
+        CronCommand::Resume { names } => suspend(global, names, false).await,
+        CronCommand::Lint { lint: args } => lint::lint_kind(args, KIND),
+        CronCommand::Backfill(args) => backfill::backfill(global, args).await,
+    }
+}
+
+fn cron_of(object: &AnyObject) -> Option<&CronWorkflow> {
+    match object {
+        AnyObject::CronWorkflow(cron) => Some(cron),
+        _ => None,
+    }
+}
+
+async fn state(global: &Global, name: &str) -> Result<Option<CronState>, CliError> {
+    if !global.store.is_dir() {
+        return Ok(None);
+    }
+    Ok(keep::state(&lookup::reader(global)?, &global.namespace, name).await?)
+}
+
+async fn get(global: &Global, args: &DefinitionGetArgs) -> Result<Exit, CliError> {
+    for stored in named(global, KIND, &args.names).await? {
+        show(global, &stored.object, args.output).await?;
+    }
+    Ok(Exit::Succeeded)
+}
+
+async fn show(global: &Global, object: &AnyObject, output: DefinitionOutput) -> Result<(), CliError> {
+    let Some(cron) = cron_of(object) else { return Ok(()) };
+    let state = state(global, object.name()).await?;
+    let mut value = object_value(object)?;
+    if let Some(state) = &state {
+        value["status"] = status(cron, state);
+    }
+    print(object.name(), &value, output, &about(object.name(), cron, state.as_ref()))
+}
+
+/// Argo's `status` of a CronWorkflow.
+fn status(cron: &CronWorkflow, state: &CronState) -> Value {
+    let namespace = cron.metadata.namespace.as_deref().unwrap_or("default");
+    let active = state.active.iter().map(|run| {
+        json!({"apiVersion": cron.api_version, "kind": "Workflow", "name": run.name, "namespace": namespace, "uid": run.uid})
+    });
+    json!({
+        "active": active.collect::<Vec<_>>(), "lastScheduledTime": state.last_scheduled_time,
+        "succeeded": state.succeeded, "failed": state.failed, "phase": if state.stopped { "Stopped" } else { "Active" },
+    })
+}
+
+async fn put(
+    global: &Global,
+    args: &DefinitionPutArgs,
+    (given, schedule): (&OverrideArgs, Option<&str>),
+    expected: Expected,
+) -> Result<Exit, CliError> {
+    let given = overrides(given, None)?;
+    let mut objects = Vec::new();
+    for document in definitions::checked(&args.paths, Some(KIND))? {
+        let Some(cron) = cron_of(&document.object) else { continue };
+        let changed = overridden(cron, &given, schedule);
+        objects.push(if changed == *cron {
+            let text = own_text(&document)?;
+            (document, text)
+        } else {
+            rewritten(&document.file, changed)?
+        });
+    }
+    let store = lookup::made(global)?;
+    definitions::put(global, &store, &objects, expected).await?;
+    for (document, _) in &objects {
+        show(global, &document.object, args.output).await?;
+    }
+    Ok(Exit::Succeeded)
+}
+
+/// A schedule with what a person gave in the place of what the file says.
+fn overridden(cron: &CronWorkflow, given: &Overrides, schedule: Option<&str>) -> CronWorkflow {
+    let mut cron = cron.clone();
+    override_spec(&mut cron.spec.workflow_spec, given);
+    cron.metadata.labels.extend(given.labels.clone());
+    if let Some(schedule) = schedule {
+        cron.spec.schedules = vec![schedule.to_owned()];
+    }
+    let generated = given.generate_name.as_ref().map(|prefix| format!("{prefix}{}", identity::new().suffix));
+    if let Some(name) = given.name.clone().or(generated) {
+        cron.metadata.name = Some(name);
+        cron.metadata.generate_name = None;
+    }
+    cron
+}
+
+/// A changed schedule as it is stored, checked like one from a file.
+fn rewritten(file: &str, cron: CronWorkflow) -> Result<(Document, String), CliError> {
+    let text = yaml(&object_value(&AnyObject::CronWorkflow(Box::new(cron)))?);
+    let mut parsed = parse(file, &text);
+    let mut findings = std::mem::take(&mut parsed.diagnostics);
+    findings.extend(check(&parsed.documents, &Options { stored_elsewhere: true, ..Options::default() }));
+    for finding in findings.iter().filter(|f| f.is_error()) {
+        say(&finding.to_string());
+    }
+    let document = parsed.documents.pop().filter(|_| !findings.iter().any(|f| f.is_error()));
+    document.map(|document| (document, text)).ok_or(CliError::Findings)
+}
+
+/// Suspends schedules, or lets them fire again.
+async fn suspend(global: &Global, names: &[String], suspend: bool) -> Result<Exit, CliError> {
+    let mut objects = Vec::new();
+    for stored in named(global, KIND, names).await? {
+        let Some(cron) = cron_of(&stored.object) else { continue };
+        if cron.spec.suspend.unwrap_or(false) != suspend {
+            let mut cron = cron.clone();
+            cron.spec.suspend = suspend.then_some(true);
+            objects.push(rewritten(&stored.key, cron)?);
         }
     }
-    output::data(&columns(&rows))?;
+    let store = lookup::reader(global)?;
+    definitions::put(global, &store, &objects, Expected::There).await?;
+    let word = if suspend { "suspended" } else { "resumed" };
+    output::data(&names.iter().map(|name| format!("CronWorkflow '{name}' {word}\n")).collect::<String>())?;
     Ok(Exit::Succeeded)
 }
 

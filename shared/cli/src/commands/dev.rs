@@ -14,6 +14,7 @@ use dropforge_driver::definitions::Definitions;
 use dropforge_driver::store::Inbox;
 use dropforge_engine::event::{Command, Verb};
 use dropforge_engine::ids::{CommandId, RunUid};
+use dropforge_queue::doorbell::Why;
 use dropforge_storage::endpoint::{Announcer, ObjectEvent, watch};
 use jiff::Timestamp;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -84,8 +85,6 @@ struct Dev<'a> {
     session: Session,
     settings: Settings,
     definitions: Definitions,
-    /// The keys of the folder's definitions that all namespaces share.
-    shared: BTreeSet<String>,
     /// The last findings, so that each is said once.
     findings: String,
     /// Whether there were no errors among them.
@@ -120,7 +119,6 @@ impl<'a> Dev<'a> {
             session,
             settings,
             definitions: Definitions::default(),
-            shared: BTreeSet::new(),
             findings: String::new(),
             good: true,
             times: BTreeMap::new(),
@@ -179,7 +177,11 @@ impl<'a> Dev<'a> {
                 Woken::Session(happened) => {
                     // Another process may have offered objects: it rings too.
                     let rung = matches!(happened, Happened::Ring(_));
+                    let defined = matches!(&happened, Happened::Ring(bell) if bell.why == Why::Definitions);
                     self.session.act(happened).await?;
+                    if defined {
+                        self.look(&BTreeSet::new()).await?;
+                    }
                     if !rung {
                         continue;
                     }

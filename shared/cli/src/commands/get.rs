@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use dropforge_driver::clock::{Clock, SystemClock};
+use dropforge_engine::ids::RunUid;
+use dropforge_storage::directory::DirectoryStore;
 
 use crate::args::{GetArgs, Global, RunOutput};
 use crate::bell;
@@ -34,12 +36,20 @@ pub async fn get(global: &Global, args: &GetArgs) -> Result<Exit, CliError> {
 pub async fn watch(global: &Global, run: &str) -> Result<Exit, CliError> {
     let store = lookup::reader(global)?;
     let entry = lookup::entry(&store, global, run).await?;
+    follow(&store, &entry.uid, &entry.name).await
+}
+
+/// Draws a run's tree until it ends; the exit code is the run's.
+///
+/// # Errors
+/// When it can't be read.
+pub async fn follow(store: &DirectoryStore, uid: &RunUid, name: &str) -> Result<Exit, CliError> {
     let live = std::io::stderr().is_terminal();
     let mut seen = 0;
     loop {
         // Asked before the journal is read: what an owner wrote before it left is seen.
         let answered = bell::is_answered(store.root());
-        let (view, all) = lookup::view(&store, &entry.uid).await?;
+        let (view, all) = lookup::view(store, uid).await?;
         let records = all.len();
         if view.state.phase.completed() || !answered {
             output::run(&view, SystemClock.now(), RunOutput::Tree)?;
@@ -56,12 +66,29 @@ pub async fn watch(global: &Global, run: &str) -> Result<Exit, CliError> {
             let fitted = terminal::fit(&drawn, terminal::size());
             say(&format!("\u{1b}[2J\u{1b}[H{}", fitted.trim_end()));
         } else if records != seen {
-            say(&format!(
-                "{} {} {}/{}",
-                entry.name, view.state.phase, view.state.progress.0, view.state.progress.1
-            ));
+            say(&format!("{name} {} {}/{}", view.state.phase, view.state.progress.0, view.state.progress.1));
         }
         seen = records;
         tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+/// Waits until a run ends; the exit code is the run's.
+///
+/// # Errors
+/// When it can't be read.
+pub async fn wait(store: &DirectoryStore, uid: &RunUid) -> Result<Exit, CliError> {
+    loop {
+        // Asked before the journal is read: what an owner wrote before it left is seen.
+        let answered = bell::is_answered(store.root());
+        let (view, _) = lookup::view(store, uid).await?;
+        if view.state.phase.completed() {
+            return Ok(exit_of(view.state.phase));
+        }
+        if !answered {
+            say(bell::UNANSWERED);
+            return Ok(Exit::Trouble);
+        }
+        tokio::time::sleep(Duration::from_millis(150)).await;
     }
 }

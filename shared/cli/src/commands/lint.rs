@@ -46,6 +46,23 @@ pub fn lint(args: &LintArgs) -> Result<Exit, CliError> {
     Ok(if errors > 0 { Exit::Usage } else { Exit::Succeeded })
 }
 
+/// Checks manifests among which there is one of this kind.
+///
+/// # Errors
+/// When there is none, or a file can't be read.
+pub fn lint_kind(args: &LintArgs, kind: &str) -> Result<Exit, CliError> {
+    let here = [PathBuf::from(".")];
+    let paths = if args.paths.is_empty() { &here } else { args.paths.as_slice() };
+    if paths.iter().all(|path| path.as_os_str() != "-") {
+        let sources = Sources::read(paths)?;
+        let broken = sources.diagnostics.iter().any(Diagnostic::is_error);
+        if !broken && !sources.documents.iter().any(|document| document.object.kind() == kind) {
+            return Err(CliError::Usage(format!("there is no {kind} in what was named")));
+        }
+    }
+    lint(args)
+}
+
 fn counted((count, what): (usize, &str)) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

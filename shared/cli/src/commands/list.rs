@@ -2,13 +2,16 @@
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::store::IndexEntry;
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::args::{Global, ListArgs, ListOutput};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::filter::{self, Filter};
 use crate::lookup;
 use crate::output::{self, tree};
+use crate::since::moment;
 
 /// Lists runs.
 ///
@@ -16,19 +19,21 @@ use crate::output::{self, tree};
 /// When the store can't be read.
 #[tokio::main(flavor = "current_thread")]
 pub async fn list(global: &Global, args: &ListArgs) -> Result<Exit, CliError> {
+    let filter = Filter::of(&args.filter)?;
+    let now = SystemClock.now();
+    let since = args.since.as_deref().map(|ago| moment("--since", ago, now)).transpose()?;
     let store = lookup::reader(global)?;
-    let entries: Vec<IndexEntry> = lookup::entries(&store, &global.namespace)
+    let namespace = filter::namespace(&args.filter, &global.namespace);
+    let entries: Vec<IndexEntry> = lookup::entries(&store, namespace)
         .await?
         .into_iter()
-        .filter(|e| {
-            args.status.is_empty() || args.status.iter().any(|s| s.eq_ignore_ascii_case(&e.phase.to_string()))
-        })
-        .filter(|e| !args.running || !e.phase.completed())
+        .filter(|entry| filter.selects(entry))
+        .filter(|entry| !args.running || !entry.phase.completed())
+        .filter(|entry| since.is_none_or(|since| entry.created_at > since))
         .take(args.limit.unwrap_or(usize::MAX))
         .collect();
     match args.output {
-        ListOutput::Table => output::data(&table(&entries, false))?,
-        ListOutput::Wide => output::data(&table(&entries, true))?,
+        ListOutput::Table | ListOutput::Wide => output::data(&table(&entries, args, now))?,
         ListOutput::Json => output::data(&format!("{}\n", serde_json::to_string_pretty(&entries)?))?,
         ListOutput::Yaml => output::data(&output::yaml(&json!(entries)))?,
         ListOutput::Name => {
@@ -39,17 +44,18 @@ pub async fn list(global: &Global, args: &ListArgs) -> Result<Exit, CliError> {
     Ok(Exit::Succeeded)
 }
 
-fn table(entries: &[IndexEntry], wide: bool) -> String {
-    let now = SystemClock.now();
-    let mut rows = vec![vec![
-        "NAME".to_owned(),
-        "STATUS".to_owned(),
-        "AGE".to_owned(),
-        "DURATION".to_owned(),
-        "PROGRESS".to_owned(),
-    ]];
+fn table(entries: &[IndexEntry], args: &ListArgs, now: Timestamp) -> String {
+    let (wide, everywhere) = (args.output == ListOutput::Wide, args.filter.all_namespaces);
+    let mut head = vec!["NAME", "STATUS", "AGE", "DURATION", "PROGRESS"];
     if wide {
-        rows[0].extend(["METRICS", "CAUSE", "UID", "MESSAGE"].map(str::to_owned));
+        head.extend(["METRICS", "CAUSE", "UID", "MESSAGE"]);
+    }
+    if everywhere {
+        head.insert(0, "NAMESPACE");
+    }
+    let mut rows = Vec::new();
+    if !args.no_headers {
+        rows.push(head.into_iter().map(str::to_owned).collect());
     }
     for e in entries {
         let duration =
@@ -63,6 +69,9 @@ fn table(entries: &[IndexEntry], wide: bool) -> String {
         ];
         if wide {
             row.extend([tree::metrics(&e.metrics), e.cause.clone(), e.uid.to_string(), e.message.clone()]);
+        }
+        if everywhere {
+            row.insert(0, e.namespace.clone());
         }
         rows.push(row);
     }

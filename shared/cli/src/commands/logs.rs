@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dropforge_driver::store::Logs;
-use dropforge_engine::ids::AttemptId;
+use dropforge_engine::ids::{AttemptId, RunUid};
 use dropforge_engine::view::{View, ViewNode};
 use dropforge_storage::directory::DirectoryStore;
 
@@ -27,12 +27,26 @@ pub const CONTAINER: &str = "main";
 pub async fn logs(global: &Global, args: &LogsArgs) -> Result<Exit, CliError> {
     let store = lookup::reader(global)?;
     let entry = lookup::entry(&store, global, &args.run).await?;
+    print(global, &store, &entry.uid, &entry.name, args).await
+}
+
+/// Prints a run's logs, also until it ends.
+///
+/// # Errors
+/// When there is no such node, or the logs can't be read.
+pub async fn print(
+    global: &Global,
+    store: &DirectoryStore,
+    uid: &RunUid,
+    name: &str,
+    args: &LogsArgs,
+) -> Result<Exit, CliError> {
     let mut follower = Follower::new(global.namespace.clone(), args);
     loop {
         // Asked before the journal is read: what an owner wrote before it left is seen.
         let answered = bell::is_answered(store.root());
-        let (view, _) = lookup::view(&store, &entry.uid).await?;
-        follower.print(&store, &view, args, &entry.name).await?;
+        let (view, _) = lookup::view(store, uid).await?;
+        follower.print(store, &view, args, name).await?;
         if view.state.phase.completed() || !args.follow {
             return Ok(Exit::Succeeded);
         }

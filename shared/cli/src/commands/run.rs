@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dropforge_driver::births::{Identity, Overrides, Site, run_spec};
+use dropforge_driver::births::{Identity, Site, run_spec};
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::definitions::{self, Definitions};
 use dropforge_driver::store::Runs;
@@ -16,11 +16,13 @@ use dropforge_manifest::types::{Holder, ObjectMeta, Workflow, WorkflowSpec, Work
 use dropforge_storage::directory::DirectoryStore;
 
 use crate::args::{Global, RunArgs, SourceArgs};
+use crate::commands::submit;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::machine::gpu_notes;
 use crate::output::{self, say};
-use crate::project::{Sources, submitting};
+use crate::overrides::overrides;
+use crate::project::{STDIN, Sources, submitting};
 use crate::session::{Happened, Session, settings};
 use crate::{identity, lookup};
 
@@ -30,39 +32,70 @@ use crate::{identity, lookup};
 /// See [`CliError`].
 #[tokio::main]
 pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, CliError> {
-    let sources = if args.resume.is_none() { Some(checked(&args.source)?) } else { None };
+    let sources = if args.resume.is_none() { checked(&args.source)? } else { Sources::default() };
     let settings = settings(args.steps.config.as_deref(), &settings_folder(global, args).await?)?;
-    for note in sources.iter().flat_map(|s| &s.documents).flat_map(|d| gpu_notes(d, &settings)) {
+    if args.source.dry_run {
+        let known = stored(global).await?;
+        let specs = births(known, global, &args.source, args.priority, &sources, &settings.site)?;
+        return submit::preview(&specs, args.output);
+    }
+    for note in sources.documents.iter().flat_map(|d| gpu_notes(d, &settings)) {
         say(&note);
     }
     let site = settings.site.clone();
     let mut session = Session::open(global, "dropforge run", &args.steps, settings, !args.no_logs)?;
-    let uid = match (&sources, &args.resume) {
-        (None, Some(wanted)) => {
-            let entry = lookup::entry(&session.store, global, wanted).await?;
-            say(&format!("going on with run {} (uid {})", entry.name, entry.uid));
-            session.owner.adopt(&entry.uid).await?;
-            entry.uid
-        }
-        _ => {
-            let sources = sources.unwrap_or_default();
-            let spec = born(&session.store, global, &args.source, &sources, &site).await?;
-            say(&format!("run {} (uid {})", spec.name(), spec.uid));
-            session.owner.submit(&spec).await?;
-            spec.uid
-        }
+    let uids = match &args.resume {
+        Some(wanted) => vec![go_on(&mut session, global, wanted).await?],
+        None => begin(&mut session, global, args, &sources, &site).await?,
     };
-    let ended = follow(&mut session, &uid).await?;
-    say_what_is_left(&session, &uid);
+    let ended = follow(&mut session, &uids).await?;
+    say_what_is_left(&session, &uids);
     if ended == Ended::Interrupted {
-        let (view, _) = lookup::view(&session.store, &uid).await?;
-        let name = view.state.program.spec.name();
-        say(&format!("interrupted: `dropforge run --continue {name}` goes on with it"));
+        for uid in &uids {
+            say_how_to_go_on(&session, uid).await?;
+        }
         return Ok(Exit::Interrupted);
     }
-    let (view, _) = lookup::view(&session.store, &uid).await?;
-    output::run(&view, SystemClock.now(), args.output)?;
-    Ok(exit_of(view.state.phase))
+    let mut exit = Exit::Succeeded;
+    for uid in &uids {
+        let (view, _) = lookup::view(&session.store, uid).await?;
+        output::run(&view, SystemClock.now(), args.output)?;
+        exit = exit.max(exit_of(view.state.phase));
+    }
+    Ok(exit)
+}
+
+async fn go_on(session: &mut Session, global: &Global, wanted: &str) -> Result<RunUid, CliError> {
+    let entry = lookup::entry(&session.store, global, wanted).await?;
+    say(&format!("going on with run {} (uid {})", entry.name, entry.uid));
+    session.owner.adopt(&entry.uid).await?;
+    Ok(entry.uid)
+}
+
+async fn begin(
+    session: &mut Session,
+    global: &Global,
+    args: &RunArgs,
+    sources: &Sources,
+    site: &Site,
+) -> Result<Vec<RunUid>, CliError> {
+    let known = stored_in(&session.store, global).await?;
+    let specs = births(known, global, &args.source, args.priority, sources, site)?;
+    refuse_live_names(&session.store, &specs).await?;
+    for spec in &specs {
+        say(&format!("run {} (uid {})", spec.name(), spec.uid));
+        session.owner.submit(spec).await?;
+    }
+    Ok(specs.into_iter().map(|spec| spec.uid).collect())
+}
+
+async fn say_how_to_go_on(session: &Session, uid: &RunUid) -> Result<(), CliError> {
+    let (view, _) = lookup::view(&session.store, uid).await?;
+    let name = view.state.program.spec.name();
+    if !view.state.phase.completed() {
+        say(&format!("interrupted: `dropforge run --continue {name}` goes on with it"));
+    }
+    Ok(())
 }
 
 #[derive(PartialEq, Eq)]
@@ -71,9 +104,9 @@ enum Ended {
     Interrupted,
 }
 
-/// Works until the run is over.
-async fn follow(session: &mut Session, uid: &RunUid) -> Result<Ended, CliError> {
-    while session.owner.run(uid).is_some_and(|state| !is_over(state)) {
+/// Works until the runs are over.
+async fn follow(session: &mut Session, uids: &[RunUid]) -> Result<Ended, CliError> {
+    while uids.iter().filter_map(|uid| session.owner.run(uid)).any(|state| !is_over(state)) {
         let happened = session.next().await;
         if matches!(happened, Happened::Interrupted) {
             session.display.clear();
@@ -83,16 +116,16 @@ async fn follow(session: &mut Session, uid: &RunUid) -> Result<Ended, CliError> 
         session.act(happened).await?;
     }
     session.display.clear();
-    if let Some(state) = session.owner.run(uid) {
+    for state in uids.iter().filter_map(|uid| session.owner.run(uid)) {
         let name = state.program.spec.name();
         say(&format!("not all is cleaned up: `dropforge run --continue {name}` tries it again"));
     }
     Ok(Ended::Over)
 }
 
-/// Runs that were submitted beside this one have no owner when it is over.
-fn say_what_is_left(session: &Session, uid: &RunUid) {
-    for other in session.owner.runs().filter(|state| state.program.spec.uid != *uid) {
+/// Runs that were submitted beside these have no owner when they are over.
+fn say_what_is_left(session: &Session, uids: &[RunUid]) {
+    for other in session.owner.runs().filter(|state| !uids.contains(&state.program.spec.uid)) {
         let name = other.program.spec.name();
         say(&format!(
             "run {name} is not over: `dropforge run --continue {name}` or `dropforge dev` goes on with it"
@@ -124,7 +157,11 @@ pub fn checked(source: &SourceArgs) -> Result<Sources, CliError> {
         return Err(CliError::Usage("name a manifest, `-`, or --from KIND/NAME".to_owned()));
     }
     let sources = Sources::read(&source.files)?;
-    sources.require(&submitting(&source.parameters))?;
+    if source.from.is_some() && !source.files.is_empty() {
+        return Err(CliError::Usage("--from runs what is stored: name no file beside it".to_owned()));
+    }
+    let given = overrides(&source.overrides, None)?;
+    sources.require(&submitting(&given.parameters))?;
     Ok(sources)
 }
 
@@ -149,78 +186,119 @@ pub fn folder(files: &[PathBuf]) -> PathBuf {
     }
 }
 
-/// Makes the spec of a new run; nothing is stored yet.
+/// The stored definitions; none where there is no store yet.
 ///
 /// # Errors
-/// When there is not exactly one thing to run, or its name is live.
-pub async fn born(
-    store: &DirectoryStore,
+/// When they can't be read.
+pub async fn stored(global: &Global) -> Result<Definitions, CliError> {
+    if !global.store.is_dir() {
+        return Ok(Definitions::default());
+    }
+    stored_in(&lookup::reader(global)?, global).await
+}
+
+/// The definitions in a store.
+///
+/// # Errors
+/// When they can't be read.
+pub async fn stored_in(store: &DirectoryStore, global: &Global) -> Result<Definitions, CliError> {
+    let (known, unreadable) = definitions::load(store, &global.namespace).await?;
+    unreadable.iter().for_each(|why| say(why));
+    Ok(known)
+}
+
+/// What holds for every run, as the settings beside the manifests say.
+///
+/// # Errors
+/// When the settings are wrong.
+pub fn site(files: &[PathBuf]) -> Result<Site, CliError> {
+    Ok(settings(None, &folder(files))?.site)
+}
+
+/// Makes the specs of new runs; nothing is stored yet.
+///
+/// # Errors
+/// When there is nothing to run, or one of them can't become a run.
+pub fn births(
+    mut known: Definitions,
     global: &Global,
     source: &SourceArgs,
+    priority: Option<i64>,
     sources: &Sources,
     site: &Site,
-) -> Result<RunSpec, CliError> {
-    let (mut known, unreadable) = definitions::load(store, &global.namespace).await?;
-    for why in unreadable {
-        say(&why);
-    }
+) -> Result<Vec<RunSpec>, CliError> {
+    let overrides = overrides(&source.overrides, priority)?;
     let mut workflows = Vec::new();
     for document in &sources.documents {
         match &document.object {
-            AnyObject::Workflow(workflow) => workflows.push((**workflow).clone()),
+            AnyObject::Workflow(workflow) => workflows.push(((**workflow).clone(), origin(&document.file))),
             other => known.add(other.clone()),
         }
     }
-    let mut workflow = the_one(source, workflows, &known, sources)?;
-    workflow.metadata.namespace.get_or_insert_with(|| global.namespace.clone());
-    let overrides = Overrides {
-        parameters: source.parameters.clone(),
-        name: source.name.clone(),
-        ..Overrides::default()
-    };
-    let identity: Identity = identity::new();
-    let cause = Cause::Person { by: identity::person() };
-    let now = SystemClock.now();
-    let mut spec = run_spec(workflow, &known.templates, site, &overrides, &identity, cause, now)?;
-    spec.source = source.files.first().map(|f| origin(f));
-    if let Some(uid) = lookup::live_named(store, spec.namespace(), spec.name()).await? {
-        return Err(CliError::NameIsLive { name: spec.name().to_owned(), uid: uid.0 });
+    if let Some(from) = &source.from {
+        workflows = vec![(of_stored(from, &known)?, from.clone())];
+    } else if workflows.is_empty() {
+        workflows.push(the_template(sources)?);
     }
-    Ok(spec)
+    if let (Some(name), [_, _, ..]) = (&overrides.name, workflows.as_slice()) {
+        return Err(CliError::Usage(format!("--name {name} is for one run: there are {}", workflows.len())));
+    }
+    let mut specs: Vec<RunSpec> = Vec::new();
+    for (mut workflow, origin) in workflows {
+        workflow.metadata.namespace.get_or_insert_with(|| global.namespace.clone());
+        let identity: Identity = identity::new();
+        let cause = Cause::Person { by: identity::person() };
+        let mut spec =
+            run_spec(workflow, &known.templates, site, &overrides, &identity, cause, SystemClock.now())?;
+        spec.source = Some(origin);
+        specs.push(spec);
+    }
+    Ok(specs)
+}
+
+/// Refuses names that live runs have, or two of the new ones.
+///
+/// # Errors
+/// `NameIsLive` names the run that has it.
+pub async fn refuse_live_names(store: &DirectoryStore, specs: &[RunSpec]) -> Result<(), CliError> {
+    for (at, spec) in specs.iter().enumerate() {
+        let same = |other: &&RunSpec| (other.namespace(), other.name()) == (spec.namespace(), spec.name());
+        let before = specs[..at].iter().find(same).map(|other| other.uid.clone());
+        let live = match before {
+            Some(uid) => Some(uid),
+            None => lookup::live_named(store, spec.namespace(), spec.name()).await?,
+        };
+        if let Some(uid) = live {
+            return Err(CliError::NameIsLive { name: spec.name().to_owned(), uid: uid.0 });
+        }
+    }
+    Ok(())
 }
 
 /// Where a manifest came from, so that it is found from any folder.
-fn origin(file: &Path) -> String {
+fn origin(file: &str) -> String {
     match std::path::absolute(file) {
-        Ok(path) if file.as_os_str() != "-" => path.display().to_string(),
-        _ => file.display().to_string(),
+        Ok(path) if file != STDIN => path.display().to_string(),
+        _ => "-".to_owned(),
     }
 }
 
-fn the_one(
-    source: &SourceArgs,
-    mut workflows: Vec<Workflow>,
-    known: &Definitions,
-    sources: &Sources,
-) -> Result<Workflow, CliError> {
-    if let Some(from) = &source.from {
-        return stored(from, known);
-    }
-    let templates: Vec<Holder<'_>> = sources.documents.iter().filter_map(holder).collect();
-    match (workflows.len(), templates.as_slice()) {
-        (1, _) => Ok(workflows.remove(0)),
-        (0, [only]) => Ok(of_template(*only)),
-        (0, []) => Err(CliError::Usage("there is no Workflow in what was named".to_owned())),
-        (0, several) => Err(CliError::Usage(format!(
-            "there is no Workflow, but several WorkflowTemplates: choose one with --from KIND/NAME ({})",
-            several
+/// The only template of the files, where they hold no Workflow.
+fn the_template(sources: &Sources) -> Result<(Workflow, String), CliError> {
+    let templates: Vec<(Holder<'_>, &str)> =
+        sources.documents.iter().filter_map(|d| Some((holder(d)?, d.file.as_str()))).collect();
+    match templates.as_slice() {
+        [(only, file)] => Ok((of_template(*only), origin(file))),
+        [] => Err(CliError::Usage("there is no Workflow in what was named".to_owned())),
+        several => {
+            let names: Vec<String> = several
                 .iter()
-                .map(|holder| format!("{}/{}", holder.kind().to_lowercase(), holder.name))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ))),
-        (n, _) => {
-            Err(CliError::Usage(format!("there are {n} Workflows: `run` runs one; `submit` takes several")))
+                .map(|(holder, _)| format!("{}/{}", holder.kind().to_lowercase(), holder.name))
+                .collect();
+            Err(CliError::Usage(format!(
+                "there is no Workflow, but several templates: store them with `dropforge apply`, then choose one with --from KIND/NAME ({})",
+                names.join(", ")
+            )))
         }
     }
 }
@@ -236,7 +314,7 @@ fn holder(document: &Document) -> Option<Holder<'_>> {
 }
 
 /// A stored definition as a Workflow: `workflowtemplate/NAME`, `cronwf/NAME`, and Argo's other spellings.
-fn stored(from: &str, known: &Definitions) -> Result<Workflow, CliError> {
+fn of_stored(from: &str, known: &Definitions) -> Result<Workflow, CliError> {
     let (kind, name) = from.split_once('/').ok_or_else(|| {
         CliError::Usage(format!("--from {from:?}: expected KIND/NAME, e.g. workflowtemplate/train"))
     })?;
@@ -257,12 +335,12 @@ fn stored(from: &str, known: &Definitions) -> Result<Workflow, CliError> {
     match kind.to_lowercase().as_str() {
         "workflowtemplate" | "workflowtemplates" | "wftmpl" => template(false),
         "clusterworkflowtemplate" | "clusterworkflowtemplates" | "cwft" => template(true),
-        "cronworkflow" | "cronworkflows" | "cronwf" => {
+        "cronworkflow" | "cronworkflows" | "cronwf" | "cwf" => {
             let cron = known.crons.get(name).ok_or_else(|| missing(known.crons.keys().collect()))?;
             Ok(workflow(&format!("{name}-"), cron.spec.workflow_spec.clone()))
         }
         _ => Err(CliError::Usage(format!(
-            "--from {from}: kinds are workflowtemplate, clusterworkflowtemplate and cronwf"
+            "--from {from}: kinds are workflowtemplate, clusterworkflowtemplate and cronworkflow"
         ))),
     }
 }

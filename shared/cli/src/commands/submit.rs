@@ -1,66 +1,121 @@
-//! `submit`: leaves a run for the process that owns the store.
+//! `submit`: leaves runs for the process that owns the store.
+
+use std::sync::Arc;
 
 use dropforge_driver::owner::index_entry;
 use dropforge_driver::store::Index;
 use dropforge_engine::program::Program;
+use dropforge_engine::spec::RunSpec;
 use dropforge_engine::state::RunState;
-use dropforge_manifest::parse::AnyObject;
-use std::sync::Arc;
+use dropforge_engine::view::View;
+use dropforge_manifest::parse::ARGO_VERSION;
+use dropforge_storage::directory::DirectoryStore;
+use serde_json::{Value, json};
 
-use crate::args::{Global, RunOutput, SubmitArgs};
-use crate::commands::run::{born, checked, folder, leave};
+use crate::args::{Global, LogsArgs, RunOutput, SubmitArgs};
+use crate::commands::run::{births, checked, leave, refuse_live_names, site, stored};
+use crate::commands::{get, logs};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::lookup;
 use crate::output::{self, say};
-use crate::project::Sources;
-use crate::session::settings;
 
 /// Submits every Workflow of the files, or the stored definition that `--from` names.
 ///
 /// # Errors
-/// When something is wrong with a manifest; runs stored before stay.
+/// When something is wrong with a manifest; then nothing is submitted.
 #[tokio::main(flavor = "current_thread")]
 pub async fn submit(global: &Global, args: &SubmitArgs) -> Result<Exit, CliError> {
     let sources = checked(&args.source)?;
-    let store = lookup::reader(global)?;
-    let site = settings(None, &folder(&args.source.files))?.site;
-    for one in each(&sources) {
-        let spec = born(&store, global, &args.source, &one, &site).await?;
-        let owned = leave(&store, &spec).await?;
-        if !owned {
-            say("nothing runs this store now: `dropforge run --continue NAME` or `dropforge dev` starts it");
-        }
-        let program = Program::compile(spec)
-            .map_err(|why| CliError::Below { what: "compile the spec", why: why.to_string() })?;
-        let state = RunState::new(Arc::new(program));
-        if !owned {
-            store.put_entry(&index_entry(&state)).await?;
-        }
-        let view = dropforge_engine::view::View::fold(state.program.clone(), std::iter::empty());
+    let specs = births(
+        stored(global).await?,
+        global,
+        &args.source,
+        args.priority,
+        &sources,
+        &site(&args.source.files)?,
+    )?;
+    if args.source.dry_run {
+        return preview(&specs, args.output);
+    }
+    if args.watch && specs.len() > 1 {
+        return Err(CliError::Usage(format!(
+            "--watch shows one run, and there are {}: use --log or --wait",
+            specs.len()
+        )));
+    }
+    let store = lookup::made(global)?;
+    refuse_live_names(&store, &specs).await?;
+    let mut owned = true;
+    for spec in &specs {
+        let program;
+        (program, owned) = hand_over(&store, spec).await?;
         match args.output {
-            RunOutput::Tree => output::data(&format!("{}\n", state.program.spec.name()))?,
-            other => output::run(&view, state.program.spec.created_at, other)?,
+            RunOutput::Tree => output::data(&format!("{}\n", spec.name()))?,
+            other => output::run(&View::fold(program, std::iter::empty()), spec.created_at, other)?,
+        }
+    }
+    if !owned {
+        say("nothing runs this store now: `dropforge run --continue NAME` or `dropforge dev` starts it");
+    }
+    follow(global, args, &store, &specs).await
+}
+
+/// Stores a run, tells the store's owner, and lists it where nobody does; gives whether somebody does.
+///
+/// # Errors
+/// When it can't be stored.
+pub async fn hand_over(store: &DirectoryStore, spec: &RunSpec) -> Result<(Arc<Program>, bool), CliError> {
+    let program = Program::compile(spec.clone())
+        .map_err(|why| CliError::Below { what: "compile the spec", why: why.to_string() })?;
+    let program = Arc::new(program);
+    let owned = leave(store, spec).await?;
+    if !owned {
+        store.put_entry(&index_entry(&RunState::new(program.clone()))).await?;
+    }
+    Ok((program, owned))
+}
+
+/// Waits for the runs as asked: logs first, then the end or the tree, as Argo does.
+async fn follow(
+    global: &Global,
+    args: &SubmitArgs,
+    store: &DirectoryStore,
+    specs: &[RunSpec],
+) -> Result<Exit, CliError> {
+    let mut exit = Exit::Succeeded;
+    for spec in specs.iter().filter(|_| args.log) {
+        let logs = LogsArgs::following(spec.uid.to_string());
+        exit = exit.max(logs::print(global, store, &spec.uid, spec.name(), &logs).await?);
+    }
+    for spec in specs {
+        if args.watch {
+            exit = exit.max(get::follow(store, &spec.uid, spec.name()).await?);
+        } else if args.wait || args.log {
+            exit = exit.max(get::wait(store, &spec.uid).await?);
+        }
+    }
+    Ok(exit)
+}
+
+/// Prints what would become runs.
+///
+/// # Errors
+/// When it can't be printed.
+pub fn preview(specs: &[RunSpec], output: RunOutput) -> Result<Exit, CliError> {
+    for (at, spec) in specs.iter().enumerate() {
+        match output {
+            RunOutput::Name => output::data(&format!("{}\n", spec.name()))?,
+            RunOutput::Json => output::data(&format!("{}\n", serde_json::to_string_pretty(&object(spec))?))?,
+            RunOutput::Tree | RunOutput::Wide | RunOutput::Yaml => {
+                let between = if at > 0 { "---\n" } else { "" };
+                output::data(&format!("{between}{}", output::yaml(&object(spec))))?;
+            }
         }
     }
     Ok(Exit::Succeeded)
 }
 
-/// The sources with one Workflow at a time, so that each becomes a run.
-fn each(sources: &Sources) -> Vec<Sources> {
-    let is_workflow = |object: &AnyObject| matches!(object, AnyObject::Workflow(_));
-    let count = sources.documents.iter().filter(|d| is_workflow(&d.object)).count();
-    if count < 2 {
-        return vec![Sources { documents: sources.documents.clone(), diagnostics: Vec::new() }];
-    }
-    let with_one = |wanted: usize| {
-        let mut seen = 0;
-        let documents = sources.documents.iter().filter(|d| {
-            let workflow = is_workflow(&d.object);
-            seen += usize::from(workflow);
-            !workflow || seen == wanted + 1
-        });
-        Sources { documents: documents.cloned().collect(), diagnostics: Vec::new() }
-    };
-    (0..count).map(with_one).collect()
+fn object(spec: &RunSpec) -> Value {
+    json!({"apiVersion": ARGO_VERSION, "kind": "Workflow", "metadata": spec.metadata, "spec": spec.spec})
 }

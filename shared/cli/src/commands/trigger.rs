@@ -7,11 +7,10 @@ use dropforge_driver::definitions::{self, Definitions};
 use dropforge_driver::triggers::{self, keep};
 use dropforge_engine::ids::{AttemptId, RunUid};
 use dropforge_manifest::check::Options;
-use dropforge_manifest::go::parse_duration;
 use dropforge_manifest::schema::TRIGGER_SCHEMA;
 use dropforge_manifest::types::Trigger;
 use dropforge_queue::doorbell::{Doorbell, Why};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::args::{Global, TriggerCommand};
 use crate::commands::dev::matching;
@@ -20,6 +19,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, say};
 use crate::project::Sources;
+use crate::since::moment;
 use crate::{bell, identity, lookup};
 
 /// Answers about triggers.
@@ -95,7 +95,7 @@ async fn replay(
     since: Option<&str>,
 ) -> Result<Exit, CliError> {
     let now = SystemClock.now();
-    let since = since.map(|text| since_when(text, now)).transpose()?.unwrap_or(Timestamp::MIN);
+    let since = since.map(|text| moment("--since", text, now)).transpose()?.unwrap_or(Timestamp::MIN);
     let store = lookup::reader(global)?;
     let (known, _) = definitions::load(&store, &global.namespace).await?;
     let trigger = known.triggers.get(name).ok_or_else(|| {
@@ -121,24 +121,6 @@ async fn replay(
         say("nothing runs this store now: `dropforge dev` starts their runs");
     }
     Ok(Exit::Succeeded)
-}
-
-/// A time, or how long ago.
-fn since_when(text: &str, now: Timestamp) -> Result<Timestamp, CliError> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time);
-    }
-    let ago = text.trim_end_matches("ago").trim();
-    let days = ago.strip_suffix('d').and_then(|days| days.parse::<i64>().ok());
-    let nanos = match days {
-        Some(days) => Some(SignedDuration::from_hours(days.saturating_mul(24))),
-        None => parse_duration(ago).ok().map(SignedDuration::from_nanos),
-    };
-    nanos.and_then(|length| now.checked_sub(length).ok()).ok_or_else(|| {
-        CliError::Usage(format!(
-            "--since {text:?}: write a time like 2026-01-31T00:00:00Z, or how long ago: 24h, 7d"
-        ))
-    })
 }
 
 async fn list(global: &Global) -> Result<Exit, CliError> {
@@ -175,18 +157,6 @@ fn looks_at(trigger: &Trigger) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn since_is_a_time_or_how_long_ago() {
-        let now: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
-        let since = |text: &str| since_when(text, now).unwrap().to_string();
-        assert_eq!(since("2026-01-01T00:00:00Z"), "2026-01-01T00:00:00Z");
-        assert_eq!(
-            (since("24h").as_str(), since("7d ago").as_str()),
-            ("2026-01-30T12:00:00Z", "2026-01-24T12:00:00Z")
-        );
-        assert!(since_when("yesterday", now).is_err());
-    }
 
     #[test]
     fn an_objects_place_has_a_bucket_and_a_key() {

@@ -184,18 +184,31 @@ fn what_a_person_gives_stands_in_the_place_of_what_the_manifest_says() {
     fixed.metadata.name = Some("fixed".to_owned());
     let identity = Identity { uid: "u".into(), suffix: "abcde".to_owned() };
     let cause = Cause::Person { by: "me".to_owned() };
-    let run = run_spec(fixed, &Library::default(), &Site::default(), &overrides, &identity, cause, Timestamp::UNIX_EPOCH)
-        .unwrap();
+    let run = run_spec(
+        fixed,
+        &Library::default(),
+        &Site::default(),
+        &overrides,
+        &identity,
+        cause,
+        Timestamp::UNIX_EPOCH,
+    )
+    .unwrap();
     let spec = &run.spec;
-    assert_eq!(
-        (run.name(), spec.entrypoint.as_deref(), spec.priority),
-        ("mine-abcde", Some("n"), Some(7))
-    );
+    assert_eq!((run.name(), spec.entrypoint.as_deref(), spec.priority), ("mine-abcde", Some("n"), Some(7)));
     assert_eq!(spec.service_account_name.as_deref(), Some("robot"));
     assert_eq!(run.metadata.labels["team"], "a");
     let overrides = Overrides { entrypoint: Some("o".to_owned()), ..Overrides::default() };
     let wrong = workflow(&format!("{{{MAIN}}}"));
     let cause = Cause::Person { by: "me".to_owned() };
-    let why = run_spec(wrong, &Library::default(), &Site::default(), &overrides, &identity, cause, Timestamp::UNIX_EPOCH);
+    let why = run_spec(
+        wrong,
+        &Library::default(),
+        &Site::default(),
+        &overrides,
+        &identity,
+        cause,
+        Timestamp::UNIX_EPOCH,
+    );
     assert_eq!(why.unwrap_err().to_string(), "--entrypoint o: there is no such template; there are: m");
 }

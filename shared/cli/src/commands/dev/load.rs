@@ -1,21 +1,25 @@
 //! The definitions in the folder, checked and stored.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::crons::{self, Times};
+use dropforge_driver::definitions::{
+    self,
+    folder::{self, Contents, Loaded},
+};
 use dropforge_driver::owner::chain;
-use dropforge_driver::{definitions, triggers};
-use dropforge_manifest::check::Options;
-use dropforge_manifest::parse::{AnyObject, Document, parse};
-use dropforge_storage::endpoint::create_bucket;
-use serde_json::Value;
+use dropforge_driver::store::Documents;
+use dropforge_manifest::check::{Options, check};
+use dropforge_manifest::diagnostic::Diagnostic;
+use dropforge_manifest::parse::{Document, parse};
 
 use super::Dev;
+use crate::commands::definitions::begin_trigger;
 use crate::error::CliError;
-use crate::output::{say, yaml};
-use crate::project::{Sources, manifests};
+use crate::output::say;
+use crate::project::{Sources, manifests, own_text};
 use crate::session::settings;
 
 impl Dev<'_> {
@@ -29,25 +33,29 @@ impl Dev<'_> {
                 return Ok(());
             }
         };
-        let findings = sources.findings(&Options::default());
+        let before = folder::loaded(&*self.session.store, &self.global.namespace).await?;
+        let findings = self.findings(&sources, &before).await?;
         let bad: BTreeSet<&str> = findings.iter().filter(|f| f.is_error()).map(|f| f.file.as_str()).collect();
         self.tell(findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"), bad.is_empty());
-        let mut changed = BTreeSet::new();
-        let mut there = BTreeSet::new();
+        let (mut loaded, mut changed) = (Contents::new(), BTreeSet::new());
         let good = sources.documents.iter().filter(|d| !bad.contains(d.file.as_str()));
         for document in good.filter(|d| definitions::is_definition(&d.object)) {
             let key = self.key_of(document);
-            if self.put(document).await? {
+            let entry = Loaded { file: document.file.clone(), text: own_text(document)? };
+            if self.put(document, &entry.text, before.get(&key)).await? {
                 changed.insert(key.clone());
             }
-            there.insert(key);
+            loaded.insert(key, entry);
         }
-        // What a file with errors defined can't be told from what was taken away.
+        let missing = before.into_iter().filter(|(key, _)| !loaded.contains_key(key)).collect::<Contents>();
         if bad.is_empty() {
-            self.remove_others(&there).await?;
-            self.shared = there.into_iter().filter(|key| definitions::is_shared(key)).collect();
+            self.remove(missing.keys()).await?;
+        } else {
+            // What a file with errors defined can't be told from what was taken away.
+            loaded.extend(missing);
         }
-        self.begin(&changed).await
+        folder::note(&*self.session.store, &self.global.namespace, &loaded).await?;
+        self.look(&changed).await
     }
 
     /// Takes the settings anew where they have changed; wrong ones are said, and the old ones stay.
@@ -71,6 +79,24 @@ impl Dev<'_> {
         Sources::read(&files.into_iter().filter(outside).collect::<Vec<_>>())
     }
 
+    /// What is wrong with the folder's objects, which know those that people stored beside it.
+    async fn findings(&self, sources: &Sources, before: &Contents) -> Result<Vec<Diagnostic>, CliError> {
+        let (store, namespace) = (&*self.session.store, self.global.namespace.as_str());
+        let own: BTreeSet<String> = sources.documents.iter().map(|document| self.key_of(document)).collect();
+        let mut all = sources.documents.clone();
+        for key in definitions::keys(store, namespace).await? {
+            let Some(stored) = store.get(&key).await?.filter(|_| !own.contains(&key)) else { continue };
+            if !before.contains_key(&key) {
+                all.extend(parse(&key, &String::from_utf8_lossy(&stored.body)).documents);
+            }
+        }
+        let files: BTreeSet<&str> = sources.documents.iter().map(|document| document.file.as_str()).collect();
+        let mut findings = sources.diagnostics.clone();
+        let checked = check(&all, &Options::default());
+        findings.extend(checked.into_iter().filter(|finding| files.contains(finding.file.as_str())));
+        Ok(findings)
+    }
+
     fn tell(&mut self, findings: String, good: bool) {
         if findings != self.findings && !findings.is_empty() {
             say(&findings);
@@ -85,9 +111,15 @@ impl Dev<'_> {
         definitions::key(&self.global.namespace, document.object.kind(), document.object.name())
     }
 
-    async fn put(&self, document: &Document) -> Result<bool, CliError> {
-        let text = own_text(document)?;
-        let changed = definitions::put(&*self.session.store, &self.global.namespace, document, &text).await?;
+    /// Stores what a file defines, unless only the store has changed since it was loaded: whoever changed a definition
+    /// last has the say.
+    async fn put(&self, document: &Document, text: &str, before: Option<&Loaded>) -> Result<bool, CliError> {
+        let (store, namespace) = (&*self.session.store, self.global.namespace.as_str());
+        let unchanged = before.is_some_and(|before| before.text == text);
+        if unchanged && store.get(&self.key_of(document)).await?.is_some() {
+            return Ok(false);
+        }
+        let changed = definitions::put(store, namespace, document, text).await?;
         if changed {
             let (kind, name) = (document.object.kind().to_lowercase(), document.object.name());
             say(&format!("{kind} {name}: loaded from {}", document.file));
@@ -95,44 +127,31 @@ impl Dev<'_> {
         Ok(changed)
     }
 
-    /// Removes the stored definitions that the folder does not have; of those that all namespaces share only what it
-    /// had: others may be another folder's.
-    async fn remove_others(&self, there: &BTreeSet<String>) -> Result<(), CliError> {
+    /// Takes away what the folder defined and defines no more; what people stored one by one stays.
+    async fn remove(&self, keys: impl Iterator<Item = &String>) -> Result<(), CliError> {
         let (store, namespace) = (&*self.session.store, self.global.namespace.as_str());
-        let keys = definitions::keys(store, namespace).await?;
-        let own = |key: &String| !definitions::is_shared(key) || self.shared.contains(key);
-        for key in keys.into_iter().filter(|key| !there.contains(key) && own(key)) {
-            let Some((kind, name)) = definitions::of_key(namespace, &key) else { continue };
-            definitions::remove(store, namespace, kind, name).await?;
-            match kind {
-                "trigger" => triggers::keep::forget(store, namespace, name).await?,
-                "cronworkflow" => crons::keep::forget(store, namespace, name).await?,
-                _ => {}
-            }
+        for key in keys {
+            let Some((kind, name)) = definitions::of_key(namespace, key) else { continue };
+            definitions::take_away(store, namespace, kind, name).await?;
             say(&format!("{kind} {name}: taken away"));
         }
         Ok(())
     }
 
-    /// Watches what is defined.
-    async fn begin(&mut self, changed: &BTreeSet<String>) -> Result<(), CliError> {
+    /// Looks at what is stored, and watches it. `changed` names definitions that were saved anew.
+    pub(super) async fn look(&mut self, changed: &BTreeSet<String>) -> Result<(), CliError> {
         let (store, namespace) = (self.session.store.clone(), self.global.namespace.clone());
         let (defined, unreadable) = definitions::load(&*store, &namespace).await?;
         for why in unreadable {
             say(&why);
         }
-        let now = SystemClock.now();
         for (name, trigger) in &defined.triggers {
             let saved = changed.contains(&definitions::key(&namespace, "Trigger", name));
-            triggers::keep::begin(&*store, &namespace, name, saved, now).await?;
-            let bucket = &trigger.spec.s3.bucket;
-            if create_bucket(store.buckets(), bucket)? {
-                say(&format!("bucket {bucket}: made for trigger {name}"));
-            }
+            begin_trigger(&store, &namespace, trigger, saved).await?;
         }
         self.times.clear();
         for (name, cron) in &defined.crons {
-            crons::keep::begin(&*store, &namespace, cron, now).await?;
+            crons::keep::begin(&*store, &namespace, cron, SystemClock.now()).await?;
             match Times::of(&cron.spec) {
                 Ok(times) => drop(self.times.insert(name.clone(), times)),
                 Err(why) => say(&format!("cronworkflow {name}: {}", chain(&why))),
@@ -141,33 +160,4 @@ impl Dev<'_> {
         self.definitions = defined;
         Ok(())
     }
-}
-
-/// The text of one document: as a person wrote it where it can be told from the others of its file.
-fn own_text(document: &Document) -> Result<String, CliError> {
-    let path = Path::new(&document.file);
-    let text = std::fs::read_to_string(path).map_err(|source| CliError::File {
-        action: "read",
-        path: path.to_path_buf(),
-        source,
-    })?;
-    let is_it = |part: &&str| {
-        let parsed = parse(&document.file, part);
-        matches!(parsed.documents.as_slice(), [one] if one.object == document.object)
-    };
-    let parts = std::iter::once(text.as_str()).chain(text.split("\n---"));
-    let written = parts.filter(is_it).map(str::to_owned).next();
-    match written {
-        Some(text) => Ok(text),
-        None => Ok(yaml(&object(&document.object)?)),
-    }
-}
-
-fn object(object: &AnyObject) -> Result<Value, CliError> {
-    Ok(match object {
-        AnyObject::Workflow(o) => serde_json::to_value(o)?,
-        AnyObject::WorkflowTemplate(o) | AnyObject::ClusterWorkflowTemplate(o) => serde_json::to_value(o)?,
-        AnyObject::CronWorkflow(o) => serde_json::to_value(o)?,
-        AnyObject::Trigger(o) => serde_json::to_value(o)?,
-    })
 }
