@@ -14,6 +14,7 @@ mod graph;
 mod identity;
 mod lookup;
 mod machine;
+mod metrics;
 mod output;
 mod overrides;
 mod project;

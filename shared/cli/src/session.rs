@@ -11,7 +11,7 @@ use dropforge_cluster::local::{LocalCluster, News, SupervisorProgram, Workshop};
 use dropforge_cluster::python;
 use dropforge_cluster::settings::Settings;
 use dropforge_driver::clock::{Clock, SystemClock};
-use dropforge_driver::owner::{OwnError, Owner};
+use dropforge_driver::owner::{OwnError, Owner, Told};
 use dropforge_driver::store::Runs;
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::RunUid;
@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use crate::args::{Global, StepArgs};
 use crate::ends::LocalEnds;
 use crate::error::CliError;
+use crate::metrics::StoreMetrics;
 use crate::output::progress::Display;
 use crate::{bell, output};
 
@@ -90,7 +91,13 @@ impl Session {
         let display = Display::new(store.clone(), show_logs);
         let watcher = {
             let display = display.clone();
-            Box::new(move |state: &_, records: &[_], told| display.records(state, records, told))
+            let metrics = StoreMetrics::of(store.root());
+            Box::new(move |state: &_, records: &[_], told| {
+                if told == Told::New {
+                    metrics.records(records);
+                }
+                display.records(state, records, told);
+            })
         };
         let timers = LocalTimers::default();
         let ends = LocalEnds::new(store.clone());

@@ -100,7 +100,7 @@ fn a_pipeline_asks_a_server_and_goes_on_with_its_answer() {
     let (url, asked) = server();
     let bench = Bench::new();
     bench.write("secrets/token/value", "s3cret\n");
-    bench.write("dropforge.toml", "secrets = \"secrets\"\n[claims]\nbox = \"box\"\n");
+    bench.write("dropforge.toml", "[secrets]\nfolder = \"secrets\"\n[claims]\nbox = \"box\"\n");
     let manifest = format!(
         "apiVersion: argoproj.io/v1alpha1
 kind: Workflow

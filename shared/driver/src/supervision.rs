@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dropforge_engine::attempt::{Attempt, Verdict};
+use dropforge_engine::attempt::{Attempt, Progress, Verdict};
 use dropforge_engine::ids::AttemptId;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version both sides must agree on; another one is refused with both figures.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// From the owner to the supervisor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,6 +76,13 @@ pub enum Report {
         attempt: AttemptId,
         /// For people: `input data: 1.2 of 10 GB, 310 MB/s`.
         what: String,
+    },
+    /// How far it says it is.
+    Counted {
+        /// Which.
+        attempt: AttemptId,
+        /// How far.
+        progress: Progress,
     },
     /// It has ended; this is the verdict that counts.
     Finished {

@@ -8,13 +8,14 @@ use dropforge_manifest::types::Outputs;
 use jiff::Timestamp;
 use rpds::RedBlackTreeSetSync;
 
-use crate::attempt::{Attempt, Outcome, Reason, Verdict};
+use crate::attempt::{Attempt, Outcome, Progress, Reason, Verdict};
 use crate::effect::{Effect, EffectKey};
 use crate::ids::{AttemptId, NodeId};
 use crate::memo::{Memo, MemoEntry};
 use crate::phase::{NodePhase, RunPhase};
 use crate::program::Compiled;
 use crate::record::{Block, NodeCreated, NodeKind, Record, Role};
+use crate::resources::{self, ResourcesDuration};
 use crate::state::{Body, Bound, FailedChild, Failure, Fired, Node, Phases, RunState};
 
 /// Changes the state by one record.
@@ -104,6 +105,10 @@ pub fn apply(state: &mut RunState, record: &Record) {
             hold_hooks(state, *node);
             on_node(state, *node, |n| memo_read(n, *hit));
         }
+        // Whoever keeps metrics takes them from the records.
+        Record::Measured { .. } => {}
+        Record::NotMeasured { why } => state.metrics_error = Some(why.clone()),
+        Record::AttemptProgress { attempt, progress } => attempt_progress(state, attempt, *progress),
         Record::Suspended => state.suspended = true,
         Record::Resumed => {
             state.suspended = false;
@@ -191,6 +196,7 @@ fn node_created(state: &mut RunState, created: &NodeCreated) {
         started_at: created.at,
         finished_at: created.phase.fulfilled().then_some(created.at),
         outputs: Arc::default(),
+        resources: ResourcesDuration::new(),
         depth: depth(parent.as_deref(), created),
         on_exit: parent.as_ref().is_some_and(|p| p.on_exit)
             || matches!(created.role, Role::WorkflowExit | Role::Exit),
@@ -265,7 +271,9 @@ fn depth(parent: Option<&Node>, created: &NodeCreated) -> u32 {
 
 fn body(created: &NodeCreated) -> Body {
     match created.kind {
-        NodeKind::Pod | NodeKind::Http => Body::Pod { attempt: None, next: 0, lost: 0, waiting: None },
+        NodeKind::Pod | NodeKind::Http => {
+            Body::Pod { attempt: None, next: 0, lost: 0, waiting: None, progress: Progress::NOT_SAID }
+        }
         NodeKind::Suspend => Body::Suspend { until: None },
         NodeKind::Steps => {
             Body::Steps { calls: Default::default(), groups: Default::default(), bound: Bound::default() }
@@ -364,8 +372,35 @@ fn attempt_started(state: &mut RunState, attempt: &Arc<Attempt>) {
     outbox(state, Effect::StartAttempt(attempt.clone()));
 }
 
+/// Counts a leaf's own units in place of those it was counted by before.
+fn attempt_progress(state: &mut RunState, attempt: &AttemptId, new: Progress) {
+    let mut old = new;
+    on_attempt(state, attempt, |node| {
+        if let Body::Pod { progress, .. } = &mut node.body {
+            old = std::mem::replace(progress, new);
+        }
+    });
+    recount(state, old, new);
+}
+
+fn recount(state: &mut RunState, old: Progress, new: Progress) {
+    let count = |sum: u32, old: u32, new: u32| sum.saturating_add(new).saturating_sub(old);
+    let (done, total) = state.progress;
+    state.progress = (count(done, old.done, new.done), count(total, old.total, new.total));
+}
+
 fn attempt_ended(state: &mut RunState, verdict: &Verdict) {
     touch(state, verdict.finished_at);
+    if let Some(progress) = verdict.progress {
+        attempt_progress(state, &verdict.attempt, progress);
+    }
+    let started = state.outbox.get(&EffectKey::Start(verdict.attempt.clone())).cloned();
+    if let (Some(Effect::StartAttempt(attempt)), Some(id)) =
+        (started.as_deref(), state.attempts.get(&verdict.attempt).copied())
+    {
+        let held = resources::duration(&attempt.work, verdict);
+        on_node(state, id, |node| resources::add(&mut node.resources, &held));
+    }
     state.outbox.remove_mut(&EffectKey::Start(verdict.attempt.clone()));
     state.outbox.remove_mut(&EffectKey::Stop(verdict.attempt.clone()));
     state.metrics.extend(verdict.metrics.iter().map(|(k, v)| (k.clone(), *v)));
@@ -442,7 +477,14 @@ fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_>) {
         });
     }
     if executable(node.kind) && ending.phase == NodePhase::Succeeded {
-        state.progress.0 += 1;
+        let said = match node.body {
+            Body::Pod { progress, .. } => progress,
+            _ => Progress::NOT_SAID,
+        };
+        recount(state, said, said.complete());
+    }
+    if let Some(parent) = node.parent {
+        on_node(state, parent, |parent| resources::add(&mut parent.resources, &node.resources));
     }
     note_failure(state, id);
     hold_hooks(state, id);

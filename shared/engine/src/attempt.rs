@@ -136,6 +136,9 @@ pub struct Verdict {
     /// The numbers of the output parameter or artifact called `metrics`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
+    /// How far it said it was, at last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
     /// With what it ran, what it read and wrote.
     #[serde(default)]
     pub provenance: Provenance,
@@ -167,6 +170,7 @@ impl Verdict {
             finished_at,
             outputs: Outputs::default(),
             metrics: BTreeMap::new(),
+            progress: None,
             provenance: Provenance::default(),
             usage: Usage::default(),
         }
@@ -233,6 +237,32 @@ pub struct StoredObject {
     /// The entity tag without quotes, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
+}
+
+/// How far a step is, in units of its own: `3/10`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Units done.
+    pub done: u32,
+    /// Units in all, at least one.
+    pub total: u32,
+}
+
+impl Progress {
+    /// A leaf that does not say: nothing of one.
+    pub const NOT_SAID: Progress = Progress { done: 0, total: 1 };
+
+    /// What a text such as `3/10` says; none where it says nothing.
+    pub fn parse(text: &str) -> Option<Progress> {
+        let (done, total) = text.trim().split_once('/')?;
+        let progress = Progress { done: done.parse().ok()?, total: total.parse().ok()? };
+        (progress.total > 0 && progress.done <= progress.total).then_some(progress)
+    }
+
+    /// All of it done.
+    pub fn complete(self) -> Progress {
+        Progress { done: self.total, ..self }
+    }
 }
 
 /// What an attempt used.

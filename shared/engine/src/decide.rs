@@ -10,6 +10,7 @@ mod dags;
 mod groups;
 mod hooks;
 mod memos;
+mod metrics;
 mod pods;
 mod retries;
 mod runs;
@@ -143,6 +144,7 @@ impl Decider {
                 self.attempt_running(attempt, *at, host.as_deref())?
             }
             Event::AttemptWaiting { attempt, why } => self.attempt_waiting(attempt, why)?,
+            Event::AttemptProgress { attempt, progress } => self.attempt_progress(attempt, *progress)?,
             Event::AttemptFinished { verdict } => self.attempt_finished(verdict)?,
             Event::TimerFired { timer } => self.timer_fired(timer)?,
             Event::Commanded { command } => self.commanded(command)?,

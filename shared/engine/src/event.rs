@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::attempt::Verdict;
+use crate::attempt::{Progress, Verdict};
 use crate::effect::{EffectKey, TimerId};
 use crate::ids::{AttemptId, CommandId, NodeId};
 use crate::memo::MemoEntry;
@@ -31,6 +31,13 @@ pub enum Event {
         attempt: AttemptId,
         /// Why, for people: `0 of 1 GPUs free`.
         why: String,
+    },
+    /// The attempt said how far it is.
+    AttemptProgress {
+        /// The attempt.
+        attempt: AttemptId,
+        /// How far.
+        progress: Progress,
     },
     /// The attempt has ended.
     AttemptFinished {

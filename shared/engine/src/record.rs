@@ -10,11 +10,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::attempt::{Attempt, Verdict};
+use crate::attempt::{Attempt, Progress, Verdict};
 use crate::effect::{EffectKey, TimerId};
 use crate::event::Command;
 use crate::ids::{AttemptId, NodeId};
 use crate::memo::Memo;
+use crate::metric::Metric;
 use crate::phase::{NodePhase, RunPhase};
 
 /// One change of a run's state.
@@ -157,6 +158,23 @@ pub enum Record {
         /// When the entry was written.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         written: Option<Timestamp>,
+    },
+    /// A metric got a value.
+    Measured {
+        /// Which and what.
+        metric: Box<Metric>,
+    },
+    /// A metric could not be computed (Argo's condition `MetricsError`).
+    NotMeasured {
+        /// Why, in Argo's words.
+        why: String,
+    },
+    /// A step said how far it is.
+    AttemptProgress {
+        /// Which.
+        attempt: AttemptId,
+        /// How far.
+        progress: Progress,
     },
     /// Nothing new starts (`spec.suspend`).
     Suspended,

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dropforge_manifest::tags::Scope;
+use dropforge_manifest::tags::{self, Scope, Strictness};
 use dropforge_manifest::types::{Artifact, Inputs, Outputs};
 use jiff::Timestamp;
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync, VectorSync};
 
+use crate::attempt::Progress;
 use crate::effect::{Effect, EffectKey};
 use crate::ids::{AttemptId, CommandId, NodeId, argo_node_id};
 use crate::memo::Memo;
@@ -17,6 +18,8 @@ use crate::program::hooks::Hook;
 use crate::program::{Compiled, Program};
 use crate::record::{Block, LoopItems, NodeKind, Role, ShutdownStrategy, TemplateKey};
 use crate::resolve;
+use crate::resources::ResourcesDuration;
+use crate::scope::{Globals, Layers, Own};
 
 mod phases;
 
@@ -73,6 +76,8 @@ pub struct RunState {
     pub progress: (u32, u32),
     /// Numbers from outputs named `metrics`.
     pub metrics: BTreeMap<String, f64>,
+    /// Why the last metric that could not be computed was not.
+    pub metrics_error: Option<String>,
     /// Commands read.
     pub commands: RedBlackTreeSetSync<CommandId>,
     /// Time of the last record; `decide` never goes back behind it.
@@ -122,6 +127,8 @@ pub struct Node {
     pub finished_at: Option<Timestamp>,
     /// What it gave.
     pub outputs: Arc<Outputs>,
+    /// What it and everything below it held of the cluster's resources, as far as that has ended.
+    pub resources: ResourcesDuration,
     /// Frames of template calls above it; Argo allows 100.
     pub depth: u32,
     /// Whether it runs below an exit handler.
@@ -168,6 +175,8 @@ pub enum Body {
         lost: u32,
         /// Why it can't start, in the cluster's words.
         waiting: Option<String>,
+        /// How far its attempt says it is.
+        progress: Progress,
     },
     /// A suspend node.
     Suspend {
@@ -317,6 +326,7 @@ impl RunState {
             failures: VectorSync::default(),
             progress: (0, 0),
             metrics: BTreeMap::new(),
+            metrics_error: None,
             commands: RedBlackTreeSetSync::default(),
             last,
         }
@@ -346,9 +356,26 @@ impl RunState {
 
     /// The node's full name without its boundary's, as people see it.
     pub fn display_name(&self, id: NodeId) -> String {
+        if let Some(given) =
+            self.node(id).and_then(|n| self.given_name(&n.role, n.template.as_ref(), &n.inputs))
+        {
+            return given;
+        }
         let name = self.name(id);
         let boundary = self.node(id).and_then(|n| n.boundary).map(|b| self.name(b));
         display_name(&name, boundary.as_deref())
+    }
+
+    /// The name that the annotation of a node's template gives it in place of its own (Argo's rule N-5).
+    pub fn given_name(&self, role: &Role, template: Option<&TemplateKey>, inputs: &Inputs) -> Option<String> {
+        let text = self.program.template(template?)?.template.annotations.get(DISPLAY_NAME)?;
+        if matches!(role, Role::Attempt(_)) {
+            return None;
+        }
+        let globals = Globals { state: self, now: self.last, seed: 0 };
+        let own = Own { inputs, outputs: &Outputs::default() };
+        let text = tags::replace(text, &Layers(vec![&globals, &own]), Strictness::Lenient).ok()?;
+        is_display_name(&text).then_some(text)
     }
 
     /// Argo's id of a node.
@@ -397,6 +424,19 @@ impl RunState {
     pub fn done(&self) -> bool {
         self.phase.completed() && self.outbox.is_empty()
     }
+}
+
+/// The annotation of a template that names its nodes for people.
+const DISPLAY_NAME: &str = "workflows.argoproj.io/display-name";
+
+/// Argo's form of such a name: letters, digits, dashes and points between a letter or digit at each end.
+fn is_display_name(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    let end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    (2..=63).contains(&text.len())
+        && text.chars().all(inner)
+        && end(text.chars().next())
+        && end(text.chars().next_back())
 }
 
 /// Argo's display name: the boundary's name removed from the front, then `[i]` and a point.

@@ -11,13 +11,14 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::apply::{apply, executable};
-use crate::attempt::{Attempt, Verdict};
+use crate::attempt::{Attempt, Progress, Verdict};
 use crate::decide::FAIL_FAST;
 use crate::ids::{AttemptId, NodeId, argo_node_id};
 use crate::memo::{Memo, MemoKey};
 use crate::phase::{NodePhase, NodeType, RunPhase};
 use crate::program::{Compiled, LOCAL, Program};
 use crate::record::{NodeCreated, NodeKind, Record, Role, TemplateKey};
+use crate::resources::{self, ResourcesDuration};
 use crate::scope::whole_seconds;
 use crate::state::{RunState, display_name};
 
@@ -70,6 +71,10 @@ pub struct ViewNode {
     pub memo: Option<Memo>,
     /// The node that gave the entry which was found, and when.
     pub memo_from: Option<(String, Timestamp)>,
+    /// What its own attempts held of the cluster's resources.
+    pub resources: ResourcesDuration,
+    /// How far a leaf says it is.
+    pub progress: Progress,
     children: Vec<NodeId>,
 }
 
@@ -84,6 +89,20 @@ pub struct ViewAttempt {
     pub running_at: Option<Timestamp>,
     /// How it ended.
     pub verdict: Option<Arc<Verdict>>,
+}
+
+impl ViewNode {
+    fn ended(&mut self, verdict: &Arc<Verdict>) {
+        self.progress = verdict.progress.unwrap_or(self.progress);
+        if let Some(own) = self.attempts.iter_mut().find(|a| a.attempt.id == verdict.attempt) {
+            own.verdict = Some(verdict.clone());
+            resources::add(&mut self.resources, &resources::duration(&own.attempt.work, verdict));
+        }
+    }
+
+    fn counted(&self) -> Progress {
+        if self.phase == NodePhase::Succeeded { self.progress.complete() } else { self.progress }
+    }
 }
 
 impl View {
@@ -128,10 +147,14 @@ impl View {
                     }
                 }
             }
+            Record::AttemptProgress { attempt, progress } => {
+                if let Some(node) = self.node_of(attempt) {
+                    node.progress = *progress;
+                }
+            }
             Record::AttemptEnded { verdict } => {
-                let attempts = self.node_of(&verdict.attempt).map(|node| &mut node.attempts);
-                if let Some(own) = attempts.into_iter().flatten().find(|a| a.attempt.id == verdict.attempt) {
-                    own.verdict = Some(verdict.clone());
+                if let Some(node) = self.node_of(&verdict.attempt) {
+                    node.ended(verdict);
                 }
             }
             Record::MemoAsked { node, memo } => {
@@ -192,6 +215,8 @@ impl View {
             host: None,
             memo: None,
             memo_from: None,
+            resources: ResourcesDuration::new(),
+            progress: Progress::NOT_SAID,
             children: Vec::new(),
         };
         if let Some(parent) = created.parent.and_then(|p| self.nodes.get_mut(&p)) {
@@ -202,6 +227,9 @@ impl View {
 
     /// The node's name as people see it.
     pub fn display_name(&self, node: &ViewNode) -> String {
+        if let Some(given) = self.state.given_name(&node.role, node.template.as_ref(), &node.inputs) {
+            return given;
+        }
         let boundary = node.boundary.and_then(|b| self.nodes.get(&b)).map(|b| b.name.as_str());
         display_name(&node.name, boundary)
     }
@@ -276,7 +304,10 @@ impl View {
         set("startedAt", state.started_at.map_or(Value::Null, |t| json!(whole_seconds(t))));
         set("finishedAt", state.finished_at.map_or(Value::Null, |t| json!(whole_seconds(t))));
         set("message", if state.message.is_empty() { Value::Null } else { json!(state.message) });
-        set("conditions", conditions(state.phase));
+        set("conditions", conditions(state));
+        let mut held = ResourcesDuration::new();
+        self.nodes.values().for_each(|node| resources::add(&mut held, &node.resources));
+        set("resourcesDuration", if held.is_empty() { Value::Null } else { json!(held) });
         set("outputs", self.global_outputs());
         status
     }
@@ -341,8 +372,9 @@ impl View {
         set("hostNodeName", json!(node.host));
         set("nodeFlag", self.node_flag(node));
         set("memoizationStatus", self.memoization(node));
-        let count = graph.count(self, node);
+        let (count, held) = graph.sums(self, node);
         set("progress", if count.1 == 0 { Value::Null } else { json!(progress(count)) });
+        set("resourcesDuration", json!(held));
         json
     }
 
@@ -395,14 +427,16 @@ fn progress((done, total): (u32, u32)) -> String {
     format!("{done}/{total}")
 }
 
-fn conditions(phase: RunPhase) -> Value {
-    let running =
-        json!({ "type": "PodRunning", "status": if phase == RunPhase::Running { "True" } else { "False" } });
-    if phase.completed() {
-        json!([running, { "type": "Completed", "status": "True" }])
-    } else {
-        json!([running])
+fn conditions(state: &RunState) -> Value {
+    let running = if state.phase == RunPhase::Running { "True" } else { "False" };
+    let mut all = vec![json!({ "type": "PodRunning", "status": running })];
+    if state.phase.completed() {
+        all.push(json!({ "type": "Completed", "status": "True" }));
     }
+    if let Some(why) = &state.metrics_error {
+        all.push(json!({ "type": "MetricsError", "status": "True", "message": why }));
+    }
+    Value::Array(all)
 }
 
 fn node_type(kind: NodeKind) -> NodeType {
@@ -543,22 +577,26 @@ impl Graph {
         self.ends(group).into_iter().filter(|e| *e != group).collect()
     }
 
-    /// Executables below a node in Argo's graph, each once: a step group counts the groups after it too.
-    fn count(&self, view: &View, node: &ViewNode) -> (u32, u32) {
+    /// How far the executables below a node in Argo's graph are, and what they held, each counted once: a step group
+    /// counts the groups after it too.
+    fn sums(&self, view: &View, node: &ViewNode) -> ((u32, u32), ResourcesDuration) {
         let mut seen: HashSet<NodeId> = HashSet::new();
         let mut open = vec![node.id];
-        let mut sum = (0, 0);
+        let mut sum: (u32, u32) = (0, 0);
+        let mut held = ResourcesDuration::new();
         while let Some(id) = open.pop() {
             let Some(next) = view.nodes.get(&id) else { continue };
             if executable(next.kind) {
-                sum = (sum.0 + u32::from(next.phase == NodePhase::Succeeded), sum.1 + 1);
+                let own = next.counted();
+                sum = (sum.0.saturating_add(own.done), sum.1.saturating_add(own.total));
+                resources::add(&mut held, &next.resources);
             }
             // A leaf's own progress is its own: what hangs under it only comes after it.
             if id != node.id || !executable(node.kind) {
                 open.extend(self.children.get(&id).into_iter().flatten().filter(|c| seen.insert(**c)));
             }
         }
-        sum
+        (sum, held)
     }
 }
 

@@ -6,12 +6,12 @@
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::store::{Artifacts, Attempts, Created, Logs, StoreError};
 use dropforge_driver::supervision::{Endpoint, Launch};
-use dropforge_engine::attempt::{Outcome, Provenance, Reason, Usage, Verdict};
+use dropforge_engine::attempt::{Outcome, Progress as Counting, Provenance, Reason, Usage, Verdict};
 use dropforge_engine::ids::AttemptId;
 use dropforge_manifest::types::{HttpTemplate, Outputs};
 use jiff::{SignedDuration, Timestamp};
@@ -24,6 +24,7 @@ use crate::transfer::Progress;
 use crate::variables::LocalObjects;
 
 pub mod control;
+mod counted;
 mod ending;
 mod execution;
 pub mod places;
@@ -33,6 +34,7 @@ mod request;
 mod tests;
 
 use control::{Ask, Control};
+use counted::Counted;
 use ending::{End, judge};
 use execution::{Execution, Finished, ship};
 use preparation::{Prepared, prepare};
@@ -92,6 +94,8 @@ pub enum Told {
     },
     /// Something worth a line.
     Progress(String),
+    /// How far it says it is.
+    Counted(Counting),
 }
 
 /// Runs the attempt. None: somebody else has claimed it, and nothing was started. The verdict is not stored
@@ -246,7 +250,13 @@ impl<S: StepStore> Step<'_, S> {
         let finished = std::thread::scope(|scope| {
             let shipping = ship(scope, prepared, |bytes| self.append_log(bytes));
             let deadline = self.deadlines().first().copied();
-            let mut finished = started.finish(self.control, deadline, self.site.grace);
+            let mut counted = Counted::new(&prepared.progress);
+            let mut look = || {
+                if let Some(new) = counted.news(Instant::now()) {
+                    (self.tell)(Told::Counted(new));
+                }
+            };
+            let mut finished = started.finish(self.control, deadline, self.site.grace, &mut look);
             if let Err(error) = shipping {
                 finished.log_failure.get_or_insert(format!("ship the log: {error}"));
             }
@@ -278,6 +288,7 @@ impl<S: StepStore> Step<'_, S> {
             finished_at: ended,
             outputs: collected.outputs,
             metrics: collected.metrics,
+            progress: counted::read(&prepared.progress),
             provenance: Provenance { outputs: collected.written, ..prepared.provenance.clone() },
             usage: Usage {
                 cpu_seconds: finished.usage.cpu_seconds,

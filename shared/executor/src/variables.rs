@@ -1,11 +1,14 @@
 //! The environment of a step's command: nothing of the person's, what Argo sets, what the manifest asks for.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use dropforge_driver::supervision::{Demand, Endpoint, Launch};
+use dropforge_driver::supervision::{Endpoint, Launch};
+use dropforge_engine::attempt::Attempt;
 use dropforge_engine::ids::argo_node_id;
-use dropforge_manifest::types::{Container, EnvVarSource};
+use dropforge_manifest::quantity::Quantity;
+use dropforge_manifest::text::AnyString;
+use dropforge_manifest::types::{Container, EnvVarSource, Resources};
 use serde_json::Value;
 
 mod local;
@@ -94,9 +97,20 @@ fn base(around: &Surroundings<'_>) -> BTreeMap<String, String> {
         // Empty and not absent: an absent variable would show the step every GPU of the machine.
         ("CUDA_VISIBLE_DEVICES".to_owned(), around.gpus.join(",")),
     ]);
+    let progress = [
+        ("ARGO_PROGRESS_FILE", progress_file(around.home).to_string_lossy().into_owned()),
+        ("ARGO_PROGRESS_FILE_TICK_DURATION", "3s".to_owned()),
+        ("ARGO_PROGRESS_PATCH_TICK_DURATION", "15s".to_owned()),
+    ];
+    variables.extend(progress.map(|(name, value)| (name.to_owned(), value)));
     variables.extend(environment.variables.clone());
     variables.insert("PATH".to_owned(), path.join(":"));
     variables
+}
+
+/// The file into which a step writes how far it is.
+pub fn progress_file(home: &Path) -> PathBuf {
+    home.join(".argo-progress")
 }
 
 /// The variables that Argo gives every container.
@@ -164,7 +178,9 @@ fn looked_up(
         return Ok(config_maps.key(key)?);
     }
     if let Some(field) = &source.resource_field_ref {
-        let value = resource_field(field, &around.launch.demand);
+        let main = around.launch.attempt.work.template.main();
+        let resources = main.and_then(|main| main.resources.clone()).unwrap_or_default();
+        let value = resource_field(field, &resources);
         return value.map(Some).ok_or_else(|| unknown(name, "resourceFieldRef", field, "resource"));
     }
     let field = source.field_ref.clone().unwrap_or_default();
@@ -179,46 +195,58 @@ fn unknown(name: &str, kind: &'static str, field: &Value, key: &str) -> Variable
 /// The downward API, as far as a process on this machine has an answer.
 fn pod_field(field: &Value, around: &Surroundings<'_>) -> Option<String> {
     let attempt = &around.launch.attempt;
-    let node_id = argo_node_id(&attempt.run_name, &attempt.node_name);
     match field.get("fieldPath")?.as_str()? {
         "metadata.name" | "metadata.uid" => Some(attempt.id.to_string()),
         "metadata.namespace" => Some(attempt.namespace.clone()),
-        "metadata.labels['workflows.argoproj.io/workflow']" => Some(attempt.run_name.clone()),
-        "metadata.annotations['workflows.argoproj.io/node-name']" => Some(attempt.node_name.clone()),
-        "metadata.annotations['workflows.argoproj.io/node-id']" => Some(node_id),
         "spec.nodeName" => Some(around.host.to_owned()),
         "spec.serviceAccountName" => Some("default".to_owned()),
         "status.podIP" | "status.hostIP" | "status.podIPs" | "status.hostIPs" => Some("127.0.0.1".to_owned()),
-        _ => None,
+        path => {
+            let (kind, key) = path.strip_prefix("metadata.")?.strip_suffix("']")?.split_once("['")?;
+            metadata(attempt, kind, key)
+        }
     }
 }
 
-/// A container's own request or limit, divided and rounded up. Without one, what the whole machine has would
-/// be the answer, which nobody here knows: the field is refused.
-fn resource_field(field: &Value, demand: &Demand) -> Option<String> {
-    let divisor = field.get("divisor").map(|d| d.as_str().map_or_else(|| d.to_string(), str::to_owned));
-    let divisor = divisor.as_deref().unwrap_or("1");
-    let (amount, unit) = match field.get("resource")?.as_str()? {
-        "requests.cpu" | "limits.cpu" => (demand.cpu_millis, if divisor == "1m" { 1 } else { 1000 }),
-        "requests.memory" => (demand.memory_bytes, bytes(divisor)?),
-        "limits.memory" => (demand.memory_limit_bytes?, bytes(divisor)?),
+/// A label or annotation of the pod: Argo's own, or the template's. One that is not there is empty, as in Kubernetes.
+fn metadata(attempt: &Attempt, kind: &str, key: &str) -> Option<String> {
+    let argos = match (kind, key.strip_prefix("workflows.argoproj.io/")) {
+        ("labels", Some("workflow")) => Some(attempt.run_name.clone()),
+        ("labels", Some("completed")) => Some("false".to_owned()),
+        ("annotations", Some("node-name")) => Some(attempt.node_name.clone()),
+        ("annotations", Some("node-id")) => Some(argo_node_id(&attempt.run_name, &attempt.node_name)),
+        ("labels" | "annotations", _) => None,
         _ => return None,
     };
-    (amount > 0).then(|| amount.div_ceil(unit).to_string())
+    let of_template = || attempt.work.template.metadata.as_ref()?.get(kind)?.get(key)?.as_str();
+    Some(argos.or_else(|| of_template().map(str::to_owned)).unwrap_or_default())
 }
 
-/// The divisors that Kubernetes allows for memory.
-fn bytes(divisor: &str) -> Option<u64> {
-    match divisor {
-        "0" | "1" => Some(1),
-        "1k" => Some(1_000),
-        "1M" => Some(1_000_000),
-        "1G" => Some(1_000_000_000),
-        "1T" => Some(1_000_000_000_000),
-        "1Ki" => Some(1 << 10),
-        "1Mi" => Some(1 << 20),
-        "1Gi" => Some(1 << 30),
-        "1Ti" => Some(1 << 40),
+/// A container's own request or limit, divided and rounded up. A limit that is not there is what the machine has, a
+/// request that is not there is the limit, or nothing.
+fn resource_field(field: &Value, resources: &Resources) -> Option<String> {
+    let (kind, resource) = field.get("resource")?.as_str()?.split_once('.')?;
+    let amount = |from: &BTreeMap<String, AnyString>| {
+        Some(from.get(resource)?.as_str().parse::<Quantity>().ok()?.millis())
+    };
+    let amount = match kind {
+        "limits" => amount(&resources.limits).or_else(|| capacity_millis(resource))?,
+        "requests" => amount(&resources.requests).or_else(|| amount(&resources.limits)).unwrap_or_default(),
+        _ => return None,
+    };
+    let divisor = field.get("divisor").map(|d| d.as_str().map_or_else(|| d.to_string(), str::to_owned));
+    let divisor = divisor.as_deref().filter(|d| !matches!(*d, "" | "0")).unwrap_or("1");
+    let divisor = divisor.parse::<Quantity>().ok()?.millis().max(1);
+    Some((amount.div_euclid(divisor) + i128::from(amount.rem_euclid(divisor) != 0)).to_string())
+}
+
+fn capacity_millis(resource: &str) -> Option<i128> {
+    match resource {
+        "cpu" => Some(std::thread::available_parallelism().ok()?.get() as i128 * 1000),
+        "memory" => {
+            let machine = rustix::system::sysinfo();
+            Some(i128::from(machine.totalram) * i128::from(machine.mem_unit.max(1)) * 1000)
+        }
         _ => None,
     }
 }

@@ -22,6 +22,7 @@ mod lint;
 mod memoize;
 mod mentions;
 mod metadata;
+mod metrics;
 mod names;
 pub use names::label_value;
 mod object;

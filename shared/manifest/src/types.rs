@@ -13,8 +13,10 @@ use serde_json::Value;
 use crate::text::{AnyString, Item};
 
 mod http;
+mod metrics;
 
 pub use http::*;
+pub use metrics::*;
 
 /// `metadata` of a Kubernetes object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -120,7 +122,7 @@ pub struct WorkflowSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synchronization: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub metrics: Option<Value>,
+    pub metrics: Option<Metrics>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workflow_metadata: Option<WorkflowMetadata>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -323,7 +325,7 @@ pub struct Template {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memoize: Option<Memoize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub metrics: Option<Value>,
+    pub metrics: Option<Metrics>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_spec_patch: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

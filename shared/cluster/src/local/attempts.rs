@@ -275,6 +275,11 @@ impl<S: Attempts + 'static> Inner<S> {
                     self.tell(&run, Event::AttemptRunning { attempt, at, host: self.host.clone() });
                 }
             }
+            Report::Counted { attempt, progress } => {
+                if let Some(run) = run(&attempt) {
+                    self.tell(&run, Event::AttemptProgress { attempt, progress });
+                }
+            }
             Report::Progress { attempt, what } => {
                 if let Some(run) = run(&attempt) {
                     self.progress(&run, &attempt, what);

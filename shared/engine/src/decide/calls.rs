@@ -279,6 +279,7 @@ impl Decider {
             Some(settled) => self.after_end(id, fired, settled),
             None => self.hooks_read(id),
         }
+        self.begin_metrics(id);
         id
     }
 
@@ -307,6 +308,7 @@ impl Decider {
         }
         self.end_timers(id);
         self.export(&node, phase, &outputs);
+        self.end_metrics(&node, phase, &outputs);
         let (message, at) = (message.into(), self.now);
         let fired = self.firing_at_end(&node, phase, &message, &outputs);
         let hooks = fired.iter().map(|f| f.name().to_owned()).collect();

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::retries::later;
 use super::{Decider, NodeKind, NodePhase, Record, Rejected, Role};
-use crate::attempt::{Attempt, Outcome, Verdict, Work};
+use crate::attempt::{Attempt, Outcome, Progress, Verdict, Work};
 use crate::effect::{Effect, EffectKey, TimerId, TimerKind};
 use crate::ids::{AttemptId, NodeId, attempt_id};
 use crate::program::Compiled;
@@ -151,6 +151,19 @@ impl Decider {
             return Err(Rejected::StaleAttempt { attempt: attempt.clone() });
         }
         self.emit(Record::AttemptWaiting { attempt: attempt.clone(), why: why.to_owned() });
+        Ok(())
+    }
+
+    pub(super) fn attempt_progress(&mut self, attempt: &AttemptId, said: Progress) -> Result<(), Rejected> {
+        let node = self.live(attempt)?;
+        let news = self.state.node(node).is_some_and(|n| match n.body {
+            Body::Pod { progress, .. } => progress != said,
+            _ => false,
+        });
+        if !news {
+            return Err(Rejected::StaleAttempt { attempt: attempt.clone() });
+        }
+        self.emit(Record::AttemptProgress { attempt: attempt.clone(), progress: said });
         Ok(())
     }
 

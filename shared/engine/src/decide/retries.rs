@@ -98,8 +98,12 @@ impl Decider {
         match self.after_failure(&node, &attempt, attempts) {
             Next::End(message) => self.finish(retry, attempt.phase, message, outputs),
             Next::Broken(why) => self.finish(retry, NodePhase::Error, why, outputs),
-            Next::Now => self.start_attempt(retry),
+            Next::Now => {
+                self.attempt_metrics(&attempt);
+                self.start_attempt(retry);
+            }
             Next::At(due, message) => {
+                self.attempt_metrics(&attempt);
                 self.emit(Record::NodeMessage { node: retry, message });
                 let generation = self.state.next_timer;
                 let timer = TimerId { kind: TimerKind::Backoff, node: Some(retry), generation };

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::calls::Place;
 use super::{Decider, NodePhase, Record, Role, RunPhase};
 use crate::effect::{EffectKey, TimerId, TimerKind};
+use crate::metric::Moment;
 use crate::program::LOCAL;
 use crate::record::Block;
 use crate::resolve;
@@ -57,6 +58,9 @@ impl Decider {
         };
         let program = self.state.program.clone();
         self.start_call(place, program.entrypoint(), &program.spec.spec.arguments, &[]);
+        if let Some(entry) = self.state.root.and_then(|root| self.state.node(root)).cloned() {
+            self.run_metrics(&entry, Moment::Begin);
+        }
     }
 
     fn start_workflow_exit(&mut self) {
@@ -85,6 +89,7 @@ impl Decider {
 
     fn finish_run(&mut self, entry: &crate::state::Node, exit: Option<&crate::state::Node>) {
         let (phase, message) = self.outcome(entry, exit);
+        self.run_metrics(entry, Moment::End);
         for timer in self.live_timers() {
             self.emit(Record::TimerEnded { timer });
         }

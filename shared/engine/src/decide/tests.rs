@@ -5,6 +5,7 @@ mod flow;
 mod hooks;
 mod language;
 mod memos;
+mod metrics;
 mod orders;
 mod requests;
 mod table;

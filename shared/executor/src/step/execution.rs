@@ -11,6 +11,7 @@ use dropforge_engine::attempt::{Attempt, Outcome, Reason};
 use jiff::{SignedDuration, Timestamp};
 
 use super::control::Control;
+use super::counted::LOOK;
 use super::ending::End;
 use super::preparation::Prepared;
 use super::{Refused, refused, told};
@@ -65,14 +66,16 @@ impl Execution {
         (self.running.pid(), self.running.start_time())
     }
 
-    /// Waits for the command's end; ends it when asked or when its time is over. Nothing of it is left then.
+    /// Waits for the command's end; ends it when asked or when its time is over. Nothing of it is left then. `look` is
+    /// called from time to time.
     pub fn finish(
         mut self,
         control: &Control,
         deadline: Option<(Timestamp, &'static str)>,
         grace: Duration,
+        look: &mut dyn FnMut(),
     ) -> Finished {
-        let (by_us, ended) = self.wait_or_end(control, deadline, grace);
+        let (by_us, ended) = self.wait_or_end(control, deadline, grace, look);
         let (result, log_failure) = match self.pump.map(Pump::finish) {
             None => (None, None),
             Some(Ok(kept)) => (Some(kept), None),
@@ -87,16 +90,21 @@ impl Execution {
         control: &Control,
         deadline: Option<(Timestamp, &'static str)>,
         grace: Duration,
+        look: &mut dyn FnMut(),
     ) -> (Option<End>, Ended) {
         loop {
-            let left = deadline.map(|(at, _)| at.duration_since(SystemClock.now()).max(SignedDuration::ZERO));
-            let why = match self
-                .running
-                .wait_until(left.map(|left| left.unsigned_abs()), Some(control.woken.as_fd()))
-            {
+            let left =
+                |at: Timestamp| at.duration_since(SystemClock.now()).max(SignedDuration::ZERO).unsigned_abs();
+            let limit = deadline.map_or(LOOK, |(at, _)| left(at).min(LOOK));
+            let why = match self.running.wait_until(Some(limit), Some(control.woken.as_fd())) {
                 Waited::Ended(ended) => return (None, ended),
                 Waited::Woken => control.asked().map(End::Asked),
-                Waited::Late => deadline.map(|(_, message)| End::Deadline(message)),
+                Waited::Late => {
+                    look();
+                    deadline
+                        .filter(|(at, _)| *at <= SystemClock.now())
+                        .map(|(_, message)| End::Deadline(message))
+                }
             };
             if why.is_some() {
                 return (why, self.running.stop(grace));

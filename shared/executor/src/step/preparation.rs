@@ -17,7 +17,7 @@ use crate::inputs::{self, Loaded};
 use crate::isolation::{Bind, Isolation, Layout, isolation};
 use crate::rewrite::{RewriteError, Rewriting};
 use crate::transfer::Progress;
-use crate::variables::{Expanded, LocalObjects, Surroundings, expand, replace};
+use crate::variables::{Expanded, LocalObjects, Surroundings, expand, progress_file, replace};
 use crate::volumes::{self, Folders, Mount};
 
 /// Where Argo's executor puts a script's source.
@@ -39,6 +39,8 @@ pub struct Prepared {
     pub log: PathBuf,
     /// Whether the log must be brought to the store, which is elsewhere.
     pub log_is_shipped: bool,
+    /// The file into which it writes how far it is.
+    pub progress: PathBuf,
     /// The most memory it may use.
     pub memory_limit_bytes: Option<u64>,
     /// An empty folder for outputs on their way.
@@ -114,6 +116,7 @@ pub fn prepare<S: StepStore>(
         working_dir: scene.working_dir,
         log_is_shipped: log_file.is_none(),
         log: log_file.unwrap_or_else(|| folders.own.join("main.log")),
+        progress: progress_file(&folders.home),
         memory_limit_bytes: launch.demand.memory_limit_bytes,
         spare: folders.outgoing,
         provenance: Provenance {

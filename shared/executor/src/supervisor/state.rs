@@ -332,6 +332,9 @@ impl<S: StepStore + 'static> Supervisor<S> {
                 }
                 state.tell(Report::Running { attempt: attempt.clone(), at });
             }
+            Told::Counted(progress) => {
+                self.state().tell(Report::Counted { attempt: attempt.clone(), progress });
+            }
             Told::Progress(what) => {
                 self.state().tell(Report::Progress { attempt: attempt.clone(), what });
             }

@@ -60,12 +60,7 @@ pub const TABLE: &[Row] = &[
             ("serviceAccountName", Silent),
             ("templateDefaults", Into("template")),
             ("synchronization", Refused("use `parallelism` within a run, `concurrencyPolicy` between runs")),
-            (
-                "metrics",
-                Warned(
-                    "no metrics are served here; numbers in an output called `metrics` enter the run's index",
-                ),
-            ),
+            ("metrics", Into("metrics")),
             ("workflowMetadata", Runs),
             ("ttlStrategy", Silent),
             ("podGC", Silent),
@@ -130,15 +125,10 @@ pub const TABLE: &[Row] = &[
             ("sidecars", Refused("start and stop the helper within the step that needs it")),
             ("archiveLocation", Into("archiveLocation")),
             ("metadata", Silent),
-            ("annotations", Silent),
+            ("annotations", Runs),
             ("synchronization", Refused("use `parallelism`")),
             ("memoize", Into("memoize")),
-            (
-                "metrics",
-                Warned(
-                    "no metrics are served here; numbers in an output called `metrics` enter the run's index",
-                ),
-            ),
+            ("metrics", Into("metrics")),
             ("podSpecPatch", Refused("set the field on the template itself")),
             ("nodeSelector", Noted(ONE_MACHINE)),
             ("affinity", Noted(ONE_MACHINE)),
@@ -342,6 +332,19 @@ pub const TABLE: &[Row] = &[
         ],
     ),
     ("archive", &[("none", Runs), ("tar", Runs), ("zip", Runs)]),
+    ("metrics", &[("prometheus", Into("metric"))]),
+    (
+        "metric",
+        &[
+            ("name", Runs),
+            ("labels", Runs),
+            ("help", Runs),
+            ("when", Runs),
+            ("gauge", Runs),
+            ("histogram", Runs),
+            ("counter", Runs),
+        ],
+    ),
     (
         "http",
         &[

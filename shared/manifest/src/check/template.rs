@@ -4,7 +4,8 @@ use crate::codes::Code;
 use crate::types::{Step, Template, TemplateType};
 
 use super::{
-    SpecCheck, calls, dag, http, inputs, language, lint, memoize, names, outputs, retry, variables, volumes,
+    SpecCheck, calls, dag, http, inputs, language, lint, memoize, metrics, names, outputs, retry, variables,
+    volumes,
 };
 
 pub(super) fn check(check: &SpecCheck<'_>, template: &Template, path: &str) {
@@ -60,6 +61,7 @@ fn body(check: &SpecCheck<'_>, template: &Template, caller: Option<&Step>, path:
     }
     container(check, template, path);
     http::check(check, template, path);
+    metrics::check(check, template.metrics.as_ref(), path);
     if let Some(suspend) = &template.suspend
         && let Some(duration) = &suspend.duration
     {

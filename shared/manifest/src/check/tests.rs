@@ -4,6 +4,7 @@ use crate::parse::parse;
 mod control;
 mod language;
 mod lints;
+mod metrics;
 mod objects;
 mod requests;
 mod values;

@@ -1,0 +1,47 @@
+//! What runs leave: metrics, artifacts that are removed, and how far they said they were.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/bench.rs"]
+#[allow(dead_code, reason = "shared by several tests")]
+mod bench;
+
+use std::fs;
+
+use bench::Bench;
+
+const TRAIN: &str = "apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {generateName: train-}
+spec:
+  entrypoint: main
+  metrics:
+    prometheus:
+    - {name: trainings, help: Trainings, labels: [{key: status, value: '{{workflow.status}}'}], counter: {value: 1}}
+  templates:
+  - name: main
+    metrics:
+      prometheus:
+      - {name: accuracy, help: Accuracy, gauge: {value: '{{outputs.parameters.acc}}'}}
+    outputs: {parameters: [{name: acc, valueFrom: {path: /tmp/acc}}]}
+    script:
+      image: busybox
+      command: [sh]
+      source: echo 3/4 > $ARGO_PROGRESS_FILE; echo 0.75 > /tmp/acc
+";
+
+#[test]
+fn runs_add_up_in_the_stores_metrics() {
+    let bench = Bench::new();
+    bench.write("train.yaml", TRAIN);
+    for _ in 0..2 {
+        bench.dropforge(&["run", "train.yaml"]).exits(0);
+    }
+    let text = fs::read_to_string(bench.store().join("metrics/metrics.prom")).unwrap();
+    assert!(text.contains("argo_workflows_trainings{status=\"Succeeded\"} 2\n"), "{text}");
+    assert!(text.contains("# TYPE argo_workflows_accuracy gauge\nargo_workflows_accuracy 0.75\n"), "{text}");
+    let name =
+        bench.dropforge(&["list", "-o", "json"]).exits(0).json()[0]["name"].as_str().unwrap().to_owned();
+    let run = bench.dropforge(&["get", &name, "-o", "json"]).exits(0).json();
+    assert_eq!(run["status"]["progress"], "4/4", "the units it said, all of them done");
+}
