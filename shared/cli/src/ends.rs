@@ -1,11 +1,13 @@
 //! What the end of a run touches on a laptop: its volumes, and the schedule or trigger that made it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::owner::Ends;
 use dropforge_driver::store::StoreError;
-use dropforge_driver::{crons, triggers};
+use dropforge_driver::{crons, garbage, triggers};
+use dropforge_engine::garbage::Fate;
 use dropforge_engine::phase::RunPhase;
 use dropforge_engine::spec::{Cause, RunSpec};
 use dropforge_executor::removal::remove_folder;
@@ -17,12 +19,19 @@ use tokio::sync::Notify;
 pub struct LocalEnds {
     store: Arc<DirectoryStore>,
     told: Arc<Notify>,
+    /// Whether a run has ended since somebody asked.
+    ended: Arc<AtomicBool>,
 }
 
 impl LocalEnds {
     /// For this store.
     pub fn new(store: Arc<DirectoryStore>) -> LocalEnds {
-        LocalEnds { store, told: Arc::default() }
+        LocalEnds { store, told: Arc::default(), ended: Arc::default() }
+    }
+
+    /// Whether a run has ended since the last call.
+    pub fn any(&self) -> bool {
+        self.ended.swap(false, Ordering::SeqCst)
     }
 
     /// Waits until a schedule or a trigger was told of a run's end since the last call: what waited for it may go on.
@@ -34,6 +43,7 @@ impl LocalEnds {
 impl Ends for LocalEnds {
     async fn ended(&self, spec: &RunSpec, phase: RunPhase) -> Result<(), StoreError> {
         let (namespace, end, now) = (spec.namespace(), (&spec.uid, phase), SystemClock.now());
+        self.ended.store(true, Ordering::SeqCst);
         match &spec.cause {
             Cause::Person { .. } => return Ok(()),
             Cause::Schedule { cron, .. } => {
@@ -44,6 +54,11 @@ impl Ends for LocalEnds {
             }
         };
         self.told.notify_one();
+        Ok(())
+    }
+
+    async fn remove_artifacts(&self, spec: &RunSpec) -> Result<(), StoreError> {
+        garbage::remove_artifacts(&*self.store, &spec.uid, Fate::Completed).await?;
         Ok(())
     }
 

@@ -11,13 +11,16 @@ use dropforge_cluster::local::{LocalCluster, News, SupervisorProgram, Workshop};
 use dropforge_cluster::python;
 use dropforge_cluster::settings::Settings;
 use dropforge_driver::clock::{Clock, SystemClock};
+use dropforge_driver::garbage;
 use dropforge_driver::owner::{OwnError, Owner, Told};
-use dropforge_driver::store::Runs;
+use dropforge_driver::store::{ErrorKind, Index, Runs};
 use dropforge_engine::event::Event;
+use dropforge_engine::garbage::Fate;
 use dropforge_engine::ids::RunUid;
 use dropforge_queue::doorbell::{Doorbell, Why};
 use dropforge_queue::local::LocalTimers;
 use dropforge_storage::directory::{Access, DirectoryStore};
+use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -131,6 +134,30 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Deletes the runs whose `ttlStrategy` says so; gives when the next one's time is over.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn remove_expired(&self) -> Result<Option<Timestamp>, CliError> {
+        let now = SystemClock.now();
+        let entries = self.store.entries(None).await?;
+        let (expired, next) = garbage::expired(&entries, now);
+        for entry in expired {
+            if self.owner.run(&entry.uid).is_some() {
+                continue;
+            }
+            match garbage::remove_artifacts(&*self.store, &entry.uid, Fate::Deleted).await {
+                Ok(_) => {}
+                // A line of the list whose run is gone already.
+                Err(error) if error.kind() == ErrorKind::Invalid => {}
+                Err(error) => return Err(error.into()),
+            }
+            self.store.remove_entry(entry).await?;
+            output::say(&format!("run {}: deleted, as its ttlStrategy says", entry.name));
+        }
+        Ok(next)
     }
 
     /// Takes new settings, for runs that begin from now on.

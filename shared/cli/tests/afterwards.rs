@@ -45,3 +45,28 @@ fn runs_add_up_in_the_stores_metrics() {
     let run = bench.dropforge(&["get", &name, "-o", "json"]).exits(0).json();
     assert_eq!(run["status"]["progress"], "4/4", "the units it said, all of them done");
 }
+
+const REMOVED: &str = "apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {name: short}
+spec:
+  entrypoint: main
+  artifactGC: {strategy: OnWorkflowCompletion}
+  templates:
+  - name: main
+    outputs:
+      artifacts:
+      - {name: scratch, path: /tmp/scratch, archive: {none: {}}, s3: {bucket: out, key: scratch}}
+      - {name: model, path: /tmp/model, archive: {none: {}}, s3: {bucket: out, key: model}, artifactGC: {strategy: Never}}
+    script: {image: busybox, command: [sh], source: 'mkdir /tmp/scratch; echo 1 > /tmp/scratch/a; echo 2 > /tmp/model'}
+";
+
+#[test]
+fn artifacts_go_with_the_runs_end_where_the_manifest_says_so() {
+    let bench = Bench::new();
+    bench.write("short.yaml", REMOVED);
+    bench.dropforge(&["run", "short.yaml"]).exits(0);
+    let bucket = bench.store().join("buckets/out");
+    assert!(bucket.join("model").is_file());
+    assert!(!bucket.join("scratch/a").exists());
+}

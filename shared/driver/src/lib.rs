@@ -12,6 +12,7 @@ pub mod crons;
 pub mod deaths;
 pub mod definitions;
 pub mod documents;
+pub mod garbage;
 pub mod memos;
 pub mod metrics;
 pub mod owner;

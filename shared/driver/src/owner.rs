@@ -12,6 +12,7 @@ use dropforge_engine::attempt::Attempt;
 use dropforge_engine::decide::{Rejected, decide};
 use dropforge_engine::effect::{Effect, EffectKey};
 use dropforge_engine::event::{Command, Event};
+use dropforge_engine::garbage::expires_at;
 use dropforge_engine::ids::{NodeId, RunUid};
 use dropforge_engine::phase::RunPhase;
 use dropforge_engine::program::{CompileError, Program};
@@ -29,6 +30,9 @@ use crate::timers::Timers;
 pub trait Ends: Send + Sync {
     /// The run has ended: tells the schedule or trigger that made it. Saying it twice is harmless.
     fn ended(&self, spec: &RunSpec, phase: RunPhase) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Removes the artifacts that the manifest has removed at the run's end. Doing it twice is harmless.
+    fn remove_artifacts(&self, spec: &RunSpec) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Removes the run's volume claims. Doing it twice is harmless.
     fn remove_volumes(&self, spec: &RunSpec) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -269,6 +273,12 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                 memos::write(&*self.store, namespace, entry, gave).await?;
                 Ok(performed(effect.key()))
             }
+            Effect::DeleteArtifacts => {
+                if let Some(held) = self.held.get(run) {
+                    self.ends.remove_artifacts(&held.state.program.spec).await?;
+                }
+                Ok(performed(effect.key()))
+            }
             Effect::AnnounceEnd { phase } => {
                 if let Some(held) = self.held.get(run) {
                     self.ends.ended(&held.state.program.spec, *phase).await?;
@@ -366,6 +376,7 @@ pub fn index_entry(state: &RunState) -> IndexEntry {
         progress: format!("{}/{}", state.progress.0, state.progress.1),
         metrics: state.metrics.clone(),
         cause: cause_text(&spec.cause),
+        expires_at: expires_at(&spec.spec, state.phase, state.finished_at),
         labels: spec.metadata.labels.clone(),
     }
 }

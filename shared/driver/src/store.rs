@@ -331,6 +331,9 @@ pub struct IndexEntry {
     /// The trigger, schedule or person, for people: `trigger churn`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub cause: String,
+    /// When it is deleted, by its `ttlStrategy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
     /// The run's labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -486,6 +489,17 @@ pub trait Artifacts: Send + Sync {
         consume: bool,
         progress: &(dyn Fn(u64, u64) + Send + Sync),
     ) -> impl Future<Output = Result<ObjectFacts, StoreError>> + Send;
+
+    /// Removes the object, or every object below `place.key` + `/` where there is no object of this key. Doing it twice
+    /// is harmless.
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    fn remove_object(
+        &self,
+        namespace: &str,
+        place: &Place,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The facts about an object without moving it; none when it is not there.
     ///

@@ -65,6 +65,10 @@ impl Ends for Told {
         Ok(())
     }
 
+    async fn remove_artifacts(&self, _: &RunSpec) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn remove_volumes(&self, _: &RunSpec) -> Result<(), StoreError> {
         Ok(())
     }

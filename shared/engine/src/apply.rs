@@ -121,7 +121,7 @@ pub fn apply(state: &mut RunState, record: &Record) {
         }
         // What a command changes stands in records of its own; only that it was read is kept here.
         Record::CommandRead { command, .. } => state.commands.insert_mut(command.id.clone()),
-        Record::RunFinished { phase, message, at, delete_volumes } => {
+        Record::RunFinished { phase, message, at, delete_volumes, delete_artifacts } => {
             touch(state, *at);
             state.phase = *phase;
             state.message.clone_from(message);
@@ -129,6 +129,9 @@ pub fn apply(state: &mut RunState, record: &Record) {
             outbox(state, Effect::AnnounceEnd { phase: *phase });
             if *delete_volumes {
                 outbox(state, Effect::DeleteVolumes);
+            }
+            if *delete_artifacts {
+                outbox(state, Effect::DeleteArtifacts);
             }
         }
         Record::Performed { effect } => {

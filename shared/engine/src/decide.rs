@@ -156,7 +156,7 @@ impl Decider {
 
     fn performed(&mut self, effect: &EffectKey) -> Result<(), Rejected> {
         match effect {
-            EffectKey::Volumes | EffectKey::End | EffectKey::WriteMemo(_)
+            EffectKey::Volumes | EffectKey::Artifacts | EffectKey::End | EffectKey::WriteMemo(_)
                 if self.state.outbox.contains_key(effect) =>
             {
                 self.emit(Record::Performed { effect: effect.clone() });
@@ -264,7 +264,7 @@ fn asks(record: &Record) -> Vec<EffectKey> {
         Record::TimerSet { timer, .. } => vec![EffectKey::Timer(timer.clone())],
         Record::MemoAsked { node, .. } => vec![EffectKey::ReadMemo(*node)],
         Record::NodeFinished { node, .. } => vec![EffectKey::WriteMemo(*node)],
-        Record::RunFinished { .. } => vec![EffectKey::Volumes, EffectKey::End],
+        Record::RunFinished { .. } => vec![EffectKey::Volumes, EffectKey::End, EffectKey::Artifacts],
         _ => Vec::new(),
     }
 }

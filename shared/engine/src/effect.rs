@@ -32,6 +32,8 @@ pub enum Effect {
     },
     /// Remove the run's volume claims; answered by `Performed`.
     DeleteVolumes,
+    /// Remove the artifacts that the manifest has removed at the run's end; answered by `Performed`.
+    DeleteArtifacts,
     /// Tell the schedule or trigger that made the run that it has ended; answered by `Performed`.
     AnnounceEnd {
         /// How.
@@ -63,6 +65,7 @@ impl Effect {
             Effect::StopAttempt { attempt, .. } => EffectKey::Stop(attempt.clone()),
             Effect::SetTimer { timer, .. } => EffectKey::Timer(timer.clone()),
             Effect::DeleteVolumes => EffectKey::Volumes,
+            Effect::DeleteArtifacts => EffectKey::Artifacts,
             Effect::AnnounceEnd { .. } => EffectKey::End,
             Effect::ReadMemo { node, .. } => EffectKey::ReadMemo(*node),
             Effect::WriteMemo { node, .. } => EffectKey::WriteMemo(*node),
@@ -87,6 +90,8 @@ pub enum EffectKey {
     ReadMemo(NodeId),
     /// What a node gave, for a cache.
     WriteMemo(NodeId),
+    /// Removal of the run's artifacts.
+    Artifacts,
 }
 
 /// Identity of a timer. A timer that is set again gets the next generation, so that a stale firing is known.

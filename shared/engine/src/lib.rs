@@ -17,6 +17,7 @@ pub mod attempt;
 pub mod decide;
 pub mod effect;
 pub mod event;
+pub mod garbage;
 pub mod ids;
 pub mod invariants;
 pub mod memo;

@@ -213,6 +213,9 @@ pub enum Record {
         /// Whether the run's volumes are removed.
         #[serde(default, skip_serializing_if = "is_false")]
         delete_volumes: bool,
+        /// Whether artifacts of the run are removed.
+        #[serde(default, skip_serializing_if = "is_false")]
+        delete_artifacts: bool,
     },
     /// An effect that brings back nothing was performed; it leaves the outbox.
     Performed {

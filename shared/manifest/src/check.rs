@@ -15,6 +15,7 @@ use crate::types::{Holder, Step, Template, TemplateRef, WorkflowSpec};
 mod calls;
 mod dag;
 mod flow;
+mod garbage;
 mod http;
 mod inputs;
 mod language;

@@ -12,9 +12,11 @@ use serde_json::Value;
 
 use crate::text::{AnyString, Item};
 
+mod garbage;
 mod http;
 mod metrics;
 
+pub use garbage::*;
 pub use http::*;
 pub use metrics::*;
 
@@ -126,11 +128,11 @@ pub struct WorkflowSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workflow_metadata: Option<WorkflowMetadata>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ttl_strategy: Option<Value>,
+    pub ttl_strategy: Option<TtlStrategy>,
     #[serde(rename = "podGC", skip_serializing_if = "Option::is_none")]
     pub pod_gc: Option<Value>,
     #[serde(rename = "artifactGC", skip_serializing_if = "Option::is_none")]
-    pub artifact_gc: Option<Value>,
+    pub artifact_gc: Option<ArtifactGc>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_repository_ref: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -860,7 +862,7 @@ pub struct Artifact {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive_logs: Option<bool>,
     #[serde(rename = "artifactGC", skip_serializing_if = "Option::is_none")]
-    pub artifact_gc: Option<Value>,
+    pub artifact_gc: Option<ArtifactGc>,
     #[serde(skip_serializing_if = "is_false")]
     pub deleted: bool,
 

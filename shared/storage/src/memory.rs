@@ -240,6 +240,17 @@ impl Artifacts for MemoryStore {
         Ok(facts_of(bytes))
     }
 
+    async fn remove_object(&self, namespace: &str, place: &Place) -> Result<(), StoreError> {
+        let (bucket, namespace, key) = object_key(namespace, place);
+        let key = key.trim_end_matches('/').to_owned();
+        let mut tables = self.tables();
+        if tables.objects.remove(&(bucket.clone(), namespace.clone(), key.clone())).is_none() {
+            let below = format!("{key}/");
+            tables.objects.retain(|(b, n, k), _| (b, n) != (&bucket, &namespace) || !k.starts_with(&below));
+        }
+        Ok(())
+    }
+
     async fn list(&self, namespace: &str, place: &Place) -> Result<Vec<String>, StoreError> {
         let (bucket, namespace, key) = object_key(namespace, place);
         let prefix = format!("{}/", key.strip_suffix('/').unwrap_or(&key));

@@ -99,6 +99,7 @@ fn entry() -> IndexEntry {
         progress: "1/2".to_owned(),
         metrics: [("accuracy".to_owned(), 0.75)].into(),
         cause: "trigger churn".to_owned(),
+        expires_at: None,
         labels: BTreeMap::new(),
     }
 }

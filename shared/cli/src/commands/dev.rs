@@ -100,6 +100,8 @@ struct Dev<'a> {
     waiting: BTreeMap<String, usize>,
     /// When something is due without anything happening.
     due: Option<Timestamp>,
+    /// When the next run expires.
+    expires: Option<Timestamp>,
 }
 
 /// What the loop is woken by.
@@ -127,6 +129,7 @@ impl<'a> Dev<'a> {
             stopped: BTreeSet::new(),
             waiting: BTreeMap::new(),
             due: None,
+            expires: Some(Timestamp::UNIX_EPOCH),
         }
     }
 
@@ -201,7 +204,11 @@ impl<'a> Dev<'a> {
     async fn tend(&mut self) -> Result<(), CliError> {
         let ticks = self.tick().await?;
         let drops = self.start_due().await?;
-        self.due = [ticks, drops].into_iter().flatten().min();
+        let over = self.expires.is_some_and(|at| at <= SystemClock.now());
+        if self.session.ends.any() || over {
+            self.expires = self.session.remove_expired().await?;
+        }
+        self.due = [ticks, drops, self.expires].into_iter().flatten().min();
         Ok(())
     }
 

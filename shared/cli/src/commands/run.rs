@@ -135,7 +135,9 @@ fn say_what_is_left(session: &Session, uids: &[RunUid]) {
 
 /// What is left to do for a run that has ended was tried as it ended: waiting does not make it succeed.
 fn is_over(state: &RunState) -> bool {
-    let last = |effect: &Effect| matches!(effect, Effect::DeleteVolumes | Effect::AnnounceEnd { .. });
+    let last = |effect: &Effect| {
+        matches!(effect, Effect::DeleteVolumes | Effect::DeleteArtifacts | Effect::AnnounceEnd { .. })
+    };
     state.phase.completed() && state.outbox.values().all(|effect| last(effect))
 }
 

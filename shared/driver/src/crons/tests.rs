@@ -242,6 +242,7 @@ fn entry(name: &str, phase: RunPhase) -> IndexEntry {
         progress: String::new(),
         metrics: Default::default(),
         cause: String::new(),
+        expires_at: None,
         labels: [(CRON_LABEL.to_owned(), "nightly".to_owned())].into(),
     }
 }

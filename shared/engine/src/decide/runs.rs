@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::calls::Place;
 use super::{Decider, NodePhase, Record, Role, RunPhase};
 use crate::effect::{EffectKey, TimerId, TimerKind};
+use crate::garbage::removes_at_end;
 use crate::metric::Moment;
 use crate::program::LOCAL;
 use crate::record::Block;
@@ -94,7 +95,8 @@ impl Decider {
             self.emit(Record::TimerEnded { timer });
         }
         let (at, delete_volumes) = (self.now, self.deletes_volumes(phase));
-        self.emit(Record::RunFinished { phase, message, at, delete_volumes });
+        let delete_artifacts = removes_at_end(&self.state.program.spec);
+        self.emit(Record::RunFinished { phase, message, at, delete_volumes, delete_artifacts });
     }
 
     /// Argo's rules P-4 and P-5.

@@ -124,7 +124,7 @@ impl World {
                 Effect::WriteMemo { node, entry, gave } => {
                     self.kept.push((*node, entry.clone(), (**gave).clone()));
                 }
-                Effect::DeleteVolumes | Effect::AnnounceEnd { .. } => {}
+                Effect::DeleteVolumes | Effect::DeleteArtifacts | Effect::AnnounceEnd { .. } => {}
             }
         }
     }

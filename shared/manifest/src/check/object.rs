@@ -8,8 +8,8 @@ use crate::parse::{AnyObject, Document};
 use crate::types::{LifecycleHook, WorkflowTemplateRef};
 
 use super::{
-    Found, SpecCheck, Subject, calls, did_you_mean, inputs, metadata, metrics, names, retry, variables,
-    volumes,
+    Found, SpecCheck, Subject, calls, did_you_mean, garbage, inputs, metadata, metrics, names, retry,
+    variables, volumes,
 };
 
 /// Two objects of one kind and name would replace each other.
@@ -74,6 +74,7 @@ pub(super) fn check_spec(check: &SpecCheck<'_>) {
     volumes::declared(check, &spec.volumes, &format!("{}.volumes", check.path));
     volumes::claims(check);
     metadata::check(check);
+    garbage::check(check);
     metrics::check(check, spec.metrics.as_ref(), check.path);
     variables::check_spec(check);
 }

@@ -3,7 +3,7 @@
 use crate::codes::Code;
 use crate::types::{Parameter, Template, ValueFrom};
 
-use super::{SpecCheck, inputs, language, names, template::label};
+use super::{SpecCheck, garbage, inputs, language, names, template::label};
 
 pub(super) fn declared(check: &SpecCheck<'_>, template: &Template, path: &str) {
     let path = format!("{path}.outputs");
@@ -22,6 +22,7 @@ pub(super) fn declared(check: &SpecCheck<'_>, template: &Template, path: &str) {
         global_name(check, artifact.global_name.as_deref(), &path);
         inputs::expression(check, artifact, &path);
         inputs::place(check, artifact, &path);
+        garbage::artifacts(check, artifact.artifact_gc.as_ref(), &path);
         let label = format!("{}.outputs.artifacts.{}", label(template), artifact.name);
         if template.main().is_some() && artifact.path.as_deref().unwrap_or_default().is_empty() {
             let message = format!("{label}.path must be specified for Container templates");

@@ -62,9 +62,9 @@ pub const TABLE: &[Row] = &[
             ("synchronization", Refused("use `parallelism` within a run, `concurrencyPolicy` between runs")),
             ("metrics", Into("metrics")),
             ("workflowMetadata", Runs),
-            ("ttlStrategy", Silent),
+            ("ttlStrategy", Runs),
             ("podGC", Silent),
-            ("artifactGC", Noted("artifacts are kept until they are deleted")),
+            ("artifactGC", Into("artifactGC")),
             (
                 "artifactRepositoryRef",
                 Refused(
@@ -317,7 +317,7 @@ pub const TABLE: &[Row] = &[
             ("archive", Into("archive")),
             ("optional", Runs),
             ("archiveLogs", Silent),
-            ("artifactGC", Noted("artifacts are kept until they are deleted")),
+            ("artifactGC", Into("artifactGC")),
             ("deleted", Silent),
             ("s3", Into("s3")),
             ("raw", Runs),
@@ -332,6 +332,16 @@ pub const TABLE: &[Row] = &[
         ],
     ),
     ("archive", &[("none", Runs), ("tar", Runs), ("zip", Runs)]),
+    (
+        "artifactGC",
+        &[
+            ("strategy", Runs),
+            ("serviceAccountName", Silent),
+            ("podMetadata", Silent),
+            ("podSpecPatch", Silent),
+            ("forceFinalizerRemoval", Silent),
+        ],
+    ),
     ("metrics", &[("prometheus", Into("metric"))]),
     (
         "metric",

@@ -42,6 +42,17 @@ impl Artifacts for DirectoryStore {
         objects.take(from, bucket, &place.key, consume, progress)
     }
 
+    async fn remove_object(&self, namespace: &str, place: &Place) -> Result<(), StoreError> {
+        let (objects, bucket) = self.objects(namespace, place)?;
+        if objects.remove(bucket, place.key.trim_end_matches('/'))? {
+            return Ok(());
+        }
+        for key in self.list(namespace, place).await? {
+            objects.remove(bucket, &format!("{}/{key}", place.key.trim_end_matches('/')))?;
+        }
+        Ok(())
+    }
+
     async fn head(&self, namespace: &str, place: &Place) -> Result<Option<ObjectFacts>, StoreError> {
         let (objects, bucket) = self.objects(namespace, place)?;
         match objects.open(bucket, &place.key) {

@@ -10,6 +10,7 @@ pub async fn contract<S: Artifacts>(store: &S) {
     namespaces_are_apart_and_buckets_are_not(store).await;
     what_is_not_there_is_not_found(store).await;
     bad_names_are_refused(store).await;
+    a_key_is_removed_before_what_lies_below_it(store).await;
 }
 
 /// Above every size at which a store begins to link.
@@ -91,4 +92,20 @@ async fn bad_names_are_refused<S: Artifacts>(store: &S) {
         let answer = store.store("default", &file(&folder, b"x"), &place, false, &|_, _| {}).await;
         assert!(matches!(answer, Err(StoreError::BadName { .. })), "{answer:?}");
     }
+}
+
+async fn a_key_is_removed_before_what_lies_below_it<S: Artifacts>(store: &S) {
+    let (model, below) = (at(Some("gone"), "model"), at(Some("gone"), "model/a/1"));
+    let beside = at(Some("gone"), "model-2");
+    for place in [&model, &below, &beside] {
+        put(store, "default", place, b"x").await;
+    }
+    store.remove_object("default", &model).await.unwrap();
+    assert_eq!(store.head("default", &model).await.unwrap(), None);
+    assert!(store.head("default", &below).await.unwrap().is_some());
+    for _ in 0..2 {
+        store.remove_object("default", &model).await.unwrap();
+    }
+    assert_eq!(store.head("default", &below).await.unwrap(), None);
+    assert!(store.head("default", &beside).await.unwrap().is_some());
 }

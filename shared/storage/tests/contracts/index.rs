@@ -39,6 +39,7 @@ fn entry(uid: &str, namespace: &str, created_at: &str) -> IndexEntry {
         progress: "1/2".to_owned(),
         metrics: [("accuracy".to_owned(), 0.75)].into(),
         cause: "trigger churn".to_owned(),
+        expires_at: None,
         labels: Default::default(),
     }
 }

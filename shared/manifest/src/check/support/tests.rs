@@ -65,6 +65,7 @@ fn every_field_of_every_type_has_a_decision() {
     agree::<Artifact>("artifact");
     agree::<Archive>("archive");
     agree::<S3Location>("s3");
+    agree::<ArtifactGc>("artifactGC");
     agree::<Metrics>("metrics");
     agree::<Prometheus>("metric");
     agree::<HttpTemplate>("http");
