@@ -33,8 +33,8 @@ fn a_metric_has_a_name_a_help_one_kind_and_a_value() {
             "{name: m, help: h, gauge: {realtime: true, operation: Mul, value: '{{resourcesDuration.cpu}}'}}",
         ),
         &[
-            "E503 5: metric 'm': operation 'Mul' is not one of Set, Add, Sub",
             "E108 5: 'resourcesDuration.*' metrics cannot be used in real-time",
+            "E503 5: metric 'm': operation 'Mul' is not one of Set, Add, Sub",
         ],
     );
 }
