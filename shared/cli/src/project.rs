@@ -33,17 +33,14 @@ impl Sources {
     /// # Errors
     /// When a file can't be read.
     pub fn read(paths: &[PathBuf]) -> Result<Sources, CliError> {
+        Ok(Sources::of(&texts(paths)?))
+    }
+
+    /// The objects of files that were read.
+    pub fn of(texts: &[(String, Vec<u8>)]) -> Sources {
         let mut sources = Sources::default();
-        for path in paths {
-            if path.as_os_str() == "-" {
-                sources.add(STDIN, &stdin()?);
-            } else {
-                for file in manifests(path)? {
-                    sources.add(&file.display().to_string(), &contents(&file)?);
-                }
-            }
-        }
-        Ok(sources)
+        texts.iter().for_each(|(name, bytes)| sources.add(name, bytes));
+        sources
     }
 
     fn add(&mut self, name: &str, bytes: &[u8]) {
@@ -70,6 +67,24 @@ impl Sources {
         }
         if findings.iter().any(Diagnostic::is_error) { Err(CliError::Findings) } else { Ok(()) }
     }
+}
+
+/// The names and the bytes of files, of the manifests in folders, and of `-`.
+///
+/// # Errors
+/// When a file can't be read.
+pub fn texts(paths: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, CliError> {
+    let mut texts = Vec::new();
+    for path in paths {
+        if path.as_os_str() == "-" {
+            texts.push((STDIN.to_owned(), stdin()?));
+        } else {
+            for file in manifests(path)? {
+                texts.push((file.display().to_string(), contents(&file)?));
+            }
+        }
+    }
+    Ok(texts)
 }
 
 /// What the check may take for granted when these parameters are given on the command line.

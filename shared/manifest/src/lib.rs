@@ -5,6 +5,7 @@
 //!
 //! Start reading at `types` (Argo's objects), then `parse` (text to objects), `check` (objects to findings).
 
+pub mod argo;
 pub mod check;
 pub mod codes;
 pub mod decode;

@@ -277,6 +277,15 @@ pub fn read(text: &str) -> (Vec<Node>, Vec<Error>) {
     }
 }
 
+/// What a reader of the first document alone complains of, if it takes doubled keys for good.
+pub(crate) fn first_error<'e>(documents: &[Node], errors: &'e [Error]) -> Option<&'e Error> {
+    errors.iter().find(|error| match error {
+        Error::DuplicateKey { .. } => false,
+        Error::Syntax { .. } => documents.is_empty(),
+        _ => true,
+    })
+}
+
 /// The text of a file's bytes.
 ///
 /// # Errors

@@ -12,6 +12,9 @@ pub struct LintArgs {
     /// Files and folders; `-` reads standard input. Templates named in one call know each other.
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// Say exactly what `argo lint --offline` of Argo 4.1.2 says, whatever runs here: exit code 0 or 2.
+    #[arg(long)]
+    pub argo: bool,
     /// How to print findings.
     #[arg(short, long, value_enum, default_value_t = LintOutput::Text)]
     pub output: LintOutput,

@@ -38,6 +38,10 @@ pub enum LintOutput {
     Json,
     /// Annotations of GitHub Actions.
     Github,
+    /// One finding a line, as Argo prints it.
+    Simple,
+    /// The findings of each file under its name, as Argo prints them.
+    Pretty,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
