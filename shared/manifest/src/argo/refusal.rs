@@ -41,6 +41,12 @@ impl Refusal {
         self
     }
 
+    /// The text that is wrong.
+    pub(super) fn about(mut self, text: Option<String>) -> Self {
+        self.text = text;
+        self
+    }
+
     /// The path is one within the call at `path`.
     pub(super) fn under(mut self, path: &str) -> Self {
         if let At::Within(known) = &mut self.at {

@@ -102,7 +102,7 @@ impl Validation<'_> {
                 format!("failed to resolve {{{{{tag}}}}}")
             })
         });
-        checked.map_err(|message| Refusal { text: wrong, ..Refusal::new(Code::E201, message) })
+        checked.map_err(|message| Refusal::new(Code::E201, message).about(wrong))
     }
 
     /// What a call leaves behind for those that follow it; `word` is `steps` or `tasks`.
