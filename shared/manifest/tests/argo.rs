@@ -1,6 +1,8 @@
 //! Argo's verdict, rule by rule: `argo/RULE.accepted.yaml` and `argo/RULE.refused.yaml`, the words of the refusals in
 //! `argo/refusals.txt` (DROPFORGE_WRITE_GOLDEN=1 writes it again).
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 

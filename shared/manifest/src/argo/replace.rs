@@ -17,9 +17,16 @@ pub(super) fn is_placeholder(text: &str) -> bool {
     text.starts_with(PLACEHOLDER)
 }
 
-/// The parts of a text: what stands before a tag, and the tag.
-fn split(text: &str) -> Result<(Vec<(&str, &str)>, &str), String> {
-    let mut parts = Vec::new();
+/// A text cut at its tags.
+struct Parts<'t> {
+    /// What stands before a tag, and the tag.
+    tags: Vec<(&'t str, &'t str)>,
+    /// What stands after the last one.
+    rest: &'t str,
+}
+
+fn split(text: &str) -> Result<Parts<'_>, String> {
+    let mut tags = Vec::new();
     let mut rest = text;
     while let Some(start) = rest.find("{{") {
         let (before, from) = (&rest[..start], &rest[start + 2..]);
@@ -27,16 +34,15 @@ fn split(text: &str) -> Result<(Vec<(&str, &str)>, &str), String> {
             let beginning: String = from.chars().take(60).collect();
             return Err(format!("Cannot find end tag=\"}}}}\" in the template starting from {beginning:?}"));
         };
-        parts.push((before, &from[..end]));
+        tags.push((before, &from[..end]));
         rest = &from[end + 2..];
     }
-    Ok((parts, rest))
+    Ok(Parts { tags, rest })
 }
 
 /// Hands every simple tag to `check`; the first answer is the text's.
 pub(super) fn check(text: &str, mut check: impl FnMut(&str) -> Option<String>) -> Result<(), String> {
-    let (parts, _) = split(text)?;
-    let simple = parts.into_iter().map(|(_, tag)| tag).filter(|tag| !tag.starts_with('='));
+    let simple = split(text)?.tags.into_iter().map(|(_, tag)| tag).filter(|tag| !tag.starts_with('='));
     simple.map(&mut check).find_map(|wrong| wrong).map_or(Ok(()), Err)
 }
 
@@ -47,12 +53,12 @@ pub(super) fn unresolved(text: &str) -> Result<(), String> {
 
 /// The text with the values that are known in the place of their tags.
 pub(super) fn replace(text: &str, values: &Values) -> Result<String, String> {
-    let (parts, rest) = split(text)?;
-    if parts.is_empty() {
+    let Parts { tags, rest } = split(text)?;
+    if tags.is_empty() {
         return Ok(text.to_owned());
     }
     let mut out = String::with_capacity(text.len());
-    for (before, tag) in parts {
+    for (before, tag) in tags {
         out.push_str(before);
         match tag.strip_prefix('=') {
             Some(expression) => out.push_str(&evaluate(expression, values)?),

@@ -1,6 +1,6 @@
 //! The objects of all files, which know each other as if they were on a cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
@@ -54,6 +54,8 @@ impl Object {
 #[derive(Debug, Default)]
 pub(super) struct World {
     objects: Vec<Object>,
+    /// The templates of each object by name; the first one of a name counts.
+    templates: Vec<HashMap<String, usize>>,
     namespaced: BTreeMap<(String, String), usize>,
     cluster: BTreeMap<String, usize>,
 }
@@ -71,6 +73,10 @@ impl World {
             _ => None,
         };
         self.objects.push(object);
+        let templates = self.spec(number).list("templates").iter().enumerate().rev();
+        let templates =
+            templates.map(|(index, template)| (template.text("name").to_owned(), index)).collect();
+        self.templates.push(templates);
         taken.is_none().then_some(number)
     }
 
@@ -104,7 +110,7 @@ impl World {
     /// A template of an object by name, with the labels and annotations that the object has for its pods.
     pub(super) fn template(&self, document: usize, name: &str) -> Option<Found> {
         let spec = self.spec(document);
-        let index = spec.list("templates").iter().position(|template| template.text("name") == name)?;
+        let index = *self.templates[document].get(name)?;
         let mut template = spec.list("templates")[index].clone();
         for what in ["annotations", "labels"] {
             for (key, value) in spec.field("podMetadata").field(what).as_object().into_iter().flatten() {
