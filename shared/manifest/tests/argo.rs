@@ -94,7 +94,7 @@ fn hostile_texts_get_an_answer() {
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..12 {
         let alias = format!("*a{}", level - 1);
-        writeln!(bomb, "a{level}: &a{level} [{}]", vec![alias.as_str(); 10].join(", ")).unwrap();
+        writeln!(bomb, "a{level}: &a{level} [{}]", [alias.as_str(); 10].join(", ")).unwrap();
     }
     let texts = [
         nested("[", "]", 100_000),
