@@ -19,6 +19,8 @@ pub(super) enum Kind {
     Suspend,
     Http,
     Plugin,
+    /// Of which nothing was left when values were put in: an empty list of steps.
+    Unknown,
 }
 
 /// In the order in which Argo takes the first that is set.
@@ -60,7 +62,7 @@ impl Kind {
         match self {
             Kind::ContainerSet => has_main(template.field("containerSet")),
             Kind::Container | Kind::Script | Kind::Data | Kind::Http | Kind::Plugin => true,
-            Kind::Steps | Kind::Dag | Kind::Resource | Kind::Suspend => false,
+            Kind::Steps | Kind::Dag | Kind::Resource | Kind::Suspend | Kind::Unknown => false,
         }
     }
 }

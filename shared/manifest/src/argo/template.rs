@@ -58,7 +58,7 @@ impl Validation<'_> {
         let filled = self
             .fill(template, arguments, &local)
             .map_err(|refusal| refusal.after(format!("templates.{name} ")))?;
-        let kind = Kind::of(&filled).unwrap_or(kind);
+        let kind = Kind::of(&filled).unwrap_or(Kind::Unknown);
         fields_of_kind(&filled, kind)?;
         if self.depth >= DEPTH_MAX || !self.done.insert(format!("{:?}/{}{name}", base.scope, base.name)) {
             return Ok(());

@@ -120,6 +120,8 @@ fn paths(check: &SpecCheck<'_>, template: &Template, container: &Container, path
                 language::has_tag(p)
                     || file == *p
                     || file.strip_prefix(p).is_some_and(|rest| rest.starts_with('/'))
+                    // A folder that the step makes itself and from which an output is taken.
+                    || p.strip_prefix(file).is_some_and(|rest| rest.starts_with('/'))
             });
             let folder: String = file.split('/').take(3).collect::<Vec<_>>().join("/");
             if covered || told.contains(&folder) {

@@ -318,7 +318,10 @@ fn scalar(text: String, style: ScalarStyle, tag: Option<&Tag>) -> Scalar {
     let core = tag.filter(|tag| tag.is_yaml_core_schema()).map(|tag| tag.suffix.as_str());
     match (core, style) {
         (Some("str" | "binary"), _) => Scalar::Text(text),
-        (Some("int" | "float" | "bool" | "null"), _) | (_, ScalarStyle::Plain) => resolve::plain(&text),
+        (Some("int" | "float" | "bool" | "null"), _) => resolve::plain(&text),
+        // A tag of one's own says that it is no plain value.
+        (None, ScalarStyle::Plain) if tag.is_none() => resolve::plain(&text),
+        (Some(_), ScalarStyle::Plain) => resolve::plain(&text),
         _ => Scalar::Text(text),
     }
 }

@@ -66,6 +66,11 @@ fn a_path_under_mnt_is_provided() {
         "{name: main, volumes: [{name: v, emptyDir: {}}], container: {image: 'x:1', args: [/mnt/data/x, /mnt/in.csv], volumeMounts: [{name: v, mountPath: /mnt/data}]}, inputs: {artifacts: [{name: i, path: /mnt/in.csv, raw: {data: x}}]}}",
         &[],
     );
+    // The step makes the folder and leaves an output in it.
+    expect(
+        "{name: main, container: {image: 'x:1', args: ['mkdir /mnt/out; echo 1 > /mnt/out/a']}, outputs: {artifacts: [{name: o, path: /mnt/out/a}]}}",
+        &[],
+    );
 }
 
 #[test]

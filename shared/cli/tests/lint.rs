@@ -1,0 +1,59 @@
+//! What `lint` says, and what it says in Argo's place.
+
+#[path = "support/bench.rs"]
+#[allow(dead_code, reason = "shared by several tests")]
+mod bench;
+
+use bench::Bench;
+
+/// Argo takes a template that no engine runs on one machine; an image without a tag is our finding alone.
+const FOREIGN: &str = "apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {name: foreign}
+spec:
+  entrypoint: main
+  hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]
+  templates: [{name: main, container: {image: busybox}}]
+";
+
+/// Dropforge runs a retry policy's neighbour as it stands; Argo refuses a metric's name.
+const REFUSED: &str = "apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {name: refused}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    metrics: {prometheus: [{name: a-b, help: h, counter: {value: '1'}}]}
+    container: {image: 'busybox:1'}
+";
+
+#[test]
+fn argos_verdict_does_not_ask_what_runs_here() {
+    let bench = Bench::new();
+    bench.write("foreign.yaml", FOREIGN);
+    let ours = bench.dropforge(&["lint", "foreign.yaml"]).exits(2);
+    assert!(ours.stdout.contains("E601") && ours.stdout.contains("W701"), "{ours}");
+    let argos = bench.dropforge(&["lint", "--argo", "foreign.yaml"]).exits(0);
+    assert_eq!(argos.stdout, "");
+    assert!(argos.stderr.contains("no linting errors found!"), "{argos}");
+}
+
+#[test]
+fn what_only_argo_refuses_is_refused_by_both() {
+    let bench = Bench::new();
+    bench.write("refused.yaml", REFUSED);
+    let words = "refused.yaml:8:28: in \"refused\" (Workflow): templates.main metric name 'a-b' is invalid. Metric names must contain alphanumeric characters or '_'\n";
+    let argos = bench.dropforge(&["lint", "--argo", "-o", "simple", "refused.yaml"]).exits(2);
+    assert_eq!(argos.stdout, words);
+    let ours = bench.dropforge(&["lint", "refused.yaml"]).exits(2);
+    assert!(ours.stdout.contains("error[E101]: in \"refused\" (Workflow)"), "{ours}");
+}
+
+#[test]
+fn nothing_to_lint_is_a_refusal_as_it_is_argos() {
+    let bench = Bench::new();
+    bench.write("map.yaml", "kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\n");
+    let argos = bench.dropforge(&["lint", "--argo", "map.yaml"]).exits(2);
+    assert!(argos.stderr.contains("found nothing to lint"), "{argos}");
+}
