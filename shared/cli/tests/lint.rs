@@ -43,7 +43,7 @@ fn argos_verdict_does_not_ask_what_runs_here() {
 fn what_only_argo_refuses_is_refused_by_both() {
     let bench = Bench::new();
     bench.write("refused.yaml", REFUSED);
-    let words = "refused.yaml:8:28: in \"refused\" (Workflow): templates.main metric name 'a-b' is invalid. Metric names must contain alphanumeric characters or '_'\n";
+    let words = "refused.yaml:8:29: in \"refused\" (Workflow): templates.main metric name 'a-b' is invalid. Metric names must contain alphanumeric characters or '_'\n";
     let argos = bench.dropforge(&["lint", "--argo", "-o", "simple", "refused.yaml"]).exits(2);
     assert_eq!(argos.stdout, words);
     let ours = bench.dropforge(&["lint", "refused.yaml"]).exits(2);

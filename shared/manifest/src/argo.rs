@@ -81,7 +81,7 @@ const KINDS: [&str; 6] = [
 /// let verdict = argo::lint(&[argo::File { name: "hello.yaml", bytes: text }]);
 /// assert_eq!(
 ///     verdict.findings[0].to_string(),
-///     "hello.yaml:3:57: error[E108]: in \"hello\" (Workflow): templates.main.container.image may not be empty",
+///     "hello.yaml:3:51: error[E108]: in \"hello\" (Workflow): templates.main.container.image may not be empty",
 /// );
 /// ```
 pub fn lint(files: &[File<'_>]) -> Verdict {
