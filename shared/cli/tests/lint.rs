@@ -1,5 +1,7 @@
 //! What `lint` says, and what it says in Argo's place.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "support/bench.rs"]
 #[allow(dead_code, reason = "shared by several tests")]
 mod bench;
