@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+mod control;
 mod definitions;
 mod forms;
 mod local;
 mod outputs;
 mod runs;
 
+pub use control::*;
 pub use definitions::*;
 pub use forms::*;
 pub use local::*;
@@ -74,6 +76,17 @@ pub enum Command {
     Watch(WatchArgs),
     /// Go on with suspended nodes, or with a suspended run.
     Resume(ResumeArgs),
+    /// Run again what failed in finished runs; what succeeded is kept.
+    Retry(RetryArgs),
+    /// Run finished runs, or live ones, once more as new runs.
+    Resubmit(ResubmitArgs),
+    /// Wait until runs are over.
+    Wait(WaitArgs),
+    /// Start nothing new in runs until they are resumed.
+    Suspend(ControlArgs),
+    /// Change nodes that wait for a person.
+    #[command(subcommand)]
+    Node(NodeCommand),
     /// End a run's steps; its exit handlers still run.
     Stop(StopArgs),
     /// End a run's steps at once; no exit handler runs.

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command};
+use args::{Cli, Command, NodeCommand};
 use error::CliError;
 use exit::Exit;
 
@@ -68,11 +68,14 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
         Command::Get(args) => commands::get::get(global, args),
         Command::Watch(args) => commands::get::watch(global, &args.run),
         Command::Logs(args) => commands::logs::logs(global, args),
-        Command::Resume(args) => {
-            commands::control::resume(global, &args.run, args.node_field_selector.clone(), &args.outputs)
-        }
-        Command::Stop(args) => commands::control::stop(global, &args.run, args.message.clone()),
-        Command::Terminate(args) => commands::control::terminate(global, &args.run),
+        Command::Resume(args) => commands::control::resume(global, args),
+        Command::Stop(args) => commands::control::stop(global, args),
+        Command::Terminate(args) => commands::control::terminate(global, args),
+        Command::Suspend(args) => commands::control::suspend(global, args),
+        Command::Node(NodeCommand::Set(args)) => commands::control::set_nodes(global, args),
+        Command::Resubmit(args) => commands::resubmit::resubmit(global, args),
+        Command::Wait(args) => commands::wait::wait(global, args),
+        Command::Retry(args) => commands::retry::retry(global, args),
         Command::Cp(args) => commands::cp::cp(global, args),
         Command::Explain(args) => commands::explain::explain(global, args),
         Command::Supervisor(args) => commands::supervisor::supervisor(global, args),

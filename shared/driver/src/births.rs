@@ -196,6 +196,7 @@ pub fn run_spec(
         created_at: now,
         cause,
         settings: Settings::default(),
+        reused: Vec::new(),
         source: None,
     };
     let program = Arc::new(Program::compile(run.clone())?);
@@ -330,6 +331,49 @@ pub fn override_spec(spec: &mut WorkflowSpec, overrides: &Overrides) {
         spec.priority = overrides.priority;
     }
     set_parameters(&mut spec.arguments.parameters, &overrides.parameters);
+}
+
+/// Labels of a run that its resubmission does not take over.
+const OWN_LABELS: [&str; 6] = [
+    "workflows.argoproj.io/creator",
+    "workflows.argoproj.io/creator-email",
+    "workflows.argoproj.io/creator-preferred-username",
+    "workflows.argoproj.io/phase",
+    "workflows.argoproj.io/completed",
+    "workflows.argoproj.io/workflow-archiving-status",
+];
+
+/// Makes the document of a run that repeats another one (Argo's rule RR-7), with the same templates as that one.
+///
+/// # Errors
+/// See [`BirthError`]; nothing is stored.
+pub fn resubmitted(
+    old: &RunSpec,
+    overrides: &Overrides,
+    identity: &Identity,
+    cause: Cause,
+    now: Timestamp,
+) -> Result<RunSpec, BirthError> {
+    let prefix = old.metadata.generate_name.clone().unwrap_or_else(|| format!("{}-", old.name()));
+    let mut labels = old.metadata.labels.clone();
+    labels.retain(|key, _| !OWN_LABELS.contains(&key.as_str()));
+    labels.insert("workflows.argoproj.io/resubmitted-from-workflow".to_owned(), old.name().to_owned());
+    labels.extend(overrides.labels.clone());
+    let metadata = ObjectMeta {
+        name: Some(format!("{prefix}{}", identity.suffix)),
+        generate_name: Some(prefix),
+        labels,
+        ..old.metadata.clone()
+    };
+    let mut spec = old.spec.clone();
+    // A deadline of 0 once terminated the run.
+    spec.active_deadline_seconds = spec.active_deadline_seconds.filter(|seconds| *seconds != 0);
+    override_spec(&mut spec, overrides);
+    require_values(&mut spec.arguments.parameters)?;
+    let uid = identity.uid.clone();
+    let run = RunSpec { uid, metadata, spec, created_at: now, cause, reused: Vec::new(), ..old.clone() };
+    Program::compile(run.clone())?;
+    Ok(run)
 }
 
 fn name(

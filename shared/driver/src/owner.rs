@@ -11,12 +11,13 @@ use dropforge_engine::apply::apply;
 use dropforge_engine::attempt::Attempt;
 use dropforge_engine::decide::{Rejected, decide};
 use dropforge_engine::effect::{Effect, EffectKey};
-use dropforge_engine::event::{Command, Event};
+use dropforge_engine::event::{Command, Event, RetryOptions, Verb};
 use dropforge_engine::garbage::expires_at;
 use dropforge_engine::ids::{NodeId, RunUid};
 use dropforge_engine::phase::RunPhase;
 use dropforge_engine::program::{CompileError, Program};
 use dropforge_engine::record::Record;
+use dropforge_engine::retry;
 use dropforge_engine::spec::{Cause, RunSpec};
 use dropforge_engine::state::RunState;
 
@@ -167,13 +168,33 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         if commands.is_empty() {
             return Ok(());
         }
-        let events = commands.iter().map(|c| Event::Commanded { command: c.clone() }).collect();
-        self.handle(run, events).await?;
+        for command in &commands {
+            let event = match &command.verb {
+                Verb::Retry(options) => self.planned_retry(run, command, options).await?,
+                _ => Event::Commanded { command: command.clone() },
+            };
+            self.handle(run, vec![event]).await?;
+        }
         // Its record is committed: the object has done its work.
         for command in &commands {
             self.store.remove_command(run, &command.id).await?;
         }
         self.settle(run).await
+    }
+
+    /// A retry is planned from everything on record, which the state of a finished run forgot.
+    async fn planned_retry(
+        &self,
+        run: &RunUid,
+        command: &Command,
+        options: &RetryOptions,
+    ) -> Result<Event, OwnError> {
+        let loaded = self.store.load_run(run).await?;
+        let compile = |source| OwnError::Compile { run: run.clone(), source };
+        let program = Arc::new(Program::compile(loaded.spec).map_err(compile)?);
+        let plan =
+            retry::plan(program, &loaded.records, options).map(Box::new).map_err(|why| why.to_string());
+        Ok(Event::RetryPlanned { command: command.clone(), plan })
     }
 
     /// Decides on events in order, commits what follows as one commit, and performs the effects.
@@ -243,7 +264,8 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     }
 
     async fn perform_one(&self, run: &RunUid, effect: &Effect) -> Result<Option<Event>, PerformError> {
-        let performed = |key: EffectKey| Some(Event::Performed { effect: key });
+        let generation = self.held.get(run).map_or(0, |held| held.state.generation);
+        let performed = |key: EffectKey| Some(Event::Performed { effect: key, generation });
         match effect {
             Effect::StartAttempt(attempt) => {
                 self.cluster.start(attempt.clone()).await?;

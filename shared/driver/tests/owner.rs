@@ -8,7 +8,7 @@ use dropforge_driver::cluster::{Cluster, ClusterError};
 use dropforge_driver::owner::{Ends, OwnError, Owner};
 use dropforge_driver::store::{Inbox, Index, Runs, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
-use dropforge_engine::event::{Command, Event, Verb};
+use dropforge_engine::event::{Command, Event, RetryOptions, Verb};
 use dropforge_engine::ids::{AttemptId, RunUid};
 use dropforge_engine::phase::RunPhase;
 use dropforge_engine::record::Record;
@@ -224,4 +224,46 @@ async fn a_terminal_run_stays_live_until_its_stopped_attempt_has_ended() {
     assert_eq!(scene.store.live_runs().await.unwrap().len(), 1);
     owner.handle(&spec.uid, vec![succeeded(&scene.starts()[0])]).await.unwrap();
     assert_eq!(scene.store.live_runs().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_finished_run_that_is_retried_is_live_again_until_its_end_is_told_once_more() {
+    let scene = Scene::new();
+    let mut owner = scene.owner();
+    let spec = spec();
+    owner.submit(&spec).await.unwrap();
+    let failed = |attempt: &AttemptId| {
+        let verdict =
+            Verdict::without_outputs(attempt.clone(), Outcome::Failed, Reason::Exited, "", Still.now());
+        Event::AttemptFinished { verdict: Arc::new(verdict) }
+    };
+    owner.handle(&spec.uid, vec![failed(&scene.starts()[0])]).await.unwrap();
+    assert!(scene.store.live_runs().await.unwrap().is_empty());
+
+    let retry = |id: &str| Command {
+        id: id.into(),
+        by: "test".to_owned(),
+        at: Still.now(),
+        verb: Verb::Retry(RetryOptions::default()),
+    };
+    scene.store.put_command(&spec.uid, &retry("c-1")).await.unwrap();
+    assert_eq!(
+        scene.store.live_runs().await.unwrap(),
+        std::slice::from_ref(&spec.uid),
+        "its marker comes first"
+    );
+    owner.adopt(&spec.uid).await.unwrap();
+    let phase = |entries: Vec<dropforge_driver::store::IndexEntry>| entries[0].phase;
+    assert_eq!(phase(scene.store.entries(None).await.unwrap()), RunPhase::Running);
+    assert_eq!(scene.starts().len(), 2, "the failed step is started again, under another name");
+    assert_ne!(scene.starts()[0], scene.starts()[1]);
+
+    // A second retry comes too late, and the next owner knows as much as this one.
+    scene.store.put_command(&spec.uid, &retry("c-2")).await.unwrap();
+    let mut next = scene.owner();
+    next.adopt(&spec.uid).await.unwrap();
+    assert_eq!(next.run(&spec.uid).map(|s| (s.phase, s.generation)), Some((RunPhase::Running, 1)));
+    next.handle(&spec.uid, vec![succeeded(&scene.starts()[1])]).await.unwrap();
+    assert_eq!(*scene.told.0.lock().unwrap(), [RunPhase::Failed, RunPhase::Succeeded]);
+    assert!(scene.store.live_runs().await.unwrap().is_empty());
 }

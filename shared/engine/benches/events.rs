@@ -66,6 +66,7 @@ fn program(spec: &str) -> Arc<Program> {
         created_at: Timestamp::UNIX_EPOCH,
         cause: Cause::Person { by: "bench".to_owned() },
         settings: Settings::default(),
+        reused: Vec::new(),
         source: None,
     };
     Arc::new(Program::compile(run).unwrap())
@@ -106,7 +107,7 @@ fn run(program: Arc<Program>) -> u64 {
                 Effect::SetTimer { timer, .. } => {
                     events.push_back(Event::TimerFired { timer: timer.clone() })
                 }
-                effect => events.push_back(Event::Performed { effect: effect.key() }),
+                effect => events.push_back(Event::Performed { effect: effect.key(), generation: 0 }),
             }
         }
     }

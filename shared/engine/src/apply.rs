@@ -2,6 +2,8 @@
 //!
 //! Every counter is kept here and nowhere else, so that a replayed state and a live one can't differ.
 
+mod reopening;
+
 use std::sync::Arc;
 
 use dropforge_manifest::types::Outputs;
@@ -133,6 +135,11 @@ pub fn apply(state: &mut RunState, record: &Record) {
             if *delete_artifacts {
                 outbox(state, Effect::DeleteArtifacts);
             }
+        }
+        Record::RunRetried(retried) => reopening::run_retried(state, retried),
+        Record::NodeInputs { node, inputs } => on_node(state, *node, |n| n.inputs = Arc::new(inputs.clone())),
+        Record::NodeOutputs { node, outputs } => {
+            on_node(state, *node, |n| n.outputs = Arc::new(outputs.clone()))
         }
         Record::Performed { effect } => {
             state.outbox.remove_mut(effect);
@@ -283,7 +290,7 @@ fn body(created: &NodeCreated) -> Body {
         }
         NodeKind::StepGroup => {
             let Role::Group(index) = created.role else { return Body::None };
-            Body::Group { index, cursor: 0, open: 0, failed: None }
+            Body::Group { index, cursor: 0, again: Default::default(), open: 0, failed: None }
         }
         NodeKind::Dag => Body::Dag {
             calls: Default::default(),
@@ -295,7 +302,15 @@ fn body(created: &NodeCreated) -> Body {
         NodeKind::TaskGroup | NodeKind::Loop => {
             let Some(items) = created.items.clone() else { return Body::None };
             let phases = Phases::open(items.items.len());
-            Body::Loop { items, cursor: 0, open: 0, phases, results: Default::default(), failed: None }
+            Body::Loop {
+                items,
+                cursor: 0,
+                again: Default::default(),
+                open: 0,
+                phases,
+                results: Default::default(),
+                failed: None,
+            }
         }
         NodeKind::Retry => Body::Retry { attempts: 0, last: None, until: None },
         NodeKind::Skipped => Body::None,
@@ -307,14 +322,18 @@ fn hang(state: &mut RunState, parent: NodeId, created: &NodeCreated) {
     let child = created.id;
     let mut replaced = None;
     let mut owner = None;
+    let position = match &created.role {
+        Role::Call(name) => position_in_group(state, created.boundary, name),
+        _ => 0,
+    };
     on_node(state, parent, |node| match (&mut node.body, &created.role) {
-        (Body::Group { cursor, open, .. }, Role::Call(name)) => {
-            *cursor += 1;
+        (Body::Group { cursor, again, open, .. }, Role::Call(name)) => {
+            started(cursor, again, position);
             *open += 1;
             owner = node.parent.map(|steps| (steps, name.clone()));
         }
-        (Body::Loop { cursor, open, .. }, Role::Item(index)) => {
-            *cursor = (*cursor).max(index + 1);
+        (Body::Loop { cursor, again, open, .. }, Role::Item(index)) => {
+            started(cursor, again, *index);
             *open += 1;
         }
         (Body::Steps { groups, .. }, Role::Group(_)) => groups.push_back_mut(child),
@@ -354,6 +373,17 @@ fn hang(state: &mut RunState, parent: NodeId, created: &NodeCreated) {
     }
 }
 
+/// Notes that the child at `position` has been started. Children start in order, but for those that a retry of the
+/// run took away: it leaves gaps behind the cursor.
+fn started(cursor: &mut u32, again: &mut RedBlackTreeSetSync<u32>, position: u32) {
+    if position < *cursor {
+        again.remove_mut(&position);
+        return;
+    }
+    (*cursor..position).for_each(|gap| again.insert_mut(gap));
+    *cursor = position + 1;
+}
+
 fn count(state: &mut RunState, created: &NodeCreated) {
     if created.kind == NodeKind::Pod {
         state.active_pods += 1;
@@ -371,6 +401,7 @@ fn attempt_started(state: &mut RunState, attempt: &Arc<Attempt>) {
             *next = attempt.number + 1;
         }
     });
+    state.next_attempt = state.next_attempt.max(attempt.number + 1);
     state.attempts.insert_mut(attempt.id.clone(), attempt.node);
     outbox(state, Effect::StartAttempt(attempt.clone()));
 }
@@ -566,7 +597,7 @@ fn call_settled(state: &mut RunState, parent: NodeId, node: &Node, name: &str) {
 
 /// The child by which a settled call of a step group fails the group, if it does.
 fn failed_call(state: &RunState, node: &Node, name: &str) -> Option<FailedChild> {
-    let step = position_in_group(state, node, name);
+    let step = position_in_group(state, node.boundary, name);
     if let Body::Loop { failed, .. } = &node.body {
         return failed.clone().map(|f| FailedChild { position: (step, f.position.1), ..f });
     }
@@ -587,8 +618,8 @@ fn failed_child(state: &RunState, node: &Node, call: &str, position: (u32, u32))
     })
 }
 
-fn position_in_group(state: &RunState, node: &Node, name: &str) -> u32 {
-    let enclosing = node.boundary.and_then(|b| state.node(b)).and_then(|b| state.template_of(b));
+fn position_in_group(state: &RunState, boundary: Option<NodeId>, name: &str) -> u32 {
+    let enclosing = boundary.and_then(|b| state.node(b)).and_then(|b| state.template_of(b));
     enclosing.and_then(|t| t.position(name)).map_or(0, |(_, p)| u32::try_from(p).unwrap_or(u32::MAX))
 }
 
@@ -624,12 +655,21 @@ fn item_settled(state: &mut RunState, parent: NodeId, node: &Node, index: u32) {
         let Body::Loop { open, phases, results, failed: first, .. } = &mut p.body else { return };
         *open = open.saturating_sub(1);
         phases.set(index as usize, phase_byte(node.phase));
-        if keeps && node.phase == NodePhase::Succeeded && node.kind != NodeKind::Skipped {
+        if keeps && gave(node) {
             results.insert_mut(index, node.outputs.clone());
         }
         keep_first(first, failed);
     });
     forget(state, node.id);
+}
+
+/// A child whose outputs its loop gathers: it succeeded, or it did in the run that this one repeats.
+fn gave(node: &Node) -> bool {
+    match node.phase {
+        NodePhase::Succeeded => node.kind != NodeKind::Skipped,
+        NodePhase::Skipped => !node.outputs.is_empty(),
+        _ => false,
+    }
 }
 
 /// The byte that a loop keeps of a settled child.

@@ -12,6 +12,7 @@ mod hooks;
 mod memos;
 mod metrics;
 mod pods;
+mod reopening;
 mod retries;
 mod runs;
 
@@ -120,6 +121,8 @@ enum Work {
     WakeBoundary(NodeId),
     /// A limit of the whole run has room: what it held back may start.
     WakeRun,
+    /// A retry of the run has opened this node, or taken its exit handler away: it goes on.
+    GoOn(NodeId),
 }
 
 struct Decider {
@@ -149,16 +152,20 @@ impl Decider {
             Event::TimerFired { timer } => self.timer_fired(timer)?,
             Event::Commanded { command } => self.commanded(command)?,
             Event::MemoRead { node, found } => self.memo_read(*node, found.as_deref())?,
-            Event::Performed { effect } => self.performed(effect)?,
+            Event::RetryPlanned { command, plan } => self.retry_planned(command, plan)?,
+            Event::Performed { effect, generation } => self.performed(effect, *generation)?,
         }
         Ok(())
     }
 
-    fn performed(&mut self, effect: &EffectKey) -> Result<(), Rejected> {
+    fn performed(&mut self, effect: &EffectKey, generation: u32) -> Result<(), Rejected> {
+        let asked = generation == self.state.generation && self.state.outbox.contains_key(effect);
         match effect {
-            EffectKey::Volumes | EffectKey::Artifacts | EffectKey::End | EffectKey::WriteMemo(_)
-                if self.state.outbox.contains_key(effect) =>
-            {
+            EffectKey::WriteMemo(_) if self.state.outbox.contains_key(effect) => {
+                self.emit(Record::Performed { effect: effect.clone() });
+                Ok(())
+            }
+            EffectKey::Volumes | EffectKey::Artifacts | EffectKey::End if asked => {
                 self.emit(Record::Performed { effect: effect.clone() });
                 Ok(())
             }
@@ -184,6 +191,7 @@ impl Decider {
                     Work::Hooks(node) => self.look_at_hooks(node),
                     Work::WakeBoundary(node) => self.wake_boundary(node),
                     Work::WakeRun => self.wake_run(),
+                    Work::GoOn(node) => self.go_on(node),
                 }
             }
             // When nothing follows any more, so that a state that lasted no longer than this decision is not seen.

@@ -10,6 +10,8 @@ use crate::attempt::{Progress, Verdict};
 use crate::effect::{EffectKey, TimerId};
 use crate::ids::{AttemptId, CommandId, NodeId};
 use crate::memo::MemoEntry;
+use crate::phase::NodePhase;
+use crate::retry::RetryPlan;
 
 /// A fact that arrived from the world.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +67,16 @@ pub enum Event {
     Performed {
         /// Which.
         effect: EffectKey,
+        /// How often the run had been retried when it was asked for. Attempts and timers have names that no retry uses
+        /// again.
+        generation: u32,
+    },
+    /// A person asked for a retry of the whole run, which was planned from everything on record.
+    RetryPlanned {
+        /// The command.
+        command: Command,
+        /// What follows; or why it can't be done.
+        plan: Result<Box<RetryPlan>, String>,
     },
 }
 
@@ -103,4 +115,34 @@ pub enum Verb {
         #[serde(default)]
         outputs: BTreeMap<String, String>,
     },
+    /// Run again what failed in a finished run. Whoever reads it plans it from the records.
+    Retry(RetryOptions),
+    /// Change waiting suspend nodes.
+    Set {
+        /// Argo's node field selector.
+        selector: String,
+        /// Their new phase, if they get one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        phase: Option<NodePhase>,
+        /// Their new message, if they get one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+        /// Values for their supplied outputs.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        outputs: BTreeMap<String, String>,
+    },
+}
+
+/// How a finished run is retried.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RetryOptions {
+    /// Run again the nodes of `selector` too, whatever became of them.
+    pub restart_successful: bool,
+    /// Argo's node field selector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// New values of the workflow's parameters, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<(String, String)>,
 }

@@ -27,6 +27,8 @@ pub mod program;
 pub mod record;
 mod resolve;
 pub mod resources;
+pub mod resubmit;
+pub mod retry;
 mod scope;
 pub mod selector;
 pub mod spec;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use dropforge_manifest::expr::depends::{self, Depends};
 use dropforge_manifest::merge::with_template_defaults;
 use dropforge_manifest::types::{ContinueOn, LifecycleHook, Step, Template, TemplateRef};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use self::hooks::Hook;
@@ -201,6 +202,27 @@ impl Program {
             Some(_) => caller.inline(&step.name),
             None => self.resolve(&caller.scope, &step.template, step.template_ref.as_ref()),
         }
+    }
+}
+
+impl PartialEq for Compiled {
+    /// What was compiled decides.
+    fn eq(&self, other: &Compiled) -> bool {
+        self.key == other.key && self.template == other.template
+    }
+}
+
+/// Stored as what it was compiled from.
+impl Serialize for Compiled {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.key, &self.template).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Compiled {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Compiled, D::Error> {
+        let (key, template) = <(TemplateKey, Template)>::deserialize(deserializer)?;
+        Compiled::new(key, &template).map_err(serde::de::Error::custom)
     }
 }
 

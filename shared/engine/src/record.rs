@@ -17,6 +17,7 @@ use crate::ids::{AttemptId, NodeId};
 use crate::memo::Memo;
 use crate::metric::Metric;
 use crate::phase::{NodePhase, RunPhase};
+use crate::state::Tree;
 
 /// One change of a run's state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -217,6 +218,22 @@ pub enum Record {
         #[serde(default, skip_serializing_if = "is_false")]
         delete_artifacts: bool,
     },
+    /// The finished run was opened again.
+    RunRetried(Box<RunRetried>),
+    /// A node that a retry opened again takes its inputs from the new parameters.
+    NodeInputs {
+        /// Which.
+        node: NodeId,
+        /// Its inputs with values.
+        inputs: Inputs,
+    },
+    /// A waiting suspend node has these outputs so far.
+    NodeOutputs {
+        /// Which.
+        node: NodeId,
+        /// Its outputs.
+        outputs: Outputs,
+    },
     /// An effect that brings back nothing was performed; it leaves the outbox.
     Performed {
         /// Which.
@@ -268,6 +285,25 @@ pub struct NodeCreated {
     pub at: Timestamp,
 }
 
+/// A retry of a finished run. It opens the next generation: within one, a finished node never un-finishes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunRetried {
+    /// The generation it opens, from 1.
+    pub generation: u32,
+    /// When.
+    pub at: Timestamp,
+    /// Nodes that exist no more; those of them that are still needed are made again.
+    pub removed: Vec<NodeId>,
+    /// Nodes that are Running again.
+    pub reset: Vec<NodeId>,
+    /// New values of the workflow's parameters, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<(String, String)>,
+    /// The active tree that it leaves.
+    pub tree: Tree,
+}
+
 /// How a node hangs under its parent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -288,6 +324,20 @@ pub enum Role {
     Exit,
     /// A lifecycle hook of a step or task, or of the workflow (under its entry node), by its name.
     Hook(String),
+}
+
+impl Role {
+    /// An exit handler or lifecycle hook of another node.
+    pub fn is_hook(&self) -> bool {
+        matches!(self, Role::Exit | Role::Hook(_))
+    }
+}
+
+impl NodeKind {
+    /// Kinds that are attempts of something outside; Argo retries those of a run that failed.
+    pub fn is_execution(self) -> bool {
+        matches!(self, NodeKind::Pod | NodeKind::Http)
+    }
 }
 
 /// What a node is. `Loop` is a loop over a step, which Argo's tree does not show: its children appear under the

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use dropforge_manifest::types::Holder;
+use dropforge_manifest::types::{Holder, Inputs};
 
-use crate::state::{Node, RunState};
+use crate::phase::NodePhase;
+use crate::record::TemplateKey;
 
 /// A parsed selector: all its requirements must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +31,9 @@ impl Selector {
         text.split(',').map(|part| requirement(part.trim())).collect::<Result<_, _>>().map(Selector)
     }
 
-    /// Whether a node has what the selector wants.
-    pub fn matches(&self, state: &RunState, node: &Node) -> bool {
-        self.0.iter().all(|r| (field(state, node, &r.field).unwrap_or_default() == r.value) == r.equal)
+    /// Whether a node has what the selector wants; `field` gives its fields by name.
+    pub fn matches(&self, field: impl Fn(&str) -> Option<String>) -> bool {
+        self.0.iter().all(|r| (field(&r.field).unwrap_or_default() == r.value) == r.equal)
     }
 }
 
@@ -69,20 +70,31 @@ fn is_input(field: &str) -> bool {
     field.starts_with("inputs.parameters.") && field.ends_with(".value")
 }
 
-fn field(state: &RunState, node: &Node, field: &str) -> Option<String> {
-    let key = node.template.as_ref();
-    let stored = key.and_then(|k| Holder::of_scope(&k.scope));
-    match field {
-        "displayName" => Some(state.display_name(node.id)),
-        "templateName" => key.and_then(|k| k.template_name()).map(str::to_owned),
-        "phase" => Some(node.phase.to_string()),
-        "name" => Some(state.name(node.id)),
-        "id" => Some(state.argo_id(node.id)),
-        "templateRef.name" => stored.map(|object| object.name.to_owned()),
-        "templateRef.template" => stored.and(key).map(|k| k.name.clone()),
-        _ => {
-            let name = field.strip_prefix("inputs.parameters.")?.strip_suffix(".value")?;
-            node.inputs.parameters.iter().find(|p| p.name == name)?.value.as_ref().map(|v| v.0.clone())
+/// What the fields of a node are taken from.
+pub(crate) struct Fields<'a> {
+    pub display_name: String,
+    pub name: String,
+    pub id: String,
+    pub phase: NodePhase,
+    pub template: Option<&'a TemplateKey>,
+    pub inputs: &'a Inputs,
+}
+
+impl Fields<'_> {
+    pub fn get(&self, field: &str) -> Option<String> {
+        let stored = self.template.and_then(|k| Holder::of_scope(&k.scope));
+        match field {
+            "displayName" => Some(self.display_name.clone()),
+            "templateName" => self.template.and_then(|k| k.template_name()).map(str::to_owned),
+            "phase" => Some(self.phase.to_string()),
+            "name" => Some(self.name.clone()),
+            "id" => Some(self.id.clone()),
+            "templateRef.name" => stored.map(|object| object.name.to_owned()),
+            "templateRef.template" => stored.and(self.template).map(|k| k.name.clone()),
+            _ => {
+                let name = field.strip_prefix("inputs.parameters.")?.strip_suffix(".value")?;
+                self.inputs.parameters.iter().find(|p| p.name == name)?.value.as_ref().map(|v| v.0.clone())
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::RunUid;
+use crate::record::Record;
 
 /// The version of the `spec.json` document that this code writes.
 pub const SPEC_FORMAT: u32 = 1;
@@ -33,6 +34,9 @@ pub struct RunSpec {
     /// Limits that hold for this run.
     #[serde(default)]
     pub settings: Settings,
+    /// What a memoized resubmission takes over from the run it repeats: its tree begins with these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reused: Vec<Record>,
     /// The file or definition it came from, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,

@@ -8,6 +8,7 @@ use dropforge_manifest::tags::{self, Scope, Strictness};
 use dropforge_manifest::types::{Artifact, Inputs, Outputs};
 use jiff::Timestamp;
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync, VectorSync};
+use serde::{Deserialize, Serialize};
 
 use crate::attempt::Progress;
 use crate::effect::{Effect, EffectKey};
@@ -20,6 +21,7 @@ use crate::record::{Block, LoopItems, NodeKind, Role, ShutdownStrategy, Template
 use crate::resolve;
 use crate::resources::ResourcesDuration;
 use crate::scope::{Globals, Layers, Own};
+use crate::selector::Fields;
 
 mod phases;
 
@@ -30,6 +32,8 @@ pub use phases::Phases;
 pub struct RunState {
     /// The compiled spec.
     pub program: Arc<Program>,
+    /// How often the whole run has been retried.
+    pub generation: u32,
     /// The run's phase.
     pub phase: RunPhase,
     /// The run's message.
@@ -48,6 +52,11 @@ pub struct RunState {
     pub next_node: u64,
     /// The generation of the next timer.
     pub next_timer: u32,
+    /// The number of a new leaf's first attempt. A retry of the run raises it above every number used so far, so that
+    /// a leaf that is made again never takes an old attempt's id.
+    pub first_attempt: u32,
+    /// Above every attempt's number so far.
+    pub next_attempt: u32,
     /// Live attempts and the node each one executes.
     pub attempts: RedBlackTreeMapSync<AttemptId, NodeId>,
     /// Effects that no event has answered.
@@ -85,7 +94,8 @@ pub struct RunState {
 }
 
 /// One entry of `workflow.failures`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "Argo's own fields")]
 pub struct Failure {
     pub display_name: String,
@@ -96,12 +106,29 @@ pub struct Failure {
     pub finished_at: Timestamp,
 }
 
+/// The active tree of a run: what a retry of the run begins with, and what its record keeps.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Tree {
+    /// The entry node.
+    pub root: Option<NodeId>,
+    /// The nodes, parents before their children.
+    pub nodes: Vec<Arc<Node>>,
+    /// Failed nodes, for `workflow.failures`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<Arc<Failure>>,
+    /// Executable nodes that succeeded, and all of them.
+    pub progress: (u32, u32),
+}
+
 /// A node that may still change, or that others may still read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Node {
     /// Its number.
     pub id: NodeId,
     /// The node it hangs under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<NodeId>,
     /// How it hangs there.
     pub role: Role,
@@ -110,10 +137,13 @@ pub struct Node {
     /// What it is.
     pub kind: NodeKind,
     /// The nearest enclosing Steps or DAG node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boundary: Option<NodeId>,
     /// The template it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateKey>,
     /// That template, where it is this node's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own: Option<Arc<Compiled>>,
     /// Its inputs with values.
     pub inputs: Arc<Inputs>,
@@ -124,6 +154,7 @@ pub struct Node {
     /// When it was created.
     pub started_at: Timestamp,
     /// When it was fulfilled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
     /// What it gave.
     pub outputs: Arc<Outputs>,
@@ -136,17 +167,21 @@ pub struct Node {
     /// Exit handlers and hooks of it that are not done, those that have not started among them.
     pub hooks_open: u32,
     /// What has become of its hooks.
+    #[serde(default, skip_serializing_if = "Fired::is_empty")]
     pub hooks: Fired,
     /// Its entry in a cache, if it is memoized.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memo: Option<Memo>,
     /// What holds it back from starting more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<Block>,
     /// What depends on its kind.
     pub body: Body,
 }
 
 /// What has become of a node's hooks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Fired {
     /// Names of those that fired; each fires once.
     pub names: Vec<String>,
@@ -161,7 +196,8 @@ pub struct Fired {
 }
 
 /// What depends on a node's kind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Body {
     /// Nothing: skipped, or finished.
     None,
@@ -196,8 +232,10 @@ pub enum Body {
     Group {
         /// Which.
         index: u32,
-        /// How many of its steps have been started.
+        /// The position after the last of its steps that has been started.
         cursor: u32,
+        /// Steps before the cursor that a retry of the run took away: they are started again.
+        again: RedBlackTreeSetSync<u32>,
         /// Children that are not settled.
         open: u32,
         /// The first child, in order, that failed without `continueOn`.
@@ -212,6 +250,7 @@ pub enum Body {
         /// How many of its tasks are settled.
         settled: u32,
         /// Why a hook of one of its tasks could not be started.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         hook_error: Option<String>,
         /// Its children as its limits see them.
         bound: Bound,
@@ -220,13 +259,16 @@ pub enum Body {
     Loop {
         /// What it repeats.
         items: Arc<LoopItems>,
-        /// How many of its items have been started.
+        /// The index after the last of its items that has been started.
         cursor: u32,
+        /// Items before the cursor that a retry of the run took away: they are started again.
+        again: RedBlackTreeSetSync<u32>,
         /// Children that are not settled.
         open: u32,
         /// The final phase of each settled child.
         phases: Phases,
         /// Outputs of succeeded children, where somebody reads them.
+        #[serde(with = "as_pairs")]
         results: RedBlackTreeMapSync<u32, Arc<Outputs>>,
         /// The first child, in order, that failed without `continueOn`.
         failed: Option<FailedChild>,
@@ -243,7 +285,8 @@ pub enum Body {
 }
 
 /// The children of a Steps or DAG node, as its limits see them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Bound {
     /// Pod, Steps and DAG children that are pending or running.
     pub active: u32,
@@ -254,7 +297,8 @@ pub struct Bound {
 }
 
 /// A child that fails its group.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct FailedChild {
     /// Its position: step, item.
     pub position: (u32, u32),
@@ -262,6 +306,12 @@ pub struct FailedChild {
     pub id: String,
     /// Set when a child could not be made at all: the group ends in Error with this message.
     pub error: Option<String>,
+}
+
+impl Fired {
+    fn is_empty(&self) -> bool {
+        *self == Fired::default()
+    }
 }
 
 impl Node {
@@ -303,6 +353,7 @@ impl RunState {
         let last = program.spec.created_at;
         RunState {
             program,
+            generation: 0,
             phase: RunPhase::Pending,
             message: String::new(),
             started_at: None,
@@ -312,6 +363,8 @@ impl RunState {
             nodes: RedBlackTreeMapSync::default(),
             next_node: 0,
             next_timer: 0,
+            first_attempt: 0,
+            next_attempt: 0,
             attempts: RedBlackTreeMapSync::default(),
             outbox: RedBlackTreeMapSync::default(),
             blocked: RedBlackTreeSetSync::default(),
@@ -383,6 +436,19 @@ impl RunState {
         argo_node_id(self.program.spec.name(), &self.name(id))
     }
 
+    /// A field of a node, by the name that a node field selector has for it.
+    pub fn field(&self, node: &Node, field: &str) -> Option<String> {
+        let fields = Fields {
+            display_name: self.display_name(node.id),
+            name: self.name(node.id),
+            id: self.argo_id(node.id),
+            phase: node.phase,
+            template: node.template.as_ref(),
+            inputs: &node.inputs,
+        };
+        fields.get(field)
+    }
+
     /// The step or task that called this node, looking through retries and loops: the enclosing composite and the
     /// call's name.
     pub fn caller(&self, id: NodeId) -> Option<(NodeId, String)> {
@@ -449,4 +515,23 @@ pub fn display_name(name: &str, boundary: Option<&str>) -> String {
         _ => rest,
     };
     after_group.strip_prefix('.').unwrap_or(after_group).to_owned()
+}
+
+/// A map as a list of pairs: JSON's keys are texts, and a record's numbers are not read back from them.
+mod as_pairs {
+    use std::sync::Arc;
+
+    use dropforge_manifest::types::Outputs;
+    use rpds::RedBlackTreeMapSync;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    type Results = RedBlackTreeMapSync<u32, Arc<Outputs>>;
+
+    pub fn serialize<S: Serializer>(results: &Results, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(results.iter())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Results, D::Error> {
+        Vec::<(u32, Arc<Outputs>)>::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
+    }
 }

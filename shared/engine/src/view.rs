@@ -17,9 +17,10 @@ use crate::ids::{AttemptId, NodeId, argo_node_id};
 use crate::memo::{Memo, MemoKey};
 use crate::phase::{NodePhase, NodeType, RunPhase};
 use crate::program::{Compiled, LOCAL, Program};
-use crate::record::{NodeCreated, NodeKind, Record, Role, TemplateKey};
+use crate::record::{NodeCreated, NodeKind, Record, Role, RunRetried, TemplateKey};
 use crate::resources::{self, ResourcesDuration};
 use crate::scope::whole_seconds;
+use crate::selector::Fields;
 use crate::state::{RunState, display_name};
 
 /// Everything that the records say of a run.
@@ -30,6 +31,8 @@ pub struct View {
     /// Nodes by number.
     pub nodes: BTreeMap<NodeId, ViewNode>,
     attempts: HashMap<AttemptId, NodeId>,
+    /// Attempts of leaves that a retry of the run removed, by the leaf's name, until it is made again.
+    past: HashMap<String, Vec<ViewAttempt>>,
 }
 
 /// A node with all that happened to it.
@@ -113,6 +116,7 @@ impl View {
             program,
             nodes: BTreeMap::new(),
             attempts: HashMap::new(),
+            past: HashMap::new(),
         };
         for record in records {
             view.add(record);
@@ -185,7 +189,35 @@ impl View {
                     node.finished_at = Some(*at);
                 }
             }
+            Record::RunRetried(retried) => self.retried(retried),
+            Record::NodeInputs { node, inputs } => {
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.inputs = inputs.clone();
+                }
+            }
+            Record::NodeOutputs { node, outputs } => {
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.outputs = outputs.clone();
+                }
+            }
             _ => {}
+        }
+    }
+
+    fn retried(&mut self, retried: &RunRetried) {
+        self.program = self.state.program.clone();
+        for id in &retried.removed {
+            if let Some(node) = self.nodes.remove(id).filter(|n| !n.attempts.is_empty()) {
+                self.past.insert(node.name, node.attempts);
+            }
+        }
+        for id in &retried.reset {
+            if let Some(node) = self.nodes.get_mut(id) {
+                node.phase = NodePhase::Running;
+                node.message.clear();
+                node.started_at = retried.at;
+                node.finished_at = None;
+            }
         }
     }
 
@@ -196,11 +228,16 @@ impl View {
 
     fn created(&mut self, created: &NodeCreated) {
         let above = created.parent.and_then(|p| self.nodes.get(&p)).map_or("", |p| p.name.as_str());
+        let name = format!("{above}{}", created.label);
+        let attempts = self.past.remove(&name).unwrap_or_default();
+        for old in &attempts {
+            self.attempts.insert(old.attempt.id.clone(), created.id);
+        }
         let node = ViewNode {
             id: created.id,
             parent: created.parent,
             role: created.role.clone(),
-            name: format!("{above}{}", created.label),
+            name,
             kind: created.kind,
             boundary: created.boundary,
             template: created.template.clone(),
@@ -211,7 +248,7 @@ impl View {
             message: created.message.clone(),
             started_at: created.at,
             finished_at: created.phase.fulfilled().then_some(created.at),
-            attempts: Vec::new(),
+            attempts,
             host: None,
             memo: None,
             memo_from: None,
@@ -232,6 +269,19 @@ impl View {
         }
         let boundary = node.boundary.and_then(|b| self.nodes.get(&b)).map(|b| b.name.as_str());
         display_name(&node.name, boundary)
+    }
+
+    /// A field of a node, by the name that a node field selector has for it.
+    pub fn field(&self, node: &ViewNode, field: &str) -> Option<String> {
+        let fields = Fields {
+            display_name: self.display_name(node),
+            name: node.name.clone(),
+            id: argo_node_id(self.program.spec.name(), &node.name),
+            phase: node.phase,
+            template: node.template.as_ref(),
+            inputs: &node.inputs,
+        };
+        fields.get(field)
     }
 
     /// The nodes that hang under a node in the state, oldest first: groups, calls, items, attempts, hooks.
@@ -455,19 +505,24 @@ fn node_type(kind: NodeKind) -> NodeType {
 }
 
 /// Argo's links between nodes (rules N-9 to N-13).
-struct Graph {
+pub(crate) struct Graph {
     children: HashMap<NodeId, Vec<NodeId>>,
     outbound: HashMap<NodeId, Vec<NodeId>>,
 }
 
 impl Graph {
-    fn of(view: &View) -> Graph {
+    pub(crate) fn of(view: &View) -> Graph {
         let mut graph = Graph { children: HashMap::new(), outbound: HashMap::new() };
         // Children are numbered after their parents, so that from the back every child is known first.
         for node in view.nodes.values().rev() {
             graph.add(view, node);
         }
         graph
+    }
+
+    /// The nodes that hang under a node in Argo's graph.
+    pub(crate) fn children_of(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
+        self.children.get(&id).into_iter().flatten().copied()
     }
 
     fn add(&mut self, view: &View, node: &ViewNode) {

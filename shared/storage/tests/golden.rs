@@ -56,6 +56,7 @@ fn spec() -> RunSpec {
         created_at: at(1),
         cause: Cause::Drop { trigger: "churn".to_owned(), objects: vec![object] },
         settings: Settings::default(),
+        reused: Vec::new(),
         source: None,
     }
 }

@@ -155,7 +155,7 @@ impl Run {
                 }
                 Effect::WriteMemo { entry, gave, .. } => {
                     self.memos.insert(entry.clone(), (**gave).clone());
-                    answers.push(Event::Performed { effect: effect.key() });
+                    answers.push(Event::Performed { effect: effect.key(), generation: 0 });
                 }
                 _ => {}
             }

@@ -210,33 +210,6 @@ pub struct WatchArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ControlArgs {
-    /// A run's name or uid; `@latest` is the newest run.
-    pub run: String,
-}
-
-#[derive(Debug, Args)]
-pub struct StopArgs {
-    /// A run's name or uid; `@latest` is the newest run.
-    pub run: String,
-    /// Why, for the record.
-    #[arg(short, long)]
-    pub message: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct ResumeArgs {
-    /// A run's name or uid; `@latest` is the newest run.
-    pub run: String,
-    /// Only nodes that match, e.g. `displayName=approve`.
-    #[arg(long, value_name = "SELECTOR")]
-    pub node_field_selector: Option<String>,
-    /// A value for a suspended node's supplied output.
-    #[arg(short = 'p', long = "output-parameter", value_name = "NAME=VALUE", value_parser = pair)]
-    pub outputs: Vec<(String, String)>,
-}
-
-#[derive(Debug, Args)]
 pub struct CpArgs {
     /// A run's name or uid; `@latest` is the newest run.
     pub run: String,
@@ -261,7 +234,7 @@ pub struct ExplainArgs {
     pub output: ExplainOutput,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),

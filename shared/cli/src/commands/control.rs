@@ -1,4 +1,4 @@
-//! `resume`, `stop`, `terminate`: commands left in a run's inbox.
+//! `resume`, `stop`, `terminate`, `suspend`, `node set`: commands left in a run's inbox.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,12 +10,13 @@ use dropforge_driver::owner::Owner;
 use dropforge_driver::store::{Inbox, IndexEntry, Runs, StoreError};
 use dropforge_engine::event::{Command, Verb};
 use dropforge_engine::ids::{CommandId, RunUid};
+use dropforge_engine::phase::NodePhase;
 use dropforge_engine::record::Record;
 use dropforge_queue::doorbell::{Doorbell, Why};
 use dropforge_queue::local::LocalTimers;
 use dropforge_storage::directory::{Access, DirectoryStore};
 
-use crate::args::Global;
+use crate::args::{ControlArgs, Global, NodeSetArgs, ResumeArgs, StopArgs};
 use crate::bell;
 use crate::ends::LocalEnds;
 use crate::error::CliError;
@@ -27,42 +28,88 @@ use crate::output::say;
 /// How long a live owner has to read a command.
 const ANSWER_SECONDS: u64 = 10;
 
-/// Resumes suspended nodes, or the run.
+/// Resumes suspended nodes, or the runs.
 ///
 /// # Errors
-/// `Refused` when the run can't do it.
-pub fn resume(
-    global: &Global,
-    run: &str,
-    selector: Option<String>,
-    outputs: &[(String, String)],
-) -> Result<Exit, CliError> {
-    let outputs: BTreeMap<String, String> = outputs.iter().cloned().collect();
-    command(global, run, Verb::Resume { selector, outputs }, "resumed")
+/// `Refused` when a run can't do it.
+pub fn resume(global: &Global, args: &ResumeArgs) -> Result<Exit, CliError> {
+    let outputs: BTreeMap<String, String> = args.outputs.iter().cloned().collect();
+    commands(
+        global,
+        &args.runs,
+        Verb::Resume { selector: args.node_field_selector.clone(), outputs },
+        "resumed",
+    )
 }
 
-/// Stops a run; its exit handlers run.
+/// Stops runs, whose exit handlers run; or waiting suspend nodes of them.
 ///
 /// # Errors
-/// `Refused` when the run is over.
-pub fn stop(global: &Global, run: &str, message: Option<String>) -> Result<Exit, CliError> {
-    command(global, run, Verb::Stop { message }, "stopped")
+/// `Refused` when a run is over.
+pub fn stop(global: &Global, args: &StopArgs) -> Result<Exit, CliError> {
+    let message = args.message.clone();
+    let verb = match args.node_field_selector.clone() {
+        None => Verb::Stop { message },
+        Some(selector) => {
+            Verb::Set { selector, phase: Some(NodePhase::Failed), message, outputs: BTreeMap::new() }
+        }
+    };
+    commands(global, &args.runs, verb, "stopped")
 }
 
-/// Ends a run at once.
+/// Ends runs at once.
 ///
 /// # Errors
-/// `Refused` when the run is over.
-pub fn terminate(global: &Global, run: &str) -> Result<Exit, CliError> {
-    command(global, run, Verb::Terminate, "terminated")
+/// `Refused` when a run is over.
+pub fn terminate(global: &Global, args: &ControlArgs) -> Result<Exit, CliError> {
+    commands(global, &args.runs, Verb::Terminate, "terminated")
+}
+
+/// Holds runs back from starting anything new.
+///
+/// # Errors
+/// `Refused` when a run is over.
+pub fn suspend(global: &Global, args: &ControlArgs) -> Result<Exit, CliError> {
+    commands(global, &args.runs, Verb::Suspend, "suspended")
+}
+
+/// Changes waiting suspend nodes.
+///
+/// # Errors
+/// `Refused` when none matches, or one can't take what is given.
+pub fn set_nodes(global: &Global, args: &NodeSetArgs) -> Result<Exit, CliError> {
+    let phase = args.phase.as_deref().map(phase_named).transpose()?;
+    let verb = Verb::Set {
+        selector: args.node_field_selector.clone(),
+        phase,
+        message: args.message.clone(),
+        outputs: args.outputs.iter().map(|(name, value)| (name.clone(), unquoted(value))).collect(),
+    };
+    commands(global, std::slice::from_ref(&args.run), verb, "set")
+}
+
+fn phase_named(text: &str) -> Result<NodePhase, CliError> {
+    let phase = serde_json::from_value(serde_json::Value::from(text));
+    phase.map_err(|_| {
+        CliError::Usage(format!(
+            "--phase {text}: phases are Pending, Running, Succeeded, Skipped, Failed, Error and Omitted"
+        ))
+    })
+}
+
+/// A value in quotes is what stands in them, as for Argo's `node set`.
+fn unquoted(value: &str) -> String {
+    serde_json::from_str(value).unwrap_or_else(|_| value.to_owned())
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn command(global: &Global, run: &str, verb: Verb, done: &str) -> Result<Exit, CliError> {
+async fn commands(global: &Global, runs: &[String], verb: Verb, done: &str) -> Result<Exit, CliError> {
     let store = lookup::reader(global)?;
-    let entry = lookup::entry(&store, global, run).await?;
-    send(global, &store, &entry, verb).await?;
-    say(&format!("{} {done}", entry.name));
+    for run in runs {
+        let entry = lookup::entry(&store, global, run).await?;
+        send(global, &store, &entry, verb.clone()).await?;
+        say(&format!("{} {done}", entry.name));
+    }
     Ok(Exit::Succeeded)
 }
 

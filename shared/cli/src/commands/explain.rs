@@ -272,7 +272,7 @@ fn node_json(view: &View, node: &ViewNode) -> serde_json::Value {
         .map(|a| json!({ "id": a.attempt.id, "number": a.attempt.number, "askedAt": a.asked_at, "runningAt": a.running_at, "verdict": a.verdict }))
         .collect();
     json!({
-        "name": node.name, "displayName": view.display_name(node), "phase": node.phase, "why": reason(view, node),
-        "inputs": node.inputs, "outputs": node.outputs, "attempts": attempts, "waiting": waiting_on(&view.state, node.id),
+        "name": node.name, "displayName": view.display_name(node), "phase": node.phase, "message": node.message,
+        "why": reason(view, node), "inputs": node.inputs, "outputs": node.outputs, "attempts": attempts, "waiting": waiting_on(&view.state, node.id),
     })
 }

@@ -274,5 +274,7 @@ fn verb(verb: &dropforge_engine::event::Verb) -> &'static str {
         Verb::Terminate => "terminate",
         Verb::Suspend => "suspend",
         Verb::Resume { .. } => "resume",
+        Verb::Retry(_) => "retry",
+        Verb::Set { .. } => "node set",
     }
 }

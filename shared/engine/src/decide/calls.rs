@@ -172,7 +172,7 @@ impl Decider {
     /// Begins what a node is there for.
     pub(super) fn enter_body(&mut self, node: NodeId, compiled: &Compiled, attempt: &Locals) {
         match self.state.node(node).map(|n| n.kind) {
-            Some(NodeKind::Retry) => self.start_attempt(node),
+            Some(NodeKind::Retry) => self.make_attempt(node),
             Some(NodeKind::Steps) => self.start_group(node, 0),
             Some(NodeKind::Dag) => self.start_dag(node),
             Some(NodeKind::Suspend) => self.start_suspend(node, compiled),
@@ -221,7 +221,7 @@ impl Decider {
     }
 
     /// Input values may hold tags of globals, which are replaced when the template starts.
-    fn enter_inputs(&self, place: &Place, inputs: Inputs) -> Inputs {
+    pub(super) fn enter_inputs(&self, place: &Place, inputs: Inputs) -> Inputs {
         let near = self.near(place);
         let locals = Locals::default();
         resolve::entered_inputs(&self.state, self.now, near, &inputs, &locals).unwrap_or(inputs)

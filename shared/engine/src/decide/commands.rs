@@ -1,13 +1,15 @@
 //! Commands of people: Argo's verbs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use dropforge_manifest::types::Outputs;
+use dropforge_manifest::types::{Outputs, Parameter};
 
 use super::{Decider, NodeKind, NodePhase, Record, Rejected, Work};
 use crate::event::{Command, Verb};
 use crate::ids::NodeId;
 use crate::record::ShutdownStrategy;
+use crate::retry::Refused;
 use crate::selector::Selector;
 use crate::state::Node;
 
@@ -23,18 +25,23 @@ impl Decider {
 
     fn obey(&mut self, command: &Command) -> Result<(), String> {
         if self.state.phase.completed() {
-            return Err(match command.verb {
-                Verb::Stop { .. } | Verb::Terminate => {
-                    format!("cannot shutdown a completed workflow: it is {}", self.state.phase)
-                }
-                Verb::Suspend => format!("cannot suspend a completed workflow: it is {}", self.state.phase),
-                Verb::Resume { .. } => {
-                    format!("cannot resume a completed workflow: it is {}", self.state.phase)
-                }
-            });
+            let what = match command.verb {
+                Verb::Stop { .. } | Verb::Terminate => "shutdown",
+                Verb::Suspend => "suspend",
+                Verb::Resume { .. } => "resume",
+                Verb::Set { .. } => "set nodes of",
+                // It comes with its plan, as an event of its own.
+                Verb::Retry(_) => "retry",
+            };
+            return Err(format!("cannot {what} a completed workflow: it is {}", self.state.phase));
         }
         match &command.verb {
             Verb::Stop { message } => self.shut_down(ShutdownStrategy::Stop, message.clone()),
+            Verb::Retry(_) => return Err(Refused::Phase(self.state.phase).to_string()),
+            Verb::Set { selector, phase, message, outputs } => {
+                let change = Change { phase: *phase, message: message.clone(), outputs: outputs.clone() };
+                self.set(selector, &change)?;
+            }
             Verb::Terminate => self.shut_down(ShutdownStrategy::Terminate, None),
             Verb::Suspend if self.state.suspended => {
                 return Err("the workflow is suspended already".to_owned());
@@ -98,21 +105,12 @@ impl Decider {
         outputs: &BTreeMap<String, String>,
     ) -> Result<(), String> {
         let selector = selector.map(Selector::parse).transpose()?;
-        let waiting: Vec<_> = self
-            .state
-            .nodes
-            .values()
-            .filter(|n| n.kind == NodeKind::Suspend && !n.phase.fulfilled())
-            .filter(|n| selector.as_ref().is_none_or(|s| s.matches(&self.state, n)))
-            .cloned()
-            .collect();
+        let waiting = self.waiting_suspends(selector.as_ref());
         if selector.is_none() && self.state.suspended {
             self.lift_suspension();
         } else if waiting.is_empty() {
             return Err(match selector {
-                Some(s) => format!(
-                    "currently, set only targets suspend nodes: no suspend nodes matching nodeFieldSelector: {s}"
-                ),
+                Some(s) => none_matches(&s),
                 None => "the workflow is not suspended, and no suspend node waits".to_owned(),
             });
         }
@@ -129,6 +127,62 @@ impl Decider {
         Ok(())
     }
 
+    /// The suspend nodes that wait, or those of them that match.
+    fn waiting_suspends(&self, selector: Option<&Selector>) -> Vec<Arc<Node>> {
+        let waits = |n: &&Arc<Node>| n.kind == NodeKind::Suspend && !n.phase.fulfilled();
+        let matches = |n: &&Arc<Node>| selector.is_none_or(|s| s.matches(|field| self.state.field(n, field)));
+        self.state.nodes.values().filter(waits).filter(matches).cloned().collect()
+    }
+
+    /// Changes waiting suspend nodes (rule SD-7); refused as a whole where one of them can't take it.
+    fn set(&mut self, selector: &str, change: &Change) -> Result<(), String> {
+        let selector = Selector::parse(selector)?;
+        let matching = self.waiting_suspends(Some(&selector));
+        if matching.is_empty() || *change == Change::default() {
+            return Err(none_matches(&selector));
+        }
+        let mut changed = Vec::new();
+        for node in matching {
+            let outputs = self.with_outputs(&node, &change.outputs)?;
+            changed.push((node, outputs));
+        }
+        for (node, outputs) in changed {
+            let message = change.message.clone().filter(|m| !m.is_empty()).unwrap_or(node.message.clone());
+            match change.phase.filter(|p| p.fulfilled()) {
+                Some(phase) => self.finish(node.id, phase, message, outputs),
+                None => {
+                    if message != node.message {
+                        self.emit(Record::NodeMessage { node: node.id, message });
+                    }
+                    if outputs != *node.outputs {
+                        self.emit(Record::NodeOutputs { node: node.id, outputs });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The outputs that a suspend node has so far, with those that a person gives now.
+    fn with_outputs(&self, node: &Node, given: &BTreeMap<String, String>) -> Result<Outputs, String> {
+        let declared = self.state.template_of(node).map(|t| &t.template.outputs.parameters);
+        let mut outputs = (*node.outputs).clone();
+        for (name, value) in given {
+            let Some(parameter) = declared.into_iter().flatten().find(|p| p.name == *name) else {
+                return Err(format!("node is not expecting output parameter '{name}'"));
+            };
+            let supplied = parameter.value_from.as_ref().is_some_and(|v| v.supplied.is_some());
+            if !supplied || outputs.parameters.iter().any(|p| p.name == *name) {
+                return Err(format!(
+                    "cannot set output parameter '{name}' because it does not use valueFrom.raw or it was already set"
+                ));
+            }
+            let value = Some(value.as_str().into());
+            outputs.parameters.push(Parameter { value, value_from: None, ..parameter.clone() });
+        }
+        Ok(outputs)
+    }
+
     fn unexpected_output(
         &self,
         nodes: &[std::sync::Arc<Node>],
@@ -141,6 +195,20 @@ impl Decider {
             .collect();
         given.keys().find(|name| !declared.contains(&name.as_str())).cloned()
     }
+}
+
+/// What `set` changes of a waiting suspend node.
+#[derive(Default, PartialEq)]
+struct Change {
+    phase: Option<NodePhase>,
+    message: Option<String>,
+    outputs: BTreeMap<String, String>,
+}
+
+fn none_matches(selector: &Selector) -> String {
+    format!(
+        "currently, set only targets suspend nodes: no suspend nodes matching nodeFieldSelector: {selector}"
+    )
 }
 
 /// Whether nothing of the node runs: it waits for its cache, or for the time of its next attempt.

@@ -37,7 +37,7 @@ impl Decider {
             String::new(),
         );
         // Argo resolves the whole group before it starts any of it: one bad reference and no step begins.
-        match self.resolve_group(&node, index, 0) {
+        match self.resolve_group(&node, index, group) {
             Ok(resolved) => self.fill_group(group, resolved),
             Err(why) => {
                 self.fail_group(group, NodePhase::Error, format!("failed to resolve references: {why}"))
@@ -45,22 +45,24 @@ impl Decider {
         }
     }
 
-    fn resolve_group(&self, steps: &Node, index: u32, from: usize) -> Result<Vec<Resolved>, resolve::Why> {
+    /// Every step of the group that is still to be started, in the order in which [`Self::next_step`] names them.
+    fn resolve_group(&self, steps: &Node, index: u32, group: NodeId) -> Result<Vec<Resolved>, resolve::Why> {
         let Some(compiled) = self.state.template_of(steps).cloned() else { return Ok(Vec::new()) };
         let calls = compiled.groups.get(index as usize).map(Vec::as_slice).unwrap_or_default();
-        calls
-            .iter()
-            .skip(from)
-            .map(|call| resolve::call(&self.state, self.now, steps, Viewer::Group(index), call))
-            .collect()
+        let Some(Body::Group { cursor, again, .. }) = self.state.node(group).map(|g| &g.body) else {
+            return Ok(Vec::new());
+        };
+        let left =
+            again.iter().filter_map(|p| calls.get(*p as usize)).chain(calls.iter().skip(*cursor as usize));
+        left.map(|call| resolve::call(&self.state, self.now, steps, Viewer::Group(index), call)).collect()
     }
 
     /// Goes on with a group that a limit held back.
     pub(super) fn pump_group(&mut self, group: NodeId) {
         let Some(node) = self.state.node(group).cloned() else { return };
-        let Body::Group { index, cursor, .. } = node.body else { return };
+        let Body::Group { index, .. } = node.body else { return };
         let Some(steps) = node.parent.and_then(|s| self.state.node(s)).cloned() else { return };
-        match self.resolve_group(&steps, index, cursor as usize) {
+        match self.resolve_group(&steps, index, group) {
             Ok(resolved) => self.fill_group(group, resolved),
             Err(why) => {
                 self.fail_group(group, NodePhase::Error, format!("failed to resolve references: {why}"))
@@ -112,9 +114,10 @@ impl Decider {
 
     fn next_step(&self, group: NodeId) -> Option<(Arc<Node>, String)> {
         let node = self.state.node(group)?.clone();
-        let Body::Group { index, cursor, .. } = node.body else { return None };
+        let Body::Group { index, cursor, again, .. } = &node.body else { return None };
         let compiled = self.state.template_of(self.state.node(node.parent?)?)?;
-        let name = compiled.groups.get(index as usize)?.get(cursor as usize)?.step.name.clone();
+        let position = again.first().unwrap_or(cursor);
+        let name = compiled.groups.get(*index as usize)?.get(*position as usize)?.step.name.clone();
         Some((node, name))
     }
 
@@ -149,14 +152,14 @@ impl Decider {
     /// Ends a group whose children are all settled, and its Steps node or the next group with it.
     pub(super) fn check_group(&mut self, group: NodeId) {
         let Some(node) = self.state.node(group).cloned() else { return };
-        let Body::Group { index, cursor, open, failed } = &node.body else { return };
+        let Body::Group { index, cursor, again, open, failed } = &node.body else { return };
         let steps = node.parent.and_then(|s| self.state.node(s));
         let size = steps
             .and_then(|s| self.state.template_of(s))
             .and_then(|t| t.groups.get(*index as usize))
             .map_or(0, Vec::len);
         let error = failed.as_ref().and_then(|f| f.error.clone());
-        let all_started = *cursor as usize >= size || error.is_some();
+        let all_started = (*cursor as usize >= size && again.is_empty()) || error.is_some();
         if !all_started || *open > 0 || node.phase.fulfilled() {
             return;
         }
@@ -170,9 +173,20 @@ impl Decider {
                 let Some(steps) = node.parent else { return };
                 match self.unreadable_loop(steps, *index) {
                     Some(why) => self.finish(steps, NodePhase::Error, why, Outputs::default()),
-                    None => self.start_group(steps, index + 1),
+                    None => self.next_group(steps),
                 }
             }
+        }
+    }
+
+    /// Goes on with a Steps node: starts the group after those it has once all of them are over. A retry of the run may
+    /// have opened several of them again.
+    pub(super) fn next_group(&mut self, steps: NodeId) {
+        let Some(Body::Steps { groups, .. }) = self.state.node(steps).map(|n| &n.body) else { return };
+        let over = |group: &NodeId| self.state.node(*group).is_none_or(|g| g.phase.fulfilled());
+        if groups.iter().all(over) {
+            let next = u32::try_from(groups.len()).unwrap_or(u32::MAX);
+            self.start_group(steps, next);
         }
     }
 
@@ -236,8 +250,8 @@ impl Decider {
 
     fn next_item(&self, group: NodeId) -> Option<(Arc<Node>, Arc<LoopItems>, u32)> {
         let node = self.state.node(group)?.clone();
-        let Body::Loop { items, cursor, .. } = &node.body else { return None };
-        let (items, index) = (items.clone(), *cursor);
+        let Body::Loop { items, cursor, again, .. } = &node.body else { return None };
+        let (items, index) = (items.clone(), *again.first().unwrap_or(cursor));
         let more = (index as usize) < items.items.len() && !node.phase.fulfilled();
         more.then_some((node, items, index))
     }
@@ -274,8 +288,9 @@ impl Decider {
     /// Ends a loop whose items are all settled: Succeeded, or the phase of the last item that failed.
     pub(super) fn check_loop(&mut self, group: NodeId) {
         let Some(node) = self.state.node(group).cloned() else { return };
-        let Body::Loop { items, cursor, open, phases, .. } = &node.body else { return };
-        if (*cursor as usize) < items.items.len() || *open > 0 || node.phase.fulfilled() {
+        let Body::Loop { items, cursor, again, open, phases, .. } = &node.body else { return };
+        let all_started = *cursor as usize >= items.items.len() && again.is_empty();
+        if !all_started || *open > 0 || node.phase.fulfilled() {
             return;
         }
         let phase = match phases.iter().rev().find(|b| matches!(*b, b'F' | b'E')) {

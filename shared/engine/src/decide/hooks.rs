@@ -51,8 +51,8 @@ impl Decider {
             Record::GlobalParameter { .. } | Record::GlobalArtifact { .. } => {
                 RunFacts { outputs: true, ..RunFacts::default() }
             }
-            // Nothing was looked at while it was suspended.
-            Record::Resumed => RunFacts::ALL,
+            // Nothing was looked at while it was suspended, or over.
+            Record::Resumed | Record::RunRetried(_) => RunFacts::ALL,
             _ => RunFacts::default(),
         };
         self.facts = self.facts.and(changed);

@@ -28,7 +28,7 @@ impl Decider {
         match self.work_of(&node, attempt) {
             Ok((template, work)) => {
                 self.arm_timeout(&node, &template);
-                self.start(&node, 0, Arc::new(work));
+                self.start(&node, self.state.first_attempt, Arc::new(work));
             }
             Err(why) => self.finish(id, NodePhase::Error, why, Outputs::default()),
         }
@@ -71,8 +71,8 @@ impl Decider {
     fn work_of(&self, node: &Node, attempt: &Locals) -> Result<(Template, Work), String> {
         let compiled = self.state.template_of(node).cloned().ok_or("the template is gone")?;
         let spec = &self.state.program.spec;
-        let template = &compiled.template.name;
-        let id = attempt_id(&spec.uid, spec.name(), template, &self.state.name(node.id), 0);
+        let (template, name) = (&compiled.template.name, self.state.name(node.id));
+        let id = attempt_id(&spec.uid, spec.name(), template, &name, self.state.first_attempt);
         let named = match node.role {
             Role::Attempt(_) => node.parent.unwrap_or(node.id),
             _ => node.id,
@@ -272,13 +272,14 @@ impl Decider {
                 .and_then(|v| v.default.clone())
                 .or_else(|| declared.default.clone())
                 .or_else(|| input.and_then(|i| i.value.clone().or_else(|| i.default.clone())));
-            let value =
-                given.get(&declared.name).map(|v| AnyString(v.clone())).or(default).ok_or_else(|| {
-                    format!(
-                        "raw output parameter '{}' has not been set and does not have a default value",
-                        declared.name
-                    )
-                })?;
+            let set = node.outputs.parameters.iter().find(|p| p.name == declared.name);
+            let given = given.get(&declared.name).map(|v| AnyString(v.clone()));
+            let value = given.or_else(|| set.and_then(|p| p.value.clone())).or(default).ok_or_else(|| {
+                format!(
+                    "raw output parameter '{}' has not been set and does not have a default value",
+                    declared.name
+                )
+            })?;
             let allowed =
                 declared.enumeration.as_ref().or_else(|| input.and_then(|i| i.enumeration.as_ref()));
             if let Some(allowed) = allowed.filter(|a| !a.contains(&value)) {

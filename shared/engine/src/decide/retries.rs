@@ -29,13 +29,19 @@ enum Next {
 impl Decider {
     /// Starts the next attempt of a Retry node, or holds it back at a limit.
     pub(super) fn start_attempt(&mut self, retry: NodeId) {
-        let Some(node) = self.state.node(retry).cloned() else { return };
-        let Body::Retry { attempts, .. } = node.body else { return };
-        if let Some(block) = self.block(node.boundary).filter(|_| attempts > 0) {
-            let block = self.closed_or(node.boundary, block);
+        let boundary = self.state.node(retry).and_then(|n| n.boundary);
+        if let Some(block) = self.block(boundary) {
+            let block = self.closed_or(boundary, block);
             return self.hold(retry, block);
         }
         self.release(retry);
+        self.make_attempt(retry);
+    }
+
+    /// Starts the next attempt of a Retry node; whoever made the node has asked the limits for it.
+    pub(super) fn make_attempt(&mut self, retry: NodeId) {
+        let Some(node) = self.state.node(retry).cloned() else { return };
+        let Body::Retry { attempts, .. } = node.body else { return };
         let Some(compiled) = self.state.template_of(&node).cloned() else { return };
         let locals = self.retry_locals(&node);
         let place = Place {
@@ -93,7 +99,7 @@ impl Decider {
         }
         let outputs: Outputs = (*attempt.outputs).clone();
         if !attempt.phase.failed() {
-            return self.finish(retry, attempt.phase, attempt.message.clone(), outputs);
+            return self.finish(retry, NodePhase::Succeeded, attempt.message.clone(), outputs);
         }
         match self.after_failure(&node, &attempt, attempts) {
             Next::End(message) => self.finish(retry, attempt.phase, message, outputs),

@@ -16,6 +16,11 @@ impl Decider {
     pub(super) fn begin(&mut self) {
         let at = self.now;
         self.emit(Record::RunStarted { at });
+        self.arm_deadline();
+        self.take_over();
+    }
+
+    pub(super) fn arm_deadline(&mut self) {
         if let Some(due) = self.workflow_deadline() {
             let timer =
                 TimerId { kind: TimerKind::WorkflowDeadline, node: None, generation: self.state.next_timer };

@@ -7,6 +7,7 @@ mod language;
 mod memos;
 mod metrics;
 mod orders;
+mod reopened;
 mod requests;
 mod table;
 
@@ -19,19 +20,21 @@ use super::{Decision, Rejected, decide};
 use crate::apply::apply;
 use crate::attempt::{Attempt, Outcome, Reason, Verdict};
 use crate::effect::{Effect, EffectKey, TimerId};
-use crate::event::{Command, Event, Verb};
+use crate::event::{Command, Event, RetryOptions, Verb};
 use crate::ids::NodeId;
 use crate::invariants::violations;
 use crate::memo::{MemoEntry, MemoKey};
 use crate::phase::{NodePhase, RunPhase};
 use crate::program::Program;
 use crate::record::Record;
+use crate::retry::plan;
 use crate::spec::{Cause, RunSpec, SPEC_FORMAT, Settings};
 use crate::state::RunState;
 use crate::view::View;
 
 /// A run under test: its state, everything on record, and what the world was asked.
 pub(super) struct World {
+    pub program: Arc<Program>,
     pub state: RunState,
     pub records: Vec<Record>,
     pub started: Vec<Arc<Attempt>>,
@@ -70,11 +73,13 @@ impl World {
             created_at: at(1000),
             cause: Cause::Person { by: "test".to_owned() },
             settings,
+            reused: Vec::new(),
             source: None,
         };
         let program = Arc::new(Program::compile(run).unwrap());
-        let state = RunState::new(program);
+        let state = RunState::new(program.clone());
         World {
+            program,
             state,
             records: Vec::new(),
             started: Vec::new(),
@@ -173,9 +178,27 @@ impl World {
         self.event(Event::TimerFired { timer });
     }
 
+    pub fn view(&self) -> View {
+        View::fold(self.program.clone(), &self.records)
+    }
+
+    /// A retry of the whole run, as an owner plans it; gives why it was refused.
+    pub fn retry(&mut self, options: RetryOptions) -> Option<String> {
+        let id = format!("retry-{}", self.now);
+        let verb = Verb::Retry(options.clone());
+        let command = Command { id: id.as_str().into(), by: "test".to_owned(), at: at(self.now), verb };
+        let plan =
+            plan(self.program.clone(), &self.records, &options).map(Box::new).map_err(|e| e.to_string());
+        self.event(Event::RetryPlanned { command, plan });
+        match self.records.iter().rev().find(|r| matches!(r, Record::CommandRead { .. })) {
+            Some(Record::CommandRead { refused, .. }) => refused.clone(),
+            _ => None,
+        }
+    }
+
     /// Every node's full name without the run's, with its phase.
     pub fn phases(&self) -> Vec<(String, NodePhase)> {
-        let view = View::fold(self.state.program.clone(), &self.records);
+        let view = self.view();
         view.nodes.values().map(|n| (n.name.trim_start_matches("wf").to_owned(), n.phase)).collect()
     }
 
@@ -184,7 +207,7 @@ impl World {
     }
 
     pub fn message_of(&self, node: &str) -> String {
-        let view = View::fold(self.state.program.clone(), &self.records);
+        let view = self.view();
         view.nodes
             .values()
             .find(|n| n.name == format!("wf{node}"))

@@ -2,6 +2,7 @@
 //! loop is.
 
 use rpds::VectorSync;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const PIECE: usize = 64;
 
@@ -45,6 +46,22 @@ impl Phases {
     }
 }
 
+/// Stored as a text of one letter for each child.
+impl Serialize for Phases {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.iter().map(char::from).collect::<String>())
+    }
+}
+
+impl<'de> Deserialize<'de> for Phases {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Phases, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut phases = Phases::open(text.len());
+        text.bytes().enumerate().for_each(|(index, phase)| phases.set(index, phase));
+        Ok(phases)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +75,8 @@ mod tests {
         }
         let set: Vec<(usize, u8)> = phases.iter().enumerate().filter(|(_, b)| *b != Phases::OPEN).collect();
         assert_eq!(set, [(0, b'S'), (63, b'F'), (64, b'E'), (129, b'K')]);
+        let stored = serde_json::to_string(&phases).unwrap();
+        assert_eq!(serde_json::from_str::<Phases>(&stored).unwrap(), phases);
         assert_eq!((phases.len(), before.iter().filter(|b| *b == Phases::OPEN).count()), (130, 130));
     }
 }

@@ -34,6 +34,7 @@ fn spec(uid: &str) -> RunSpec {
         created_at: "2026-01-02T03:04:05Z".parse().unwrap(),
         cause: Cause::Person { by: "ada".to_owned() },
         settings: Settings::default(),
+        reused: Vec::new(),
         source: None,
     }
 }

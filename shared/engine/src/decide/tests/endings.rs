@@ -31,7 +31,7 @@ fn stop_ends_the_steps_and_still_runs_the_exit_handler() {
     );
     w.succeed("wf.onExit");
     assert_eq!(w.ended(), Some((RunPhase::Failed, "Stopped with strategy 'Stop'".to_owned())));
-    w.event(Event::Performed { effect: EffectKey::End });
+    w.event(Event::Performed { effect: EffectKey::End, generation: 0 });
     assert!(!w.state.done(), "the stopped attempt has not ended");
     let late = verdict(&attempt, Outcome::Succeeded, w.now);
     w.event(Event::AttemptFinished { verdict: Arc::new(late) });

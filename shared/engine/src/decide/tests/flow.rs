@@ -17,7 +17,7 @@ fn groups_run_one_after_the_other_and_their_steps_side_by_side() {
     w.succeed("wf[1].c");
     assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
     assert!(!w.state.done(), "the end is still to be announced");
-    w.event(Event::Performed { effect: EffectKey::End });
+    w.event(Event::Performed { effect: EffectKey::End, generation: 0 });
     assert!(w.state.done());
 }
 

@@ -58,7 +58,7 @@ fn a_miss_runs_the_template_and_keeps_what_it_gave() {
     assert_eq!((key.key, kept.outputs, kept.created_at), ("key-one".into(), outputs("fresh"), at(w.now)));
     assert_eq!(status(&w, "wf[0].a"), serde_json::json!({"hit": false, "key": "key-one", "cacheName": "c"}));
     let (node, _, _) = w.kept[0];
-    w.event(Event::Performed { effect: EffectKey::WriteMemo(node) });
+    w.event(Event::Performed { effect: EffectKey::WriteMemo(node), generation: 0 });
     assert!(!w.state.outbox.contains_key(&EffectKey::WriteMemo(node)));
 }
 
@@ -151,7 +151,7 @@ fn a_stop_ends_what_waits_for_its_cache() {
     let (node, _) = w.asked[0];
     let late = w.try_event(Event::MemoRead { node, found: None });
     assert_eq!(late, Err(Rejected::Answered { effect: EffectKey::ReadMemo(node) }));
-    w.event(Event::Performed { effect: EffectKey::End });
+    w.event(Event::Performed { effect: EffectKey::End, generation: 0 });
     assert!(w.state.done());
 }
 

@@ -191,7 +191,7 @@ fn next(w: &World, sent: &[Event], step: &Move, n: usize) -> Event {
         _ if !live.is_empty() => {
             Event::AttemptFinished { verdict: Arc::new(verdict(live[pick % live.len()], outcome, w.now)) }
         }
-        _ => Event::Performed { effect: EffectKey::End },
+        _ => Event::Performed { effect: EffectKey::End, generation: 0 },
     }
 }
 

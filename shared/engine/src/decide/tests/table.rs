@@ -119,6 +119,15 @@ fn events(w: &World) -> Vec<(String, Event)> {
         ("Terminate", Verb::Terminate),
         ("Suspend", Verb::Suspend),
         ("Resume", Verb::Resume { selector: None, outputs: Default::default() }),
+        (
+            "Set",
+            Verb::Set {
+                selector: "name=wf".to_owned(),
+                phase: Some(NodePhase::Skipped),
+                message: None,
+                outputs: Default::default(),
+            },
+        ),
     ];
     for (name, verb) in verbs {
         let command = Command { id: "c".into(), by: "t".into(), at: at(1), verb };
@@ -128,7 +137,12 @@ fn events(w: &World) -> Vec<(String, Event)> {
         events.push(("MemoRead hit".to_owned(), memo_read(*node, true)));
         events.push(("MemoRead miss".to_owned(), memo_read(*node, false)));
     }
-    events.push(("Performed End".to_owned(), Event::Performed { effect: EffectKey::End }));
+    let options = RetryOptions::default();
+    let verb = Verb::Retry(options.clone());
+    let command = Command { id: "c".into(), by: "t".into(), at: at(1), verb };
+    let plan = plan(w.program.clone(), &w.records, &options).map(Box::new).map_err(|e| e.to_string());
+    events.push(("RetryPlanned".to_owned(), Event::RetryPlanned { command, plan }));
+    events.push(("Performed End".to_owned(), Event::Performed { effect: EffectKey::End, generation: 0 }));
     events
 }
 

@@ -1,0 +1,130 @@
+//! What is asked of runs that are there.
+
+use clap::{Args, Subcommand};
+
+use super::runs::pair;
+
+#[derive(Debug, Args)]
+pub struct ControlArgs {
+    /// Names or uids; `@latest` is the newest run.
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// Names or uids; `@latest` is the newest run.
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<String>,
+    /// Why, for the record.
+    #[arg(short, long)]
+    pub message: Option<String>,
+    /// Fail only waiting suspend nodes that match, e.g. `displayName=approve`.
+    #[arg(long, value_name = "SELECTOR")]
+    pub node_field_selector: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// Names or uids; `@latest` is the newest run.
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<String>,
+    /// Only nodes that match, e.g. `displayName=approve`.
+    #[arg(long, value_name = "SELECTOR")]
+    pub node_field_selector: Option<String>,
+    /// A value for a suspended node's supplied output.
+    #[arg(short = 'p', long = "output-parameter", value_name = "NAME=VALUE", value_parser = pair)]
+    pub outputs: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dropforge retry @latest -p rows=100")]
+pub struct RetryArgs {
+    /// Names or uids; `@latest` is the newest run.
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<String>,
+    /// Run again the nodes of --node-field-selector too, whatever became of them.
+    #[arg(long, requires = "node_field_selector")]
+    pub restart_successful: bool,
+    /// Nodes to run again, e.g. `displayName=train` or `inputs.parameters.day.value=monday`.
+    #[arg(long, value_name = "SELECTOR")]
+    pub node_field_selector: Option<String>,
+    /// A new value for a parameter of the workflow.
+    #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE", value_parser = pair)]
+    pub parameters: Vec<(String, String)>,
+    #[command(flatten)]
+    pub follow: FollowArgs,
+}
+
+/// Whether the command stays until the runs are over.
+#[derive(Clone, Debug, Args)]
+pub struct FollowArgs {
+    /// Wait until the runs are over; the exit code tells of the worst of them.
+    #[arg(short, long)]
+    pub wait: bool,
+    /// Follow the run's tree until it is over.
+    #[arg(long, conflicts_with = "log")]
+    pub watch: bool,
+    /// Print the logs until the runs are over.
+    #[arg(long)]
+    pub log: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dropforge resubmit @latest --memoized")]
+pub struct ResubmitArgs {
+    /// Names or uids; `@latest` is the newest run.
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<String>,
+    /// Take over what succeeded in a failed run, with its outputs.
+    #[arg(long)]
+    pub memoized: bool,
+    /// A new value for a parameter of the workflow.
+    #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE", value_parser = pair)]
+    pub parameters: Vec<(String, String)>,
+    /// Further labels of the new runs.
+    #[arg(long, value_name = "NAME=VALUE,…", value_delimiter = ',', value_parser = pair)]
+    pub labels: Vec<(String, String)>,
+    /// The priority of the new runs.
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub priority: Option<i64>,
+    #[command(flatten)]
+    pub follow: FollowArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    /// Names or uids; `@latest` is the newest run.
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<String>,
+    /// A run that is not there is no error.
+    #[arg(long)]
+    pub ignore_not_found: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Set phase, message or supplied outputs of waiting suspend nodes.
+    Set(NodeSetArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: dropforge node set @latest --node-field-selector displayName=approve -p verdict=good"
+)]
+pub struct NodeSetArgs {
+    /// A run's name or uid; `@latest` is the newest run.
+    pub run: String,
+    /// The nodes, e.g. `displayName=approve`.
+    #[arg(long, value_name = "SELECTOR")]
+    pub node_field_selector: String,
+    /// Their phase: Succeeded, Failed, Error or Skipped ends them.
+    #[arg(long)]
+    pub phase: Option<String>,
+    /// Their message.
+    #[arg(short, long)]
+    pub message: Option<String>,
+    /// A value for a supplied output.
+    #[arg(short = 'p', long = "output-parameter", value_name = "NAME=VALUE", value_parser = pair)]
+    pub outputs: Vec<(String, String)>,
+}

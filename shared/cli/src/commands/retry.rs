@@ -1,0 +1,37 @@
+//! `retry`: a finished run goes on where it failed.
+
+use dropforge_engine::event::{RetryOptions, Verb};
+
+use crate::args::{Global, RetryArgs};
+use crate::commands::control::send;
+use crate::commands::wait::follow;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::lookup;
+use crate::output::say;
+
+/// Opens finished runs again.
+///
+/// # Errors
+/// `Refused` when a run is not over, or nothing in it is to be run again.
+pub fn retry(global: &Global, args: &RetryArgs) -> Result<Exit, CliError> {
+    follow(global, &args.follow, &opened(global, args)?)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn opened(global: &Global, args: &RetryArgs) -> Result<Vec<String>, CliError> {
+    let store = lookup::reader(global)?;
+    let mut uids = Vec::new();
+    for run in &args.runs {
+        let entry = lookup::entry(&store, global, run).await?;
+        let options = RetryOptions {
+            restart_successful: args.restart_successful,
+            selector: args.node_field_selector.clone(),
+            parameters: args.parameters.clone(),
+        };
+        send(global, &store, &entry, Verb::Retry(options)).await?;
+        say(&format!("{} retried", entry.name));
+        uids.push(entry.uid.0);
+    }
+    Ok(uids)
+}
