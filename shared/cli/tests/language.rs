@@ -82,6 +82,7 @@ spec:
   arguments: {parameters: [{name: who, value: you}, {name: side, value: left}]}
   workflowMetadata: {labelsFrom: {team: {expression: "workflow.parameters.side + '-team'"}}}
   templateDefaults: {retryStrategy: {limit: 1}}
+  podSpecPatch: "{containers: [{name: main, env: [{name: SIDE, value: '{{workflow.parameters.side}}'}]}]}"
   templates:
   - name: main
     inputs: {artifacts: [{name: other, optional: true}]}
@@ -96,7 +97,7 @@ spec:
         arguments: {artifacts: [{name: in, fromExpression: "tasks.left.status == 'Succeeded' ? tasks.left.outputs.artifacts.made : inputs.artifacts.other"}]}
         inline:
           inputs: {artifacts: [{name: in, path: /tmp/in}]}
-          script: {image: busybox, command: [sh], source: cat /tmp/in}
+          script: {image: busybox, command: [sh], source: "cat /tmp/in; echo from $SIDE"}
   - name: make
     outputs: {artifacts: [{name: made, path: /tmp/made}]}
     script: {image: busybox, command: [sh], source: "test {{retries}} = 1 && echo made > /tmp/made"}

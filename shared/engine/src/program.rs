@@ -175,6 +175,11 @@ impl Program {
         self.scopes.get(&key.scope)?.get(&key.name)
     }
 
+    /// Whether a stored object is known, whatever templates it has.
+    pub fn holds(&self, scope: &str) -> bool {
+        self.scopes.contains_key(scope)
+    }
+
     /// The entrypoint's key.
     pub fn entrypoint(&self) -> TemplateKey {
         TemplateKey { scope: LOCAL.to_owned(), name: self.spec.spec.entrypoint.clone().unwrap_or_default() }

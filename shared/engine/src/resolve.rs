@@ -401,6 +401,26 @@ pub fn template(
         .map_err(|e| format!("template {} after its tags were replaced: {e}", compiled.key.name))
 }
 
+/// The patches of a step's pod, the workflow's first, with every tag replaced.
+///
+/// # Errors
+/// When a tag is broken.
+pub fn pod_spec_patches(
+    state: &RunState,
+    now: Timestamp,
+    node: &Node,
+    template: &Template,
+    locals: &Locals,
+) -> Result<Vec<String>, Why> {
+    let (globals, own) =
+        (globals(state, now, node.id), Own { inputs: &node.inputs, outputs: &template.outputs });
+    let scope = Layers(vec![&globals, locals, &own]);
+    let workflow = state.program.spec.spec.pod_spec_patch.as_deref();
+    let patches =
+        workflow.into_iter().chain(template.pod_spec_patch.as_deref()).filter(|text| !text.is_empty());
+    patches.map(|text| tags::replace(text, &scope, Strictness::Lenient).map_err(|e| e.to_string())).collect()
+}
+
 /// A text of a template with the tags of globals and of the template's inputs replaced.
 ///
 /// # Errors

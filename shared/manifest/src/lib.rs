@@ -15,6 +15,7 @@ pub mod expr;
 pub mod go;
 pub mod merge;
 pub mod parse;
+pub mod patch;
 pub mod quantity;
 pub mod schedule;
 pub mod schema;

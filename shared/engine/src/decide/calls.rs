@@ -103,7 +103,18 @@ impl Decider {
         let known = self.state.program.template(key);
         match own.filter(|own| known.is_none_or(|known| known.template != **own)) {
             Some(own) => Compiled::new(key.clone(), own).map(Arc::new).map_err(|why| why.to_string()),
-            None => known.cloned().ok_or_else(|| not_found(key)),
+            None => known.cloned().ok_or_else(|| self.not_found(key)),
+        }
+    }
+
+    /// Argo's words for a template that is not there.
+    fn not_found(&self, key: &TemplateKey) -> String {
+        match Holder::of_scope(&key.scope) {
+            None => format!("template {} not found", key.name),
+            Some(object) if self.state.program.holds(&key.scope) => {
+                format!("template {} not found in workflow template {}", key.name, object.name)
+            }
+            Some(object) => format!("workflow template {} not found", object.name),
         }
     }
 
@@ -473,12 +484,5 @@ fn body_kind(template: &Template) -> Option<NodeKind> {
         Some(NodeKind::Pod)
     } else {
         template.http.is_some().then_some(NodeKind::Http)
-    }
-}
-
-fn not_found(key: &TemplateKey) -> String {
-    match Holder::of_scope(&key.scope) {
-        Some(object) => format!("template reference {}.{} not found", object.name, key.name),
-        None => format!("template name '{}' undefined", key.name),
     }
 }

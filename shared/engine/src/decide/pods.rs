@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dropforge_manifest::go;
+use dropforge_manifest::patch;
 use dropforge_manifest::text::AnyString;
 use dropforge_manifest::types::{Outputs, Parameter, Template};
 use jiff::Timestamp;
@@ -81,6 +82,8 @@ impl Decider {
         locals.0.push(("pod.name".to_owned(), id.0.clone()));
         let template =
             resolve::template(&self.state, self.now, node.id, &compiled, &node.inputs, &locals, attempt)?;
+        let patches = resolve::pod_spec_patches(&self.state, self.now, node, &template, &locals)?;
+        let template = patch::apply(&template, &patches).map_err(|why| why.to_string())?;
         let (volumes, claims) = resolve::volumes(&self.state, self.now, node.id)?;
         let work = Work {
             template: template.clone(),

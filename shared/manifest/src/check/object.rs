@@ -9,7 +9,7 @@ use crate::types::{LifecycleHook, WorkflowTemplateRef};
 
 use super::{
     Found, SpecCheck, Subject, calls, did_you_mean, garbage, inputs, metadata, metrics, names, retry,
-    variables, volumes,
+    template, variables, volumes,
 };
 
 /// Two objects of one kind and name would replace each other.
@@ -73,6 +73,7 @@ pub(super) fn check_spec(check: &SpecCheck<'_>) {
     numbers(check);
     volumes::declared(check, &spec.volumes, &format!("{}.volumes", check.path));
     volumes::claims(check);
+    template::pod_spec_patch(check, spec.pod_spec_patch.as_deref(), check.path);
     metadata::check(check);
     garbage::check(check);
     metrics::check(check, spec.metrics.as_ref(), check.path);

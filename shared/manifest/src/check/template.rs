@@ -1,6 +1,7 @@
 //! One template: its name, its one body, and the fields that only some bodies have.
 
 use crate::codes::Code;
+use crate::patch::{self, PatchError};
 use crate::types::{Step, Template, TemplateType};
 
 use super::{
@@ -53,6 +54,7 @@ fn body(check: &SpecCheck<'_>, template: &Template, caller: Option<&Step>, path:
     if let Some(kind) = bodies.first() {
         fields_of_kind(check, template, *kind, path);
     }
+    pod_spec_patch(check, template.pod_spec_patch.as_deref(), path);
     if let Some(strategy) = &template.retry_strategy {
         retry::check(check, strategy, &format!("{path}.retryStrategy"));
     }
@@ -79,6 +81,24 @@ fn body(check: &SpecCheck<'_>, template: &Template, caller: Option<&Step>, path:
     dag::check(check, template, path);
     variables::check_template(check, template, caller, path);
     lint::check_template(check, template, path);
+}
+
+/// A patch can be read, and sets only what there is; one whose tags make no YAML is read when the step starts.
+pub(super) fn pod_spec_patch(check: &SpecCheck<'_>, text: Option<&str>, path: &str) {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return };
+    let path = format!("{path}.podSpecPatch");
+    match patch::parse(text) {
+        Ok(_) => {}
+        Err(PatchError::Unreadable { .. }) if language::has_tag(text) => {}
+        Err(PatchError::NotHere { field, instead }) => {
+            let message = format!("`{field}` of a podSpecPatch is not supported yet");
+            check.report(Code::E601, &path, message, instead);
+        }
+        Err(why) => {
+            let remedy = "for example: containers: [{name: main, resources: {limits: {memory: 1Gi}}}]";
+            check.report(Code::E006, &path, why.to_string(), remedy);
+        }
+    }
 }
 
 pub(super) const DURATION_REMEDY: &str = "write a duration such as 30s, 5m or 1h30m";

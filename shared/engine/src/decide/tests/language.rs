@@ -194,3 +194,25 @@ fn template_defaults_hold_for_every_template_inline_and_stored_ones_too() {
         "a container's defaults make no container of a script"
     );
 }
+
+#[test]
+fn pod_spec_patches_shape_the_step_the_workflows_first() {
+    let patch =
+        |image: &str, more: &str| format!("'{{containers: [{{name: main, image: {image}, {more}}}]}}'");
+    let mut w = world(&format!(
+        "  entrypoint: main\n  arguments: {{parameters: [{{name: mem, value: 1Gi}}]}}\n  podSpecPatch: {}\n  templates:\n  - name: main\n    podSpecPatch: {}\n    container: {{image: own, args: [a]}}",
+        patch("first", "resources: {limits: {memory: \"{{workflow.parameters.mem}}\"}}"),
+        patch("\"{{pod.name}}\"", "env: [{name: A, value: b}]"),
+    ));
+    let attempt = w.attempt("wf");
+    let main = attempt.work.template.main().unwrap();
+    assert_eq!(main.image.as_deref(), Some(attempt.id.as_str()));
+    assert_eq!(main.resources.as_ref().unwrap().limits["memory"].as_str(), "1Gi");
+    assert_eq!((main.env[0].name.as_str(), main.args.clone()), ("A", Some(vec!["a".to_owned()])));
+    w.succeed("wf");
+    assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
+    let bad = world(
+        "  entrypoint: main\n  podSpecPatch: '{containers: [{name: other}]}'\n  templates: [{name: main, container: {image: x}}]",
+    );
+    assert_eq!(bad.ended().unwrap().0, RunPhase::Error);
+}

@@ -91,3 +91,36 @@ fn the_expression_of_an_artifact_is_read() {
     let findings = findings(&workflow(&main("fromExpression: '1 +'")));
     assert!(findings[0].starts_with("E203 5: the expression cannot be read"), "{findings:?}");
 }
+
+#[test]
+fn a_pod_spec_patch_sets_only_what_there_is() {
+    let main =
+        |patch: &str| format!("{{name: main, podSpecPatch: \"{patch}\", container: {{image: 'x:1'}}}}");
+    expect(
+        &main("{containers: [{name: main, resources: {limits: {cpu: '{{workflow.name}}'}}}], nodeName: a}"),
+        &[],
+    );
+    expect(
+        &main("{containers: [{name: main, lifecycle: {}}]}"),
+        &["E601 5: `containers.lifecycle` of a podSpecPatch is not supported yet"],
+    );
+    expect(&main("[]"), &["E006 5: podSpecPatch is no YAML or JSON of a pod's spec: it is no mapping"]);
+    expect(&main("{containers: {{workflow.name}}"), &[]);
+}
+
+#[test]
+fn the_labels_of_workflow_metadata_are_labels() {
+    let text = |metadata: &str| {
+        workflow("{name: main, suspend: {}}")
+            .replace("{entrypoint", &format!("{{workflowMetadata: {{{metadata}}}, entrypoint"))
+    };
+    assert_eq!(
+        findings(&text(
+            "labels: {a: b}, annotations: {c: 'd e'}, labelsFrom: {f: {expression: workflow.name}}"
+        )),
+        [""; 0]
+    );
+    let wrong = findings(&text("labels: {a: 'b c'}, labelsFrom: {f: {expression: 'x +'}}"));
+    assert!(wrong[0].starts_with("E101 4: invalid label value \"b c\" for label \"a\""), "{wrong:?}");
+    assert!(wrong[1].starts_with("E203 4: the expression of label \"f\" cannot be read"), "{wrong:?}");
+}
