@@ -20,6 +20,9 @@ pub fn effective_spec(workflow: &WorkflowSpec, template: &WorkflowSpec) -> Workf
 
 /// The spec with the defaults beneath everything else.
 pub fn with_defaults(spec: &WorkflowSpec, defaults: &WorkflowDefaults) -> WorkflowSpec {
+    if *defaults == WorkflowDefaults::default() {
+        return spec.clone();
+    }
     let own = spec.workflow_template_ref.is_some();
     let joined = join(spec, &defaults.spec);
     WorkflowSpec { suspend: if own { spec.suspend } else { joined.suspend }, ..joined }
