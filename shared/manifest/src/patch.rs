@@ -64,9 +64,9 @@ pub fn parse(text: &str) -> Result<Value, PatchError> {
         supported("pod", field, field)?;
         if matches!(field.as_str(), "containers" | "initContainers") {
             let fields = value.as_array().into_iter().flatten().filter_map(Value::as_object).flatten();
-            fields
-                .map(|(own, _)| supported("container", own, &format!("{field}.{own}")))
-                .collect::<Result<(), _>>()?;
+            for (own, _) in fields {
+                supported("container", own, &format!("{field}.{own}"))?;
+            }
         }
     }
     Ok(Value::Object(patch))
