@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use dropforge_engine::apply::apply;
 use dropforge_engine::attempt::Attempt;
-use dropforge_engine::decide::{Rejected, decide};
+use dropforge_engine::decide::{Rejected, advance};
 use dropforge_engine::effect::{Effect, EffectKey};
 use dropforge_engine::event::{Command, Event, RetryOptions, Verb};
 use dropforge_engine::garbage::expires_at;
@@ -208,11 +208,10 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         let mut records = Vec::new();
         let mut effects = Vec::new();
         for event in &events {
-            match decide(&next, event, now) {
+            let (after, decided) = advance(next, event, now);
+            next = after;
+            match decided {
                 Ok(decision) => {
-                    for record in &decision.records {
-                        apply(&mut next, record);
-                    }
                     records.extend(decision.records);
                     effects.extend(decision.effects);
                 }

@@ -1,7 +1,7 @@
 //! How many events the engine takes in a second, on one core, and whether that depends on the run's size.
 //!
-//! `cargo bench -p dropforge-engine [-- NODES…]`. An event is decided and its records are folded into the caller's
-//! state, as an owner does.
+//! `cargo bench -p dropforge-engine [-- NODES…]`. Each event is decided on a
+//! state that takes the decision's records, as an owner's does.
 
 #![expect(clippy::unwrap_used, reason = "a measurement may fail")]
 
@@ -9,9 +9,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dropforge_engine::apply::apply;
 use dropforge_engine::attempt::{Outcome, Reason, Verdict};
-use dropforge_engine::decide::decide;
+use dropforge_engine::decide::advance;
 use dropforge_engine::effect::Effect;
 use dropforge_engine::event::Event;
 use dropforge_engine::phase::RunPhase;
@@ -82,10 +81,9 @@ fn run(program: Arc<Program>) -> u64 {
         if let Event::TimerFired { .. } = &event {
             now = state.last.max(now) + jiff::SignedDuration::from_secs(3600);
         }
-        let decision = decide(&state, &event, now).unwrap();
-        for record in &decision.records {
-            apply(&mut state, record);
-        }
+        let (after, decision) = advance(state, &event, now);
+        state = after;
+        let decision = decision.unwrap();
         taken += 1;
         for effect in &decision.effects {
             match &**effect {

@@ -96,17 +96,27 @@ pub enum Rejected {
 /// # Errors
 /// [`Rejected`] when the event changes nothing, with the reason.
 pub fn decide(state: &RunState, event: &Event, now: Timestamp) -> Result<Decision, Rejected> {
+    advance(state.clone(), event, now).1
+}
+
+/// As [`decide`], for who has a state to give: gives back the state with the decision's records folded into it, or as
+/// it was when the event was rejected.
+pub fn advance(state: RunState, event: &Event, now: Timestamp) -> (RunState, Result<Decision, Rejected>) {
     let mut decider = Decider {
         now: now.max(state.last),
-        state: state.clone(),
+        state,
         records: Vec::new(),
+        asked: Vec::new(),
         work: VecDeque::new(),
         facts: RunFacts::default(),
         starts: 0,
     };
-    decider.take(event)?;
+    if let Err(rejected) = decider.take(event) {
+        debug_assert!(decider.records.is_empty(), "{event:?} changed the state and was rejected");
+        return (decider.state, Err(rejected));
+    }
     decider.run_down();
-    Ok(decider.into_decision(state))
+    decider.into_decision()
 }
 
 /// What is left to look at after a change. Worked off in order, so that deep trees need no deep stack.
@@ -129,6 +139,8 @@ struct Decider {
     state: RunState,
     now: Timestamp,
     records: Vec<Record>,
+    /// What the records have put into the outbox, in their order, so that what was decided first is started first.
+    asked: Vec<EffectKey>,
     work: VecDeque<Work>,
     /// What of the run as a whole has changed since its readers were looked at.
     facts: RunFacts,
@@ -176,7 +188,12 @@ impl Decider {
 
     fn emit(&mut self, record: Record) {
         self.note_facts(&record);
+        let asked = asks(&record);
+        let before: Vec<_> = asked.iter().map(|key| self.state.outbox.get(key).cloned()).collect();
         apply(&mut self.state, &record);
+        let new =
+            asked.into_iter().zip(before).filter(|(key, old)| self.state.outbox.get(key) != old.as_ref());
+        self.asked.extend(new.map(|(key, _)| key));
         self.records.push(record);
     }
 
@@ -250,17 +267,12 @@ impl Decider {
         }
     }
 
-    fn into_decision(self, before: &RunState) -> Decision {
-        // In the order of the records, so that what was decided first is started first.
+    fn into_decision(self) -> (RunState, Result<Decision, Rejected>) {
         let mut seen = BTreeSet::new();
-        let asked = self.records.iter().flat_map(asks).filter(|key| seen.insert(key.clone()));
-        let effects = asked
-            .filter_map(|key| {
-                self.state.outbox.get(&key).filter(|e| before.outbox.get(&key) != Some(e)).cloned()
-            })
-            .collect();
+        let asked = self.asked.iter().filter(|key| seen.insert(*key));
+        let effects = asked.filter_map(|key| self.state.outbox.get(key).cloned()).collect();
         let waiting = touched(&self.records).iter().filter_map(|id| waiting_on(&self.state, *id)).collect();
-        Decision { records: self.records, effects, waiting }
+        (self.state, Ok(Decision { records: self.records, effects, waiting }))
     }
 }
 
