@@ -58,8 +58,8 @@ impl Ends for LocalEnds {
     }
 
     async fn remove_artifacts(&self, spec: &RunSpec) -> Result<(), StoreError> {
-        garbage::remove_artifacts(&*self.store, &spec.uid, Fate::Completed).await?;
-        Ok(())
+        let gone = garbage::artifacts(&*self.store, &spec.uid, Fate::Completed).await?;
+        garbage::remove(&*self.store, spec.namespace(), &gone).await
     }
 
     async fn remove_volumes(&self, spec: &RunSpec) -> Result<(), StoreError> {

@@ -11,11 +11,11 @@ use dropforge_cluster::local::{LocalCluster, News, SupervisorProgram, Workshop};
 use dropforge_cluster::python;
 use dropforge_cluster::settings::Settings;
 use dropforge_driver::clock::{Clock, SystemClock};
+use dropforge_driver::deaths;
 use dropforge_driver::garbage;
 use dropforge_driver::owner::{OwnError, Owner, Told};
-use dropforge_driver::store::{ErrorKind, Index, Runs};
+use dropforge_driver::store::{Buried, Index, Runs};
 use dropforge_engine::event::Event;
-use dropforge_engine::garbage::Fate;
 use dropforge_engine::ids::RunUid;
 use dropforge_queue::doorbell::{Doorbell, Why};
 use dropforge_queue::local::LocalTimers;
@@ -148,13 +148,10 @@ impl Session {
             if self.owner.run(&entry.uid).is_some() {
                 continue;
             }
-            match garbage::remove_artifacts(&*self.store, &entry.uid, Fate::Deleted).await {
-                Ok(_) => {}
-                // A line of the list whose run is gone already.
-                Err(error) if error.kind() == ErrorKind::Invalid => {}
-                Err(error) => return Err(error.into()),
+            // A run that lives again is not deleted; its end sets another time.
+            if deaths::delete(&*self.store, entry, "ttlStrategy", now).await? == Buried::Live {
+                continue;
             }
-            self.store.remove_entry(entry).await?;
             output::say(&format!("run {}: deleted, as its ttlStrategy says", entry.name));
         }
         Ok(next)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dropforge_engine::garbage::{Fate, artifacts};
+use dropforge_engine::garbage::{Fate, artifacts as of_view};
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::program::Program;
 use dropforge_engine::view::View;
@@ -10,27 +10,27 @@ use jiff::Timestamp;
 
 use crate::store::{Artifacts, IndexEntry, Place, Runs, StoreError};
 
-/// Removes the artifacts of a run that go at this moment; gives how many.
+/// Where the artifacts of a run stand that go at this moment.
 ///
 /// # Errors
-/// When the run can't be read or an artifact not be removed; removing again is right.
-pub async fn remove_artifacts<S: Runs + Artifacts>(
-    store: &S,
-    run: &RunUid,
-    fate: Fate,
-) -> Result<usize, StoreError> {
+/// When the run can't be read.
+pub async fn artifacts<S: Runs>(store: &S, run: &RunUid, fate: Fate) -> Result<Vec<Place>, StoreError> {
     let loaded = store.load_run(run).await?;
-    let namespace = loaded.spec.namespace().to_owned();
     // A spec that this version can't compile ran nothing here.
-    let Ok(program) = Program::compile(loaded.spec) else { return Ok(0) };
+    let Ok(program) = Program::compile(loaded.spec) else { return Ok(Vec::new()) };
     let view = View::fold(Arc::new(program), &loaded.records);
-    let gone = artifacts(&view, fate);
-    for artifact in &gone {
-        if let Some(s3) = &artifact.s3 {
-            store.remove_object(&namespace, &Place::of(s3)).await?;
-        }
+    Ok(of_view(&view, fate).iter().filter_map(|artifact| artifact.s3.as_ref().map(Place::of)).collect())
+}
+
+/// Removes artifacts of a namespace. Removing them again is right.
+///
+/// # Errors
+/// When one can't be removed.
+pub async fn remove<S: Artifacts>(store: &S, namespace: &str, places: &[Place]) -> Result<(), StoreError> {
+    for place in places {
+        store.remove_object(namespace, place).await?;
     }
-    Ok(gone.len())
+    Ok(())
 }
 
 /// The runs whose time is over, and when the next one's is.

@@ -10,7 +10,7 @@ use super::{CRON_FORMAT, CronAct, CronState, Ticked, Times, beyond_history, deci
 use crate::deaths::delete;
 use crate::definitions;
 use crate::documents::{change, read};
-use crate::store::{Buried, Documents, Index, Runs, StoreError};
+use crate::store::{Artifacts, Buried, Documents, Index, Runs, StoreError};
 
 /// The key of a schedule's document.
 pub fn key(namespace: &str, name: &str) -> String {
@@ -158,7 +158,7 @@ async fn definition<S: Documents>(
 ///
 /// # Errors
 /// When the list can't be read or changed.
-pub async fn trim_history<S: Runs + Index>(
+pub async fn trim_history<S: Runs + Index + Artifacts>(
     store: &S,
     namespace: &str,
     cron: &CronWorkflow,
