@@ -129,10 +129,8 @@ pub async fn send(
         Command { id: CommandId(identity::unique()), by: identity::person(), at: SystemClock.now(), verb };
     store.put_command(&entry.uid, &command).await?;
     let doorbell = Doorbell::new(entry.uid.clone(), Why::Command(command.id.clone()));
-    if !bell::ring(&global.store, &doorbell)? {
-        without_owner(global, &entry.uid).await?;
-    }
-    match answer(store, &entry.uid, &command.id).await? {
+    bell::ring(&global.store, &doorbell)?;
+    match answer(global, store, &entry.uid, &command.id).await? {
         Some(None) => Ok(()),
         Some(Some(refused)) => Err(CliError::Refused(refused)),
         None => Err(CliError::Below {
@@ -164,6 +162,7 @@ async fn without_owner(global: &Global, run: &RunUid) -> Result<(), CliError> {
 
 /// Waits for the record that says what became of the command: `Some(None)` applied, `Some(Some(why))` refused.
 async fn answer(
+    global: &Global,
     store: &DirectoryStore,
     run: &RunUid,
     command: &CommandId,
@@ -176,6 +175,10 @@ async fn answer(
         });
         if read.is_some() {
             return Ok(read);
+        }
+        // Also an owner that was rung can leave before it has read the command.
+        if !bell::is_answered(&global.store) {
+            without_owner(global, run).await?;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
