@@ -12,11 +12,13 @@ use dropforge_driver::cluster::{Cluster, ClusterError};
 use dropforge_driver::store::Attempts;
 use dropforge_driver::supervision::Endpoint;
 use dropforge_engine::attempt::Attempt;
+use dropforge_engine::config::{ConfigFound, ConfigKey};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::{AttemptId, RunUid};
 use tokio::sync::mpsc::UnboundedSender;
 
 mod attempts;
+mod config;
 mod demand;
 mod environment;
 mod link;
@@ -112,5 +114,10 @@ impl<S: Attempts + 'static> Cluster for LocalCluster<S> {
 
     async fn observe(&self, run: &RunUid, attempts: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
         self.inner.observe(run, attempts).await
+    }
+
+    async fn config(&self, config: &ConfigKey) -> Result<Option<ConfigFound>, ClusterError> {
+        let found = config::read(&self.inner.workshop().settings, config);
+        found.map(Some).map_err(|source| ClusterError::Unreachable { what: "config maps", source })
     }
 }

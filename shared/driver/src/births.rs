@@ -419,8 +419,13 @@ fn require_entrypoint(spec: &WorkflowSpec, given: Option<&String>) -> Result<(),
 
 fn require_values(parameters: &mut [Parameter]) -> Result<(), BirthError> {
     for parameter in parameters {
-        if parameter.value.is_none() {
+        if parameter.value.is_none() && parameter.value_from.is_none() {
             parameter.value = parameter.default.clone();
+        }
+        // Its config map is read when the run begins.
+        let reads = parameter.value_from.as_ref().is_some_and(|from| from.config_map_key_ref.is_some());
+        if parameter.value.is_none() && reads {
+            continue;
         }
         let Some(value) = &parameter.value else {
             // What a config map holds is only known to the run.

@@ -4,12 +4,16 @@ use std::future::Future;
 use std::sync::Arc;
 
 use dropforge_engine::attempt::Attempt;
+use dropforge_engine::config::{ConfigFound, ConfigKey};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::{AttemptId, RunUid};
 
-/// Performs the effects that concern attempts. What happens to an attempt comes back as events on the channel
+/// Performs the effects that concern attempts and config maps. What happens to an attempt comes back as events on the channel
 /// the implementation was made with, or is found by [`Cluster::observe`].
 pub trait Cluster: Send + Sync {
+    /// Whether anything is started here. Where nothing is, no lock is taken: nobody would use it.
+    const STARTS: bool = true;
+
     /// Starts an attempt, or sees that it has been started already.
     ///
     /// # Errors
@@ -37,6 +41,26 @@ pub trait Cluster: Send + Sync {
         run: &RunUid,
         attempts: &[Arc<Attempt>],
     ) -> impl Future<Output = Result<Vec<Event>, ClusterError>> + Send;
+
+    /// What stands in a config map; none where nobody can look.
+    ///
+    /// # Errors
+    /// When the cluster can't be asked; it stays in the outbox and is asked again.
+    fn config(
+        &self,
+        config: &ConfigKey,
+    ) -> impl Future<Output = Result<Option<ConfigFound>, ClusterError>> + Send;
+
+    /// As [`Cluster::config`], whatever label the config map has: the limit of a semaphore.
+    ///
+    /// # Errors
+    /// As [`Cluster::config`].
+    fn limit(
+        &self,
+        config: &ConfigKey,
+    ) -> impl Future<Output = Result<Option<ConfigFound>, ClusterError>> + Send {
+        self.config(config)
+    }
 }
 
 /// Why a cluster could not do what it was asked.
@@ -67,6 +91,8 @@ pub enum ClusterError {
 pub struct Idle;
 
 impl Cluster for Idle {
+    const STARTS: bool = false;
+
     async fn start(&self, _: Arc<Attempt>) -> Result<(), ClusterError> {
         Ok(())
     }
@@ -77,5 +103,9 @@ impl Cluster for Idle {
 
     async fn observe(&self, _: &RunUid, _: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
         Ok(Vec::new())
+    }
+
+    async fn config(&self, _: &ConfigKey) -> Result<Option<ConfigFound>, ClusterError> {
+        Ok(None)
     }
 }

@@ -13,6 +13,7 @@ pub mod deaths;
 pub mod definitions;
 pub mod documents;
 pub mod garbage;
+pub mod locks;
 pub mod memos;
 pub mod metrics;
 pub mod owner;

@@ -3,6 +3,8 @@
 //! An owner keeps the state it has decided on; the commit validates it. Whatever fails after the commit stays in
 //! the outbox and is performed again by whoever loads the run next.
 
+mod locks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use dropforge_engine::state::RunState;
 
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterError};
+use crate::locks::Claimant;
 use crate::memos;
 use crate::store::{Commit, Created, INDEX_FORMAT, IndexEntry, RunStore, StoreError};
 use crate::timers::Timers;
@@ -149,7 +152,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             apply(&mut state, record);
         }
         (self.watcher)(&state, &loaded.records, Told::Replayed);
-        let fresh = state.started_at.is_none();
+        let fresh = !state.submitted();
         self.held.insert(run.clone(), Held { state, position: loaded.position, indexed: None });
         if fresh {
             self.handle(run, vec![Event::Submitted]).await?;
@@ -248,10 +251,13 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     }
 
     async fn perform(&mut self, run: &RunUid, effects: Vec<Arc<Effect>>) -> Result<(), OwnError> {
-        let mut answers = Vec::new();
+        let (mut answers, mut granted) = (Vec::new(), Vec::new());
         for effect in effects {
             match self.perform_one(run, &effect).await {
-                Ok(answer) => answers.extend(answer),
+                Ok(done) => {
+                    answers.extend(done.answer);
+                    granted.extend(done.granted);
+                }
                 // It stays in the outbox: `retry`, or the next owner, performs it again.
                 Err(why) => {
                     tracing::warn!(%run, effect = ?effect.key(), error = %chain(&why), "an effect was not performed");
@@ -259,24 +265,28 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                 }
             }
         }
-        if answers.is_empty() { Ok(()) } else { Box::pin(self.handle(run, answers)).await }
+        if !answers.is_empty() {
+            Box::pin(self.handle(run, answers)).await?;
+        }
+        self.ring_granted(granted).await
     }
 
-    async fn perform_one(&self, run: &RunUid, effect: &Effect) -> Result<Option<Event>, PerformError> {
+    async fn perform_one(&self, run: &RunUid, effect: &Effect) -> Result<Done, PerformError> {
         let generation = self.held.get(run).map_or(0, |held| held.state.generation);
-        let performed = |key: EffectKey| Some(Event::Performed { effect: key, generation });
+        let answer = |answer| Done { answer, granted: Vec::new() };
+        let performed = |key: EffectKey| answer(Some(Event::Performed { effect: key, generation }));
         match effect {
             Effect::StartAttempt(attempt) => {
                 self.cluster.start(attempt.clone()).await?;
-                Ok(None)
+                Ok(Done::default())
             }
             Effect::StopAttempt { attempt, why } => {
                 self.cluster.stop(run, attempt, why).await?;
-                Ok(None)
+                Ok(Done::default())
             }
             Effect::SetTimer { timer, due } => {
                 self.timers.set(run, timer, *due).await?;
-                Ok(None)
+                Ok(Done::default())
             }
             Effect::DeleteVolumes => {
                 if let Some(held) = self.held.get(run) {
@@ -285,12 +295,12 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                 Ok(performed(effect.key()))
             }
             Effect::ReadMemo { node, entry } => {
-                let Some(namespace) = self.namespace(run) else { return Ok(None) };
+                let Some(namespace) = self.namespace(run) else { return Ok(Done::default()) };
                 let found = memos::read(&*self.store, namespace, entry, self.clock.now()).await?;
-                Ok(Some(Event::MemoRead { node: *node, found: found.map(Box::new) }))
+                Ok(answer(Some(Event::MemoRead { node: *node, found: found.map(Box::new) })))
             }
             Effect::WriteMemo { entry, gave, .. } => {
-                let Some(namespace) = self.namespace(run) else { return Ok(None) };
+                let Some(namespace) = self.namespace(run) else { return Ok(Done::default()) };
                 memos::write(&*self.store, namespace, entry, gave).await?;
                 Ok(performed(effect.key()))
             }
@@ -299,6 +309,12 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                     self.ends.remove_artifacts(&held.state.program.spec).await?;
                 }
                 Ok(performed(effect.key()))
+            }
+            Effect::TakeLocks(request) => self.take_locks(run, request).await,
+            Effect::ReleaseLocks(request) => self.release_locks(run, request).await,
+            Effect::ReadConfig(config) => {
+                let found = self.cluster.config(config).await?;
+                Ok(answer(found.map(|found| Event::ConfigRead { config: config.clone(), found })))
             }
             Effect::AnnounceEnd { phase } => {
                 if let Some(held) = self.held.get(run) {
@@ -321,7 +337,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         for run in std::mem::take(&mut self.unperformed) {
             self.perform_again(&run).await?;
         }
-        Ok(())
+        self.ask_again_for_locks().await
     }
 
     /// Performs again what stands in a run's outbox: after a cluster came back, or when somebody else held it before.
@@ -353,6 +369,15 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         self.perform(run, open).await?;
         self.settle(run).await
     }
+}
+
+/// What came of an effect.
+#[derive(Default)]
+struct Done {
+    /// For the run's engine.
+    answer: Option<Event>,
+    /// Others that were granted a lock by it.
+    granted: Vec<Claimant>,
 }
 
 #[derive(Debug, thiserror::Error)]

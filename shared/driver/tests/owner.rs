@@ -8,6 +8,7 @@ use dropforge_driver::cluster::{Cluster, ClusterError};
 use dropforge_driver::owner::{Ends, OwnError, Owner};
 use dropforge_driver::store::{Inbox, Index, Runs, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
+use dropforge_engine::config::{ConfigFound, ConfigKey};
 use dropforge_engine::event::{Command, Event, RetryOptions, Verb};
 use dropforge_engine::ids::{AttemptId, RunUid};
 use dropforge_engine::phase::RunPhase;
@@ -33,6 +34,8 @@ struct Played {
     started: Mutex<Vec<Arc<Attempt>>>,
     stopped: Mutex<Vec<AttemptId>>,
     down: Mutex<bool>,
+    /// What stands in every config map.
+    found: Mutex<Option<ConfigFound>>,
 }
 
 impl Cluster for Played {
@@ -52,6 +55,10 @@ impl Cluster for Played {
 
     async fn observe(&self, _: &RunUid, _: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
         Ok(Vec::new())
+    }
+
+    async fn config(&self, _: &ConfigKey) -> Result<Option<ConfigFound>, ClusterError> {
+        Ok(self.found.lock().expect("not poisoned").clone())
     }
 }
 
@@ -266,4 +273,107 @@ async fn a_finished_run_that_is_retried_is_live_again_until_its_end_is_told_once
     next.handle(&spec.uid, vec![succeeded(&scene.starts()[1])]).await.unwrap();
     assert_eq!(*scene.told.0.lock().unwrap(), [RunPhase::Failed, RunPhase::Succeeded]);
     assert!(scene.store.live_runs().await.unwrap().is_empty());
+}
+
+const LOCKED: &str = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {generateName: wf-}\nspec:\n  entrypoint: main\n  templates:\n  - name: main\n    synchronization: {semaphores: [{configMapKeyRef: {name: limits, key: gpu}}]}\n    container: {image: busybox}\n";
+
+impl Scene {
+    /// Lets every config map say this.
+    fn limit(&self, text: &str) {
+        *self.cluster.found.lock().expect("not poisoned") =
+            Some(ConfigFound::Value { value: text.to_owned() });
+    }
+
+    /// The runs whose steps were started, in that order.
+    fn ran(&self) -> Vec<String> {
+        self.cluster.started.lock().expect("not poisoned").iter().map(|a| a.run.0.clone()).collect()
+    }
+
+    async fn end(&self, owner: &mut TestOwner, run: &str) {
+        let started = self.cluster.started.lock().expect("not poisoned").clone();
+        let attempt = started.iter().rev().find(|a| a.run.as_str() == run).expect("it runs");
+        owner.handle(&run.into(), vec![succeeded(&attempt.id)]).await.expect("the store works");
+    }
+}
+
+fn locked(uid: &str, priority: i64) -> RunSpec {
+    let Some(AnyObject::Workflow(mut workflow)) =
+        parse("t", LOCKED).documents.into_iter().next().map(|d| d.object)
+    else {
+        panic!("no workflow");
+    };
+    workflow.spec.priority = Some(priority);
+    let identity = Identity { uid: uid.into(), suffix: uid.to_owned() };
+    let cause = Cause::Person { by: "test".to_owned() };
+    run_spec(
+        *workflow,
+        &Library::default(),
+        &Site::default(),
+        &Overrides::default(),
+        &identity,
+        cause,
+        Still.now(),
+    )
+    .expect("a good spec")
+}
+
+#[tokio::test]
+async fn a_lock_goes_from_run_to_run_by_priority() {
+    let scene = Scene::new();
+    scene.limit("1");
+    let mut owner = scene.owner();
+    for (uid, priority) in [("a", 0), ("b", 0), ("c", 5)] {
+        owner.submit(&locked(uid, priority)).await.unwrap();
+    }
+    assert_eq!(scene.ran(), ["a"]);
+    scene.end(&mut owner, "a").await;
+    assert_eq!(scene.ran(), ["a", "c"]);
+    scene.end(&mut owner, "c").await;
+    scene.end(&mut owner, "b").await;
+    assert_eq!(scene.ran(), ["a", "c", "b"]);
+    assert_eq!(scene.store.live_runs().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_limit_that_was_raised_is_picked_up_and_one_that_is_no_number_fails_the_step() {
+    let scene = Scene::new();
+    scene.limit("1");
+    let mut owner = scene.owner();
+    for uid in ["a", "b"] {
+        owner.submit(&locked(uid, 0)).await.unwrap();
+    }
+    assert_eq!(scene.ran(), ["a"]);
+    scene.limit("");
+    owner.retry().await.unwrap();
+    assert_eq!(scene.ran(), ["a"], "while it is held the last known limit stands");
+    scene.limit("2\n");
+    owner.retry().await.unwrap();
+    assert_eq!(scene.ran(), ["a", "b"]);
+    for uid in ["a", "b"] {
+        scene.end(&mut owner, uid).await;
+    }
+    scene.limit("0");
+    owner.submit(&locked("c", 0)).await.unwrap();
+    let entries = scene.store.entries(None).await.unwrap();
+    let failed = entries.iter().find(|e| e.uid.as_str() == "c").unwrap();
+    let why = "error in entry template execution: failed to initialize semaphore default/ConfigMap/limits/gpu with limit";
+    assert_eq!((failed.phase, failed.message.as_str()), (RunPhase::Error, why));
+}
+
+#[tokio::test]
+async fn the_next_owner_finds_who_holds_and_who_waits_and_a_holder_that_is_gone_holds_nothing() {
+    let scene = Scene::new();
+    scene.limit("1");
+    let mut first = scene.owner();
+    for uid in ["a", "b"] {
+        first.submit(&locked(uid, 0)).await.unwrap();
+    }
+    drop(first);
+    let mut second = scene.owner();
+    second.adopt(&"b".into()).await.unwrap();
+    assert!(scene.ran().iter().all(|run| run == "a"), "a is live and holds the lock: {:?}", scene.ran());
+    // As if somebody had deleted it.
+    scene.store.unmark_live(&"a".into()).await.unwrap();
+    second.retry().await.unwrap();
+    assert_eq!(scene.ran().last().map(String::as_str), Some("b"));
 }

@@ -2,6 +2,7 @@
 //!
 //! Every counter is kept here and nowhere else, so that a replayed state and a live one can't differ.
 
+mod locks;
 mod reopening;
 
 use std::sync::Arc;
@@ -52,6 +53,7 @@ pub fn apply(state: &mut RunState, record: &Record) {
         }
         Record::StopAsked { attempt, why } => {
             outbox(state, Effect::StopAttempt { attempt: attempt.clone(), why: why.clone() });
+            locks::stopping(state, attempt);
         }
         Record::AttemptEnded { verdict } => attempt_ended(state, verdict),
         Record::NodeMessage { node, message } => on_node(state, *node, |n| n.message.clone_from(message)),
@@ -111,6 +113,20 @@ pub fn apply(state: &mut RunState, record: &Record) {
         Record::Measured { .. } => {}
         Record::NotMeasured { why } => state.metrics_error = Some(why.clone()),
         Record::AttemptProgress { attempt, progress } => attempt_progress(state, attempt, *progress),
+        Record::ConfigAsked { config } => outbox(state, Effect::ReadConfig(config.clone())),
+        Record::HookHeld { node } => state.config_hooks.insert_mut(*node),
+        Record::ConfigRead { config, found } => {
+            state.outbox.remove_mut(&EffectKey::Config(config.clone()));
+            state.config.insert_mut(config.clone(), Arc::new(found.clone()));
+            state.config_hooks = RedBlackTreeSetSync::default();
+        }
+        Record::LocksAsked { request } => locks::asked(state, request),
+        Record::LocksQueued { request, behind } => locks::queued(state, request, behind),
+        Record::LocksWaiting { holder, wait } => locks::waiting(state, *holder, wait),
+        Record::LocksTaken { holder } => locks::taken(state, *holder),
+        Record::LocksRefused { holder, .. } => locks::refused(state, *holder),
+        Record::LocksReleased { holder } => locks::released(state, *holder),
+        Record::NodeBegun { node } => locks::begun(state, *node),
         Record::Suspended => state.suspended = true,
         Record::Resumed => {
             state.suspended = false;
@@ -128,6 +144,8 @@ pub fn apply(state: &mut RunState, record: &Record) {
             state.phase = *phase;
             state.message.clone_from(message);
             state.finished_at = Some(*at);
+            // A run that never began has no other beginning.
+            state.started_at.get_or_insert(*at);
             outbox(state, Effect::AnnounceEnd { phase: *phase });
             if *delete_volumes {
                 outbox(state, Effect::DeleteVolumes);
@@ -213,6 +231,7 @@ fn node_created(state: &mut RunState, created: &NodeCreated) {
         hooks_open: count_of(&created.hooks),
         hooks: Fired { names: created.hooks.clone(), due: created.hooks.clone(), ..Fired::default() },
         memo: None,
+        idle: false,
         blocked: None,
         body: body(created),
     };
@@ -435,6 +454,7 @@ fn attempt_ended(state: &mut RunState, verdict: &Verdict) {
         let held = resources::duration(&attempt.work, verdict);
         on_node(state, id, |node| resources::add(&mut node.resources, &held));
     }
+    locks::stopped(state, &verdict.attempt);
     state.outbox.remove_mut(&EffectKey::Start(verdict.attempt.clone()));
     state.outbox.remove_mut(&EffectKey::Stop(verdict.attempt.clone()));
     state.metrics.extend(verdict.metrics.iter().map(|(k, v)| (k.clone(), *v)));
@@ -496,12 +516,13 @@ fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_>) {
         n.hooks.exit_due = ending.exit_handler;
         n.hooks.names.extend_from_slice(ending.hooks);
         n.hooks.due.extend_from_slice(ending.hooks);
+        n.idle = false;
         // A loop's phases and results are still read by its enclosing template.
         if !matches!(n.body, Body::Loop { .. }) {
             n.body = Body::None;
         }
     });
-    if node.kind == NodeKind::Pod {
+    if node.kind == NodeKind::Pod && !node.idle {
         state.active_pods = state.active_pods.saturating_sub(1);
     }
     if let Some(boundary) = node.boundary.filter(|_| counted(node.kind)) {

@@ -55,6 +55,9 @@ pub struct Work {
     pub active_deadline_seconds: Option<u64>,
     /// Whether the logs become the artifact `main-logs`.
     pub archive_logs: bool,
+    /// `spec.priority`: of steps that wait for the machine the highest starts first.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub priority: i64,
     /// Key prefix of output artifacts without a key of their own: `<run name>/<attempt id>`.
     pub artifact_prefix: String,
 }
@@ -145,6 +148,10 @@ pub struct Verdict {
     /// What it used.
     #[serde(default)]
     pub usage: Usage,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// The version of the `result.json` document that this code writes.

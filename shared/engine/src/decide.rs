@@ -6,9 +6,11 @@
 
 mod calls;
 mod commands;
+mod configs;
 mod dags;
 mod groups;
 mod hooks;
+mod locks;
 mod memos;
 mod metrics;
 mod pods;
@@ -149,12 +151,13 @@ struct Decider {
 
 impl Decider {
     fn take(&mut self, event: &Event) -> Result<(), Rejected> {
-        if self.state.started_at.is_none() && *event != Event::Submitted {
+        if !self.state.submitted() && *event != Event::Submitted {
             return Err(Rejected::NotSubmitted);
         }
         match event {
-            Event::Submitted if self.state.started_at.is_some() => return Err(Rejected::AlreadySubmitted),
-            Event::Submitted => self.begin(),
+            Event::Submitted if self.state.submitted() => return Err(Rejected::AlreadySubmitted),
+            // `settle_run` begins it as soon as it can.
+            Event::Submitted => {}
             Event::AttemptRunning { attempt, at, host } => {
                 self.attempt_running(attempt, *at, host.as_deref())?
             }
@@ -164,6 +167,10 @@ impl Decider {
             Event::TimerFired { timer } => self.timer_fired(timer)?,
             Event::Commanded { command } => self.commanded(command)?,
             Event::MemoRead { node, found } => self.memo_read(*node, found.as_deref())?,
+            Event::ConfigRead { config, found } => self.config_read(config, found)?,
+            Event::LocksTaken { holder } => self.locks_taken(*holder)?,
+            Event::LocksWaiting { holder, wait } => self.locks_waiting(*holder, wait)?,
+            Event::LocksRefused { holder, why, hint } => self.locks_refused(*holder, why, hint)?,
             Event::RetryPlanned { command, plan } => self.retry_planned(command, plan)?,
             Event::Performed { effect, generation } => self.performed(effect, *generation)?,
         }
@@ -173,7 +180,9 @@ impl Decider {
     fn performed(&mut self, effect: &EffectKey, generation: u32) -> Result<(), Rejected> {
         let asked = generation == self.state.generation && self.state.outbox.contains_key(effect);
         match effect {
-            EffectKey::WriteMemo(_) if self.state.outbox.contains_key(effect) => {
+            EffectKey::WriteMemo(_) | EffectKey::ReleaseLocks(_)
+                if self.state.outbox.contains_key(effect) =>
+            {
                 self.emit(Record::Performed { effect: effect.clone() });
                 Ok(())
             }
@@ -245,6 +254,9 @@ impl Decider {
     /// Starts whatever a node can start now.
     fn pump(&mut self, id: NodeId) {
         let Some(node) = self.state.node(id) else { return };
+        if node.idle {
+            return self.begin_node(id);
+        }
         if node.held_after_memo() {
             return self.begin_missed(id);
         }
@@ -284,6 +296,9 @@ fn asks(record: &Record) -> Vec<EffectKey> {
         Record::TimerSet { timer, .. } => vec![EffectKey::Timer(timer.clone())],
         Record::MemoAsked { node, .. } => vec![EffectKey::ReadMemo(*node)],
         Record::NodeFinished { node, .. } => vec![EffectKey::WriteMemo(*node)],
+        Record::LocksAsked { request } => vec![EffectKey::TakeLocks(request.holder)],
+        Record::LocksReleased { holder } => vec![EffectKey::ReleaseLocks(*holder)],
+        Record::ConfigAsked { config } => vec![EffectKey::Config(config.clone())],
         Record::RunFinished { .. } => vec![EffectKey::Volumes, EffectKey::End, EffectKey::Artifacts],
         _ => Vec::new(),
     }
@@ -298,6 +313,7 @@ fn touched(records: &[Record]) -> BTreeSet<NodeId> {
             Record::Blocked { node, .. } | Record::NodeMessage { node, .. } => Some(*node),
             Record::TimerSet { timer, .. } => timer.node,
             Record::MemoAsked { node, .. } => Some(*node),
+            Record::LocksWaiting { holder, .. } => *holder,
             _ => None,
         })
         .collect()

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Attempt;
+use crate::config::ConfigKey;
 use crate::ids::{AttemptId, NodeId};
+use crate::lock::{Holder, LockRequest};
 use crate::memo::{MemoEntry, MemoKey};
 use crate::phase::RunPhase;
 
@@ -55,6 +57,13 @@ pub enum Effect {
         /// What it gave.
         gave: Box<MemoEntry>,
     },
+    /// Read a value of a config map; answered by `ConfigRead`.
+    ReadConfig(ConfigKey),
+    /// Take these locks, all or none; answered by `LocksTaken`, `LocksRefused`, and as long as one of them refuses by
+    /// `LocksWaiting`.
+    TakeLocks(Arc<LockRequest>),
+    /// Give these locks back, and leave their queues; answered by `Performed`.
+    ReleaseLocks(Arc<LockRequest>),
 }
 
 impl Effect {
@@ -69,6 +78,9 @@ impl Effect {
             Effect::AnnounceEnd { .. } => EffectKey::End,
             Effect::ReadMemo { node, .. } => EffectKey::ReadMemo(*node),
             Effect::WriteMemo { node, .. } => EffectKey::WriteMemo(*node),
+            Effect::ReadConfig(config) => EffectKey::Config(config.clone()),
+            Effect::TakeLocks(request) => EffectKey::TakeLocks(request.holder),
+            Effect::ReleaseLocks(request) => EffectKey::ReleaseLocks(request.holder),
         }
     }
 }
@@ -92,6 +104,12 @@ pub enum EffectKey {
     WriteMemo(NodeId),
     /// Removal of the run's artifacts.
     Artifacts,
+    /// The reading of a config map's value.
+    Config(ConfigKey),
+    /// The taking of a holder's locks.
+    TakeLocks(Holder),
+    /// Their release.
+    ReleaseLocks(Holder),
 }
 
 /// Identity of a timer. A timer that is set again gets the next generation, so that a stale firing is known.

@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Progress, Verdict};
+use crate::config::{ConfigFound, ConfigKey};
 use crate::effect::{EffectKey, TimerId};
 use crate::ids::{AttemptId, CommandId, NodeId};
+use crate::lock::{Holder, LockWait};
 use crate::memo::MemoEntry;
 use crate::phase::NodePhase;
 use crate::retry::RetryPlan;
@@ -62,6 +64,34 @@ pub enum Event {
         node: NodeId,
         /// What the cache holds, however old.
         found: Option<Box<MemoEntry>>,
+    },
+    /// A config map was looked at.
+    ConfigRead {
+        /// The value asked for.
+        config: ConfigKey,
+        /// What was found.
+        found: ConfigFound,
+    },
+    /// All the locks of a block are held.
+    LocksTaken {
+        /// Whose.
+        holder: Holder,
+    },
+    /// One of a block's locks refused; none of them is held.
+    LocksWaiting {
+        /// Whose.
+        holder: Holder,
+        /// Which, and who holds it.
+        wait: Box<LockWait>,
+    },
+    /// A block's locks can't be had at all.
+    LocksRefused {
+        /// Whose.
+        holder: Holder,
+        /// Why, in Argo's words.
+        why: String,
+        /// What is wrong and where, for people.
+        hint: String,
     },
     /// An effect that brings back nothing but its completion has been performed.
     Performed {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::effect::{Effect, EffectKey};
 use crate::ids::NodeId;
 use crate::record::{Block, NodeKind, Role};
+use crate::state::locks::Stage;
 use crate::state::{Body, Node, RunState};
 
 /// Everything that does not hold; empty for a sound state.
@@ -18,11 +19,13 @@ pub fn violations(state: &RunState) -> Vec<String> {
     hooks(state, &mut found);
     blocked(state, &mut found);
     ending(state, &mut found);
+    locks(state, &mut found);
     found
 }
 
 fn pods(state: &RunState, found: &mut Vec<String>) {
-    let active = state.nodes.values().filter(|n| n.kind == NodeKind::Pod && !n.phase.fulfilled()).count();
+    let active =
+        state.nodes.values().filter(|n| n.kind == NodeKind::Pod && !n.phase.fulfilled() && !n.idle).count();
     if active != state.active_pods as usize {
         found.push(format!("{active} pods are active, {} are counted", state.active_pods));
     }
@@ -118,9 +121,30 @@ fn blocked(state: &RunState, found: &mut Vec<String>) {
     }
 }
 
+/// Whoever waits for a lock has asked for it, or stands behind somebody who has.
+fn locks(state: &RunState, found: &mut Vec<String>) {
+    for (holder, block) in &state.locks.blocks {
+        let asked = state.outbox.contains_key(&EffectKey::TakeLocks(*holder));
+        let what = match &block.stage {
+            Stage::Held if asked => "holds its locks and still asks for them",
+            Stage::Asked | Stage::Waiting(_) if !asked => "wants locks and does not ask for them",
+            Stage::Queued { .. } if state.locks.in_the_way(&block.request.locks).is_none() => {
+                "waits for locks that nobody of this run asks for"
+            }
+            _ => continue,
+        };
+        found.push(format!("{} {what}", block.request.key));
+    }
+    for node in state.nodes.values().filter(|n| n.idle) {
+        if !state.locks.blocks.contains_key(&Some(node.id)) {
+            found.push(format!("node {} waits for no lock", node.id));
+        }
+    }
+}
+
 fn ending(state: &RunState, found: &mut Vec<String>) {
     let root_settled = state.root.and_then(|r| state.node(r)).is_some_and(|n| n.settled());
-    if state.phase.completed() && !root_settled {
+    if state.phase.completed() && state.root.is_some() && !root_settled {
         found.push("the run is over and its entry node is not".to_owned());
     }
     for attempt in state.attempts.keys() {

@@ -14,12 +14,14 @@
 
 pub mod apply;
 pub mod attempt;
+pub mod config;
 pub mod decide;
 pub mod effect;
 pub mod event;
 pub mod garbage;
 pub mod ids;
 pub mod invariants;
+pub mod lock;
 pub mod memo;
 pub mod metric;
 pub mod phase;

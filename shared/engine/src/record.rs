@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::attempt::{Attempt, Progress, Verdict};
+use crate::config::{ConfigFound, ConfigKey};
 use crate::effect::{EffectKey, TimerId};
 use crate::event::Command;
 use crate::ids::{AttemptId, NodeId};
+use crate::lock::{Holder, LockName, LockRequest, LockWait};
 use crate::memo::Memo;
 use crate::metric::Metric;
 use crate::phase::{NodePhase, RunPhase};
@@ -176,6 +178,69 @@ pub enum Record {
         attempt: AttemptId,
         /// How far.
         progress: Progress,
+    },
+    /// A value of a config map is asked for.
+    ConfigAsked {
+        /// Which.
+        config: ConfigKey,
+    },
+    /// A hook or exit handler of a node can't start before the value of a config map is known.
+    HookHeld {
+        /// The node.
+        node: NodeId,
+    },
+    /// A config map was looked at; what was found holds for the whole run.
+    ConfigRead {
+        /// The value asked for.
+        config: ConfigKey,
+        /// What was found.
+        found: ConfigFound,
+    },
+    /// A block's locks are asked for.
+    LocksAsked {
+        /// Which.
+        request: Arc<LockRequest>,
+    },
+    /// A block wants a lock that another block of this run asks for first.
+    LocksQueued {
+        /// Which.
+        request: Arc<LockRequest>,
+        /// The lock that both want.
+        behind: LockName,
+    },
+    /// One of a block's locks refused.
+    LocksWaiting {
+        /// Whose.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        holder: Holder,
+        /// Which, and who holds it.
+        wait: Box<LockWait>,
+    },
+    /// All the locks of a block are held.
+    LocksTaken {
+        /// Whose.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        holder: Holder,
+    },
+    /// A block's locks can't be had at all.
+    LocksRefused {
+        /// Whose.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        holder: Holder,
+        /// What is wrong and where, for people.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        hint: String,
+    },
+    /// A holder's locks are given back.
+    LocksReleased {
+        /// Whose.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        holder: Holder,
+    },
+    /// A node that waited for its locks begins.
+    NodeBegun {
+        /// Which.
+        node: NodeId,
     },
     /// Nothing new starts (`spec.suspend`).
     Suspended,
@@ -401,6 +466,8 @@ pub enum Block {
     Suspended,
     /// More may be started than one decision is allowed to.
     Admission,
+    /// The value of a config map is not known yet.
+    Config,
 }
 
 /// How a run is shut down.

@@ -7,15 +7,20 @@ pub use hooks::{hook_arguments, hook_expression};
 
 use dropforge_manifest::tags::{self, Lookup, Scope, Strictness, TagError, TagKind};
 use dropforge_manifest::text::{AnyString, Item};
-use dropforge_manifest::types::{Arguments, Artifact, Inputs, Outputs, Parameter, Sequence, Step, Template};
+use dropforge_manifest::types::{
+    Arguments, Artifact, Inputs, KeySelector, Outputs, Parameter, Sequence, Step, Synchronization, Template,
+    ValueFrom,
+};
 use dropforge_manifest::{expr, go, when};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::config::{ConfigFound, ConfigKey};
 use crate::ids::NodeId;
 use crate::program::{Call, Compiled};
 use crate::record::LoopItems;
 use crate::scope::{Calls, Globals, Layers, Locals, Looped, Own, Viewer, call_label};
+use crate::spec::RunSpec;
 use crate::state::{Node, RunState};
 
 mod artifacts;
@@ -315,12 +320,17 @@ fn sequence_items(sequence: &Sequence) -> Result<Vec<Item>, Why> {
 ///
 /// # Errors
 /// In Argo's words: an input that was not supplied.
-pub fn inputs(template: &Template, arguments: &Arguments, absent: &[String]) -> Result<Inputs, Why> {
+pub fn inputs(
+    template: &Template,
+    arguments: &Arguments,
+    absent: &[String],
+    config: &Config<'_>,
+) -> Result<Inputs, Why> {
     let parameters = template
         .inputs
         .parameters
         .iter()
-        .map(|declared| input_parameter(declared, arguments, absent))
+        .map(|declared| input_parameter(declared, arguments, absent, config))
         .collect::<Result<_, _>>()?;
     let mut artifacts = Vec::new();
     for declared in &template.inputs.artifacts {
@@ -329,13 +339,87 @@ pub fn inputs(template: &Template, arguments: &Arguments, absent: &[String]) -> 
     Ok(Inputs { parameters, artifacts })
 }
 
-fn input_parameter(declared: &Parameter, arguments: &Arguments, absent: &[String]) -> Result<Parameter, Why> {
+/// Gives the value of a config map, which is known by then.
+type Config<'a> = dyn Fn(&KeySelector) -> Result<(ConfigKey, ConfigFound), Why> + 'a;
+
+/// Where an input's value comes from: the caller's argument, or else what the template declares. What reads a config
+/// map counts more than a value beside it.
+fn input_source<'a>(
+    declared: &'a Parameter,
+    arguments: &'a Arguments,
+) -> (Option<AnyString>, Option<&'a ValueFrom>) {
+    match arguments.parameters.iter().find(|a| a.name == declared.name) {
+        Some(Parameter { value: Some(value), .. }) => (Some(value.clone()), None),
+        Some(given) => (None, given.value_from.as_ref()),
+        None => (declared.value.clone().or_else(|| declared.default.clone()), declared.value_from.as_ref()),
+    }
+}
+
+/// The values of config maps that a call of this template needs.
+pub fn config_references<'a>(template: &'a Template, arguments: &'a Arguments) -> Vec<&'a KeySelector> {
+    let sources = template.inputs.parameters.iter().map(|declared| input_source(declared, arguments).1);
+    sources.flatten().filter_map(|from| from.config_map_key_ref.as_ref()).collect()
+}
+
+/// The value of a config map that a reference names; its name and key may hold globals. Clock and chance stand still for
+/// them, so that what is asked for is what is looked up when the answer has come.
+///
+/// # Errors
+/// When one of them can't be resolved.
+pub fn config_key(state: &RunState, reference: &KeySelector) -> Result<ConfigKey, Why> {
+    let globals = globals(state, state.program.spec.created_at, NodeId(0));
+    let text = |text: &str| {
+        tags::replace(text, &globals, Strictness::All)
+            .map_err(|e| format!("failed to substitute configMapKeyRef: {e}"))
+    };
+    let named =
+        KeySelector { name: text(&reference.name)?, key: text(&reference.key)?, ..KeySelector::default() };
+    Ok(plain_config_key(&state.program.spec, &named))
+}
+
+/// The value of a config map that a reference without tags names.
+pub fn plain_config_key(spec: &RunSpec, reference: &KeySelector) -> ConfigKey {
+    ConfigKey {
+        namespace: spec.namespace().to_owned(),
+        name: reference.name.clone(),
+        key: reference.key.clone(),
+    }
+}
+
+/// What was found in a config map that was asked for before.
+///
+/// # Errors
+/// When its name can't be resolved.
+pub fn config(state: &RunState, reference: &KeySelector) -> Result<(ConfigKey, ConfigFound), Why> {
+    let key = config_key(state, reference)?;
+    let found = state.config.get(&key).map(|found| (**found).clone());
+    let found = found.unwrap_or(ConfigFound::NoMap { expected: String::new() });
+    Ok((key, found))
+}
+
+fn configured(
+    name: &str,
+    from: &ValueFrom,
+    (key, found): (ConfigKey, ConfigFound),
+) -> Result<AnyString, Why> {
+    match (found.value(&key), &from.default) {
+        (Ok(value), _) => Ok(value.into()),
+        (Err(_), Some(default)) if found.is_missing() => Ok(default.clone()),
+        (Err(why), _) => Err(format!("unable to retrieve inputs.parameters.{name} from ConfigMap: {why}")),
+    }
+}
+
+fn input_parameter(
+    declared: &Parameter,
+    arguments: &Arguments,
+    absent: &[String],
+    config: &Config<'_>,
+) -> Result<Parameter, Why> {
     let name = &declared.name;
-    let own = declared.value.clone().or_else(|| declared.default.clone());
-    let given = arguments.parameters.iter().find(|a| a.name == *name);
-    let value = match given {
-        Some(given) => given.value.clone(),
-        None => own,
+    let (value, from) = input_source(declared, arguments);
+    let value = match from.and_then(|from| Some((from, from.config_map_key_ref.as_ref()?))) {
+        Some((from, reference)) => Some(configured(name, from, config(reference)?)?),
+        None => value,
     };
     let Some(value) = value else {
         return Err(if absent.contains(name) {
@@ -455,6 +539,21 @@ pub fn entered_inputs(
     let globals = globals(state, now, node);
     tags::replace_value(&mut value, &Layers(vec![&globals, locals]), Strictness::Lenient)
         .map_err(|e| e.to_string())?;
+    serde_json::from_value(value).map_err(|e| e.to_string())
+}
+
+/// The run's own locks with globals replaced.
+///
+/// # Errors
+/// When a tag is broken.
+pub fn synchronization(
+    state: &RunState,
+    now: Timestamp,
+    block: &Synchronization,
+) -> Result<Synchronization, Why> {
+    let mut value = json!(block);
+    let globals = globals(state, now, NodeId(0));
+    tags::replace_value(&mut value, &globals, Strictness::Lenient).map_err(|e| e.to_string())?;
     serde_json::from_value(value).map_err(|e| e.to_string())
 }
 

@@ -155,7 +155,7 @@ impl Globals<'_> {
         if let Some(found) =
             name.strip_prefix("parameters.").and_then(|p| self.parameters().iter().find(|x| x.name == p))
         {
-            return found.value.as_ref().map_or(Lookup::Unknown, |v| text(v.as_str()));
+            return self.state.argument(found).and_then(Result::ok).map_or(Lookup::Unknown, text);
         }
         let maps = |map: &std::collections::BTreeMap<String, String>| text(json!(map).to_string());
         match name {

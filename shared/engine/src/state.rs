@@ -1,16 +1,19 @@
 //! The state of a run: what folding its records gives. Only the active part of the tree is kept; a finished
 //! composite's children and a loop's finished children are folded into what others may still read of them.
 
+pub mod locks;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dropforge_manifest::tags::{self, Scope, Strictness};
-use dropforge_manifest::types::{Artifact, Inputs, Outputs};
+use dropforge_manifest::types::{Artifact, Inputs, Outputs, Parameter};
 use jiff::Timestamp;
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync, VectorSync};
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Progress;
+use crate::config::{ConfigFound, ConfigKey};
 use crate::effect::{Effect, EffectKey};
 use crate::ids::{AttemptId, CommandId, NodeId, argo_node_id};
 use crate::memo::Memo;
@@ -18,10 +21,11 @@ use crate::phase::{NodePhase, RunPhase};
 use crate::program::hooks::Hook;
 use crate::program::{Compiled, Program};
 use crate::record::{Block, LoopItems, NodeKind, Role, ShutdownStrategy, TemplateKey};
-use crate::resolve;
+use crate::resolve::{self, plain_config_key};
 use crate::resources::ResourcesDuration;
 use crate::scope::{Globals, Layers, Own};
 use crate::selector::Fields;
+use crate::state::locks::Locks;
 
 mod phases;
 
@@ -79,6 +83,12 @@ pub struct RunState {
     pub global_parameters: RedBlackTreeMapSync<String, String>,
     /// Artifacts exported under global names.
     pub global_artifacts: RedBlackTreeMapSync<String, Arc<Artifact>>,
+    /// Values of config maps, as they were when this run first needed them.
+    pub config: RedBlackTreeMapSync<ConfigKey, Arc<ConfigFound>>,
+    /// Nodes with a hook or exit handler that waits for the value of a config map.
+    pub config_hooks: RedBlackTreeSetSync<NodeId>,
+    /// Locks held and wanted.
+    pub locks: Locks,
     /// Failed nodes, for `workflow.failures`.
     pub failures: VectorSync<Arc<Failure>>,
     /// Executable nodes that succeeded, and all of them.
@@ -172,6 +182,9 @@ pub struct Node {
     /// Its entry in a cache, if it is memoized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memo: Option<Memo>,
+    /// Whether it waits for locks and has not begun.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub idle: bool,
     /// What holds it back from starting more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<Block>,
@@ -376,6 +389,9 @@ impl RunState {
             deadline_passed: false,
             global_parameters: RedBlackTreeMapSync::default(),
             global_artifacts: RedBlackTreeMapSync::default(),
+            config: RedBlackTreeMapSync::default(),
+            config_hooks: RedBlackTreeSetSync::default(),
+            locks: Locks::default(),
             failures: VectorSync::default(),
             progress: (0, 0),
             metrics: BTreeMap::new(),
@@ -484,6 +500,26 @@ impl RunState {
         };
         let enclosing = node.boundary.and_then(|b| self.node(b)).and_then(|b| self.template_of(b));
         enclosing.and_then(|t| t.call(call)).map(|c| c.hooks.as_slice()).unwrap_or_default()
+    }
+
+    /// The value of one of the run's arguments, its own or its config map's; none while that is not known.
+    pub fn argument(&self, parameter: &Parameter) -> Option<Result<String, String>> {
+        if let Some(value) = &parameter.value {
+            return Some(Ok(value.0.clone()));
+        }
+        let from = parameter.value_from.as_ref()?;
+        let key = plain_config_key(&self.program.spec, from.config_map_key_ref.as_ref()?);
+        let value = self.config.get(&key)?.value(&key);
+        Some(match (value, &from.default) {
+            (Ok(value), _) => Ok(value.to_owned()),
+            (Err(_), Some(default)) => Ok(default.0.clone()),
+            (Err(why), None) => Err(why),
+        })
+    }
+
+    /// Whether the first event has been decided: the run began, or asked for what it needs to begin.
+    pub fn submitted(&self) -> bool {
+        self.started_at.is_some() || !self.outbox.is_empty() || self.phase.completed()
     }
 
     /// Whether nothing remains to be done: terminal, and every effect answered.

@@ -3,6 +3,8 @@
 //! The state forgets what is finished; the view forgets nothing. Children form a graph, as in Argo: a later step
 //! group hangs under the last nodes of the one before, a task under the last nodes of what it depends on.
 
+mod locks;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use crate::apply::{apply, executable};
 use crate::attempt::{Attempt, Progress, Verdict};
 use crate::decide::FAIL_FAST;
 use crate::ids::{AttemptId, NodeId, argo_node_id};
+use crate::lock::LockWait;
 use crate::memo::{Memo, MemoKey};
 use crate::phase::{NodePhase, NodeType, RunPhase};
 use crate::program::{Compiled, LOCAL, Program};
@@ -176,6 +179,19 @@ impl View {
                     }
                 }
             }
+            Record::LocksWaiting { holder: Some(node), .. }
+            | Record::LocksTaken { holder: Some(node) }
+            | Record::NodeBegun { node } => self.waited(*node),
+            Record::LocksQueued { request, .. } => {
+                if let Some(node) = request.holder {
+                    self.waited(node);
+                }
+            }
+            Record::LocksRefused { holder: Some(node), .. } => {
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.kind = NodeKind::Skipped;
+                }
+            }
             Record::NodeMessage { node, message } => {
                 if let Some(node) = self.nodes.get_mut(node) {
                     node.message.clone_from(message);
@@ -218,6 +234,17 @@ impl View {
                 node.started_at = retried.at;
                 node.finished_at = None;
             }
+        }
+    }
+
+    /// A node waits for its locks, or has them.
+    fn waited(&mut self, id: NodeId) {
+        let wait = self.state.locks.waits_for(Some(id)).and_then(|(_, wait)| wait);
+        let message = wait.map_or_else(String::new, LockWait::message);
+        let phase = self.state.node(id).map(|n| n.phase);
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.message = message;
+            node.phase = phase.unwrap_or(node.phase);
         }
     }
 
@@ -359,6 +386,7 @@ impl View {
         self.nodes.values().for_each(|node| resources::add(&mut held, &node.resources));
         set("resourcesDuration", if held.is_empty() { Value::Null } else { json!(held) });
         set("outputs", self.global_outputs());
+        set("synchronization", locks::status(&self.state.locks));
         status
     }
 
@@ -420,6 +448,8 @@ impl View {
             set("outboundNodes", json!(ids(graph.outbound.get(&node.id))));
         }
         set("hostNodeName", json!(node.host));
+        let waiting = self.state.locks.waits_for(Some(node.id)).map(|(lock, _)| lock.to_string());
+        set("synchronizationStatus", waiting.map_or(Value::Null, |lock| json!({ "waiting": lock })));
         set("nodeFlag", self.node_flag(node));
         set("memoizationStatus", self.memoization(node));
         let (count, held) = graph.sums(self, node);

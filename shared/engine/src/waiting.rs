@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::NodeId;
+use crate::lock::Holder;
 use crate::memo::MemoKey;
 use crate::record::Block;
 use crate::state::{Body, RunState};
@@ -33,6 +34,19 @@ pub enum On {
     },
     /// The next decision: this one has started as many attempts as it may.
     Admission,
+    /// A lock.
+    Lock {
+        /// Its name, as Argo writes it.
+        lock: String,
+        /// How many more could hold it, and how many may; none before it has answered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<(i64, i64)>,
+        /// Argo's names of those that hold it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        held_by: Vec<String>,
+    },
+    /// The value of a config map to be read.
+    Config,
     /// `spec.suspend` to be cleared.
     Suspension,
     /// A person to resume it.
@@ -84,6 +98,8 @@ impl fmt::Display for Waiting {
             On::Admission => {
                 f.write_str("waits for the next decision: this one has started as many as it may")
             }
+            On::Lock { lock, status, held_by } => lock_text(f, lock, *status, held_by),
+            On::Config => f.write_str("waits for the value of a config map"),
             On::Suspension => f.write_str("waits for the run to be resumed"),
             On::Approval { since } => write!(f, "waits for a person to resume it since {since}"),
             On::Time { until, what } => write!(f, "waits until {until} ({what})"),
@@ -96,13 +112,31 @@ impl fmt::Display for Waiting {
     }
 }
 
+fn lock_text(
+    f: &mut fmt::Formatter<'_>,
+    lock: &str,
+    status: Option<(i64, i64)>,
+    held_by: &[String],
+) -> fmt::Result {
+    write!(f, "waits for the lock {lock}")?;
+    if let Some((free, limit)) = status {
+        write!(f, " ({free} of {limit} free)")?;
+    }
+    match held_by {
+        [] => Ok(()),
+        holders => write!(f, ", held by {}", holders.join(", ")),
+    }
+}
+
 /// What a node of this state waits for; none when it is settled or unknown.
 pub fn waiting_on(state: &RunState, id: NodeId) -> Option<Waiting> {
     let node = state.node(id).filter(|n| !n.settled())?;
     let held = state.suspended && state.held_hooks.contains(&id);
     let on = match node.blocked {
+        None if node.idle => lock(state, Some(id))?,
         Some(block) => blocked(state, id, block),
         None if node.phase.fulfilled() && held => On::Suspension,
+        None if state.config_hooks.contains(&id) => On::Config,
         None if node.phase.fulfilled() => On::Hooks { open: node.hooks_open },
         None => own(state, id)?,
     };
@@ -114,16 +148,27 @@ pub fn waiting(state: &RunState) -> Vec<Waiting> {
     let nodes = state.nodes.keys().filter_map(|id| waiting_on(state, *id));
     let below = |on: &On| matches!(on, On::Children { .. } | On::Hooks { .. });
     let mut all: Vec<Waiting> = nodes.filter(|w| !below(&w.on)).collect();
-    if state.root.is_none() && state.suspended && !state.phase.completed() {
+    if !state.phase.completed()
+        && let Some(on) = lock(state, None)
+    {
+        all.push(Waiting { node: None, name: state.program.spec.name().to_owned(), on });
+    } else if state.root.is_none() && state.suspended && !state.phase.completed() {
         all.push(Waiting { node: None, name: state.program.spec.name().to_owned(), on: On::Suspension });
     }
     all
+}
+
+fn lock(state: &RunState, holder: Holder) -> Option<On> {
+    let (lock, wait) = state.locks.waits_for(holder)?;
+    let held_by = wait.iter().flat_map(|wait| wait.held_by.iter().map(|held| held.key.clone())).collect();
+    Some(On::Lock { lock: lock.to_string(), status: wait.map(|wait| (wait.free, wait.limit)), held_by })
 }
 
 fn blocked(state: &RunState, id: NodeId, block: Block) -> On {
     match block {
         Block::Suspended => On::Suspension,
         Block::Admission => On::Admission,
+        Block::Config => On::Config,
         Block::WorkflowParallelism => On::Slot {
             of: "the workflow".to_owned(),
             limit: state.program.spec.spec.parallelism.unwrap_or(0),

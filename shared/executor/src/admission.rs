@@ -1,5 +1,5 @@
-//! Which waiting step starts when: what runs never adds up to more than the machine has, first come is first
-//! served, and a large step is not overtaken for ever by small ones.
+//! Which waiting step starts when: what runs never adds up to more than the machine has, of those of one priority the
+//! first come is served first, and a large step is not overtaken for ever by small ones.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -105,7 +105,10 @@ pub struct Admission {
     machine: Machine,
     free: Free,
     free_gpus: Vec<String>,
+    /// By priority, then as they came.
     waiting: VecDeque<Waiting>,
+    /// How many of them were not told yet why they wait.
+    untold: usize,
     /// Requests among those that wait.
     requests: usize,
     running: BTreeMap<AttemptId, (Demand, Vec<String>)>,
@@ -115,6 +118,7 @@ pub struct Admission {
 struct Waiting {
     attempt: AttemptId,
     demand: Demand,
+    priority: i64,
     /// The kinds it has been short of so far. They are kept for it from then on, which is why it can't be
     /// overtaken for ever: the set only grows, and what it holds is freed by steps that end.
     short: [bool; 5],
@@ -140,6 +144,7 @@ impl Admission {
             free,
             free_gpus,
             waiting: VecDeque::new(),
+            untold: 0,
             requests: 0,
             running: BTreeMap::new(),
         }
@@ -155,11 +160,11 @@ impl Admission {
         }
     }
 
-    /// Puts a step at the end of the queue.
+    /// Puts a step into the queue: behind all of its own priority, before all of a lower one.
     ///
     /// # Errors
     /// When it asks for what the machine can never give.
-    pub fn enqueue(&mut self, attempt: AttemptId, demand: Demand) -> Result<(), TooLarge> {
+    pub fn enqueue(&mut self, attempt: AttemptId, demand: Demand, priority: i64) -> Result<(), TooLarge> {
         for kind in KINDS {
             let (asked, there) = (kind.of(&demand), Admission::there(&self.machine, kind));
             if asked > there {
@@ -167,7 +172,10 @@ impl Admission {
             }
         }
         self.requests += usize::from(demand.request);
-        self.waiting.push_back(Waiting { attempt, demand, short: [false; 5], told: None });
+        let behind = self.waiting.iter().rev().take_while(|other| other.priority < priority).count();
+        let waiting = Waiting { attempt, demand, priority, short: [false; 5], told: None };
+        self.waiting.insert(self.waiting.len() - behind, waiting);
+        self.untold += 1;
         Ok(())
     }
 
@@ -199,6 +207,7 @@ impl Admission {
     }
 
     fn hold(&mut self, waiting: Waiting, needs: Free) -> Admitted {
+        self.untold -= usize::from(waiting.told.is_none());
         (0..KINDS.len()).for_each(|k| self.free[k] -= needs[k]);
         self.requests -= usize::from(waiting.demand.request);
         let gpus: Vec<String> = self.free_gpus.drain(..waiting.demand.gpus as usize).collect();
@@ -218,15 +227,20 @@ impl Admission {
 
     /// Takes a step out of the queue; false when it does not wait there.
     pub fn withdraw(&mut self, attempt: &AttemptId) -> bool {
-        let before = self.waiting.len();
-        self.waiting.retain(|waiting| waiting.attempt != *attempt);
-        self.requests = self.waiting.iter().filter(|waiting| waiting.demand.request).count();
-        self.waiting.len() != before
+        let Some(at) = self.waiting.iter().position(|waiting| waiting.attempt == *attempt) else {
+            return false;
+        };
+        if let Some(gone) = self.waiting.remove(at) {
+            self.requests -= usize::from(gone.demand.request);
+            self.untold -= usize::from(gone.told.is_none());
+        }
+        true
     }
 
     /// Empties the queue.
     pub fn withdraw_all(&mut self) -> Vec<AttemptId> {
         self.requests = 0;
+        self.untold = 0;
         self.waiting.drain(..).map(|waiting| waiting.attempt).collect()
     }
 
@@ -236,8 +250,14 @@ impl Admission {
     pub fn news(&mut self) -> Vec<(AttemptId, Wait)> {
         let (free, machine) = (self.free, &self.machine);
         let front = self.waiting.len().min(LOOKED_AT);
-        let new = self.waiting.iter().rev().take_while(|waiting| waiting.told.is_none()).count();
-        let looked_at = (0..front).chain(front.max(self.waiting.len() - new)..self.waiting.len());
+        let is_new = |waiting: &Waiting| waiting.told.is_none();
+        // Most often they came last: looked for from the back, until all are found.
+        let further = self.untold - self.waiting.iter().take(front).filter(|w| is_new(w)).count();
+        let back = (front..self.waiting.len()).rev().filter(|index| is_new(&self.waiting[*index]));
+        let mut new: Vec<usize> = back.take(further).collect();
+        new.reverse();
+        self.untold = 0;
+        let looked_at = (0..front).chain(new);
         let queue = &mut self.waiting;
         let told = looked_at.filter_map(|index| {
             let waiting = &mut queue[index];

@@ -20,6 +20,7 @@ mod http;
 mod inputs;
 mod language;
 mod lint;
+mod locks;
 mod memoize;
 mod mentions;
 mod metadata;
@@ -257,6 +258,9 @@ impl<'s> SpecCheck<'s> {
 
     fn check(&self) {
         object::check_spec(self);
+        if let Some(block) = &self.spec.synchronization {
+            locks::check(self, block, &format!("{}.synchronization", self.path));
+        }
         for (index, template) in self.spec.templates.iter().enumerate() {
             let path = format!("{}.templates[{index}]", self.path);
             template::check(self, template, &path);

@@ -214,7 +214,21 @@ fn foreign(file: &str, node: &Node, kind: &str, version: &str) -> Diagnostic {
         None if ours => Diagnostic::new(Code::E007, file, at, "kind", format!("unknown kind \"{kind}\" in {version}"))
             .remedy(format!("use one of {}", KINDS.join(", "))),
         None => Diagnostic::new(Code::N801, file, at, "kind", format!("{kind} is a Kubernetes object and is skipped here"))
-            .remedy("secrets, config maps and claims are local folders; `kubectl apply` takes this object on a cluster"),
+            .remedy(match local_folder(kind) {
+                Some(folder) => format!(
+                    "write each of its keys to a file {folder}/NAME/KEY beside dropforge.toml, or name another folder there"
+                ),
+                None => "claims are local folders; `kubectl apply` takes this object on a cluster".to_owned(),
+            }),
+    }
+}
+
+/// Where the keys of an object stand on a laptop.
+fn local_folder(kind: &str) -> Option<&'static str> {
+    match kind {
+        "ConfigMap" => Some(".dropforge/config-maps"),
+        "Secret" => Some(".dropforge/secrets"),
+        _ => None,
     }
 }
 

@@ -122,7 +122,7 @@ pub struct WorkflowSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template_defaults: Option<Box<Template>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub synchronization: Option<Value>,
+    pub synchronization: Option<Synchronization>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Metrics>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -323,7 +323,7 @@ pub struct Template {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub synchronization: Option<Value>,
+    pub synchronization: Option<Synchronization>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memoize: Option<Memoize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -808,6 +808,49 @@ pub struct Parameter {
     pub enumeration: Option<Vec<AnyString>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<AnyString>,
+}
+
+/// The locks that a workflow or a template takes, all of them together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "Argo's own fields")]
+pub struct Synchronization {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub semaphores: Vec<SemaphoreRef>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mutexes: Vec<Mutex>,
+}
+
+impl Synchronization {
+    /// Whether it names no lock.
+    pub fn is_empty(&self) -> bool {
+        self.semaphores.is_empty() && self.mutexes.is_empty()
+    }
+}
+
+/// A lock that as many may hold as a key of a config map says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "Argo's own fields")]
+pub struct SemaphoreRef {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_map_key_ref: Option<KeySelector>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<Value>,
+}
+
+/// A lock that one may hold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "Argo's own fields")]
+pub struct Mutex {
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<bool>,
 }
 
 /// Where a parameter's value comes from.

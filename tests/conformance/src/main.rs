@@ -9,9 +9,11 @@ use dropforge_driver::births::{Identity, Library, Overrides, Site, run_spec};
 use dropforge_driver::definitions::Definitions;
 use dropforge_engine::apply::apply;
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
+use dropforge_engine::config::{ConfigFound, ConfigKey, PARAMETER_TYPE, TYPE_LABEL};
 use dropforge_engine::decide::decide;
-use dropforge_engine::effect::{Effect, TimerId};
+use dropforge_engine::effect::{Effect, EffectKey, TimerId};
 use dropforge_engine::event::Event;
+use dropforge_engine::lock::{Holder, LockName, LockRequest, LockWait};
 use dropforge_engine::memo::{MemoEntry, MemoKey};
 use dropforge_engine::program::Program;
 use dropforge_engine::record::Record;
@@ -19,6 +21,7 @@ use dropforge_engine::spec::{Cause, RunSpec};
 use dropforge_engine::state::RunState;
 use dropforge_engine::view::View;
 use dropforge_manifest::parse::{AnyObject, parse};
+use dropforge_manifest::source::{self, Node};
 use dropforge_manifest::types::{Artifact, Outputs, Parameter, S3Location, Workflow};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -58,7 +61,9 @@ fn replay(manifest: &str, document: &str, golden: &str, prerequisites: &[String]
     let own = objects(manifest)?;
     let mut known = Definitions::default();
     let mut workflows = Vec::new();
+    let mut config_maps = Vec::new();
     for path in prerequisites {
+        config_maps.extend(source::read(&read(path)?).0.iter().filter_map(config_map));
         objects(path)?.into_iter().for_each(|object| known.add(object));
     }
     for object in own {
@@ -71,6 +76,7 @@ fn replay(manifest: &str, document: &str, golden: &str, prerequisites: &[String]
     let workflow = workflows.into_iter().nth(position).ok_or("no such document")?;
     let program = Arc::new(Program::compile(born(*workflow, &known.templates)?).map_err(|e| e.to_string())?);
     let mut run = Run::new(program, golden);
+    run.config_maps = config_maps.into_iter().collect();
     run.go()?;
     let live = View::fold(run.state.program.clone(), &run.records);
     Ok(live.workflow())
@@ -88,15 +94,49 @@ fn born(mut workflow: Workflow, library: &Library) -> Result<RunSpec, String> {
         .map_err(|e| e.to_string())
 }
 
+/// A config map of the recordings' namespace.
+struct ConfigMap {
+    kind: Option<String>,
+    data: BTreeMap<String, String>,
+}
+
+impl ConfigMap {
+    /// As Argo's controller finds a value for a parameter in it.
+    fn find(maps: &BTreeMap<String, ConfigMap>, wanted: &ConfigKey) -> ConfigFound {
+        match maps.get(&wanted.name) {
+            None | Some(ConfigMap { kind: None, .. }) => ConfigFound::NoMap { expected: String::new() },
+            Some(map) if map.kind.as_deref() != Some(PARAMETER_TYPE) => ConfigFound::NotParameters,
+            Some(map) => match map.data.get(&wanted.key) {
+                Some(value) => ConfigFound::Value { value: value.clone() },
+                None => ConfigFound::NoKey { expected: String::new() },
+            },
+        }
+    }
+}
+
+fn config_map(node: &Node) -> Option<(String, ConfigMap)> {
+    let text = |node: &Node| node.as_str().map(str::to_owned);
+    let metadata =
+        node.get("metadata").filter(|_| node.get("kind").and_then(Node::as_str) == Some("ConfigMap"))?;
+    let kind = metadata.get("labels").and_then(|labels| text(labels.get(TYPE_LABEL)?));
+    let data = node.get("data").map(Node::entries).unwrap_or_default();
+    let data = data.iter().filter_map(|entry| Some((entry.key.clone(), text(&entry.value)?))).collect();
+    Some((text(metadata.get("name")?)?, ConfigMap { kind, data }))
+}
+
 struct Run {
     state: RunState,
     records: Vec<Record>,
     golden: Value,
+    config_maps: BTreeMap<String, ConfigMap>,
     now: Timestamp,
     attempts: Vec<Arc<Attempt>>,
     timers: Vec<(Timestamp, TimerId)>,
     /// Caches begin empty: the recordings' own were.
     memos: BTreeMap<MemoKey, MemoEntry>,
+    answers: Vec<Event>,
+    held: Vec<(LockName, Holder)>,
+    wanted: Vec<LockRequest>,
 }
 
 impl Run {
@@ -106,17 +146,24 @@ impl Run {
             state: RunState::new(program),
             records: Vec::new(),
             golden,
+            config_maps: BTreeMap::new(),
             now,
             attempts: Vec::new(),
             timers: Vec::new(),
             memos: BTreeMap::new(),
+            answers: Vec::new(),
+            held: Vec::new(),
+            wanted: Vec::new(),
         }
     }
 
     fn go(&mut self) -> Result<(), String> {
         self.event(&Event::Submitted);
         while !self.state.phase.completed() {
-            if !self.attempts.is_empty() {
+            if !self.answers.is_empty() {
+                let answer = self.answers.remove(0);
+                self.event(&answer);
+            } else if !self.attempts.is_empty() {
                 let attempt = self.attempts.remove(0);
                 let at = self.tick();
                 self.event(&Event::AttemptRunning { attempt: attempt.id.clone(), at, host: None });
@@ -157,11 +204,64 @@ impl Run {
                     self.memos.insert(entry.clone(), (**gave).clone());
                     answers.push(Event::Performed { effect: effect.key(), generation: 0 });
                 }
+                Effect::ReadConfig(config) => {
+                    let found = ConfigMap::find(&self.config_maps, config);
+                    self.answers.push(Event::ConfigRead { config: config.clone(), found });
+                }
+                // One run alone: its locks are its own.
+                Effect::TakeLocks(request) => self.take(request),
+                Effect::ReleaseLocks(request) => self.release(request),
                 _ => {}
             }
         }
         for answer in answers {
             self.event(&answer);
+        }
+    }
+
+    fn take(&mut self, request: &LockRequest) {
+        let holder = request.holder;
+        let limits: Vec<Option<i64>> = request.locks.iter().map(|lock| self.limit(lock)).collect();
+        let bad = request.locks.iter().zip(&limits).find(|(_, limit)| limit.is_none());
+        if let Some((lock, _)) = bad {
+            let why = format!("failed to initialize semaphore {lock} with limit");
+            return self.answers.push(Event::LocksRefused { holder, why, hint: String::new() });
+        }
+        let full = |(lock, limit): &(&LockName, i64)| {
+            let held = self.held.iter().filter(|(held, _)| held == *lock).count();
+            i64::try_from(held).is_ok_and(|held| held >= *limit)
+        };
+        let refuses = request.locks.iter().zip(limits.into_iter().flatten()).find(full);
+        let answer = match refuses {
+            Some((lock, limit)) => {
+                self.wanted.push(request.clone());
+                let wait = LockWait { lock: lock.clone(), free: 0, limit, held_by: Vec::new() };
+                Event::LocksWaiting { holder, wait: Box::new(wait) }
+            }
+            None => {
+                self.held.extend(request.locks.iter().map(|lock| (lock.clone(), holder)));
+                Event::LocksTaken { holder }
+            }
+        };
+        self.answers.push(answer);
+    }
+
+    fn release(&mut self, request: &LockRequest) {
+        self.held.retain(|(_, holder)| *holder != request.holder);
+        self.wanted.retain(|wanted| wanted.holder != request.holder);
+        self.answers
+            .push(Event::Performed { effect: EffectKey::ReleaseLocks(request.holder), generation: 0 });
+        for wanted in std::mem::take(&mut self.wanted) {
+            self.take(&wanted);
+        }
+    }
+
+    fn limit(&self, lock: &LockName) -> Option<i64> {
+        match lock {
+            LockName::Mutex { .. } => Some(1),
+            LockName::Semaphore { name, key, .. } => {
+                self.config_maps.get(name)?.data.get(key)?.parse().ok().filter(|limit| *limit > 0)
+            }
         }
     }
 

@@ -61,7 +61,11 @@ fn run_text(view: &View, records: &[Record]) -> String {
     let _ = writeln!(out, "why it ran: {}", cause(&spec.cause));
     let _ = writeln!(out, "submitted {}", spec.created_at);
     for parameter in &spec.spec.arguments.parameters {
-        let value = parameter.value.as_ref().map_or("", |v| v.as_str());
+        let value = match state.argument(parameter) {
+            Some(Ok(value)) => value,
+            Some(Err(why)) => why,
+            None => String::new(),
+        };
         let _ = writeln!(out, "  parameter {} = {value}", parameter.name);
     }
     let _ = writeln!(out, "{}", tree::verdict(state.phase, spec.name(), &state.message));
@@ -71,6 +75,13 @@ fn run_text(view: &View, records: &[Record]) -> String {
     if !state.phase.completed() {
         for held in waiting(state) {
             let _ = writeln!(out, "waits: {held}");
+        }
+    }
+    for record in records {
+        if let Record::LocksRefused { hint, .. } = record
+            && !hint.is_empty()
+        {
+            let _ = writeln!(out, "lock refused: {hint}");
         }
     }
     for (command, refused) in commands(records) {

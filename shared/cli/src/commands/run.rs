@@ -136,7 +136,13 @@ fn say_what_is_left(session: &Session, uids: &[RunUid]) {
 /// What is left to do for a run that has ended was tried as it ended: waiting does not make it succeed.
 fn is_over(state: &RunState) -> bool {
     let last = |effect: &Effect| {
-        matches!(effect, Effect::DeleteVolumes | Effect::DeleteArtifacts | Effect::AnnounceEnd { .. })
+        matches!(
+            effect,
+            Effect::DeleteVolumes
+                | Effect::DeleteArtifacts
+                | Effect::AnnounceEnd { .. }
+                | Effect::ReleaseLocks(_)
+        )
     };
     state.phase.completed() && state.outbox.values().all(|effect| last(effect))
 }

@@ -234,6 +234,11 @@ fn line(view: &View, record: &Record) -> Option<String> {
         Record::NodeMessage { node, message } if !message.is_empty() => {
             Some(format!("{}: {message}", name(view, *node)))
         }
+        Record::LocksWaiting { holder, wait } => {
+            let who = holder.map_or_else(|| run.to_owned(), |node| name(view, node));
+            let holders: Vec<&str> = wait.held_by.iter().map(|by| by.key.as_str()).collect();
+            Some(format!("{who}: {} Held by {}", wait.message(), holders.join(", ")))
+        }
         Record::NodeCreated(created) if created.kind == NodeKind::Suspend => {
             Some(format!("{} waits to be resumed: dropforge resume {run}", name(view, created.id)))
         }

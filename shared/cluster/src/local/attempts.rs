@@ -80,6 +80,11 @@ impl<S: Attempts + 'static> Inner<S> {
         *self.workshop.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(workshop);
     }
 
+    /// With what steps are prepared.
+    pub fn workshop(&self) -> Arc<Workshop> {
+        self.workshop.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn known(&self) -> MutexGuard<'_, BTreeMap<AttemptId, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -206,7 +211,7 @@ impl<S: Attempts + 'static> Inner<S> {
         let image = attempt.work.template.main().and_then(|main| main.image.clone()).unwrap_or_default();
         let cell = self.remembered.cell(&attempt.run, &image);
         let make = || async {
-            let workshop = Arc::clone(&self.workshop.read().unwrap_or_else(PoisonError::into_inner));
+            let workshop = self.workshop();
             let (owner, of) = (Arc::clone(self), Arc::clone(attempt));
             let working = tokio::task::spawn_blocking(move || {
                 let made = workshop.make(&image, &|what| owner.progress(&of.run, &of.id, what));

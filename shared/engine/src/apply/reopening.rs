@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{hold_hooks, on_node, touch, watch_run};
+use crate::config::ConfigFound;
 use crate::effect::EffectKey;
 use crate::phase::RunPhase;
 use crate::record::RunRetried;
@@ -39,6 +40,12 @@ pub(super) fn run_retried(state: &mut RunState, retried: &RunRetried) {
     for id in &retried.reset {
         on_node(state, *id, |node| node.started_at = retried.at);
     }
+    // What was missing may be there by then.
+    state.config = (state.config.iter())
+        .filter(|(_, found)| matches!(***found, ConfigFound::Value { .. }))
+        .map(|(key, found)| (key.clone(), found.clone()))
+        .collect();
+    state.config_hooks = Default::default();
     state.watchers = Default::default();
     state.held_hooks = Default::default();
     for node in &tree.nodes {

@@ -11,7 +11,7 @@ use crate::ids::NodeId;
 use crate::memo::Memo;
 use crate::program::Compiled;
 use crate::record::{Block, LoopItems, NodeCreated, TemplateKey};
-use crate::resolve;
+use crate::resolve::{self, Ready};
 use crate::scope::Locals;
 use crate::state::{Body, Node};
 
@@ -93,8 +93,10 @@ impl Decider {
         if depth >= DEPTH_MAX {
             return Err("Maximum recursion depth exceeded".to_owned());
         }
-        let inputs = resolve::inputs(&compiled.template, arguments, absent)?;
-        let memo = self.memo_of(place, &compiled, &inputs)?;
+        let config = |reference: &_| resolve::config(&self.state, reference);
+        let inputs = resolve::inputs(&compiled.template, arguments, absent, &config)?;
+        let near = self.near(place);
+        let memo = self.memo_of(near, &compiled, &inputs)?;
         Ok(Prepared { compiled, inputs, memo })
     }
 
@@ -129,7 +131,12 @@ impl Decider {
         let retried = compiled.template.retry_strategy.is_some()
             || self.state.program.spec.spec.retry_strategy.is_some();
         let kind = if retried { Some(NodeKind::Retry) } else { body_kind(&compiled.template) };
-        let Some(node) = self.create_body(place, kind, compiled, inputs, memo.is_some()) else { return };
+        let locked = compiled.template.synchronization.as_ref().is_some_and(|block| !block.is_empty());
+        let waits = locked || memo.is_some();
+        let Some(node) = self.create_body(place, kind, compiled, inputs, waits) else { return };
+        if locked {
+            return self.take_locks(node, compiled);
+        }
         match memo {
             Some(memo) => self.emit(Record::MemoAsked { node, memo }),
             None => self.enter_body(node, compiled, &Locals::default()),
@@ -193,7 +200,7 @@ impl Decider {
     }
 
     /// Makes the node of a call.
-    fn create_called(
+    pub(super) fn create_called(
         &mut self,
         place: Place,
         kind: NodeKind,
@@ -209,7 +216,7 @@ impl Decider {
     }
 
     /// A DAG's `target` may hold tags of globals and of its inputs, which are known when it starts.
-    fn with_targets(
+    pub(super) fn with_targets(
         &self,
         place: &Place,
         compiled: &Arc<Compiled>,
@@ -328,6 +335,7 @@ impl Decider {
         self.emit(Record::NodeFinished { node: id, phase, message, outputs, at, exit_handler, hooks });
         self.after_end(id, fired, settled);
         self.siblings_read(&node);
+        self.release_locks(Some(id));
         if let Some(boundary) = node.boundary {
             self.work.push_back(Work::WakeBoundary(boundary));
         }
@@ -375,21 +383,21 @@ impl Decider {
 
     fn end_timers(&mut self, node: NodeId) {
         for kind in [TimerKind::Timeout, TimerKind::Backoff, TimerKind::Suspend] {
-            let from = EffectKey::Timer(TimerId { kind, node: Some(node), generation: 0 });
-            let to = EffectKey::Timer(TimerId { kind, node: Some(node), generation: u32::MAX });
-            let set: Vec<TimerId> = self
-                .state
-                .outbox
-                .range(from..=to)
-                .filter_map(|(key, _)| match key {
-                    EffectKey::Timer(timer) => Some(timer.clone()),
-                    _ => None,
-                })
-                .collect();
-            for timer in set {
+            for timer in self.timers_of(node, kind) {
                 self.emit(Record::TimerEnded { timer });
             }
         }
+    }
+
+    /// The timers of one kind that are set for a node.
+    pub(super) fn timers_of(&self, node: NodeId, kind: TimerKind) -> Vec<TimerId> {
+        let at = |generation| EffectKey::Timer(TimerId { kind, node: Some(node), generation });
+        let set = self.state.outbox.range(at(0)..=at(u32::MAX));
+        set.filter_map(|(key, _)| match key {
+            EffectKey::Timer(timer) => Some(timer.clone()),
+            _ => None,
+        })
+        .collect()
     }
 
     /// Whether a limit of the whole run allows nothing more to start.
@@ -397,7 +405,7 @@ impl Decider {
         self.run_block().is_some()
     }
 
-    fn run_block(&self) -> Option<Block> {
+    pub(super) fn run_block(&self) -> Option<Block> {
         if self.state.suspended {
             return Some(Block::Suspended);
         }
@@ -421,6 +429,15 @@ impl Decider {
         }
         let limit = template.parallelism.filter(|p| *p > 0)?;
         (i64::from(bound.active) >= limit).then_some(Block::TemplateParallelism)
+    }
+
+    /// What holds back the call at this place.
+    pub(super) fn call_block(&mut self, place: &Place, ready: &Ready) -> Option<Block> {
+        if let Some(block) = self.block(place.boundary) {
+            return Some(block);
+        }
+        let (key, own) = self.callee(place, &ready.step)?;
+        self.lacks_config(&key, own, &ready.step.arguments).then_some(Block::Config)
     }
 
     /// Keeps it on record that a node has more to start and may not.

@@ -83,7 +83,10 @@ impl Decider {
             .nodes
             .values()
             .filter(|n| !(n.phase.fulfilled() || spares_exit && n.on_exit))
-            .filter(|n| matches!(n.kind, NodeKind::Pod | NodeKind::Http | NodeKind::Suspend) || waits(n))
+            .filter(|n| {
+                let leaf = matches!(n.kind, NodeKind::Pod | NodeKind::Http | NodeKind::Suspend);
+                leaf || n.idle || waits(n)
+            })
             .map(|n| n.id)
             .collect();
         // Newest first: one that still waits for room must not be given the room of one that was just ended.
@@ -91,8 +94,8 @@ impl Decider {
         for id in leaves {
             let Some(node) = self.state.node(id).cloned() else { continue };
             match node.kind {
-                NodeKind::Pod => self.give_up(&node, killed),
-                NodeKind::Http => self.give_up(&node, idle),
+                NodeKind::Pod if !node.idle => self.give_up(&node, killed),
+                NodeKind::Http if !node.idle => self.give_up(&node, idle),
                 _ => self.finish(id, NodePhase::Failed, idle, Outputs::default()),
             }
         }

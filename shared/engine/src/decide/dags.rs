@@ -106,7 +106,7 @@ impl Decider {
             Ok(Resolved::Skip(why)) => self.create_ended(place(), key, NodePhase::Skipped, why),
             Ok(Resolved::Loop(items)) => self.start_loop(place(), NodeKind::TaskGroup, key, items),
             Ok(Resolved::Once(ready)) => {
-                if let Some(block) = self.block(Some(dag.id)) {
+                if let Some(block) = self.call_block(&place(), &ready) {
                     return Err(block);
                 }
                 self.start_ready(place(), &ready);

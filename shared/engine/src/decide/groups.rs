@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dropforge_manifest::go;
-use dropforge_manifest::types::{Inputs, Outputs};
+use dropforge_manifest::types::{Inputs, Outputs, Step, Template};
 
 use super::calls::{More, Place};
 use super::{Decider, NodeKind, NodePhase, Role, Work};
@@ -103,7 +103,7 @@ impl Decider {
             Resolved::Skip(why) => self.create_ended(place(), key, NodePhase::Skipped, why),
             Resolved::Loop(items) => self.start_loop(place(), NodeKind::Loop, key, items),
             Resolved::Once(ready) => {
-                if let Some(block) = self.block(node.parent) {
+                if let Some(block) = self.call_block(&place(), &ready) {
                     return Err(self.closed_or(node.parent, block));
                 }
                 self.start_ready(place(), &ready);
@@ -129,14 +129,22 @@ impl Decider {
     }
 
     pub(super) fn start_ready(&mut self, place: Place, ready: &Ready) {
-        let step = &ready.step;
-        let composite = place.boundary.and_then(|b| self.state.node(b)).and_then(|n| n.template.clone());
-        let Some(caller) = composite else { return };
-        let key = self.state.program.callee(&caller, step);
+        if let Some((key, own)) = self.callee(&place, &ready.step) {
+            self.start_own(place, key, own, &ready.step.arguments, &ready.absent);
+        }
+    }
+
+    /// What a step or task calls, and the template that is this call's alone, if there is one.
+    pub(super) fn callee<'s>(
+        &self,
+        place: &Place,
+        step: &'s Step,
+    ) -> Option<(TemplateKey, Option<&'s Template>)> {
+        let caller = self.state.node(place.boundary?)?.template.as_ref()?;
+        let key = self.state.program.callee(caller, step);
         // Argo keeps the inline templates of a stored object as they are written, but for the items of a loop.
         let kept = caller.scope != LOCAL && !matches!(place.role, Role::Item(_));
-        let own = step.inline.as_deref().filter(|_| !kept);
-        self.start_own(place, key, own, &step.arguments, &ready.absent);
+        Some((key, step.inline.as_deref().filter(|_| !kept)))
     }
 
     /// With `failFast` a failed child closes its boundary: nothing more starts, and it fails once nothing is active.
@@ -268,7 +276,7 @@ impl Decider {
         };
         match resolved {
             Ok(Resolved::Once(ready)) => {
-                if let Some(block) = self.block(group.boundary) {
+                if let Some(block) = self.call_block(&place, &ready) {
                     return Err(block);
                 }
                 self.start_ready(place, &ready);

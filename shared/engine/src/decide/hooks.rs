@@ -47,6 +47,7 @@ impl Decider {
                 None => RunFacts::default(),
             },
             Record::AttemptStarted { attempt, .. } => of(attempt.node, NodePhase::Pending),
+            Record::NodeBegun { node } => of(*node, NodePhase::Running),
             Record::NodeFinished { node, phase, .. } => of(*node, *phase),
             Record::GlobalParameter { .. } | Record::GlobalArtifact { .. } => {
                 RunFacts { outputs: true, ..RunFacts::default() }
@@ -205,6 +206,12 @@ impl Decider {
         let scope = composite.and_then(|c| c.template.as_ref()).map_or(LOCAL, |t| t.scope.as_str());
         let key = self.state.program.resolve(scope, &hook.template, hook.template_ref.as_ref());
         match given {
+            // Its owner is looked at again when the answer has come.
+            Ok((arguments, _)) if self.lacks_config(&key, None, &arguments) => {
+                if let Some(node) = place.parent {
+                    self.emit(Record::HookHeld { node });
+                }
+            }
             Ok((arguments, absent)) => self.start_call(place, key, &arguments, &absent),
             Err(why) => self.create_ended(place, Some(key), NodePhase::Error, why),
         }

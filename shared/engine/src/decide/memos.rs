@@ -3,7 +3,6 @@
 use dropforge_manifest::go;
 use dropforge_manifest::types::{Inputs, Memoize, Outputs};
 
-use super::calls::Place;
 use super::{Decider, NodePhase, Record, Rejected};
 use crate::effect::EffectKey;
 use crate::ids::NodeId;
@@ -17,14 +16,13 @@ impl Decider {
     /// The entry that a call of a template looks at, if it is memoized (Argo's rules M-1, M-4).
     pub(super) fn memo_of(
         &self,
-        place: &Place,
+        near: NodeId,
         compiled: &Compiled,
         inputs: &Inputs,
     ) -> Result<Option<Memo>, Why> {
         if compiled.template.memoize.is_none() {
             return Ok(None);
         }
-        let near = self.near(place);
         let none = Locals::default();
         let template = resolve::template(&self.state, self.now, near, compiled, inputs, &none, &none)?;
         let Some(memoize) = template.memoize else { return Ok(None) };

@@ -28,7 +28,7 @@ impl Decider {
         }
         match self.work_of(&node, attempt) {
             Ok((template, work)) => {
-                self.arm_timeout(&node, &template);
+                self.arm_timeout(id, &template);
                 self.start(&node, self.state.first_attempt, Arc::new(work));
             }
             Err(why) => self.finish(id, NodePhase::Error, why, Outputs::default()),
@@ -94,6 +94,7 @@ impl Decider {
             // It is a pod's own limit; a request's is its `timeoutSeconds`.
             active_deadline_seconds: own_deadline(&template)?.filter(|_| node.kind != NodeKind::Http),
             archive_logs: spec.spec.archive_logs.unwrap_or(false),
+            priority: spec.spec.priority.unwrap_or(0),
             artifact_prefix: format!("{}/{id}", spec.name()),
         };
         Ok((template, work))
@@ -114,7 +115,12 @@ impl Decider {
     }
 
     /// `timeout` counts from the node's start, pending included.
-    fn arm_timeout(&mut self, node: &Node, template: &Template) {
+    pub(super) fn arm_timeout(&mut self, id: NodeId, template: &Template) {
+        let Some(node) = self.state.node(id).cloned() else { return };
+        // A node that waited for locks has its timer already.
+        if !self.timers_of(id, TimerKind::Timeout).is_empty() {
+            return;
+        }
         let length = template.timeout.as_deref().and_then(|t| go::parse_duration_or_seconds(t).ok());
         if let Some(length) = length.filter(|l| !l.is_zero()) {
             let timer =
@@ -174,7 +180,9 @@ impl Decider {
         let id = self.live(&verdict.attempt)?;
         let started = self.state.outbox.get(&EffectKey::Start(verdict.attempt.clone())).cloned();
         self.now = self.now.max(verdict.finished_at);
+        let kept = self.kept_for(&verdict.attempt);
         self.emit(Record::AttemptEnded { verdict: verdict.clone() });
+        self.release_kept(kept);
         let Some(node) = self.state.node(id).cloned() else { return Ok(()) };
         // Given up before (stop, deadline, timeout): its end only clears the outbox.
         if node.phase.fulfilled() {

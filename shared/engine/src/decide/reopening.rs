@@ -58,13 +58,16 @@ impl Decider {
         self.go_on_where_open(true);
     }
 
-    fn go_on_where_open(&mut self, new_parameters: bool) {
+    pub(super) fn go_on_where_open(&mut self, new_parameters: bool) {
         let open = |node: &Node| !(node.phase.fulfilled() && node.hooks_open == 0);
         let opened: Vec<NodeId> = self.state.nodes.values().filter(|n| open(n)).map(|n| n.id).collect();
         for id in opened.iter().filter(|_| new_parameters) {
             self.take_parameters(*id);
         }
-        self.work.extend(opened.into_iter().map(Work::GoOn));
+        // A retried run takes its own locks again; `locks_taken` goes on with it.
+        if !self.lacks_locks() {
+            self.work.extend(opened.into_iter().map(Work::GoOn));
+        }
     }
 
     /// Goes on with a node of a retried run: starts what is missing, and ends it when nothing is.
@@ -112,7 +115,8 @@ impl Decider {
             // Groups have none; loops are made again with new parameters, exit handlers with every retry.
             Role::Group(_) | Role::Item(_) | Role::WorkflowExit | Role::Exit | Role::Hook(_) => return None,
         };
-        let inputs = resolve::inputs(&compiled.template, &arguments, &absent).ok()?;
+        let config = |reference: &_| resolve::config(&self.state, reference);
+        let inputs = resolve::inputs(&compiled.template, &arguments, &absent, &config).ok()?;
         let Node { parent, role, label, boundary, .. } = node.clone();
         Some(self.enter_inputs(&Place { parent, role, label, boundary }, inputs))
     }

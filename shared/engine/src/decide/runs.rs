@@ -7,13 +7,33 @@ use super::calls::Place;
 use super::{Decider, NodePhase, Record, Role, RunPhase};
 use crate::effect::{EffectKey, TimerId, TimerKind};
 use crate::garbage::removes_at_end;
+use crate::ids::NodeId;
 use crate::metric::Moment;
 use crate::program::LOCAL;
 use crate::record::Block;
 use crate::resolve;
 
+/// Argo's message of a run that was terminated while it waited for its locks (rule SD-4).
+const TERMINATED: &str = "Stopped with strategy 'Terminate'";
+
 impl Decider {
-    pub(super) fn begin(&mut self) {
+    /// Begins the run once everything is known that it needs for that.
+    fn begin_when_ready(&mut self) {
+        if self.terminated() {
+            return self.end_run(RunPhase::Failed, TERMINATED.to_owned());
+        }
+        if self.lacks_arguments() {
+            return;
+        }
+        if let Some(why) = self.missing_argument() {
+            return self.end_run(RunPhase::Failed, why);
+        }
+        if !self.lacks_locks() {
+            self.begin();
+        }
+    }
+
+    fn begin(&mut self) {
         let at = self.now;
         self.emit(Record::RunStarted { at });
         self.arm_deadline();
@@ -30,7 +50,20 @@ impl Decider {
 
     /// Starts the entry node, then the exit handler, then ends the run: whichever is due.
     pub(super) fn settle_run(&mut self) {
+        if self.state.phase.completed() {
+            return;
+        }
+        if self.state.started_at.is_none() {
+            self.begin_when_ready();
+        }
         if self.state.phase.completed() || self.state.started_at.is_none() {
+            return;
+        }
+        // A retried run takes its own locks first.
+        if self.state.locks.waits_for(None).is_some() {
+            if self.terminated() {
+                self.end_run(RunPhase::Failed, TERMINATED.to_owned());
+            }
             return;
         }
         let Some(root) = self.state.root else { return self.start_root() };
@@ -63,7 +96,11 @@ impl Decider {
             boundary: None,
         };
         let program = self.state.program.clone();
-        self.start_call(place, program.entrypoint(), &program.spec.spec.arguments, &[]);
+        let (key, arguments) = (program.entrypoint(), &program.spec.spec.arguments);
+        if self.lacks_config(&key, None, arguments) {
+            return;
+        }
+        self.start_call(place, key, arguments, &[]);
         if let Some(entry) = self.state.root.and_then(|root| self.state.node(root)).cloned() {
             self.run_metrics(&entry, Moment::Begin);
         }
@@ -81,14 +118,18 @@ impl Decider {
         let key = program.resolve(LOCAL, &hook.template, hook.template_ref.as_ref());
         let given = if hook.arguments.is_empty() { &program.spec.spec.arguments } else { &hook.arguments };
         match self.exit_arguments(given) {
-            Ok(arguments) => self.start_call(place, key, &arguments, &[]),
+            Ok(arguments) => {
+                if !self.lacks_config(&key, None, &arguments) {
+                    self.start_call(place, key, &arguments, &[]);
+                }
+            }
             Err(why) => self.create_ended(place, Some(key), NodePhase::Error, why),
         }
     }
 
     /// Arguments of the exit handler and of the workflow's hooks: globals, the run's outputs among them.
     pub(super) fn exit_arguments(&self, given: &Arguments) -> Result<Arguments, String> {
-        let near = self.state.root.unwrap_or(crate::ids::NodeId(0));
+        let near = self.state.root.unwrap_or(NodeId(0));
         let globals = resolve::globals(&self.state, self.now, near);
         resolve::global_arguments(given, &globals)
     }
@@ -96,12 +137,17 @@ impl Decider {
     fn finish_run(&mut self, entry: &crate::state::Node, exit: Option<&crate::state::Node>) {
         let (phase, message) = self.outcome(entry, exit);
         self.run_metrics(entry, Moment::End);
+        self.end_run(phase, message);
+    }
+
+    pub(super) fn end_run(&mut self, phase: RunPhase, message: String) {
         for timer in self.live_timers() {
             self.emit(Record::TimerEnded { timer });
         }
         let (at, delete_volumes) = (self.now, self.deletes_volumes(phase));
         let delete_artifacts = removes_at_end(&self.state.program.spec);
         self.emit(Record::RunFinished { phase, message, at, delete_volumes, delete_artifacts });
+        self.release_locks(None);
     }
 
     /// Argo's rules P-4 and P-5.

@@ -1,9 +1,11 @@
 //! Whole runs through `decide`, the transition table, and what holds whatever order events come in.
 
+mod configs;
 mod endings;
 mod flow;
 mod hooks;
 mod language;
+mod locks;
 mod memos;
 mod metrics;
 mod orders;
@@ -19,10 +21,12 @@ use jiff::Timestamp;
 use super::{Decision, Rejected, decide};
 use crate::apply::apply;
 use crate::attempt::{Attempt, Outcome, Reason, Verdict};
+use crate::config::ConfigKey;
 use crate::effect::{Effect, EffectKey, TimerId};
 use crate::event::{Command, Event, RetryOptions, Verb};
 use crate::ids::NodeId;
 use crate::invariants::violations;
+use crate::lock::LockRequest;
 use crate::memo::{MemoEntry, MemoKey};
 use crate::phase::{NodePhase, RunPhase};
 use crate::program::Program;
@@ -43,6 +47,9 @@ pub(super) struct World {
     /// Cache entries asked for, and kept.
     pub asked: Vec<(NodeId, MemoKey)>,
     pub kept: Vec<(NodeId, MemoKey, MemoEntry)>,
+    pub configs: Vec<ConfigKey>,
+    pub taking: Vec<Arc<LockRequest>>,
+    pub released: Vec<String>,
     pub now: i64,
 }
 
@@ -87,6 +94,9 @@ impl World {
             stopped: Vec::new(),
             asked: Vec::new(),
             kept: Vec::new(),
+            configs: Vec::new(),
+            taking: Vec::new(),
+            released: Vec::new(),
             now: 1000,
         }
     }
@@ -130,6 +140,9 @@ impl World {
                     self.kept.push((*node, entry.clone(), (**gave).clone()));
                 }
                 Effect::DeleteVolumes | Effect::DeleteArtifacts | Effect::AnnounceEnd { .. } => {}
+                Effect::ReadConfig(config) => self.configs.push(config.clone()),
+                Effect::TakeLocks(request) => self.taking.push(request.clone()),
+                Effect::ReleaseLocks(request) => self.released.push(request.key.clone()),
             }
         }
     }
@@ -213,6 +226,11 @@ impl World {
             .find(|n| n.name == format!("wf{node}"))
             .map(|n| n.message.clone())
             .unwrap_or_default()
+    }
+
+    /// Why the run does not move, a line for each node.
+    pub fn waiting(&self) -> Vec<String> {
+        crate::waiting::waiting(&self.state).iter().map(ToString::to_string).collect()
     }
 
     pub fn ended(&self) -> Option<(RunPhase, String)> {

@@ -20,7 +20,7 @@ fn gpus(gpus: u32) -> Demand {
 fn queue(machine: Machine, steps: &[(&str, Demand)]) -> Admission {
     let mut admission = Admission::new(machine);
     for (name, demand) in steps {
-        admission.enqueue((*name).into(), demand.clone()).unwrap();
+        admission.enqueue((*name).into(), demand.clone(), 0).unwrap();
     }
     admission
 }
@@ -43,7 +43,7 @@ fn a_request_takes_no_job_and_only_sixteen_are_open() {
     let ask = Demand { request: true, ..Demand::default() };
     let mut admission = queue(machine(1, 8000, &[]), &[("a", cpu(0)), ("b", cpu(0)), ("ask", ask.clone())]);
     assert_eq!(names(&admission.admit()), ["a", "ask"]);
-    (0..16).for_each(|n| admission.enqueue(AttemptId(format!("ask-{n}")), ask.clone()).unwrap());
+    (0..16).for_each(|n| admission.enqueue(AttemptId(format!("ask-{n}")), ask.clone(), 0).unwrap());
     assert_eq!(admission.admit().len(), 15);
     let why: Vec<String> = admission.news().iter().map(|(_, why)| why.to_string()).collect();
     assert_eq!(why, ["1 steps run already, as many as --jobs allows", "16 requests are open already"]);
@@ -64,7 +64,7 @@ fn a_large_step_is_not_overtaken_for_ever() {
     let mut admission = queue(machine(9, 4000, &[]), &[("small-0", cpu(1000)), ("large", cpu(4000))]);
     assert_eq!(names(&admission.admit()), ["small-0"]);
     for n in 1..5 {
-        admission.enqueue(AttemptId(format!("small-{n}")), cpu(1000)).unwrap();
+        admission.enqueue(AttemptId(format!("small-{n}")), cpu(1000), 0).unwrap();
         assert_eq!(names(&admission.admit()), [""; 0]);
     }
     admission.release(&"small-0".into());
@@ -87,7 +87,7 @@ fn gpus_are_whole_and_held_until_released() {
     let held: Vec<Vec<String>> = admission.admit().into_iter().map(|a| a.gpus).collect();
     assert_eq!(held, [vec!["0".to_owned(), "1".to_owned()], vec!["2".to_owned()]]);
     admission.release(&"a".into());
-    admission.enqueue("c".into(), gpus(1)).unwrap();
+    admission.enqueue("c".into(), gpus(1), 0).unwrap();
     assert_eq!(admission.admit()[0].gpus, ["0"]);
 }
 
@@ -95,7 +95,7 @@ fn gpus_are_whole_and_held_until_released() {
 fn what_the_machine_can_never_give_is_refused_with_both_figures() {
     let mut admission = Admission::new(machine(2, 2000, &[]));
     let refused =
-        |admission: &mut Admission, demand| admission.enqueue("a".into(), demand).unwrap_err().to_string();
+        |admission: &mut Admission, demand| admission.enqueue("a".into(), demand, 0).unwrap_err().to_string();
     assert_eq!(refused(&mut admission, cpu(64_000)), "the step asks for 64 cpu, this machine has 2 cpu");
     assert_eq!(refused(&mut admission, gpus(1)), "the step asks for 1 GPUs, this machine has 0 GPUs");
     let memory = Demand { memory_bytes: 9_000_000_000, ..Demand::default() };
@@ -113,4 +113,42 @@ fn a_withdrawn_step_never_starts() {
     assert!(!admission.withdraw(&"a".into()));
     admission.release(&"a".into());
     assert_eq!(names(&admission.admit()), ["c"]);
+}
+
+#[test]
+fn a_higher_priority_starts_first_and_equal_ones_as_they_came() {
+    let mut admission = queue(machine(1, 8000, &[]), &[("first", cpu(0))]);
+    assert_eq!(names(&admission.admit()), ["first"]);
+    for (name, priority) in [("low", -1), ("a", 0), ("b", 0), ("high", 7), ("higher", 9), ("c", 0)] {
+        admission.enqueue(name.into(), cpu(0), priority).unwrap();
+    }
+    let told: Vec<String> = admission.news().into_iter().map(|(attempt, _)| attempt.0).collect();
+    assert_eq!(told, ["higher", "high", "a", "b", "c", "low"]);
+    assert!(admission.news().is_empty());
+    let mut order = Vec::new();
+    let mut running: AttemptId = "first".into();
+    while let Some(next) = {
+        admission.release(&running);
+        admission.admit().into_iter().next()
+    } {
+        order.push(next.attempt.0.clone());
+        running = next.attempt;
+    }
+    assert_eq!(order, ["higher", "high", "a", "b", "c", "low"]);
+}
+
+#[test]
+fn who_comes_before_a_long_queue_is_told_why_it_waits_and_nobody_twice() {
+    let mut admission = queue(machine(1, 8000, &[]), &[("first", cpu(0))]);
+    admission.admit();
+    for n in 0..100 {
+        admission.enqueue(AttemptId(format!("low-{n}")), cpu(0), 0).unwrap();
+    }
+    assert_eq!(admission.news().len(), 100);
+    for n in 0..70 {
+        admission.enqueue(AttemptId(format!("high-{n}")), cpu(0), 1).unwrap();
+    }
+    assert_eq!(admission.news().len(), 70);
+    assert!(admission.withdraw(&"high-3".into()) && !admission.withdraw(&"high-3".into()));
+    assert!(admission.news().is_empty());
 }

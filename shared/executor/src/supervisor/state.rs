@@ -166,7 +166,8 @@ impl<S: StepStore + 'static> Supervisor<S> {
         if state.closing || state.waiting.contains_key(&attempt) {
             return;
         }
-        if let Err(too_large) = state.admission.enqueue(attempt.clone(), launch.demand.clone()) {
+        let (demand, priority) = (launch.demand.clone(), launch.attempt.work.priority);
+        if let Err(too_large) = state.admission.enqueue(attempt.clone(), demand, priority) {
             drop(state);
             let message = too_large.to_string();
             return self.end(&namespace, ended(attempt, Outcome::Error, Reason::Unschedulable, message));

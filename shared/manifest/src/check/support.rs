@@ -34,6 +34,7 @@ pub type Row = (&'static str, &'static [(&'static str, Decision)]);
 const ONE_MACHINE: &str = "there is one machine; steps run on it";
 const POD_USER: &str = "a step runs as the person who started it";
 const LOCATION: &str = "use `s3` (the key of an object), `http` (a URL) or `raw` (the text itself)";
+const DATABASE_LOCK: &str = "there is no database here: leave `database` out, and the lock is kept in the store, which all its runs share";
 const LEAF: &str = "use a `container` or `script` template";
 
 /// The table.
@@ -56,10 +57,10 @@ pub const TABLE: &[Row] = &[
             ("volumeClaimTemplates", Runs),
             ("volumeClaimGC", Runs),
             ("archiveLogs", Runs),
-            ("priority", Silent),
+            ("priority", Runs),
             ("serviceAccountName", Silent),
             ("templateDefaults", Into("template")),
-            ("synchronization", Refused("use `parallelism` within a run, `concurrencyPolicy` between runs")),
+            ("synchronization", Into("synchronization")),
             ("metrics", Into("metrics")),
             ("workflowMetadata", Runs),
             ("ttlStrategy", Runs),
@@ -121,7 +122,7 @@ pub const TABLE: &[Row] = &[
             ("archiveLocation", Into("archiveLocation")),
             ("metadata", Silent),
             ("annotations", Runs),
-            ("synchronization", Refused("use `parallelism`")),
+            ("synchronization", Into("synchronization")),
             ("memoize", Into("memoize")),
             ("metrics", Into("metrics")),
             ("podSpecPatch", Runs),
@@ -298,6 +299,9 @@ pub const TABLE: &[Row] = &[
             ("expression", Runs),
         ],
     ),
+    ("synchronization", &[("semaphores", Into("semaphore")), ("mutexes", Into("mutex"))]),
+    ("semaphore", &[("configMapKeyRef", Runs), ("namespace", Runs), ("database", Refused(DATABASE_LOCK))]),
+    ("mutex", &[("name", Runs), ("namespace", Runs), ("database", Refused(DATABASE_LOCK))]),
     (
         "retryStrategy",
         &[
@@ -338,7 +342,7 @@ pub const TABLE: &[Row] = &[
             ("expression", Runs),
             ("default", Runs),
             ("supplied", Runs),
-            ("configMapKeyRef", Refused("give a `value`, or read the config map in the step by `env`")),
+            ("configMapKeyRef", Runs),
             ("jsonPath", Refused("`resource` templates are not supported; use `path`")),
             ("jqFilter", Refused("`resource` templates are not supported; use `path`")),
             ("event", Refused("use a Trigger and {{trigger.key}}")),

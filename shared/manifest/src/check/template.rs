@@ -5,8 +5,8 @@ use crate::patch::{self, PatchError};
 use crate::types::{Step, Template, TemplateType};
 
 use super::{
-    SpecCheck, calls, dag, http, inputs, language, lint, memoize, metrics, names, outputs, retry, variables,
-    volumes,
+    SpecCheck, calls, dag, http, inputs, language, lint, locks, memoize, metrics, names, outputs, retry,
+    variables, volumes,
 };
 
 pub(super) fn check(check: &SpecCheck<'_>, template: &Template, path: &str) {
@@ -60,6 +60,9 @@ fn body(check: &SpecCheck<'_>, template: &Template, caller: Option<&Step>, path:
     }
     if let Some(memoize) = &template.memoize {
         memoize::check(check, template, memoize, &format!("{path}.memoize"));
+    }
+    if let Some(block) = &template.synchronization {
+        locks::check(check, block, &format!("{path}.synchronization"));
     }
     container(check, template, path);
     http::check(check, template, path);

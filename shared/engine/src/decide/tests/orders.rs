@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::lock::LockWait;
 
-const SHAPES: [&str; 7] = [
+const SHAPES: [&str; 8] = [
     "  entrypoint: main
   templates:
   - name: main
@@ -118,6 +119,29 @@ const SHAPES: [&str; 7] = [
     memoize: {key: 'k-{{inputs.parameters.k}}', cache: {configMap: {name: c}}}
     retryStrategy: {limit: 1}
     container: {image: busybox}",
+    "  entrypoint: main
+  synchronization: {mutexes: [{name: run}]}
+  parallelism: 2
+  templates:
+  - name: main
+    dag:
+      tasks:
+      - {name: a, template: leaf, withItems: [1, 2, 3]}
+      - {name: b, template: outer}
+      - {name: c, template: both, depends: a.Succeeded || a.Failed}
+  - name: outer
+    synchronization: {mutexes: [{name: y}]}
+    steps: [[{name: in, template: both-within, withItems: [1, 2]}]]
+  - name: both-within
+    synchronization: {mutexes: [{name: x}]}
+    container: {image: busybox}
+  - name: both
+    synchronization: {mutexes: [{name: y}, {name: x}]}
+    retryStrategy: {limit: 1}
+    container: {image: busybox}
+  - name: leaf
+    synchronization: {mutexes: [{name: x}]}
+    container: {image: busybox}",
 ];
 
 /// One move of the world: which of the possible events comes, and how it turns out.
@@ -169,8 +193,9 @@ fn next(w: &World, sent: &[Event], step: &Move, n: usize) -> Event {
     };
     let live: Vec<&Arc<Attempt>> =
         w.started.iter().filter(|a| w.state.attempts.contains_key(&a.id)).collect();
-    let pick = step.choice / 8;
-    match step.choice % 8 {
+    let pick = step.choice / 9;
+    match step.choice % 9 {
+        8 => answer(w, pick),
         0 if !sent.is_empty() => sent[pick % sent.len()].clone(),
         1 if !w.timers.is_empty() => Event::TimerFired { timer: w.timers[pick % w.timers.len()].0.clone() },
         2 if step.outcome < 16 => {
@@ -201,13 +226,32 @@ fn memo_read(w: &World, node: NodeId, hit: bool) -> Event {
     Event::MemoRead { node, found: hit.then(|| Box::new(entry)) }
 }
 
+/// An answer to one of the holders that ask for locks, or to a release.
+fn answer(w: &World, pick: usize) -> Event {
+    let asking: Vec<&Arc<LockRequest>> =
+        w.taking.iter().filter(|r| w.state.outbox.contains_key(&EffectKey::TakeLocks(r.holder))).collect();
+    match (asking.get(pick % asking.len().max(1)), pick % 3) {
+        (Some(request), 0) => {
+            let lock = request.locks[pick % request.locks.len()].clone();
+            let wait = LockWait { lock, free: 0, limit: 1, held_by: Vec::new() };
+            Event::LocksWaiting { holder: request.holder, wait: Box::new(wait) }
+        }
+        (Some(request), _) => Event::LocksTaken { holder: request.holder },
+        (None, _) => Event::Performed { effect: EffectKey::ReleaseLocks(None), generation: 0 },
+    }
+}
+
 /// Lets everything that is open succeed, until nothing is.
 fn play_out(w: &mut World) {
     for _ in 0..500 {
         if w.state.phase.completed() && w.state.attempts.is_empty() {
             return;
         }
-        if let Some(attempt) = w.started.iter().find(|a| w.state.attempts.contains_key(&a.id)).cloned() {
+        let asking = w.taking.iter().find(|r| w.state.outbox.contains_key(&EffectKey::TakeLocks(r.holder)));
+        if let Some(holder) = asking.map(|request| request.holder) {
+            w.event(Event::LocksTaken { holder });
+        } else if let Some(attempt) = w.started.iter().find(|a| w.state.attempts.contains_key(&a.id)).cloned()
+        {
             let verdict = Arc::new(verdict(&attempt, Outcome::Succeeded, w.now));
             w.event(Event::AttemptFinished { verdict });
         } else if let Some(node) = w.asked.iter().map(|(node, _)| *node).find(|node| asks(w, *node)) {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::effect::TimerKind;
 use crate::ids::AttemptId;
+use crate::lock::LockWait;
 
 /// A run whose entry node is of one kind, and how to bring it into a phase it can be in.
 struct Kind {
@@ -12,7 +13,7 @@ struct Kind {
     enter: fn(&mut World, NodePhase),
 }
 
-const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 5] = [
     Kind {
         name: "Pod",
         spec: "  entrypoint: main\n  templates:\n  - name: main\n    timeout: 1h\n    container: {image: busybox}",
@@ -30,6 +31,13 @@ const KINDS: [Kind; 4] = [
         spec: "  entrypoint: main\n  templates:\n  - name: main\n    suspend: {duration: 1h}",
         phases: &[NodePhase::Running, NodePhase::Succeeded, NodePhase::Failed],
         enter: enter_suspend,
+    },
+    // It waits for its lock, holds it, or has given it back.
+    Kind {
+        name: "Locked",
+        spec: "  entrypoint: main\n  templates:\n  - name: main\n    synchronization: {mutexes: [{name: x}]}\n    container: {image: busybox}",
+        phases: &[NodePhase::Pending, NodePhase::Running, NodePhase::Succeeded, NodePhase::Error],
+        enter: enter_locked,
     },
     // Its first attempt has failed and the next one waits for its time; or all are over.
     Kind {
@@ -64,6 +72,24 @@ fn enter_suspend(w: &mut World, phase: NodePhase) {
     match phase {
         NodePhase::Succeeded => w.command("c0", Verb::Resume { selector: None, outputs: Default::default() }),
         NodePhase::Failed => w.command("c0", Verb::Terminate),
+        _ => {}
+    }
+}
+
+fn enter_locked(w: &mut World, phase: NodePhase) {
+    let holder = w.taking[0].holder;
+    match phase {
+        NodePhase::Running => {
+            w.event(Event::LocksTaken { holder });
+            enter_pod(w, phase);
+        }
+        NodePhase::Succeeded => {
+            w.event(Event::LocksTaken { holder });
+            w.succeed("wf");
+        }
+        NodePhase::Error => {
+            w.event(Event::LocksRefused { holder, why: "no limit".to_owned(), hint: String::new() });
+        }
         _ => {}
     }
 }
@@ -110,6 +136,16 @@ fn events(w: &World) -> Vec<(String, Event)> {
         for outcome in [Outcome::Succeeded, Outcome::Failed, Outcome::Error, Outcome::Lost] {
             events.push((format!("AttemptFinished {outcome:?}"), finished(outcome)));
         }
+    }
+    if let Some(request) = w.taking.first() {
+        let holder = request.holder;
+        let wait = LockWait { lock: request.locks[0].clone(), free: 0, limit: 1, held_by: Vec::new() };
+        events.push(("LocksTaken".to_owned(), Event::LocksTaken { holder }));
+        events.push(("LocksWaiting".to_owned(), Event::LocksWaiting { holder, wait: Box::new(wait) }));
+        let refused = Event::LocksRefused { holder, why: "no limit".to_owned(), hint: String::new() };
+        events.push(("LocksRefused".to_owned(), refused));
+        let effect = EffectKey::ReleaseLocks(holder);
+        events.push(("Performed ReleaseLocks".to_owned(), Event::Performed { effect, generation: 0 }));
     }
     for (timer, _) in w.timers.iter().filter(|(t, _)| t.kind != TimerKind::Admission) {
         events.push((format!("TimerFired {:?}", timer.kind), Event::TimerFired { timer: timer.clone() }));

@@ -210,3 +210,32 @@ fn a_memoized_template_names_its_key_and_its_cache() {
         ],
     );
 }
+
+#[test]
+fn a_lock_has_a_name_stands_once_in_a_block_and_is_kept_in_no_database() {
+    let locks = |block: &str| {
+        format!("{{name: main, synchronization: {{{block}}}, container: {{image: 'busybox:1'}}}}")
+    };
+    let at = "spec.templates[0].synchronization";
+    expect(
+        &locks(
+            "mutexes: [{name: x}, {name: other, namespace: other}], semaphores: [{configMapKeyRef: {name: a, key: b}}]",
+        ),
+        &[],
+    );
+    for (block, finding) in [
+        (
+            "mutexes: [{name: x}, {name: x}]",
+            format!("E102 5: {at}.mutexes[1]: duplicate synchronization item found"),
+        ),
+        ("mutexes: [{namespace: other}]", format!("E108 5: {at}.mutexes[0].name is required")),
+        (
+            "semaphores: [{configMapKeyRef: {name: a}}]",
+            format!("E108 5: {at}.semaphores[0]: configMapKeyRef with `name` and `key` is required"),
+        ),
+        ("mutexes: [{name: d, database: true}]", "E601 5: `database` is not supported yet".to_owned()),
+        ("semaphores: [{database: {key: d}}]", "E601 5: `database` is not supported yet".to_owned()),
+    ] {
+        expect(&locks(block), &[finding.as_str()]);
+    }
+}

@@ -1,0 +1,131 @@
+//! The documents of locks, read and written.
+
+use std::collections::BTreeSet;
+
+use dropforge_engine::ids::{NodeId, RunUid};
+use dropforge_engine::lock::{LockName, LockWait};
+use sha2::{Digest, Sha256};
+
+use super::{Claimant, LOCK_FORMAT, LockState, Present};
+use crate::documents::{change, read};
+use crate::store::{Documents, StoreError};
+
+/// What became of a request for locks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Taking {
+    /// Why it waits; none: it holds them all.
+    pub wait: Option<LockWait>,
+    /// Others that were granted a lock meanwhile.
+    pub granted: Vec<Claimant>,
+}
+
+/// Keys are bounded, whatever a lock's name is.
+const NAME_MAX: usize = 120;
+
+/// The key of a lock's document.
+pub fn key(lock: &LockName) -> String {
+    let name = match lock {
+        LockName::Mutex { name, .. } => format!("mutex-{}", escaped(name)),
+        LockName::Semaphore { name, key, .. } => format!("semaphore-{}.{}", escaped(name), escaped(key)),
+    };
+    let name = if name.len() > NAME_MAX { format!("{}-{}", &name[..NAME_MAX], hash(&name)) } else { name };
+    format!("locks/{}/{name}.json", escaped(lock.namespace()))
+}
+
+/// Letters, digits, `-` and `_` stand for themselves, so that no two names share a key and none leads elsewhere.
+fn escaped(name: &str) -> String {
+    let byte = |b: u8| match b {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => char::from(b).to_string(),
+        other => format!("~{other:02x}"),
+    };
+    name.bytes().map(byte).collect()
+}
+
+fn hash(name: &str) -> String {
+    Sha256::digest(name)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The document of a lock, if it was ever wanted.
+///
+/// # Errors
+/// When it can't be read.
+pub async fn state<S: Documents>(store: &S, lock: &LockName) -> Result<Option<LockState>, StoreError> {
+    read(store, &key(lock), LOCK_FORMAT).await
+}
+
+/// Takes all of these locks, in the order of their names, or none: where one refuses, the claimant stands in its queue
+/// and in no other, and what it took before is given back, so that nobody holds while waiting. Doing it twice is
+/// harmless.
+///
+/// # Errors
+/// When it is unknown what is stored; doing it again is right.
+pub async fn take<S: Documents>(
+    store: &S,
+    claimant: &Claimant,
+    locks: &[(LockName, i64)],
+    present: &Present<'_>,
+) -> Result<Taking, StoreError> {
+    let mut locks = locks.to_vec();
+    locks.sort();
+    let mut granted = Vec::new();
+    for (lock, limit) in &locks {
+        let (wait, others) = change(store, &key(lock), LOCK_FORMAT, |old: Option<LockState>| {
+            let mut state = old.unwrap_or_else(|| LockState::new(lock, *limit));
+            let answer = state.take(claimant, *limit, present);
+            (state, answer)
+        })
+        .await?;
+        granted.extend(others);
+        if wait.is_some() {
+            let others = locks.iter().map(|(other, _)| other).filter(|other| *other != lock);
+            for other in others {
+                granted.extend(leave(store, other, (&claimant.run, claimant.node), present).await?);
+            }
+            return Ok(Taking { wait, granted });
+        }
+    }
+    Ok(Taking { wait: None, granted })
+}
+
+/// Takes a claimant out of a lock and its queue; gives who was granted the lock in its place.
+///
+/// # Errors
+/// When it is unknown what is stored; doing it again is right.
+pub async fn leave<S: Documents>(
+    store: &S,
+    lock: &LockName,
+    claimant: (&RunUid, Option<NodeId>),
+    present: &Present<'_>,
+) -> Result<Vec<Claimant>, StoreError> {
+    edit(store, lock, |state| state.leave(claimant, present)).await
+}
+
+/// Takes runs that are over, or gone, out of a lock; gives who was granted it in their place.
+///
+/// # Errors
+/// When it is unknown what is stored; doing it again is right.
+pub async fn forget<S: Documents>(
+    store: &S,
+    lock: &LockName,
+    runs: &BTreeSet<RunUid>,
+    present: &Present<'_>,
+) -> Result<Vec<Claimant>, StoreError> {
+    edit(store, lock, |state| runs.iter().flat_map(|run| state.forget(run, present)).collect()).await
+}
+
+async fn edit<S: Documents>(
+    store: &S,
+    lock: &LockName,
+    mut with: impl FnMut(&mut LockState) -> Vec<Claimant>,
+) -> Result<Vec<Claimant>, StoreError> {
+    if state(store, lock).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    change(store, &key(lock), LOCK_FORMAT, |old: Option<LockState>| {
+        // Nothing removes the document, so that there is one; else an empty one says as much.
+        let mut state = old.unwrap_or_else(|| LockState::new(lock, 1));
+        let granted = with(&mut state);
+        (state, granted)
+    })
+    .await
+}

@@ -1,0 +1,155 @@
+//! The locks of the runs in an owner's hands.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use dropforge_engine::config::ConfigKey;
+use dropforge_engine::effect::{Effect, EffectKey};
+use dropforge_engine::event::Event;
+use dropforge_engine::ids::RunUid;
+use dropforge_engine::lock::{LockName, LockRequest};
+use dropforge_engine::state::locks::Stage;
+
+use super::{Done, Ends, OwnError, Owner, PerformError};
+use crate::clock::Clock;
+use crate::cluster::Cluster;
+use crate::locks::{Claimant, keep};
+use crate::store::RunStore;
+use crate::timers::Timers;
+
+/// How many may hold a lock.
+enum Limit {
+    /// This many.
+    Known(i64),
+    /// Nobody here can look.
+    Unseen,
+    /// None, for this reason.
+    Wrong(String),
+}
+
+impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K> {
+    /// Takes a block's locks, or says why it has to wait.
+    pub(super) async fn take_locks(&self, run: &RunUid, request: &LockRequest) -> Result<Done, PerformError> {
+        let Some(held) = self.held.get(run).filter(|_| C::STARTS) else { return Ok(Done::default()) };
+        let spec = &held.state.program.spec;
+        let holder = request.holder;
+        let claimant = Claimant {
+            run: run.clone(),
+            node: holder,
+            key: request.key.clone(),
+            priority: spec.spec.priority.unwrap_or(0),
+            created_at: spec.created_at,
+        };
+        let mut locks = Vec::with_capacity(request.locks.len());
+        for lock in &request.locks {
+            match self.limit(lock).await? {
+                Limit::Known(limit) => locks.push((lock.clone(), limit)),
+                Limit::Unseen => return Ok(Done::default()),
+                Limit::Wrong(hint) => {
+                    let granted = self.leave_locks(run, request).await?;
+                    let why = format!("failed to initialize semaphore {lock} with limit");
+                    return Ok(Done { answer: Some(Event::LocksRefused { holder, why, hint }), granted });
+                }
+            }
+        }
+        let present = |run: &RunUid| self.held.contains_key(run);
+        let mut taking = keep::take(&*self.store, &claimant, &locks, &present).await?;
+        let mut granted = std::mem::take(&mut taking.granted);
+        if let Some(wait) = &taking.wait {
+            let over = self.over(&wait.lock).await?;
+            if !over.is_empty() {
+                granted.extend(keep::forget(&*self.store, &wait.lock, &over, &present).await?);
+                granted.retain(|other| (&other.run, other.node) != (run, holder));
+                taking = keep::take(&*self.store, &claimant, &locks, &present).await?;
+                granted.append(&mut taking.granted);
+            }
+        }
+        let answer = match taking.wait {
+            None => Event::LocksTaken { holder },
+            Some(wait) => Event::LocksWaiting { holder, wait: Box::new(wait) },
+        };
+        Ok(Done { answer: Some(answer), granted })
+    }
+
+    /// Gives a block's locks back.
+    pub(super) async fn release_locks(
+        &self,
+        run: &RunUid,
+        request: &LockRequest,
+    ) -> Result<Done, PerformError> {
+        let granted = self.leave_locks(run, request).await?;
+        let effect = EffectKey::ReleaseLocks(request.holder);
+        let generation = self.held.get(run).map_or(0, |held| held.state.generation);
+        Ok(Done { answer: Some(Event::Performed { effect, generation }), granted })
+    }
+
+    async fn leave_locks(&self, run: &RunUid, request: &LockRequest) -> Result<Vec<Claimant>, PerformError> {
+        let present = |run: &RunUid| self.held.contains_key(run);
+        let mut granted = Vec::new();
+        for lock in &request.locks {
+            granted.extend(keep::leave(&*self.store, lock, (run, request.holder), &present).await?);
+        }
+        Ok(granted)
+    }
+
+    /// The runs among a lock's holders that have ended or are gone: their process died before it could say so.
+    async fn over(&self, lock: &LockName) -> Result<BTreeSet<RunUid>, PerformError> {
+        let holders = keep::state(&*self.store, lock).await?.map(|state| state.holders).unwrap_or_default();
+        let mut others: BTreeSet<RunUid> =
+            holders.into_iter().map(|holder| holder.run).filter(|run| !self.held.contains_key(run)).collect();
+        if !others.is_empty() {
+            for live in self.store.live_runs().await? {
+                others.remove(&live);
+            }
+        }
+        Ok(others)
+    }
+
+    async fn limit(&self, lock: &LockName) -> Result<Limit, PerformError> {
+        let LockName::Semaphore { namespace, name, key } = lock else { return Ok(Limit::Known(1)) };
+        let config = ConfigKey { namespace: namespace.clone(), name: name.clone(), key: key.clone() };
+        let Some(found) = self.cluster.limit(&config).await? else { return Ok(Limit::Unseen) };
+        let wrong = match found.value(&config) {
+            Ok(text) => match text.trim().parse::<i64>() {
+                Ok(limit) if limit > 0 => return Ok(Limit::Known(limit)),
+                _ => format!("ConfigMap '{name}', key '{key}' is {text:?}: write a whole number above 0"),
+            },
+            Err(why) => why,
+        };
+        // As long as somebody holds it the last limit stands: a file may be in the middle of being written.
+        match keep::state(&*self.store, lock).await?.filter(|state| state.in_use()) {
+            Some(state) => {
+                tracing::warn!(%lock, limit = state.limit, why = %wrong, "the last known limit of a lock stands");
+                Ok(Limit::Known(state.limit))
+            }
+            None => Ok(Limit::Wrong(wrong)),
+        }
+    }
+
+    /// Lets those that were granted a lock ask again: it is theirs.
+    pub(super) async fn ring_granted(&mut self, granted: Vec<Claimant>) -> Result<(), OwnError> {
+        for claimant in granted {
+            let key = EffectKey::TakeLocks(claimant.node);
+            let effect = self.held.get(&claimant.run).and_then(|held| held.state.outbox.get(&key)).cloned();
+            if let Some(effect) = effect {
+                Box::pin(self.perform(&claimant.run, vec![effect])).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks again for what was refused: a limit may have been raised, a holder may be gone.
+    pub(super) async fn ask_again_for_locks(&mut self) -> Result<(), OwnError> {
+        let mut again: Vec<(RunUid, Arc<Effect>)> = Vec::new();
+        for (run, held) in &self.held {
+            let waiting = held.state.locks.blocks.values().filter(|b| matches!(b.stage, Stage::Waiting(_)));
+            let effects =
+                waiting.filter_map(|b| held.state.outbox.get(&EffectKey::TakeLocks(b.request.holder)));
+            again.extend(effects.map(|effect| (run.clone(), effect.clone())));
+        }
+        for (run, effect) in again {
+            self.perform(&run, vec![effect]).await?;
+        }
+        Ok(())
+    }
+}
