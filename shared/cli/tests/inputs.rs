@@ -103,7 +103,10 @@ fn a_bad_command_line_is_refused_in_words() {
     assert!(!bench.store().exists(), "a mistake on the line made a store");
     bench.dropforge(&["run", "ok.yaml", "-o", "name"]).exits(0);
     bench.dropforge(&["run", "empty.yaml"]).exits(2).says(&["there is no Workflow"]);
-    bench.dropforge(&["run", "--from", "x/y"]).exits(2).says(&["kinds are workflowtemplate and cronwf"]);
+    bench
+        .dropforge(&["run", "--from", "x/y"])
+        .exits(2)
+        .says(&["kinds are workflowtemplate, clusterworkflowtemplate and cronworkflow"]);
     bench.dropforge(&["run", "--from", "wftmpl/gone"]).exits(2).says(&["there is no such definition"]);
     for verb in ["get", "logs", "watch", "stop", "terminate", "resume", "explain"] {
         bench.dropforge(&[verb, "gone"]).exits(2).says(&["there is no run \"gone\"", "`dropforge list`"]);
