@@ -1,7 +1,10 @@
-//! `dropforge-conformance MANIFEST DOCUMENT GOLDEN [PREREQUISITE…]`: runs one manifest through the engine, each leaf's outcome
-//! taken from the recording, and prints the Workflow object with its status.
+//! `dropforge-conformance MANIFEST DOCUMENT GOLDEN SECONDS [PREREQUISITE…]`: runs one manifest through the engine, each leaf's
+//! outcome taken from the recording and as long as SECONDS, and prints the Workflow object with its status.
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod language;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,7 +15,8 @@ use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::config::{ConfigFound, ConfigKey, PARAMETER_TYPE, TYPE_LABEL};
 use dropforge_engine::decide::decide;
 use dropforge_engine::effect::{Effect, EffectKey, TimerId};
-use dropforge_engine::event::Event;
+use dropforge_engine::event::{Command, Event, Verb};
+use dropforge_engine::ids::CommandId;
 use dropforge_engine::lock::{Holder, LockName, LockRequest, LockWait};
 use dropforge_engine::memo::{MemoEntry, MemoKey};
 use dropforge_engine::program::Program;
@@ -28,11 +32,11 @@ use serde_json::Value;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [manifest, document, golden, prerequisites @ ..] = args.as_slice() else {
-        eprintln!("usage: dropforge-conformance MANIFEST DOCUMENT GOLDEN [PREREQUISITE…]");
+    let [manifest, document, golden, seconds, prerequisites @ ..] = args.as_slice() else {
+        eprintln!("usage: dropforge-conformance MANIFEST DOCUMENT GOLDEN SECONDS [PREREQUISITE…]");
         return ExitCode::from(2);
     };
-    match replay(manifest, document, golden, prerequisites) {
+    match recording(manifest, document, golden, seconds, prerequisites) {
         Ok(workflow) => {
             println!("{workflow}");
             ExitCode::SUCCESS
@@ -56,8 +60,25 @@ fn objects(path: &str) -> Result<Vec<AnyObject>, String> {
     }
 }
 
-fn replay(manifest: &str, document: &str, golden: &str, prerequisites: &[String]) -> Result<Value, String> {
-    let golden: Value = serde_json::from_str(&read(golden)?).map_err(|e| e.to_string())?;
+fn recording(
+    manifest: &str,
+    document: &str,
+    golden: &str,
+    seconds: &str,
+    prerequisites: &[String],
+) -> Result<Value, String> {
+    let golden = serde_json::from_str(&read(golden)?).map_err(|e| e.to_string())?;
+    let number = |text: &str| text.parse().map_err(|_| format!("{text} is no number"));
+    replay(manifest, number(document)?, golden, number(seconds)?, prerequisites)
+}
+
+fn replay(
+    manifest: &str,
+    document: usize,
+    golden: Value,
+    seconds: usize,
+    prerequisites: &[String],
+) -> Result<Value, String> {
     let own = objects(manifest)?;
     let mut known = Definitions::default();
     let mut workflows = Vec::new();
@@ -72,10 +93,9 @@ fn replay(manifest: &str, document: &str, golden: &str, prerequisites: &[String]
             other => known.add(other),
         }
     }
-    let position: usize = document.parse().map_err(|_| format!("{document} is no number"))?;
-    let workflow = workflows.into_iter().nth(position).ok_or("no such document")?;
+    let workflow = workflows.into_iter().nth(document).ok_or("no such document")?;
     let program = Arc::new(Program::compile(born(*workflow, &known.templates)?).map_err(|e| e.to_string())?);
-    let mut run = Run::new(program, golden);
+    let mut run = Run::new(program, golden, seconds);
     run.config_maps = config_maps.into_iter().collect();
     run.go()?;
     let live = View::fold(run.state.program.clone(), &run.records);
@@ -129,7 +149,11 @@ struct Run {
     records: Vec<Record>,
     golden: Value,
     config_maps: BTreeMap<String, ConfigMap>,
+    /// How long each attempt takes.
+    seconds: usize,
     now: Timestamp,
+    /// Commands, each given when the run waits for nothing else.
+    verbs: VecDeque<Verb>,
     attempts: Vec<Arc<Attempt>>,
     timers: Vec<(Timestamp, TimerId)>,
     /// Caches begin empty: the recordings' own were.
@@ -140,13 +164,16 @@ struct Run {
 }
 
 impl Run {
-    fn new(program: Arc<Program>, golden: Value) -> Run {
+    fn new(program: Arc<Program>, golden: Value, seconds: usize) -> Run {
         let now = program.spec.created_at;
+        let verbs = serde_json::from_value(golden["commands"].clone()).unwrap_or_default();
         Run {
+            verbs,
             state: RunState::new(program),
             records: Vec::new(),
             golden,
             config_maps: BTreeMap::new(),
+            seconds,
             now,
             attempts: Vec::new(),
             timers: Vec::new(),
@@ -173,11 +200,23 @@ impl Run {
                 self.timers.retain(|t| *t != next);
                 self.now = self.now.max(next.0);
                 self.event(&Event::TimerFired { timer: next.1 });
+            } else if let Some(verb) = self.verbs.pop_front() {
+                self.command(verb);
             } else {
                 return Err(format!("stuck: {:?}", dropforge_engine::waiting::waiting(&self.state)));
             }
         }
-        Ok(())
+        match self.verbs.front() {
+            Some(verb) => Err(format!("ended before it waited for {verb:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// What a person asks of a run that nothing else moves.
+    fn command(&mut self, verb: Verb) {
+        let id = CommandId::from(format!("command-{}", self.verbs.len()).as_str());
+        let command = Command { id, by: "conformance".to_owned(), at: self.now, verb };
+        self.event(&Event::Commanded { command });
     }
 
     fn tick(&mut self) -> Timestamp {
@@ -269,13 +308,14 @@ impl Run {
         let generic = attempt.node_name.replace(&attempt.run_name, "{{workflow.name}}");
         let node =
             self.golden["nodes"].get(&generic).or_else(|| self.golden["nodes"].get(&attempt.node_name));
+        let node = node.or_else(|| self.golden.get("otherwise"));
         let node = node.ok_or_else(|| format!("Argo had no pod {generic}"))?.clone();
         let outcome = match node["phase"].as_str() {
             Some("Succeeded") => Outcome::Succeeded,
             Some("Error") => Outcome::Error,
             _ => Outcome::Failed,
         };
-        let at = self.tick();
+        let at = (0..self.seconds).fold(self.now, |_, _| self.tick());
         let message = node["message"].as_str().unwrap_or_default();
         let mut verdict = Verdict::without_outputs(attempt.id.clone(), outcome, Reason::Exited, message, at);
         verdict.outputs = outputs(&node["outputs"], attempt);
