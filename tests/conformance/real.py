@@ -33,13 +33,14 @@ def why_not(manifest, entry):
 
 def run(program, folder, entry, before):
     """The finished run and no reason, or none and the reason."""
-    with tempfile.TemporaryDirectory(prefix="conformance-") as place:
+    # The supervisor may still be leaving.
+    with tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True) as place:
         os.mkdir(os.path.join(place, "claim"))
         with open(os.path.join(place, "dropforge.toml"), "w") as settings:
             settings.write(SETTINGS)
         manifest = os.path.join(place, "workflow.yaml")
         shutil.copy(os.path.join(folder, "workflows", entry["workflow"]), manifest)
-        command = [program, "run", manifest, *before, "--namespace", "argo", "-o", "json", "--store", os.path.join(place, "store")]
+        command = [program, "run", manifest, *needed(manifest, before), "--namespace", "argo", "-o", "json", "--store", os.path.join(place, "store")]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=place)
         except subprocess.TimeoutExpired:
@@ -48,6 +49,26 @@ def run(program, folder, entry, before):
             said = done.stderr.strip().splitlines()
             return None, said[0][:200] if said else f"exit {done.returncode}"
         return documents(done.stdout)[entry["document"]], None
+
+
+def needed(manifest, before):
+    """The prerequisites whose objects the manifest names, or that those name; claims are folders here."""
+    with open(manifest) as text:
+        seen, found, left = text.read(), [], list(before)
+        while chosen := [path for path in left if names(path) & set(re.findall(r"[\w.-]+", seen))]:
+            left = [path for path in left if path not in chosen]
+            found += chosen
+            seen += "".join(content(path) for path in chosen)
+    return [path for path in found if "kind: PersistentVolumeClaim" not in content(path)]
+
+
+def names(path):
+    return set(re.findall(r"(?m)^metadata:\s*(?:\n\s+|\{)name:\s*([\w.-]+)", content(path)))
+
+
+def content(path):
+    with open(path) as text:
+        return text.read()
 
 
 def documents(text):
