@@ -24,8 +24,12 @@ def why_not(manifest, entry):
         if not IMAGES.match(image):
             return f"nothing stands in for the image {image.split(':')[0]}"
     sleeps = [int(n) for n in re.findall(r"sleep[\s\",\[]+(\d+)", manifest)]
-    if sum(sleeps) > SLOW or "suspend" in used:
+    if sum(sleeps) > SLOW or re.search(r"sleep[\s\",\[]+\{\{", manifest) or "suspend" in used:
         return f"waits longer than {SLOW} s by the clock, or for a person"
+    if re.search(r"\brandom\b|flip-coin", manifest):
+        return "chance decides what it does"
+    if "configMapKeyRef" in manifest:
+        return "reads a config map of the cluster"
     if "daemon" in used:
         return "a daemon is a server of its image"
     return None
@@ -55,7 +59,7 @@ def needed(manifest, before):
     """The prerequisites whose objects the manifest names, or that those name; claims are folders here."""
     with open(manifest) as text:
         seen, found, left = text.read(), [], list(before)
-        while chosen := [path for path in left if names(path) & set(re.findall(r"[\w.-]+", seen))]:
+        while chosen := [path for path in left if names(path) & set(re.findall(r"\bname:\s*[\"']?([\w.-]+)", seen))]:
             left = [path for path in left if path not in chosen]
             found += chosen
             seen += "".join(content(path) for path in chosen)
