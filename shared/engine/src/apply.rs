@@ -305,7 +305,8 @@ fn body(created: &NodeCreated) -> Body {
         }
         NodeKind::Suspend => Body::Suspend { until: None },
         NodeKind::Steps => {
-            Body::Steps { calls: Default::default(), groups: Default::default(), bound: Bound::default() }
+            let (calls, groups) = Default::default();
+            Body::Steps { calls, groups, open: 0, bound: Bound::default() }
         }
         NodeKind::StepGroup => {
             let Role::Group(index) = created.role else { return Body::None };
@@ -355,7 +356,10 @@ fn hang(state: &mut RunState, parent: NodeId, created: &NodeCreated) {
             started(cursor, again, *index);
             *open += 1;
         }
-        (Body::Steps { groups, .. }, Role::Group(_)) => groups.push_back_mut(child),
+        (Body::Steps { groups, open, .. }, Role::Group(_)) => {
+            groups.push_back_mut(child);
+            *open += 1;
+        }
         (Body::Dag { calls, ready, .. }, Role::Call(name)) => {
             ready.remove_mut(name);
             calls.insert_mut(name.clone(), child);
@@ -539,7 +543,12 @@ fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_>) {
         recount(state, said, said.complete());
     }
     if let Some(parent) = node.parent {
-        on_node(state, parent, |parent| resources::add(&mut parent.resources, &node.resources));
+        on_node(state, parent, |parent| {
+            resources::add(&mut parent.resources, &node.resources);
+            if let (Body::Steps { open, .. }, Role::Group(_)) = (&mut parent.body, &node.role) {
+                *open = open.saturating_sub(1);
+            }
+        });
     }
     note_failure(state, id);
     hold_hooks(state, id);

@@ -80,7 +80,7 @@ fn groups(state: &RunState, found: &mut Vec<String>) {
     let unsettled = |parent: NodeId| state.nodes.values().filter(|n| child(n, parent)).count();
     for node in state.nodes.values().filter(|n| !n.phase.fulfilled()) {
         let open = match &node.body {
-            Body::Group { open, .. } | Body::Loop { open, .. } => *open as usize,
+            Body::Group { open, .. } | Body::Loop { open, .. } | Body::Steps { open, .. } => *open as usize,
             _ => continue,
         };
         if open != unsettled(node.id) {

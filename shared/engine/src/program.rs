@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use dropforge_manifest::expr::depends::{self, Depends};
 use dropforge_manifest::merge::with_template_defaults;
-use dropforge_manifest::types::{ContinueOn, LifecycleHook, Step, Template, TemplateRef};
+use dropforge_manifest::types::{Artifact, ContinueOn, LifecycleHook, Step, Template, TemplateRef};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -89,6 +89,8 @@ pub struct Compiled {
     pub template: Template,
     /// As JSON, for substitution.
     pub body: Value,
+    /// Whether no text in it holds a tag: it is the same for every node.
+    pub fixed: bool,
     /// The groups of a `steps` template.
     pub groups: Vec<Vec<Call>>,
     /// The graph of a `dag` template.
@@ -106,6 +108,8 @@ pub struct Call {
     pub step: Step,
     /// As JSON without its hooks, for substitution: hooks are resolved when they fire.
     pub json: Value,
+    /// Without its hooks, where nothing in it depends on the run: it is the same whenever its turn comes.
+    pub fixed: Option<Step>,
     /// Whether `{{item}}` can occur.
     pub looped: bool,
     /// Which of its aggregated outputs somebody in this template reads, if it is a loop.
@@ -243,6 +247,7 @@ impl Compiled {
         let mut compiled = Compiled {
             key,
             template: template.clone(),
+            fixed: !has_tags(&body),
             body,
             groups: Vec::new(),
             graph: None,
@@ -358,7 +363,25 @@ fn compile_call(step: &Step, enclosing: &Compiled) -> Result<Call, CompileError>
         .map_err(|source| CompileError::Encode { template: enclosing.key.name.clone(), source })?;
     let keeps_outputs = enclosing.reads.outputs(&step.name);
     let hooks = hooks::compile(&step.hooks);
-    Ok(Call { step: step.clone(), json, looped: step.is_loop(), keeps_outputs, hooks })
+    let fixed = is_fixed(&bare, &json).then_some(bare);
+    Ok(Call { step: step.clone(), json, fixed, looped: step.is_loop(), keeps_outputs, hooks })
+}
+
+/// Whether a step needs no substitution: no tags, no condition, no items, and no artifact from elsewhere.
+fn is_fixed(step: &Step, json: &Value) -> bool {
+    let moved = |artifact: &Artifact| artifact.from.is_some() || artifact.from_expression.is_some();
+    let conditional = step.when.is_some() || step.is_loop() || step.inline.is_some();
+    !conditional && !step.arguments.artifacts.iter().any(moved) && !has_tags(json)
+}
+
+/// Whether a text in it may hold a tag.
+fn has_tags(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains("{{"),
+        Value::Array(items) => items.iter().any(has_tags),
+        Value::Object(fields) => fields.iter().any(|(key, value)| key.contains("{{") || has_tags(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 fn graph(template: &str, calls: Vec<Call>, target: Option<&str>) -> Result<Graph, CompileError> {

@@ -238,6 +238,8 @@ pub enum Body {
         calls: RedBlackTreeMapSync<String, NodeId>,
         /// Its groups so far.
         groups: VectorSync<NodeId>,
+        /// How many of them are not over: one, or several after a retry of the run.
+        open: u32,
         /// Its children as its limits see them.
         bound: Bound,
     },

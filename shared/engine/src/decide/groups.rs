@@ -190,12 +190,11 @@ impl Decider {
     /// Goes on with a Steps node: starts the group after those it has once all of them are over. A retry of the run may
     /// have opened several of them again.
     pub(super) fn next_group(&mut self, steps: NodeId) {
-        let Some(Body::Steps { groups, .. }) = self.state.node(steps).map(|n| &n.body) else { return };
-        let over = |group: &NodeId| self.state.node(*group).is_none_or(|g| g.phase.fulfilled());
-        if groups.iter().all(over) {
-            let next = u32::try_from(groups.len()).unwrap_or(u32::MAX);
-            self.start_group(steps, next);
-        }
+        let Some(Body::Steps { groups, open: 0, .. }) = self.state.node(steps).map(|n| &n.body) else {
+            return;
+        };
+        let next = u32::try_from(groups.len()).unwrap_or(u32::MAX);
+        self.start_group(steps, next);
     }
 
     /// Argo gathers a loop's results when its group has succeeded, each taken as JSON (rule O-10).
