@@ -43,6 +43,11 @@ impl Sources {
         sources
     }
 
+    /// Whether one of the objects is a Workflow.
+    pub fn has_workflow(&self) -> bool {
+        self.documents.iter().any(|document| matches!(document.object, AnyObject::Workflow(_)))
+    }
+
     fn add(&mut self, name: &str, bytes: &[u8]) {
         let parsed = parse_bytes(name, bytes);
         self.documents.extend(parsed.documents);

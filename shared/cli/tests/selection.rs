@@ -208,7 +208,7 @@ fn what_is_given_on_the_line_stands_in_the_place_of_what_the_manifest_says() {
         (&["--entrypoint", "gone", "-p", "word=x"], "gone"),
         (&["-l", "team"], "expected NAME=VALUE"),
         (&["--name", "a", "--generate-name", "b"], "cannot be used with"),
-        (&["--from", "workflowtemplate/x"], "name no file beside it"),
+        (&["--from", "workflowtemplate/x"], "not a Workflow"),
     ] {
         bench.write("list.yaml", "- a\n");
         bench.dropforge(&[&["run", "flow.yaml"], flags].concat()).exits(2).says(&[said]);

@@ -165,8 +165,10 @@ pub fn checked(source: &SourceArgs) -> Result<Sources, CliError> {
         return Err(CliError::Usage("name a manifest, `-`, or --from KIND/NAME".to_owned()));
     }
     let sources = Sources::read(&source.files)?;
-    if source.from.is_some() && !source.files.is_empty() {
-        return Err(CliError::Usage("--from runs what is stored: name no file beside it".to_owned()));
+    if let (Some(from), true) = (&source.from, sources.has_workflow()) {
+        return Err(CliError::Usage(format!(
+            "--from {from} chooses what runs: the files beside it may define templates and schedules, not a Workflow"
+        )));
     }
     let given = overrides(&source.overrides, None)?;
     sources.require(&submitting(&given.parameters))?;
@@ -178,7 +180,8 @@ async fn settings_folder(global: &Global, args: &RunArgs) -> Result<PathBuf, Cli
     let Some(wanted) = &args.resume else { return Ok(folder(&args.source.files)) };
     let store = lookup::reader(global)?;
     let entry = lookup::entry(&store, global, wanted).await?;
-    let source = store.load_run(&entry.uid).await?.spec.source.map(PathBuf::from);
+    // A definition that was stored stands in no folder.
+    let source = store.load_run(&entry.uid).await?.spec.source.map(PathBuf::from).filter(|p| p.is_absolute());
     Ok(folder(source.as_slice()))
 }
 
@@ -244,7 +247,9 @@ pub fn births(
         }
     }
     if let Some(from) = &source.from {
-        workflows = vec![(of_stored(from, &known)?, from.clone())];
+        let origin =
+            source.files.first().map_or_else(|| from.clone(), |file| origin(&file.to_string_lossy()));
+        workflows = vec![(of_stored(from, &known)?, origin)];
     } else if workflows.is_empty() {
         workflows.push(the_template(sources)?);
     }
