@@ -149,7 +149,7 @@ impl Session {
                 continue;
             }
             // A run that lives again is not deleted; its end sets another time.
-            if deaths::delete(&*self.store, entry, "ttlStrategy", now).await? == Buried::Live {
+            if deaths::tidy_away(&*self.store, entry, "ttlStrategy", now).await? == Buried::Live {
                 continue;
             }
             output::say(&format!("run {}: deleted, as its ttlStrategy says", entry.name));

@@ -70,3 +70,34 @@ fn artifacts_go_with_the_runs_end_where_the_manifest_says_so() {
     assert!(bucket.join("model").is_file());
     assert!(!bucket.join("scratch/a").exists());
 }
+
+const SHORT_LIVED: &str = "apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {name: NAME}
+spec:
+  entrypoint: main
+  ttlStrategy: {secondsAfterCompletion: 0}
+  templates:
+  - {name: main, container: {image: busybox, command: ['true']}}
+";
+
+#[test]
+fn runs_go_when_their_time_is_over_and_a_damaged_one_does_not_keep_dev_from_going_on() {
+    let bench = Bench::new();
+    for name in ["damaged", "whole"] {
+        bench.write("short.yaml", SHORT_LIVED.replace("NAME", name));
+        bench.dropforge(&["run", "short.yaml"]).exits(0);
+        if name == "damaged" {
+            let journal = bench.journals().remove(0);
+            let mut bytes = fs::read(&journal).unwrap();
+            bytes[40] ^= 0xff;
+            fs::write(&journal, bytes).unwrap();
+        }
+    }
+    fs::create_dir(bench.path("served")).unwrap();
+    let dev = bench.start(&["dev", "served", "--port", "0"]);
+    dev.wait_until_said("run whole: deleted, as its ttlStrategy says");
+    dev.wait_until_said("run damaged: deleted, as its ttlStrategy says");
+    assert_eq!(bench.dropforge(&["list", "-o", "name"]).exits(0).stdout, "");
+    assert_eq!(bench.journals().len(), 2, "journals stay");
+}

@@ -2,8 +2,31 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
 use crate::store::{Documents, StoreError, Swap};
+
+/// A longer name ends in a hash of the whole.
+const NAME_MAX: usize = 120;
+
+/// A name of the person's as part of a key: letters, digits, `-` and `_` stand for themselves, so that no two names
+/// share a key and none leads elsewhere.
+pub fn escaped(name: &str) -> String {
+    let byte = |b: u8| match b {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => char::from(b).to_string(),
+        other => format!("~{other:02x}"),
+    };
+    name.bytes().map(byte).collect()
+}
+
+/// An escaped name as one component of a key, which is bounded, whatever its length is.
+pub fn component(escaped: String) -> String {
+    if escaped.len() <= NAME_MAX {
+        return escaped;
+    }
+    let hash: String = Sha256::digest(&escaped)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{hash}", &escaped[..NAME_MAX])
+}
 
 /// Reads a document whose format this code knows up to `known`.
 ///

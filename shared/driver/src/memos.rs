@@ -5,7 +5,7 @@ use dropforge_manifest::types::Outputs;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::documents;
+use crate::documents::{self, component, escaped};
 use crate::store::{Documents, StoreError};
 
 /// The version of the document that this code writes.
@@ -31,20 +31,9 @@ pub struct StoredMemo {
 
 /// The key of an entry's document.
 pub fn key(namespace: &str, entry: &MemoKey) -> String {
-    format!("memo/{}/{}/{}.json", component(namespace), component(&entry.cache), component(&entry.key))
-}
-
-/// A name as one component of a key.
-fn component(name: &str) -> String {
-    let mut escaped = String::with_capacity(name.len());
-    for (at, c) in name.char_indices() {
-        match c {
-            '.' if at == 0 => escaped.push_str("%2E"),
-            '/' | '%' => escaped.push_str(&format!("%{:02X}", u32::from(c))),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+    let [namespace, cache, key] =
+        [namespace, entry.cache.as_str(), entry.key.as_str()].map(|name| component(escaped(name)));
+    format!("memo/{namespace}/{cache}/{key}.json")
 }
 
 /// What a cache holds under a key, and the note that it was looked at. What is damaged is as good as gone: the step runs and
@@ -121,10 +110,18 @@ mod tests {
         now(write(&store, "ns", &entry(), &gave("b", 2))).unwrap();
         assert_eq!(now(read(&store, "ns", &entry(), at(9))).unwrap(), Some(gave("b", 2)));
         let kept =
-            now(documents::read::<_, StoredMemo>(&store, "memo/ns/%2E.%2Fa%2Fb/k.json", FORMAT)).unwrap();
+            now(documents::read::<_, StoredMemo>(&store, "memo/ns/~2e~2e~2fa~2fb/k.json", FORMAT)).unwrap();
         assert_eq!(kept.unwrap().last_hit_timestamp, at(9));
         let other = MemoKey { key: "other".to_owned(), ..entry() };
         assert_eq!(now(read(&store, "ns", &other, at(9))).unwrap(), None);
+    }
+
+    #[test]
+    fn a_long_key_fits_a_file_name_and_is_still_its_own() {
+        let long = |end: &str| MemoKey { cache: "c".to_owned(), key: format!("{}{end}", "k".repeat(5000)) };
+        let keys = [key("ns", &long("a")), key("ns", &long("b"))];
+        assert!(keys.iter().all(|key| key.len() < 200), "{keys:?}");
+        assert_ne!(keys[0], keys[1]);
     }
 
     #[test]

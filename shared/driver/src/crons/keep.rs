@@ -7,7 +7,7 @@ use dropforge_manifest::types::{CronWorkflow, CronWorkflowSpec};
 use jiff::Timestamp;
 
 use super::{CRON_FORMAT, CronAct, CronState, Ticked, Times, beyond_history, decide};
-use crate::deaths::delete;
+use crate::deaths::tidy_away;
 use crate::definitions;
 use crate::documents::{change, read};
 use crate::store::{Artifacts, Buried, Documents, Index, Runs, StoreError};
@@ -169,7 +169,7 @@ pub async fn trim_history<S: Runs + Index + Artifacts>(
     let mut gone = 0;
     for entry in beyond_history(cron, &entries) {
         // One that still has something to do goes another time.
-        gone += usize::from(delete(store, entry, &by, now).await? == Buried::Hidden);
+        gone += usize::from(tidy_away(store, entry, &by, now).await? == Buried::Hidden);
     }
     Ok(gone)
 }

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use dropforge_engine::ids::{NodeId, RunUid};
 use dropforge_engine::lock::{LockName, LockWait};
-use sha2::{Digest, Sha256};
 
 use super::{Claimant, LOCK_FORMAT, LockState, Present};
-use crate::documents::{change, read};
+use crate::documents::{change, component, escaped, read};
 use crate::store::{Documents, StoreError};
 
 /// What became of a request for locks.
@@ -19,30 +18,13 @@ pub struct Taking {
     pub granted: Vec<Claimant>,
 }
 
-/// Keys are bounded, whatever a lock's name is.
-const NAME_MAX: usize = 120;
-
 /// The key of a lock's document.
 pub fn key(lock: &LockName) -> String {
     let name = match lock {
         LockName::Mutex { name, .. } => format!("mutex-{}", escaped(name)),
         LockName::Semaphore { name, key, .. } => format!("semaphore-{}.{}", escaped(name), escaped(key)),
     };
-    let name = if name.len() > NAME_MAX { format!("{}-{}", &name[..NAME_MAX], hash(&name)) } else { name };
-    format!("locks/{}/{name}.json", escaped(lock.namespace()))
-}
-
-/// Letters, digits, `-` and `_` stand for themselves, so that no two names share a key and none leads elsewhere.
-fn escaped(name: &str) -> String {
-    let byte = |b: u8| match b {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => char::from(b).to_string(),
-        other => format!("~{other:02x}"),
-    };
-    name.bytes().map(byte).collect()
-}
-
-fn hash(name: &str) -> String {
-    Sha256::digest(name)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("locks/{}/{}.json", component(escaped(lock.namespace())), component(name))
 }
 
 /// The document of a lock, if it was ever wanted.

@@ -89,7 +89,7 @@ impl Decider {
             template: template.clone(),
             volumes,
             claims,
-            capture_result: node.kind == NodeKind::Http || self.captures_result(node, &compiled),
+            capture_result: node.kind == NodeKind::Http || self.captures_result(node),
             deadline: self.workflow_deadline().filter(|_| !node.on_exit),
             // It is a pod's own limit; a request's is its `timeoutSeconds`.
             active_deadline_seconds: own_deadline(&template)?.filter(|_| node.kind != NodeKind::Http),
@@ -101,7 +101,7 @@ impl Decider {
     }
 
     /// Standard output is captured when the calling template's text reads it (rule O-1).
-    fn captures_result(&self, node: &Node, _compiled: &Compiled) -> bool {
+    fn captures_result(&self, node: &Node) -> bool {
         let Some((owner, name)) = self.state.caller(node.id) else { return false };
         let enclosing = self.state.node(owner).and_then(|o| self.state.template_of(o));
         enclosing.is_some_and(|t| t.reads_result(&name))
