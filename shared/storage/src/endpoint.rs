@@ -12,11 +12,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{CONNECTION, EXPECT, HeaderValue};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{HttpError, HttpResponse};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -161,7 +165,11 @@ async fn accept(listener: TcpListener, service: S3Service, mut stopped: oneshot:
             _ = &mut stopped => break,
         };
         let server = auto::Builder::new(TokioExecutor::new());
-        let connection = server.serve_connection(TokioIo::new(stream), service.clone()).into_owned();
+        let answers = service_fn({
+            let service = service.clone();
+            move |request| answer(service.clone(), request)
+        });
+        let connection = server.serve_connection(TokioIo::new(stream), answers).into_owned();
         let connection = connections.watch(connection);
         tasks.spawn(async move {
             if let Err(error) = connection.await {
@@ -172,4 +180,16 @@ async fn accept(listener: TcpListener, service: S3Service, mut stopped: oneshot:
     drop(listener);
     // What does not end in time is cut off when `tasks` is dropped; unfinished puts leave nothing.
     let _ = tokio::time::timeout(STOP_GRACE, connections.shutdown()).await;
+}
+
+/// Answers a request. A client that asked by `Expect: 100-continue` whether to send its body and is refused keeps the
+/// body, and may send its next request right away, the start of which would be taken for the body (boto3 does so).
+/// As S3 does, such an answer is the connection's last.
+async fn answer(service: S3Service, request: http::Request<Incoming>) -> Result<HttpResponse, HttpError> {
+    let asked = request.headers().contains_key(EXPECT);
+    let mut response = service.call(request.map(s3s::Body::from)).await?;
+    if asked && !response.status().is_success() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }

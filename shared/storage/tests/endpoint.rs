@@ -183,6 +183,22 @@ client_tests![
     files_of_the_folder_are_objects,
 ];
 
+/// boto3 keeps the body that it was not asked for and sends its next request on the same connection, the start of
+/// which must not be taken for that body.
+#[test]
+fn a_refusal_before_the_body_is_the_connections_last_answer() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path());
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    let head = format!("Host: {}\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n", server.address());
+    stream.write_all(format!("PUT /uploads/a HTTP/1.1\r\n{head}").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
+    server.stop();
+}
+
 #[test]
 fn unsigned_requests_are_refused() {
     let root = tempfile::tempdir().unwrap();
