@@ -12,8 +12,8 @@ const GPU: &str = "nvidia.com/gpu";
 pub fn gpu_notes(document: &Document, settings: &Settings) -> Vec<String> {
     let templates =
         document.object.workflow_spec().map(|(spec, _)| spec.templates.as_slice()).unwrap_or_default();
-    let asking: Vec<(&Template, &Container)> =
-        templates.iter().filter_map(|t| Some((t, t.main()?))).filter(|(_, c)| asks_for_gpu(c)).collect();
+    let containers = templates.iter().flat_map(|t| t.containers().into_iter().map(move |(_, c)| (t, c)));
+    let asking: Vec<(&Template, &Container)> = containers.filter(|(_, c)| asks_for_gpu(c)).collect();
     if asking.is_empty() {
         return Vec::new();
     }

@@ -70,6 +70,13 @@ pub enum Report {
         /// When.
         at: Timestamp,
     },
+    /// It is a daemon that serves, or serves again.
+    Ready {
+        /// Which.
+        attempt: AttemptId,
+        /// Since when.
+        at: Timestamp,
+    },
     /// Something worth a line while it runs: an artifact being copied.
     Progress {
         /// Which.
@@ -122,6 +129,21 @@ pub struct Launch {
     pub environment: StepEnvironment,
     /// What it takes of the machine while it runs.
     pub demand: Demand,
+    /// What each container of it runs in, where it has others than `main`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub containers: BTreeMap<String, ContainerLaunch>,
+}
+
+/// What one of several containers of an attempt runs in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerLaunch {
+    /// What its image gives.
+    pub environment: StepEnvironment,
+    /// The most memory it may use; none: no limit.
+    pub memory_limit_bytes: Option<u64>,
+    /// How many of the attempt's GPUs are its own.
+    pub gpus: u32,
 }
 
 /// What a step's process finds around it.

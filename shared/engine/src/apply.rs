@@ -2,6 +2,7 @@
 //!
 //! Every counter is kept here and nowhere else, so that a replayed state and a live one can't differ.
 
+mod daemons;
 mod locks;
 mod reopening;
 
@@ -50,6 +51,12 @@ pub fn apply(state: &mut RunState, record: &Record) {
                     *waiting = None;
                 }
             });
+            // Argo's containers of a set all start at once, those that wait for others too.
+            daemons::containers_are(state, attempt, NodePhase::Running);
+        }
+        Record::AttemptReady { attempt, at, ip } => {
+            touch(state, *at);
+            daemons::ready(state, attempt, ip);
         }
         Record::StopAsked { attempt, why } => {
             outbox(state, Effect::StopAttempt { attempt: attempt.clone(), why: why.clone() });
@@ -195,7 +202,7 @@ pub const DEPTH_MAX: u32 = 100;
 
 /// Kinds that Argo counts in a run's progress.
 pub(crate) fn executable(kind: NodeKind) -> bool {
-    matches!(kind, NodeKind::Pod | NodeKind::Http | NodeKind::Suspend)
+    matches!(kind, NodeKind::Pod | NodeKind::Http | NodeKind::Suspend | NodeKind::Container)
 }
 
 fn on_bound(state: &mut RunState, id: NodeId, change: impl FnOnce(&mut Bound)) {
@@ -225,6 +232,8 @@ fn node_created(state: &mut RunState, created: &NodeCreated) {
         finished_at: created.phase.fulfilled().then_some(created.at),
         outputs: Arc::default(),
         resources: ResourcesDuration::new(),
+        daemoned: false,
+        ip: None,
         depth: depth(parent.as_deref(), created),
         on_exit: parent.as_ref().is_some_and(|p| p.on_exit)
             || matches!(created.role, Role::WorkflowExit | Role::Exit),
@@ -293,7 +302,7 @@ fn own(parent: Option<&Node>, created: &NodeCreated) -> Option<Arc<Compiled>> {
 fn depth(parent: Option<&Node>, created: &NodeCreated) -> u32 {
     let above = parent.map_or(0, |p| p.depth);
     match created.role {
-        Role::Group(_) | Role::Attempt(_) | Role::Item(_) => above,
+        Role::Group(_) | Role::Attempt(_) | Role::Item(_) | Role::Container(_) => above,
         Role::Root | Role::WorkflowExit | Role::Call(_) | Role::Exit | Role::Hook(_) => above + 1,
     }
 }
@@ -301,7 +310,8 @@ fn depth(parent: Option<&Node>, created: &NodeCreated) -> u32 {
 fn body(created: &NodeCreated) -> Body {
     match created.kind {
         NodeKind::Pod | NodeKind::Http => {
-            Body::Pod { attempt: None, next: 0, lost: 0, waiting: None, progress: Progress::NOT_SAID }
+            let (progress, containers) = (Progress::NOT_SAID, Default::default());
+            Body::Pod { attempt: None, next: 0, lost: 0, waiting: None, progress, containers }
         }
         NodeKind::Suspend => Body::Suspend { until: None },
         NodeKind::Steps => {
@@ -333,7 +343,7 @@ fn body(created: &NodeCreated) -> Body {
             }
         }
         NodeKind::Retry => Body::Retry { attempts: 0, last: None, until: None },
-        NodeKind::Skipped => Body::None,
+        NodeKind::Skipped | NodeKind::Container => Body::None,
     }
 }
 
@@ -382,6 +392,7 @@ fn hang(state: &mut RunState, parent: NodeId, created: &NodeCreated) {
             node.hooks.exit_due = false;
             node.hooks.open.push(child);
         }
+        (Body::Pod { containers, .. }, Role::Container(_)) => containers.push_back_mut(child),
         _ => {}
     });
     if let Some((steps, name)) = owner {
@@ -426,6 +437,7 @@ fn attempt_started(state: &mut RunState, attempt: &Arc<Attempt>) {
     });
     state.next_attempt = state.next_attempt.max(attempt.number + 1);
     state.attempts.insert_mut(attempt.id.clone(), attempt.node);
+    daemons::containers_are(state, &attempt.id, NodePhase::Pending);
     outbox(state, Effect::StartAttempt(attempt.clone()));
 }
 
@@ -511,8 +523,10 @@ fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_>) {
     forget_children(state, &node);
     set_blocked(state, id, None);
     keep_memo(state, &node, ending);
+    state.daemons.remove_mut(&(node.boundary, id));
     on_node(state, id, |n| {
         n.phase = ending.phase;
+        n.daemoned = false;
         n.message = ending.message.to_owned();
         n.outputs = Arc::new(ending.outputs.clone());
         n.finished_at = Some(ending.at);
@@ -552,8 +566,12 @@ fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_>) {
     }
     note_failure(state, id);
     hold_hooks(state, id);
-    if state.nodes.get(&id).is_some_and(|n| n.settled()) {
-        settled(state, id);
+    match (node.settled(), state.nodes.get(&id).is_some_and(|n| n.settled())) {
+        (false, true) => settled(state, id),
+        // Only a daemon was settled before it ended.
+        (true, true) => daemons::ended(state, id),
+        (true, false) => daemons::unsettled(state, id),
+        (false, false) => {}
     }
 }
 
@@ -583,14 +601,21 @@ fn settled(state: &mut RunState, id: NodeId) {
         Role::Item(index) => item_settled(state, parent, &node, *index),
         Role::Exit | Role::Hook(_) => {
             let why = start_error(state, &node);
-            forget(state, id);
+            forget_ended(state, &node);
             on_node(state, parent, |owner| {
                 owner.hooks.open.retain(|open| *open != id);
                 owner.hooks.error = owner.hooks.error.take().or(why);
             });
             hook_done(state, parent);
         }
-        Role::Root | Role::WorkflowExit | Role::Group(_) | Role::Attempt(_) => {}
+        Role::Root | Role::WorkflowExit | Role::Group(_) | Role::Attempt(_) | Role::Container(_) => {}
+    }
+}
+
+/// Forgets a node that has ended; a daemon is kept until it does.
+fn forget_ended(state: &mut RunState, node: &Node) {
+    if !node.daemoned {
+        forget(state, node.id);
     }
 }
 
@@ -672,6 +697,16 @@ fn keep_first(first: &mut Option<FailedChild>, new: Option<FailedChild>) {
 }
 
 fn item_settled(state: &mut RunState, parent: NodeId, node: &Node, index: u32) {
+    on_node(state, parent, |p| {
+        if let Body::Loop { open, .. } = &mut p.body {
+            *open = open.saturating_sub(1);
+        }
+    });
+    item_ended(state, parent, node, index);
+}
+
+/// Keeps in the loop what others may still read of an item.
+fn item_ended(state: &mut RunState, parent: NodeId, node: &Node, index: u32) {
     let Some(group) = state.nodes.get(&parent).cloned() else { return };
     let Role::Call(call) = &group.role else { return };
     let failed = failed_child(state, node, call, (0, index));
@@ -682,15 +717,14 @@ fn item_settled(state: &mut RunState, parent: NodeId, node: &Node, index: u32) {
         .and_then(|t| t.call(call))
         .is_some_and(|c| c.keeps_outputs);
     on_node(state, parent, |p| {
-        let Body::Loop { open, phases, results, failed: first, .. } = &mut p.body else { return };
-        *open = open.saturating_sub(1);
+        let Body::Loop { phases, results, failed: first, .. } = &mut p.body else { return };
         phases.set(index as usize, phase_byte(node.phase));
         if keeps && gave(node) {
             results.insert_mut(index, node.outputs.clone());
         }
         keep_first(first, failed);
     });
-    forget(state, node.id);
+    forget_ended(state, node);
 }
 
 /// A child whose outputs its loop gathers: it succeeded, or it did in the run that this one repeats.
@@ -755,6 +789,7 @@ fn forget(state: &mut RunState, id: NodeId) {
     state.outbox.remove_mut(&EffectKey::ReadMemo(id));
     state.watchers.remove_mut(&id);
     state.held_hooks.remove_mut(&id);
+    state.daemons.remove_mut(&(node.boundary, id));
     state.nodes.remove_mut(&id);
 }
 
@@ -763,7 +798,8 @@ fn forget_children(state: &mut RunState, node: &Node) {
         Body::Steps { calls, groups, .. } => calls.values().chain(groups.iter()).copied().collect(),
         Body::Dag { calls, .. } => calls.values().copied().collect(),
         Body::Retry { last, .. } => last.iter().copied().collect(),
-        Body::None | Body::Pod { .. } | Body::Suspend { .. } | Body::Group { .. } | Body::Loop { .. } => {
+        Body::Pod { containers, .. } => containers.iter().copied().collect(),
+        Body::None | Body::Suspend { .. } | Body::Group { .. } | Body::Loop { .. } => {
             return;
         }
     };

@@ -39,7 +39,7 @@ pub struct Attempt {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Work {
-    /// The leaf template (`container`, `script` or `http`) with every tag replaced; its inputs hold values and
+    /// The leaf template (`container`, `script`, `containerSet` or `http`) with every tag replaced; its inputs hold values and
     /// artifact locations.
     pub template: Template,
     /// The workflow's volumes, and one `persistentVolumeClaim` volume for each claim template, resolved.
@@ -136,6 +136,9 @@ pub struct Verdict {
     /// Parameters with values, artifacts with locations, result, exit code.
     #[serde(default, skip_serializing_if = "Outputs::is_empty")]
     pub outputs: Outputs,
+    /// How each container ended, where the pod has others than `main`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<ContainerEnd>,
     /// The numbers of the output parameter or artifact called `metrics`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
@@ -176,12 +179,34 @@ impl Verdict {
             started_at: None,
             finished_at,
             outputs: Outputs::default(),
+            containers: Vec::new(),
             metrics: BTreeMap::new(),
             progress: None,
             provenance: Provenance::default(),
             usage: Usage::default(),
         }
     }
+}
+
+/// How one container of an attempt ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerEnd {
+    /// Its name.
+    pub name: String,
+    /// How.
+    pub outcome: Outcome,
+    /// In Argo's words, e.g. `a: Error (exit code 1): `.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Its command's exit code (128 + signal when a signal ended it).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// When its command was started; absent when it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Timestamp,
 }
 
 /// With what an attempt ran, what it read and what it wrote.

@@ -7,6 +7,7 @@
 mod calls;
 mod commands;
 mod configs;
+mod daemons;
 mod dags;
 mod groups;
 mod hooks;
@@ -161,6 +162,7 @@ impl Decider {
             Event::AttemptRunning { attempt, at, host } => {
                 self.attempt_running(attempt, *at, host.as_deref())?
             }
+            Event::AttemptReady { attempt, at, ip } => self.attempt_ready(attempt, *at, ip)?,
             Event::AttemptWaiting { attempt, why } => self.attempt_waiting(attempt, why)?,
             Event::AttemptProgress { attempt, progress } => self.attempt_progress(attempt, *progress)?,
             Event::AttemptFinished { verdict } => self.attempt_finished(verdict)?,
@@ -265,7 +267,12 @@ impl Decider {
             NodeKind::Loop | NodeKind::TaskGroup => self.pump_loop(id),
             NodeKind::Dag => self.pump_dag(id),
             NodeKind::Retry => self.pump_retry(id),
-            NodeKind::Pod | NodeKind::Http | NodeKind::Steps | NodeKind::Suspend | NodeKind::Skipped => {}
+            NodeKind::Pod
+            | NodeKind::Http
+            | NodeKind::Steps
+            | NodeKind::Suspend
+            | NodeKind::Skipped
+            | NodeKind::Container => {}
         }
     }
 

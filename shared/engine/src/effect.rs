@@ -139,6 +139,8 @@ pub enum TimerKind {
     WorkflowDeadline,
     /// A template's `timeout`, counted from the node's start.
     Timeout,
+    /// A template's `pendingTimeout`, counted from the node's start.
+    PendingTimeout,
     /// The wait before the next attempt.
     Backoff,
     /// A suspend node's duration.

@@ -29,6 +29,15 @@ pub enum Event {
         /// On which machine, where known.
         host: Option<String>,
     },
+    /// The attempt of a daemon is ready: what waits for it may go on.
+    AttemptReady {
+        /// The attempt.
+        attempt: AttemptId,
+        /// When.
+        at: Timestamp,
+        /// The address by which others reach it.
+        ip: String,
+    },
     /// The attempt can't start yet.
     AttemptWaiting {
         /// The attempt.

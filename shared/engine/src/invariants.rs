@@ -18,6 +18,7 @@ pub fn violations(state: &RunState) -> Vec<String> {
     groups(state, &mut found);
     hooks(state, &mut found);
     blocked(state, &mut found);
+    daemons(state, &mut found);
     ending(state, &mut found);
     locks(state, &mut found);
     found
@@ -139,6 +140,18 @@ fn locks(state: &RunState, found: &mut Vec<String>) {
         if !state.locks.blocks.contains_key(&Some(node.id)) {
             found.push(format!("node {} waits for no lock", node.id));
         }
+    }
+}
+
+fn daemons(state: &RunState, found: &mut Vec<String>) {
+    let running = state.nodes.values().filter(|n| n.daemoned).map(|n| (n.boundary, n.id));
+    let running: std::collections::BTreeSet<_> = running.collect();
+    let counted: std::collections::BTreeSet<_> = state.daemons.iter().copied().collect();
+    if running != counted {
+        found.push(format!("the daemons {running:?} run, {counted:?} are counted"));
+    }
+    if state.phase.completed() && !counted.is_empty() {
+        found.push(format!("the run is over and the daemons {counted:?} run"));
     }
 }
 

@@ -77,4 +77,5 @@ pub enum NodeType {
     Skipped,
     Suspend,
     HTTP,
+    Container,
 }

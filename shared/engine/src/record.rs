@@ -56,6 +56,15 @@ pub enum Record {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         host: Option<String>,
     },
+    /// The attempt of a daemon is ready: its node, and the Retry node above it, count as done while they run.
+    AttemptReady {
+        /// Which.
+        attempt: AttemptId,
+        /// Since when.
+        at: Timestamp,
+        /// The address by which others reach it.
+        ip: String,
+    },
     /// An attempt is asked to end.
     StopAsked {
         /// Which.
@@ -389,6 +398,8 @@ pub enum Role {
     Exit,
     /// A lifecycle hook of a step or task, or of the workflow (under its entry node), by its name.
     Hook(String),
+    /// A container of a `containerSet`, by its name.
+    Container(String),
 }
 
 impl Role {
@@ -420,6 +431,7 @@ pub enum NodeKind {
     Suspend,
     Skipped,
     Http,
+    Container,
 }
 
 /// Names a template: the object it stands in, and its name there.

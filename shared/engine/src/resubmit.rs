@@ -57,11 +57,12 @@ fn is_reused(view: &View, node: &ViewNode) -> bool {
                 return false;
             }
         }
-        Role::Root | Role::Group(_) | Role::Call(_) | Role::Item(_) => {}
+        Role::Root | Role::Group(_) | Role::Call(_) | Role::Item(_) | Role::Container(_) => {}
     }
     match node.kind {
         NodeKind::Pod => node.phase == NodePhase::Succeeded,
-        NodeKind::Http | NodeKind::Suspend | NodeKind::Skipped => false,
+        // A pod that is taken over is one skipped node, without its containers.
+        NodeKind::Http | NodeKind::Suspend | NodeKind::Skipped | NodeKind::Container => false,
         _ => true,
     }
 }

@@ -317,7 +317,9 @@ impl Finished<'_> {
         // What comes after a node is numbered after it.
         for id in self.view.nodes.keys().rev() {
             let good = self.graph.children_of(*id).filter_map(|c| self.view.nodes.get(&c)).any(|after| {
-                let succeeds = after.phase == NodePhase::Succeeded && !matched.contains(&after.id);
+                // A pod's own containers do not come after it.
+                let own = after.kind == NodeKind::Container;
+                let succeeds = after.phase == NodePhase::Succeeded && !own && !matched.contains(&after.id);
                 !after.role.is_hook() && (succeeds || succeeded.contains(&after.id))
             });
             if good {

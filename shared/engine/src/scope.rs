@@ -438,6 +438,7 @@ impl Calls<'_> {
             "startedAt" => text(whole_seconds(node.started_at)),
             "finishedAt" => node.finished_at.map_or(Lookup::Unknown, |at| text(whole_seconds(at))),
             "exitCode" => node.outputs.exit_code.as_ref().map_or(Lookup::Unknown, |c| text(c.as_str())),
+            "ip" => node.ip.as_ref().map_or(Lookup::Unknown, |ip| text(ip.as_str())),
             "outputs.result" => match &node.outputs.result {
                 Some(result) => text(result.as_str()),
                 None => self.never_ran(node),
@@ -528,7 +529,7 @@ impl Calls<'_> {
 
     fn fields(&self, node: &Node) -> Vec<String> {
         let mut fields: Vec<String> =
-            ["id", "status", "startedAt", "finishedAt", "exitCode", "outputs.result"]
+            ["id", "status", "startedAt", "finishedAt", "exitCode", "ip", "outputs.result"]
                 .map(str::to_owned)
                 .to_vec();
         let declared = self

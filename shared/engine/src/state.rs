@@ -73,6 +73,8 @@ pub struct RunState {
     pub held_hooks: RedBlackTreeSetSync<NodeId>,
     /// Pods pending or running.
     pub active_pods: u32,
+    /// Daemons that run, each with the Steps or DAG node whose end ends it.
+    pub daemons: RedBlackTreeSetSync<(Option<NodeId>, NodeId)>,
     /// `spec.suspend`.
     pub suspended: bool,
     /// The shutdown asked for, with the person's words.
@@ -170,6 +172,10 @@ pub struct Node {
     pub outputs: Arc<Outputs>,
     /// What it and everything below it held of the cluster's resources, as far as that has ended.
     pub resources: ResourcesDuration,
+    /// Whether it is a daemon that is, or has been, ready and that runs: its parent goes on.
+    pub daemoned: bool,
+    /// A daemon's address.
+    pub ip: Option<String>,
     /// Frames of template calls above it; Argo allows 100.
     pub depth: u32,
     /// Whether it runs below an exit handler.
@@ -226,6 +232,8 @@ pub enum Body {
         waiting: Option<String>,
         /// How far its attempt says it is.
         progress: Progress,
+        /// The nodes of its containers, where it has several that count.
+        containers: VectorSync<NodeId>,
     },
     /// A suspend node.
     Suspend {
@@ -355,9 +363,9 @@ impl Node {
         missed && !begun && self.blocked == Some(Block::Suspended)
     }
 
-    /// Fulfilled, with its exit handler and hooks done: its parent may go on.
+    /// Fulfilled or a daemon that is ready, with its exit handler and hooks done: its parent may go on.
     pub fn settled(&self) -> bool {
-        self.phase.fulfilled() && self.hooks_open == 0
+        (self.phase.fulfilled() || self.daemoned) && self.hooks_open == 0
     }
 }
 
@@ -386,6 +394,7 @@ impl RunState {
             watchers: RedBlackTreeSetSync::default(),
             held_hooks: RedBlackTreeSetSync::default(),
             active_pods: 0,
+            daemons: RedBlackTreeSetSync::default(),
             suspended,
             shutdown: None,
             deadline_passed: false,
@@ -475,7 +484,12 @@ impl RunState {
             match &node.role {
                 Role::Call(name) => return Some((node.boundary?, name.clone())),
                 Role::Item(_) | Role::Attempt(_) => node = self.node(node.parent?)?,
-                Role::Root | Role::WorkflowExit | Role::Group(_) | Role::Exit | Role::Hook(_) => return None,
+                Role::Root
+                | Role::WorkflowExit
+                | Role::Group(_)
+                | Role::Exit
+                | Role::Hook(_)
+                | Role::Container(_) => return None,
             }
         }
     }

@@ -81,6 +81,10 @@ pub struct ViewNode {
     pub resources: ResourcesDuration,
     /// How far a leaf says it is.
     pub progress: Progress,
+    /// Whether it is a daemon that its caller counts as done while it runs.
+    pub daemoned: bool,
+    /// A daemon's address.
+    pub ip: Option<String>,
     children: Vec<NodeId>,
 }
 
@@ -134,6 +138,7 @@ impl View {
             Record::NodeCreated(created) => self.created(created),
             Record::AttemptStarted { attempt, at } => {
                 self.attempts.insert(attempt.id.clone(), attempt.node);
+                self.containers_are(attempt.node, NodePhase::Pending);
                 if let Some(node) = self.nodes.get_mut(&attempt.node) {
                     node.phase = NodePhase::Pending;
                     let asked = ViewAttempt {
@@ -146,6 +151,9 @@ impl View {
                 }
             }
             Record::AttemptRunning { attempt, at, host } => {
+                if let Some(id) = self.attempts.get(attempt) {
+                    self.containers_are(*id, NodePhase::Running);
+                }
                 if let Some(node) = self.node_of(attempt) {
                     node.phase = NodePhase::Running;
                     node.host.clone_from(host);
@@ -159,6 +167,7 @@ impl View {
                     node.progress = *progress;
                 }
             }
+            Record::AttemptReady { attempt, ip, .. } => self.ready(attempt, ip),
             Record::AttemptEnded { verdict } => {
                 if let Some(node) = self.node_of(&verdict.attempt) {
                     node.ended(verdict);
@@ -203,6 +212,7 @@ impl View {
                     node.message.clone_from(message);
                     node.outputs = outputs.clone();
                     node.finished_at = Some(*at);
+                    node.daemoned = false;
                 }
             }
             Record::RunRetried(retried) => self.retried(retried),
@@ -253,6 +263,25 @@ impl View {
         self.nodes.get_mut(id)
     }
 
+    fn containers_are(&mut self, pod: NodeId, phase: NodePhase) {
+        let below = self.nodes.get(&pod).map(|n| n.children.clone()).unwrap_or_default();
+        for id in below {
+            if let Some(container) = self.nodes.get_mut(&id).filter(|n| n.kind == NodeKind::Container) {
+                container.phase = phase;
+            }
+        }
+    }
+
+    fn ready(&mut self, attempt: &AttemptId, ip: &str) {
+        let mut next = self.attempts.get(attempt).copied();
+        while let Some(node) = next.and_then(|id| self.nodes.get_mut(&id)) {
+            node.phase = NodePhase::Running;
+            node.daemoned = true;
+            node.ip = Some(ip.to_owned());
+            next = node.parent.filter(|_| matches!(node.role, Role::Attempt(_)));
+        }
+    }
+
     fn created(&mut self, created: &NodeCreated) {
         let above = created.parent.and_then(|p| self.nodes.get(&p)).map_or("", |p| p.name.as_str());
         let name = format!("{above}{}", created.label);
@@ -281,6 +310,8 @@ impl View {
             memo_from: None,
             resources: ResourcesDuration::new(),
             progress: Progress::NOT_SAID,
+            daemoned: false,
+            ip: None,
             children: Vec::new(),
         };
         if let Some(parent) = created.parent.and_then(|p| self.nodes.get_mut(&p)) {
@@ -450,7 +481,9 @@ impl View {
         set("hostNodeName", json!(node.host));
         let waiting = self.state.locks.waits_for(Some(node.id)).map(|(lock, _)| lock.to_string());
         set("synchronizationStatus", waiting.map_or(Value::Null, |lock| json!({ "waiting": lock })));
-        set("nodeFlag", self.node_flag(node));
+        set("daemoned", if node.daemoned { json!(true) } else { Value::Null });
+        set("podIP", json!(node.ip.as_ref().filter(|_| node.kind == NodeKind::Pod)));
+        set("nodeFlag", self.node_flag(self.caller_of(node)));
         set("memoizationStatus", self.memoization(node));
         let (count, held) = graph.sums(self, node);
         set("progress", if count.1 == 0 { Value::Null } else { json!(progress(count)) });
@@ -497,7 +530,16 @@ impl View {
         }
     }
 
+    /// The node itself, or the pod that a container belongs to: Argo writes the same of both.
+    fn caller_of<'a>(&'a self, node: &'a ViewNode) -> &'a ViewNode {
+        match node.role {
+            Role::Container(_) => node.parent.and_then(|p| self.nodes.get(&p)).unwrap_or(node),
+            _ => node,
+        }
+    }
+
     fn caller_scope(&self, node: &ViewNode) -> &str {
+        let node = self.caller_of(node);
         let caller = node.boundary.and_then(|b| self.nodes.get(&b)).and_then(|b| b.template.as_ref());
         caller.map_or(LOCAL, |t| t.scope.as_str())
     }
@@ -531,6 +573,7 @@ fn node_type(kind: NodeKind) -> NodeType {
         NodeKind::Suspend => NodeType::Suspend,
         NodeKind::Http => NodeType::HTTP,
         NodeKind::Skipped => NodeType::Skipped,
+        NodeKind::Container => NodeType::Container,
     }
 }
 
@@ -562,6 +605,7 @@ impl Graph {
         match node.kind {
             NodeKind::Steps => self.link_steps(view, node, &own),
             NodeKind::Dag => self.link_dag(view, node, &own),
+            NodeKind::Pod => self.link_containers(view, node, &own),
             _ => self.link(node.id, &own),
         }
         self.link(node.id, &hooks);
@@ -624,6 +668,29 @@ impl Graph {
         }
     }
 
+    fn link_containers(&mut self, view: &View, node: &ViewNode, containers: &[NodeId]) {
+        let set = view.compiled(node).and_then(|t| t.template.container_set.as_ref());
+        let Some(set) = set else {
+            return self.link(node.id, containers);
+        };
+        let by_name: HashMap<&str, NodeId> = containers
+            .iter()
+            .filter_map(|id| match &view.nodes.get(id)?.role {
+                Role::Container(name) => Some((name.as_str(), *id)),
+                _ => None,
+            })
+            .collect();
+        for container in &set.containers {
+            let Some(id) = by_name.get(container.name()) else { continue };
+            if container.dependencies.is_empty() {
+                self.link(node.id, &[*id]);
+            }
+            for before in container.dependencies.iter().filter_map(|d| by_name.get(d.as_str())) {
+                self.link(*before, &[*id]);
+            }
+        }
+    }
+
     /// The last nodes of a node: what follows hangs under them.
     fn ends(&self, id: NodeId) -> Vec<NodeId> {
         self.outbound.get(&id).cloned().unwrap_or_else(|| vec![id])
@@ -640,7 +707,13 @@ impl Graph {
             ends
         };
         match node.kind {
-            NodeKind::Pod | NodeKind::Http | NodeKind::Suspend | NodeKind::Skipped => vec![node.id],
+            // The containers that no other one waits for; the pod itself where it has no nodes for them.
+            NodeKind::Pod => {
+                let ends: Vec<NodeId> =
+                    own.iter().copied().filter(|c| self.children.get(c).is_none_or(Vec::is_empty)).collect();
+                if ends.is_empty() { vec![node.id] } else { ends }
+            }
+            NodeKind::Http | NodeKind::Suspend | NodeKind::Skipped | NodeKind::Container => vec![node.id],
             NodeKind::StepGroup | NodeKind::TaskGroup | NodeKind::Loop => {
                 let ends = through(own);
                 if ends.is_empty() { vec![node.id] } else { ends }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::NodeId;
 use crate::lock::Holder;
 use crate::memo::MemoKey;
+use crate::phase::NodePhase;
 use crate::record::Block;
 use crate::state::{Body, RunState};
 
@@ -83,6 +84,11 @@ pub enum On {
         /// How many are not done.
         open: u32,
     },
+    /// Nothing: it is a daemon that is ready, and serves until what needs it has ended.
+    Serving {
+        /// Its address.
+        ip: String,
+    },
     /// Its own children to end.
     Children {
         /// How many are not done.
@@ -107,6 +113,7 @@ impl fmt::Display for Waiting {
             On::Attempt { since } => write!(f, "runs since {since}"),
             On::Memo { cache, key } => write!(f, "waits for the entry {key} of the cache {cache}"),
             On::Hooks { open } => write!(f, "waits for {open} of its hooks and exit handlers"),
+            On::Serving { ip } => write!(f, "serves at {ip} until what needs it has ended"),
             On::Children { open } => write!(f, "waits for {open} of its children"),
         }
     }
@@ -128,9 +135,9 @@ fn lock_text(
     }
 }
 
-/// What a node of this state waits for; none when it is settled or unknown.
+/// What a node of this state waits for; none when it is unknown, or settled and no daemon that serves.
 pub fn waiting_on(state: &RunState, id: NodeId) -> Option<Waiting> {
-    let node = state.node(id).filter(|n| !n.settled())?;
+    let node = state.node(id).filter(|n| !n.settled() || n.daemoned)?;
     let held = state.suspended && state.held_hooks.contains(&id);
     let on = match node.blocked {
         None if node.idle => lock(state, Some(id))?,
@@ -189,6 +196,9 @@ fn own(state: &RunState, id: NodeId) -> Option<On> {
         return Some(On::Memo { cache, key });
     }
     Some(match &node.body {
+        Body::Pod { .. } if node.daemoned && node.phase == NodePhase::Running => {
+            On::Serving { ip: node.ip.clone().unwrap_or_default() }
+        }
         Body::Pod { waiting: Some(why), .. } => On::Resources { why: why.clone() },
         Body::Pod { .. } => On::Attempt { since: node.started_at },
         Body::Suspend { until: Some(until) } => On::Time { until: *until, what: "suspend".to_owned() },

@@ -111,7 +111,14 @@ pub struct Admission {
     untold: usize,
     /// Requests among those that wait.
     requests: usize,
-    running: BTreeMap<AttemptId, (Demand, Vec<String>)>,
+    running: BTreeMap<AttemptId, Holding>,
+}
+
+/// What a running step holds.
+#[derive(Debug)]
+struct Holding {
+    share: Free,
+    gpus: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -211,18 +218,25 @@ impl Admission {
         (0..KINDS.len()).for_each(|k| self.free[k] -= needs[k]);
         self.requests -= usize::from(waiting.demand.request);
         let gpus: Vec<String> = self.free_gpus.drain(..waiting.demand.gpus as usize).collect();
-        self.running.insert(waiting.attempt.clone(), (waiting.demand, gpus.clone()));
+        self.running.insert(waiting.attempt.clone(), Holding { share: needs, gpus: gpus.clone() });
         Admitted { attempt: waiting.attempt, gpus }
     }
 
     /// Frees what a running step held.
     pub fn release(&mut self, attempt: &AttemptId) {
-        let Some((demand, gpus)) = self.running.remove(attempt) else { return };
-        KINDS.iter().for_each(|kind| self.free[*kind as usize] += kind.of(&demand));
+        let Some(Holding { share, gpus }) = self.running.remove(attempt) else { return };
+        (0..KINDS.len()).for_each(|k| self.free[k] += share[k]);
         // Back in the machine's order, so that a lone step gets the first GPU every time.
         self.free_gpus.extend(gpus);
         let order = |gpu: &String| self.machine.gpus.iter().position(|g| g == gpu);
         self.free_gpus.sort_by_key(order);
+    }
+
+    /// A daemon serves: the job it held goes to the steps that wait for it, which could never start otherwise.
+    pub fn serves(&mut self, attempt: &AttemptId) {
+        if let Some(holding) = self.running.get_mut(attempt) {
+            self.free[Kind::Jobs as usize] += std::mem::take(&mut holding.share[Kind::Jobs as usize]);
+        }
     }
 
     /// Takes a step out of the queue; false when it does not wait there.

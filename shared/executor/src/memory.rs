@@ -35,9 +35,11 @@ pub struct Group {
 
 impl Group {
     /// A new group with this limit, or none where this process may not make one.
-    pub fn make(attempt: &OsStr, limit_bytes: u64) -> Option<Group> {
+    pub fn make(attempt: &str, container: Option<&str>, limit_bytes: u64) -> Option<Group> {
+        let mut own = name(OsStr::new(attempt));
+        own.push(container.map(|container| format!("{BETWEEN}{container}")).unwrap_or_default());
         Places::of_this_process().folders().into_iter().find_map(|(version, parent)| {
-            let folder = parent.join(name(attempt));
+            let folder = parent.join(&own);
             // Of an attempt whose supervisor died; it is empty by now, or it can't be used.
             let _ = fs::remove_dir(&folder);
             fs::create_dir(&folder).ok()?;
@@ -111,12 +113,20 @@ fn remove(folder: &Path) {
 /// Removes the group of an attempt whose supervisor died, once its processes have ended.
 pub fn remove_left_over(attempt: &OsStr) {
     for (_, parent) in Places::of_this_process().folders() {
-        let folder = parent.join(name(attempt));
-        if folder.is_dir() {
-            remove(&folder);
+        let own = name(attempt);
+        let of_attempt = |folder: &OsStr| {
+            let rest = folder.as_bytes().strip_prefix(own.as_bytes());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(BETWEEN.as_bytes()))
+        };
+        let entries = fs::read_dir(&parent).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| of_attempt(&entry.file_name())) {
+            remove(&entry.path());
         }
     }
 }
+
+/// Stands between an attempt and its container; no pod's name holds it.
+const BETWEEN: &str = "+";
 
 fn name(attempt: &OsStr) -> OsString {
     let plain = attempt.as_bytes().iter().map(|byte| match byte {

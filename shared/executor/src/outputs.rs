@@ -156,8 +156,8 @@ pub struct Collection<'a, S> {
     pub spare: &'a Path,
     /// The secrets that a URL may ask for.
     pub secrets: &'a LocalObjects,
-    /// The log, where it becomes an artifact.
-    pub log: Option<&'a Path>,
+    /// The logs that become artifacts, by container.
+    pub logs: &'a [(&'a str, &'a Path)],
     /// Who is told.
     pub progress: &'a Progress<'a>,
 }
@@ -182,10 +182,10 @@ impl<S: Artifacts> Collection<'_, S> {
                 collected.failed(error);
             }
         }
-        if let Some(log) = self.log
-            && let Err(error) = self.log(log, &mut collected)
-        {
-            collected.failed(error);
+        for (container, log) in self.logs {
+            if let Err(error) = self.log(container, log, &mut collected) {
+                collected.failed(error);
+            }
         }
         collected
     }
@@ -341,13 +341,13 @@ impl<S: Artifacts> Collection<'_, S> {
         Ok(stored_directory(name, place, &stored))
     }
 
-    fn log(&self, log: &Path, collected: &mut Collected) -> Result<(), OutputError> {
-        let name = "main-logs";
-        let key = format!("{}/main.log", self.attempt.work.artifact_prefix);
+    fn log(&self, container: &str, log: &Path, collected: &mut Collected) -> Result<(), OutputError> {
+        let name = format!("{container}-logs");
+        let key = format!("{}/{container}.log", self.attempt.work.artifact_prefix);
         let place = Place { bucket: None, key };
-        let facts = self.store_file(name, log, &place, false)?;
-        collected.written.push(stored_object(name, &place, facts));
-        let artifact = Artifact { name: name.to_owned(), ..Artifact::default() };
+        let facts = self.store_file(&name, log, &place, false)?;
+        collected.written.push(stored_object(&name, &place, facts));
+        let artifact = Artifact { name, ..Artifact::default() };
         collected.outputs.artifacts.push(located(&artifact, place));
         Ok(())
     }

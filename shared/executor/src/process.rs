@@ -56,6 +56,8 @@ pub struct Command {
     pub memory_limit_bytes: Option<u64>,
     /// The attempt's id.
     pub name: String,
+    /// The container's name, where the attempt has several.
+    pub container: Option<String>,
 }
 
 /// Why a command did not start.
@@ -175,18 +177,21 @@ pub fn spawn(command: Command, isolation: &Isolation) -> Result<Running, SpawnEr
     };
     let image = image(&command, private_folders(&command.layout.scratch, isolation)?)?;
     let working_dir = c_string(command.working_dir.as_os_str())?;
-    let group = command.memory_limit_bytes.and_then(|limit| Group::make(OsStr::new(&command.name), limit));
+    let mark = family::mark(&command.name, command.container.as_deref());
+    let group = command
+        .memory_limit_bytes
+        .and_then(|limit| Group::make(&command.name, command.container.as_deref(), limit));
     let procs = group.as_ref().map(Group::procs).transpose().map_err(SpawnError::Start)?;
     // A limit that no group guards is guarded by the samples.
     let meter = Meter::new(command.memory_limit_bytes, group.is_none());
     let start = Start { plan, working_dir, image: Some(image), group: procs };
-    let Command { argv, working_dir, stdout, stderr, name, .. } = command;
+    let Command { argv, working_dir, stdout, stderr, .. } = command;
     // Until it is registered, the child must not be taken for a stray.
     let starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     let child =
         launch(start, Some(stdout), Some(stderr)).map_err(|error| explain(error, argv, working_dir))?;
     let pid = Pid::from_child(&child);
-    let family = Family::register(pid, OsStr::new(&name));
+    let family = Family::register(pid, mark);
     drop(starting);
     let start_time = table::entry(pid.as_raw_nonzero().get()).map_or(0, |entry| entry.start_time);
     let mut running =
@@ -248,7 +253,7 @@ fn image(command: &Command, missing: Vec<(&'static str, PathBuf)>) -> Result<Ima
         return Err(SpawnError::BadWord { word: OsString::new() });
     };
     let mut variables = command.env.clone();
-    variables.retain(|(name, _)| name != MARKER);
+    variables.retain(|(name, _)| name != MARKER && name != family::CONTAINER_MARKER);
     for (variable, path) in missing {
         if variables.iter().all(|(name, _)| name != variable) {
             variables.push((variable.into(), path.into()));
@@ -259,6 +264,10 @@ fn image(command: &Command, missing: Vec<(&'static str, PathBuf)>) -> Result<Ima
         .map(|(name, value)| c_string(&[name.as_os_str(), value.as_os_str()].join(OsStr::new("="))))
         .collect::<Result<_, _>>()?;
     lines.push(c_string(OsStr::from_bytes(&family::marker(OsStr::new(&command.name))))?);
+    if command.container.is_some() {
+        let mark = family::mark(&command.name, command.container.as_deref());
+        lines.push(c_string(OsStr::from_bytes(&mark))?);
+    }
     let path = variables.iter().rev().find(|(name, _)| name == "PATH").map(|(_, path)| path.as_os_str());
     let candidates = match &command.program {
         Some(program) => vec![c_string(program.as_os_str())?],

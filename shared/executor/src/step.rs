@@ -5,7 +5,7 @@
 //! verdict.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use dropforge_driver::clock::{Clock, SystemClock};
@@ -13,7 +13,7 @@ use dropforge_driver::store::{Artifacts, Attempts, Created, Logs, StoreError};
 use dropforge_driver::supervision::{Endpoint, Launch};
 use dropforge_engine::attempt::{Outcome, Progress as Counting, Provenance, Reason, Usage, Verdict};
 use dropforge_engine::ids::AttemptId;
-use dropforge_manifest::types::{HttpTemplate, Outputs};
+use dropforge_manifest::types::{HttpTemplate, MAIN, Outputs};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::http::Request;
@@ -28,7 +28,9 @@ mod counted;
 mod ending;
 mod execution;
 pub mod places;
+mod pod;
 mod preparation;
+mod probe;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -37,7 +39,8 @@ use control::{Ask, Control};
 use counted::Counted;
 use ending::{End, judge};
 use execution::{Execution, Finished, ship};
-use preparation::{Prepared, prepare};
+use pod::Pod;
+use preparation::{Prepared, PreparedPod, prepare};
 
 /// Everything a store must give to run steps.
 pub trait StepStore: Attempts + Artifacts + Logs {}
@@ -92,6 +95,11 @@ pub enum Told {
         /// When that process was started, in the kernel's ticks: with the id, it names the process for ever.
         start_ticks: u64,
     },
+    /// It is a daemon that serves.
+    Ready {
+        /// Since when.
+        at: Timestamp,
+    },
     /// Something worth a line.
     Progress(String),
     /// How far it says it is.
@@ -128,7 +136,7 @@ pub fn run<S: StepStore>(
 
 /// What is done once the attempt is claimed.
 enum Ready<'a> {
-    Command(Box<Prepared>),
+    Command(Box<PreparedPod>),
     Request(&'a HttpTemplate, Request),
 }
 
@@ -198,7 +206,7 @@ struct Step<'a, S> {
 }
 
 impl<S: StepStore> Step<'_, S> {
-    fn prepare(&self) -> Result<Prepared, Refused> {
+    fn prepare(&self) -> Result<PreparedPod, Refused> {
         prepare(self.site, self.launch, self.gpus, &|what| (self.tell)(Told::Progress(what)))
     }
 
@@ -239,48 +247,71 @@ impl<S: StepStore> Step<'_, S> {
         self.deadlines().into_iter().find(|(at, _)| *at <= now).map(|(_, message)| message)
     }
 
-    fn execute(&self, prepared: &Prepared) -> Verdict {
+    fn execute(&self, pod: &PreparedPod) -> Verdict {
+        match pod.single().filter(|_| !self.launch.attempt.work.template.is_daemon()) {
+            Some(main) => self.execute_one(pod, main),
+            None => Pod::new(self, pod).run(),
+        }
+    }
+
+    /// The usual case: one command, which this thread waits for.
+    fn execute_one(&self, pod: &PreparedPod, prepared: &Prepared) -> Verdict {
         let started = match Execution::start(prepared, &self.launch.attempt) {
             Ok(started) => started,
-            Err(refused) => return self.not_started(prepared, refused),
+            Err(refused) => return self.not_started(pod, refused),
         };
         let at = SystemClock.now();
         let (pid, start_ticks) = started.process();
         (self.tell)(Told::Running { at, pid, start_ticks });
-        let finished = std::thread::scope(|scope| {
-            let shipping = ship(scope, prepared, |bytes| self.append_log(bytes));
+        let finished = self.finish(prepared, started, self.control);
+        self.after_the_end(pod, prepared, at, finished)
+    }
+
+    /// Waits for the end of a container's command, its log on the way to the store.
+    fn finish(&self, prepared: &Prepared, started: Execution, control: &Control) -> Finished {
+        std::thread::scope(|scope| {
+            let shipping = ship(scope, prepared, |bytes| self.append_log(&prepared.name, bytes));
             let deadline = self.deadlines().first().copied();
             let mut counted = Counted::new(&prepared.progress);
             let mut look = || {
-                if let Some(new) = counted.news(Instant::now()) {
+                // As in Argo, the pod's progress is what its main container says.
+                if prepared.name == MAIN
+                    && let Some(new) = counted.news(Instant::now())
+                {
                     (self.tell)(Told::Counted(new));
                 }
             };
-            let mut finished = started.finish(self.control, deadline, self.site.grace, &mut look);
+            let mut finished = started.finish(control, deadline, self.site.grace, &mut look);
             if let Err(error) = shipping {
                 finished.log_failure.get_or_insert(format!("ship the log: {error}"));
             }
             finished
-        });
-        self.after_the_end(prepared, at, finished)
+        })
     }
 
-    fn append_log(&self, bytes: &[u8]) -> std::io::Result<()> {
+    fn append_log(&self, container: &str, bytes: &[u8]) -> std::io::Result<()> {
         let attempt = &self.launch.attempt;
-        let appended = self.site.store.append_log(&attempt.namespace, &attempt.id, "main", bytes);
+        let appended = self.site.store.append_log(&attempt.namespace, &attempt.id, container, bytes);
         self.site.wait(appended).map_err(|error| std::io::Error::other(told(&error)))
     }
 
-    fn after_the_end(&self, prepared: &Prepared, started: Timestamp, finished: Finished) -> Verdict {
+    fn after_the_end(
+        &self,
+        pod: &PreparedPod,
+        prepared: &Prepared,
+        started: Timestamp,
+        finished: Finished,
+    ) -> Verdict {
         let ended = SystemClock.now();
         let lost = matches!(finished.end, End::Asked(Ask::Interrupt));
-        let mut collected = if lost { Collected::default() } else { self.collect(prepared) };
+        let logs = [(prepared.name.as_str(), prepared.log.as_path())];
+        let mut collected = if lost { Collected::default() } else { self.collect(pod, prepared, &logs) };
         if let Some(kept) = finished.result {
             let kept = crate::outputs::text(kept);
             collected.outputs.result = Some(last(kept, crate::outputs::TEXT_BYTES_MAX));
         }
         let failure = collected.failure.as_ref().map(|failure| told(failure)).or(finished.log_failure);
-        let judgement = judge(&finished.end, failure);
+        let judgement = judge(&prepared.name, &finished.end, failure);
         collected.outputs.exit_code = Some(judgement.exit_code.to_string());
         Verdict {
             exit_code: Some(judgement.exit_code),
@@ -289,7 +320,7 @@ impl<S: StepStore> Step<'_, S> {
             outputs: collected.outputs,
             metrics: collected.metrics,
             progress: counted::read(&prepared.progress),
-            provenance: Provenance { outputs: collected.written, ..prepared.provenance.clone() },
+            provenance: Provenance { outputs: collected.written, ..pod.provenance.clone() },
             usage: Usage {
                 cpu_seconds: finished.usage.cpu_seconds,
                 memory_bytes_max: finished.usage.memory_bytes_max,
@@ -301,25 +332,26 @@ impl<S: StepStore> Step<'_, S> {
         }
     }
 
-    fn not_started(&self, prepared: &Prepared, refused: Refused) -> Verdict {
+    fn not_started(&self, pod: &PreparedPod, refused: Refused) -> Verdict {
         // As Argo's executor ends when there is no such command.
         let exit_code = (refused.reason == Reason::NotStarted).then_some(64);
         let verdict = self.verdict(refused.outcome, refused.reason, refused.message);
         let outputs =
             Outputs { exit_code: exit_code.map(|code: i32| code.to_string()), ..Outputs::default() };
-        Verdict { exit_code, outputs, provenance: prepared.provenance.clone(), ..verdict }
+        Verdict { exit_code, outputs, provenance: pod.provenance.clone(), ..verdict }
     }
 
-    fn collect(&self, prepared: &Prepared) -> Collected {
+    /// Collects the outputs from where this container left them, and these logs.
+    fn collect(&self, pod: &PreparedPod, prepared: &Prepared, logs: &[(&str, &Path)]) -> Collected {
         let progress = |what| (self.tell)(Told::Progress(what));
         let archived = self.launch.attempt.work.archive_logs;
         Collection {
             site: self.site,
             attempt: &self.launch.attempt,
             places: &prepared.places,
-            spare: &prepared.spare,
+            spare: &pod.spare,
             secrets: &LocalObjects::secrets(self.launch.environment.secrets.as_deref()),
-            log: archived.then_some(prepared.log.as_path()),
+            logs: if archived { logs } else { &[] },
             progress: &Progress::new(&progress),
         }
         .collect()
@@ -339,6 +371,7 @@ fn refused_by(ask: Ask) -> Refused {
     match ask {
         Ask::Stop(why) => refused(Outcome::Failed, Reason::Stopped, why),
         Ask::Interrupt => refused(Outcome::Lost, Reason::Interrupted, "interrupted"),
+        Ask::Over => refused(Outcome::Failed, Reason::Stopped, "the other containers have ended"),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dropforge_driver::supervision::{Endpoint, Launch};
+use dropforge_driver::supervision::{Endpoint, Launch, StepEnvironment};
 use dropforge_engine::attempt::Attempt;
 use dropforge_engine::ids::argo_node_id;
 use dropforge_manifest::quantity::Quantity;
@@ -40,8 +40,12 @@ pub enum VariableError {
 
 /// What the variables are made of, beside the manifest.
 pub struct Surroundings<'a> {
-    /// The attempt and its environment.
+    /// The attempt.
     pub launch: &'a Launch,
+    /// The container's name.
+    pub container: &'a str,
+    /// What its image gives.
+    pub environment: &'a StepEnvironment,
     /// The S3 endpoint that the step sees.
     pub endpoint: Option<&'a Endpoint>,
     /// The GPUs the step holds.
@@ -86,7 +90,7 @@ pub fn expand(
 
 /// What an image's own environment would give.
 fn base(around: &Surroundings<'_>) -> BTreeMap<String, String> {
-    let environment = &around.launch.environment;
+    let environment = around.environment;
     let folders = environment.path.iter().map(|folder| folder.to_string_lossy().into_owned());
     let path: Vec<String> = folders.chain([SYSTEM_PATH.to_owned()]).collect();
     let mut variables = BTreeMap::from([
@@ -120,7 +124,7 @@ fn argo(around: &Surroundings<'_>) -> BTreeMap<String, String> {
     let mut template = attempt.work.template.clone();
     template.inputs.parameters.clear();
     [
-        ("ARGO_CONTAINER_NAME", "main".to_owned()),
+        ("ARGO_CONTAINER_NAME", around.container.to_owned()),
         ("ARGO_NODE_ID", argo_node_id(&attempt.run_name, &attempt.node_name)),
         ("ARGO_POD_NAME", attempt.id.to_string()),
         ("ARGO_WORKFLOW_NAME", attempt.run_name.clone()),

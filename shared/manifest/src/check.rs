@@ -30,6 +30,7 @@ pub use names::label_value;
 mod object;
 mod order;
 mod outputs;
+mod pods;
 mod recursion;
 mod retry;
 mod schedule;

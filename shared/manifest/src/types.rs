@@ -15,10 +15,12 @@ use crate::text::{AnyString, Item};
 mod garbage;
 mod http;
 mod metrics;
+mod pods;
 
 pub use garbage::*;
 pub use http::*;
 pub use metrics::*;
+pub use pods::*;
 
 /// `metadata` of a Kubernetes object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -286,7 +288,7 @@ pub struct Template {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspend: Option<SuspendTemplate>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub container_set: Option<Value>,
+    pub container_set: Option<ContainerSet>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -307,15 +309,15 @@ pub struct Template {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pending_timeout: Option<Value>,
+    pub pending_timeout: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub daemon: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub init_containers: Vec<Value>,
+    pub init_containers: Vec<Container>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub sidecars: Vec<Value>,
+    pub sidecars: Vec<Container>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive_location: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -392,14 +394,11 @@ impl Template {
         .filter_map(|(set, kind)| set.then_some(kind))
         .collect()
     }
-
-    /// The template's main container: its `container` or its `script`.
-    pub fn main(&self) -> Option<&Container> {
-        self.container.as_ref().or(self.script.as_ref())
-    }
 }
 
-/// `container` of a template, and `script` (which has `source` in addition). What only a kubelet reads is raw.
+/// A container of a pod: `container` of a template, `script` (which has `source` in addition), those of a
+/// `containerSet` (`dependencies`), `initContainers` and `sidecars` (`mirrorVolumeMounts`). What only a kubelet reads
+/// is raw.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[expect(missing_docs, reason = "Kubernetes' own fields")]
@@ -434,7 +433,7 @@ pub struct Container {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub readiness_probe: Option<Value>,
+    pub readiness_probe: Option<Probe>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resize_policy: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -457,6 +456,12 @@ pub struct Container {
     pub tty: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_devices: Option<Value>,
+    /// The containers of the set that must have ended well before; only in a `containerSet`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<String>,
+    /// Whether it sees what the main container sees; only in `initContainers` and `sidecars`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror_volume_mounts: Option<bool>,
 }
 
 /// One environment variable of a container.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use dropforge_driver::births::{Identity, Library, Overrides, Site, run_spec};
 use dropforge_driver::definitions::Definitions;
 use dropforge_engine::apply::apply;
-use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
+use dropforge_engine::attempt::{Attempt, ContainerEnd, Outcome, Reason, Verdict};
 use dropforge_engine::config::{ConfigFound, ConfigKey, PARAMETER_TYPE, TYPE_LABEL};
 use dropforge_engine::decide::decide;
 use dropforge_engine::effect::{Effect, EffectKey, TimerId};
@@ -155,6 +155,8 @@ struct Run {
     /// Commands, each given when the run waits for nothing else.
     verbs: VecDeque<Verb>,
     attempts: Vec<Arc<Attempt>>,
+    /// Daemons that are ready and that Argo saw end by themselves: they end when nothing else does.
+    ending: Vec<Arc<Attempt>>,
     timers: Vec<(Timestamp, TimerId)>,
     /// Caches begin empty: the recordings' own were.
     memos: BTreeMap<MemoKey, MemoEntry>,
@@ -176,6 +178,7 @@ impl Run {
             seconds,
             now,
             attempts: Vec::new(),
+            ending: Vec::new(),
             timers: Vec::new(),
             memos: BTreeMap::new(),
             answers: Vec::new(),
@@ -194,12 +197,20 @@ impl Run {
                 let attempt = self.attempts.remove(0);
                 let at = self.tick();
                 self.event(&Event::AttemptRunning { attempt: attempt.id.clone(), at, host: None });
-                let verdict = Arc::new(self.verdict(&attempt)?);
-                self.event(&Event::AttemptFinished { verdict });
+                if attempt.work.template.is_daemon() && self.became_ready(&attempt)? {
+                    self.ready(attempt)?;
+                } else {
+                    let verdict = Arc::new(self.verdict(&attempt)?);
+                    self.event(&Event::AttemptFinished { verdict });
+                }
             } else if let Some(next) = self.timers.iter().min().cloned() {
                 self.timers.retain(|t| *t != next);
                 self.now = self.now.max(next.0);
                 self.event(&Event::TimerFired { timer: next.1 });
+            } else if !self.ending.is_empty() {
+                let attempt = self.ending.remove(0);
+                let verdict = Arc::new(self.verdict(&attempt)?);
+                self.event(&Event::AttemptFinished { verdict });
             } else if let Some(verb) = self.verbs.pop_front() {
                 self.command(verb);
             } else {
@@ -304,26 +315,72 @@ impl Run {
         }
     }
 
-    fn verdict(&mut self, attempt: &Attempt) -> Result<Verdict, String> {
+    fn recorded(&self, attempt: &Attempt) -> Result<Value, String> {
         let generic = attempt.node_name.replace(&attempt.run_name, "{{workflow.name}}");
         let node =
             self.golden["nodes"].get(&generic).or_else(|| self.golden["nodes"].get(&attempt.node_name));
-        let node = node.or_else(|| self.golden.get("otherwise"));
-        let node = node.ok_or_else(|| format!("Argo had no pod {generic}"))?.clone();
-        let outcome = match node["phase"].as_str() {
-            Some("Succeeded") => Outcome::Succeeded,
-            Some("Error") => Outcome::Error,
-            _ => Outcome::Failed,
+        node.or_else(|| self.golden.get("otherwise"))
+            .cloned()
+            .ok_or_else(|| format!("Argo had no pod {generic}"))
+    }
+
+    /// A daemon that Argo ended was ready; of one that ended by itself what follows it tells: it began.
+    fn became_ready(&self, attempt: &Attempt) -> Result<bool, String> {
+        let node = self.recorded(attempt)?;
+        let began = |name: &Value| {
+            let phase = name.as_str().and_then(|name| self.golden["nodes"][name]["phase"].as_str());
+            !matches!(phase, None | Some("Omitted" | "Skipped"))
         };
+        let follows = node["children"].as_array().into_iter().flatten().any(began);
+        Ok(node["phase"] == "Succeeded" || node["daemoned"] == true || follows)
+    }
+
+    fn ready(&mut self, attempt: Arc<Attempt>) -> Result<(), String> {
+        let at = self.tick();
+        let ended = self.recorded(&attempt)?["phase"] != "Succeeded";
+        let ip = "127.0.0.1".to_owned();
+        self.event(&Event::AttemptReady { attempt: attempt.id.clone(), at, ip });
+        if ended {
+            self.ending.push(attempt);
+        }
+        Ok(())
+    }
+
+    fn verdict(&mut self, attempt: &Attempt) -> Result<Verdict, String> {
+        let node = self.recorded(attempt)?;
+        let outcome = outcome(&node);
         let at = (0..self.seconds).fold(self.now, |_, _| self.tick());
         let message = node["message"].as_str().unwrap_or_default();
         let mut verdict = Verdict::without_outputs(attempt.id.clone(), outcome, Reason::Exited, message, at);
         verdict.outputs = outputs(&node["outputs"], attempt);
+        verdict.containers = self.containers(attempt, at);
         // A step that ended badly may have left its declared outputs without values.
         if outcome == Outcome::Succeeded || node["outputs"].get("parameters").is_some() {
             fill_empty(&mut verdict.outputs, attempt, (outcome == Outcome::Succeeded).then_some(""));
         }
         Ok(verdict)
+    }
+
+    /// The containers of a set, each a node of the recording.
+    fn containers(&self, attempt: &Attempt, finished_at: Timestamp) -> Vec<ContainerEnd> {
+        let pod = attempt.node_name.replace(&attempt.run_name, "{{workflow.name}}");
+        let set = attempt.work.template.container_set.iter().flat_map(|set| &set.containers);
+        set.filter_map(|container| {
+            let name = container.name().to_owned();
+            let node = self.golden["nodes"].get(format!("{pod}.{name}"))?;
+            let message = node["message"].as_str().unwrap_or_default().to_owned();
+            let outcome = outcome(node);
+            Some(ContainerEnd { name, outcome, message, exit_code: None, started_at: None, finished_at })
+        })
+        .collect()
+    }
+}
+
+fn outcome(node: &Value) -> Outcome {
+    match node["phase"].as_str() {
+        Some("Succeeded") => Outcome::Succeeded,
+        Some("Error") => Outcome::Error,
+        _ => Outcome::Failed,
     }
 }
 

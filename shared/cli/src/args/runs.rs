@@ -185,6 +185,9 @@ pub struct LogsArgs {
     pub run: String,
     /// Only this node: display name, full name, id or pod name.
     pub node: Option<String>,
+    /// Only this container of each step: one of a `containerSet`, an init container, a sidecar.
+    #[arg(short, long, value_name = "NAME")]
+    pub container: Option<String>,
     /// Go on printing until the run has ended.
     #[arg(short, long)]
     pub follow: bool,
@@ -199,7 +202,7 @@ pub struct LogsArgs {
 impl LogsArgs {
     /// All logs of a run until it ends.
     pub fn following(run: String) -> LogsArgs {
-        LogsArgs { run, node: None, follow: true, tail: None, no_prefix: false }
+        LogsArgs { run, node: None, container: None, follow: true, tail: None, no_prefix: false }
     }
 }
 

@@ -170,6 +170,7 @@ fn reason(view: &View, node: &ViewNode) -> String {
         Role::Attempt(number) => format!("it is attempt {number} of {}", parent_name(view, node)),
         Role::Exit => format!("{} ended, and this is its exit handler", owner_name(view, node)),
         Role::Hook(name) => format!("hook {name} of {} fired", owner_name(view, node)),
+        Role::Container(name) => format!("it is container {name} of {}", parent_name(view, node)),
     };
     match node.phase {
         NodePhase::Skipped | NodePhase::Omitted | NodePhase::Failed | NodePhase::Error
@@ -222,6 +223,11 @@ fn attempt_text(attempt: &ViewAttempt, out: &mut String) {
 fn verdict_text(verdict: &Verdict, out: &mut String) {
     let code = verdict.exit_code.map(|c| format!(", exit code {c}")).unwrap_or_default();
     let _ = writeln!(out, "  {:?} ({:?}{code}) {}", verdict.outcome, verdict.reason, verdict.message);
+    for container in &verdict.containers {
+        let code = container.exit_code.map_or(String::new(), |code| format!("exit code {code}"));
+        let why = if container.message.is_empty() { code } else { container.message.clone() };
+        let _ = writeln!(out, "  container {} {:?}: {why}", container.name, container.outcome);
+    }
     let p = &verdict.provenance;
     let mut fact = |name: &str, value: &str| {
         if !value.is_empty() {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use dropforge_driver::store::Logs;
 use dropforge_engine::ids::{AttemptId, RunUid};
+use dropforge_engine::record::Role;
 use dropforge_engine::view::{View, ViewNode};
+use dropforge_manifest::types::{MAIN, Template};
 use dropforge_storage::directory::DirectoryStore;
 
 use crate::args::{Global, LogsArgs};
@@ -15,9 +17,6 @@ use crate::{bell, lookup, output};
 
 /// A read of a log is at most this long.
 const CHUNK: usize = 1 << 20;
-
-/// The container whose log is kept: Argo calls it `main`.
-pub const CONTAINER: &str = "main";
 
 /// Prints logs.
 ///
@@ -60,7 +59,7 @@ pub async fn print(
 
 struct Follower {
     namespace: String,
-    offsets: BTreeMap<AttemptId, u64>,
+    offsets: BTreeMap<(AttemptId, String), u64>,
     prefix: bool,
 }
 
@@ -83,26 +82,34 @@ impl Follower {
             }
             None => view.nodes.values().collect(),
         };
-        for node in below(view, &wanted) {
+        for (node, only) in below(view, &wanted).into_iter().filter_map(|node| logged(view, node)) {
+            let name = view.display_name(node);
             for attempt in &node.attempts {
-                self.print_attempt(store, &view.display_name(node), &attempt.attempt.id, args.tail).await?;
+                let (id, template) = (&attempt.attempt.id, &attempt.attempt.work.template);
+                for container in containers(template, only.or(args.container.as_deref())) {
+                    let several = template.mains().len() > 1 || container != MAIN;
+                    let name = if several { format!("{name}.{container}") } else { name.clone() };
+                    self.print_container(store, &name, id, container, args.tail).await?;
+                }
             }
         }
         Ok(())
     }
 
-    async fn print_attempt(
+    async fn print_container(
         &mut self,
         store: &DirectoryStore,
         name: &str,
         attempt: &AttemptId,
+        container: &str,
         tail: Option<usize>,
     ) -> Result<(), CliError> {
-        let first = !self.offsets.contains_key(attempt);
-        let offset = self.offsets.entry(attempt.clone()).or_insert(0);
+        let log = (attempt.clone(), container.to_owned());
+        let first = !self.offsets.contains_key(&log);
+        let offset = self.offsets.entry(log).or_insert(0);
         let mut text = Vec::new();
         loop {
-            let bytes = store.read_log(&self.namespace, attempt, CONTAINER, *offset, CHUNK).await?;
+            let bytes = store.read_log(&self.namespace, attempt, container, *offset, CHUNK).await?;
             *offset += bytes.len() as u64;
             let more = bytes.len() == CHUNK;
             text.extend(bytes);
@@ -122,8 +129,31 @@ impl Follower {
     }
 }
 
-/// The nodes themselves and everything below them, in the order in which they were created.
-fn below<'a>(view: &'a View, nodes: &[&'a ViewNode]) -> Vec<&'a ViewNode> {
+/// The containers whose logs are wanted: the one that is named, else those that count.
+fn containers<'t>(template: &'t Template, wanted: Option<&'t str>) -> Vec<&'t str> {
+    let all: Vec<&str> = match wanted {
+        Some(_) => template.containers().into_iter().map(|(name, _)| name).collect(),
+        None => template.mains().into_iter().map(|(name, _)| name).collect(),
+    };
+    all.into_iter().filter(|name| wanted.is_none_or(|wanted| wanted == *name)).collect()
+}
+
+/// The node that has a node's logs: a container's are its pod's. None where the pod itself is printed too.
+fn logged<'a>(
+    view: &'a View,
+    (node, wanted): (&'a ViewNode, bool),
+) -> Option<(&'a ViewNode, Option<&'a str>)> {
+    match &node.role {
+        Role::Container(name) => {
+            Some((view.nodes.get(&node.parent?)?, Some(name.as_str()))).filter(|_| wanted)
+        }
+        _ => Some((node, None)),
+    }
+}
+
+/// The nodes themselves and everything below them, in the order in which they were created; and whether a node was
+/// asked for without the one above it.
+fn below<'a>(view: &'a View, nodes: &[&'a ViewNode]) -> Vec<(&'a ViewNode, bool)> {
     let mut found = BTreeMap::new();
     let mut open: Vec<&ViewNode> = nodes.to_vec();
     while let Some(node) = open.pop() {
@@ -131,5 +161,6 @@ fn below<'a>(view: &'a View, nodes: &[&'a ViewNode]) -> Vec<&'a ViewNode> {
             open.extend(view.below(node));
         }
     }
-    found.into_values().collect()
+    let above = |node: &ViewNode| node.parent.is_some_and(|parent| found.contains_key(&parent));
+    found.values().map(|node| (*node, !above(node))).collect()
 }

@@ -17,7 +17,6 @@ use dropforge_storage::directory::DirectoryStore;
 
 use super::terminal;
 use super::tree::{self, Style};
-use crate::commands::logs::CONTAINER;
 
 /// A terminal's tree is drawn this often at most, and logs are looked at this often.
 const DRAW_EVERY: Duration = Duration::from_millis(120);
@@ -37,8 +36,8 @@ pub struct Display {
 #[derive(Default)]
 struct Shown {
     runs: BTreeMap<RunUid, View>,
-    /// Attempts whose log is followed: label, namespace, bytes shown, the line not yet ended.
-    followed: BTreeMap<AttemptId, Followed>,
+    /// The containers of attempts whose logs are followed: label, namespace, bytes shown, the line not yet ended.
+    followed: BTreeMap<(AttemptId, String), Followed>,
     notes: BTreeMap<AttemptId, String>,
     lines_drawn: usize,
 }
@@ -79,21 +78,25 @@ impl Display {
                 lines.extend(line(view, record));
             }
             if let Record::AttemptRunning { attempt, .. } = record {
-                begun.push((attempt.clone(), label_of(view, attempt)));
+                begun.extend(logs_of(view, attempt));
             }
         }
-        for (attempt, label) in begun.into_iter().filter(|_| self.logs) {
+        for (log, label) in begun.into_iter().filter(|_| self.logs) {
             let followed =
                 Followed { label, namespace: spec.namespace().to_owned(), offset: 0, rest: Vec::new() };
-            shown.followed.entry(attempt).or_insert(followed);
+            shown.followed.entry(log).or_insert(followed);
         }
         for record in records {
             if let Record::AttemptEnded { verdict } = record {
                 shown.notes.remove(&verdict.attempt);
-                let followed = shown.followed.remove(&verdict.attempt);
-                // What ended under an owner before this one was shown by it.
-                if let Some(mut followed) = followed.filter(|_| told == Told::New) {
-                    self.show_log(&mut shown, &verdict.attempt, &mut followed, true);
+                let of_attempt = |log: &(AttemptId, String)| log.0 == verdict.attempt;
+                let logs: Vec<_> = shown.followed.keys().filter(|log| of_attempt(log)).cloned().collect();
+                for log in logs {
+                    let followed = shown.followed.remove(&log);
+                    // What ended under an owner before this one was shown by it.
+                    if let Some(mut followed) = followed.filter(|_| told == Told::New) {
+                        self.show_log(&mut shown, &log, &mut followed, true);
+                    }
                 }
             }
         }
@@ -136,8 +139,8 @@ impl Display {
     pub fn draw(&self) {
         let mut shown = self.shown();
         let mut followed = std::mem::take(&mut shown.followed);
-        for (attempt, one) in &mut followed {
-            self.show_log(&mut shown, attempt, one, false);
+        for (log, one) in &mut followed {
+            self.show_log(&mut shown, log, one, false);
         }
         shown.followed = followed;
         if self.terminal {
@@ -166,11 +169,17 @@ impl Display {
         let _ = write!(std::io::stderr().lock(), "{text}");
     }
 
-    fn show_log(&self, shown: &mut Shown, attempt: &AttemptId, followed: &mut Followed, ended: bool) {
+    fn show_log(
+        &self,
+        shown: &mut Shown,
+        (attempt, container): &(AttemptId, String),
+        followed: &mut Followed,
+        ended: bool,
+    ) {
         let mut text = Vec::new();
         loop {
             let read =
-                self.store.read_log(&followed.namespace, attempt, CONTAINER, followed.offset, LOG_BYTES_MAX);
+                self.store.read_log(&followed.namespace, attempt, container, followed.offset, LOG_BYTES_MAX);
             let Some(Ok(bytes)) = now_or_never(read) else { break };
             followed.offset += bytes.len() as u64;
             let more = bytes.len() == LOG_BYTES_MAX && ended;
@@ -216,6 +225,22 @@ fn label_of(view: &View, attempt: &AttemptId) -> String {
     view.of_attempt(attempt).map_or_else(|| attempt.to_string(), |node| view.display_name(node))
 }
 
+/// The logs of an attempt's containers, each with its label.
+fn logs_of(view: &View, attempt: &AttemptId) -> Vec<((AttemptId, String), String)> {
+    let label = label_of(view, attempt);
+    let attempts = view.of_attempt(attempt).map(|node| node.attempts.as_slice()).unwrap_or_default();
+    let Some(started) = attempts.iter().find(|a| a.attempt.id == *attempt) else { return Vec::new() };
+    let containers = started.attempt.work.template.containers();
+    let alone = containers.len() == 1;
+    let names = containers.into_iter().map(|(name, _)| name.to_owned());
+    names
+        .map(|name| {
+            let label = if alone { label.clone() } else { format!("{label}.{name}") };
+            ((attempt.clone(), name), label)
+        })
+        .collect()
+}
+
 fn name(view: &View, id: NodeId) -> String {
     view.nodes.get(&id).map(|n| view.display_name(n)).unwrap_or_default()
 }
@@ -230,6 +255,9 @@ fn line(view: &View, record: &Record) -> Option<String> {
     match record {
         Record::RunStarted { .. } => Some(format!("{run} started")),
         Record::AttemptRunning { attempt, .. } => Some(format!("{} started", label_of(view, attempt))),
+        Record::AttemptReady { attempt, ip, .. } => {
+            Some(format!("{} serves at {ip}", label_of(view, attempt)))
+        }
         Record::AttemptWaiting { attempt, why } => Some(format!("{} waits: {why}", label_of(view, attempt))),
         Record::NodeMessage { node, message } if !message.is_empty() => {
             Some(format!("{}: {message}", name(view, *node)))

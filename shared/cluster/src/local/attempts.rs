@@ -9,18 +9,23 @@ use std::time::Duration;
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::ClusterError;
 use dropforge_driver::store::{Attempts, Created, StoreError};
-use dropforge_driver::supervision::{Demand, Launch, Report, Request};
+use dropforge_driver::supervision::{ContainerLaunch, Demand, Launch, Report, Request};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::{AttemptId, RunUid};
+use dropforge_manifest::types::MAIN;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+use super::demand::PodDemand;
 use super::environment::{Made, Remembered, Workshop};
 use super::link::{Link, Links};
 use super::{News, SupervisorProgram, demand};
 
 /// How long before a supervisor that can't be reached is tried again.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// All steps share the network of this machine, so that a daemon is reached like any server of it.
+const HERE: &str = "127.0.0.1";
 
 pub struct Inner<S> {
     store: Arc<S>,
@@ -191,24 +196,44 @@ impl<S: Attempts + 'static> Inner<S> {
         if attempt.work.template.http.is_some() {
             let workshop = Arc::clone(&self.workshop.read().unwrap_or_else(PoisonError::into_inner));
             let demand = Demand { request: true, ..Demand::default() };
-            return Ok(Launch { attempt: Arc::clone(attempt), environment: workshop.objects(), demand });
+            let (attempt, environment) = (Arc::clone(attempt), workshop.objects());
+            return Ok(Launch { attempt, environment, demand, containers: BTreeMap::new() });
         }
-        let main = attempt.work.template.main();
-        let resources = main.and_then(|main| main.resources.as_ref());
-        let asked = demand(resources).map_err(|error| (Reason::Configuration, told(&error)))?;
-        let made = self.environment(attempt).await.map_err(|why| (Reason::Environment, why))?;
-        // The stand-in is there to do without.
-        let gpus = if made.is_stand_in { 0 } else { asked.gpus };
-        Ok(Launch {
-            attempt: Arc::clone(attempt),
-            environment: made.environment.clone(),
-            demand: Demand { gpus, ..asked },
-        })
+        let template = &attempt.work.template;
+        let mut pod = PodDemand::default();
+        let mut containers = BTreeMap::new();
+        let mut main = None;
+        for (name, container) in template.containers() {
+            let asked = demand(container.resources.as_ref());
+            let mut asked = asked.map_err(|error| (Reason::Configuration, told(&error)))?;
+            let image = container.image.clone().unwrap_or_default();
+            let made = self.environment(attempt, image).await.map_err(|why| (Reason::Environment, why))?;
+            // The stand-in is there to do without.
+            asked.gpus = if made.is_stand_in { 0 } else { asked.gpus };
+            let counts = template.mains().iter().any(|(other, _)| *other == name);
+            if counts && (name == MAIN || main.is_none()) {
+                main = Some(made.environment.clone());
+            }
+            let (environment, memory_limit_bytes) = (made.environment.clone(), asked.memory_limit_bytes);
+            let own = ContainerLaunch { environment, memory_limit_bytes, gpus: asked.gpus };
+            containers.insert(name.to_owned(), own);
+            let before = template.init_containers.iter().any(|init| init.name() == name);
+            pod.add(asked, before);
+        }
+        // What one container runs in is told once.
+        if containers.len() == 1 && template.container_set.is_none() {
+            containers.clear();
+        }
+        let (attempt, environment) = (Arc::clone(attempt), main.unwrap_or_default());
+        Ok(Launch { attempt, environment, demand: pod.demand(), containers })
     }
 
     /// The image's environment within the run: made by the first who asks, awaited by the others.
-    async fn environment(self: &Arc<Self>, attempt: &Arc<Attempt>) -> Result<Arc<Made>, String> {
-        let image = attempt.work.template.main().and_then(|main| main.image.clone()).unwrap_or_default();
+    async fn environment(
+        self: &Arc<Self>,
+        attempt: &Arc<Attempt>,
+        image: String,
+    ) -> Result<Arc<Made>, String> {
         let cell = self.remembered.cell(&attempt.run, &image);
         let make = || async {
             let workshop = self.workshop();
@@ -283,6 +308,11 @@ impl<S: Attempts + 'static> Inner<S> {
             Report::Counted { attempt, progress } => {
                 if let Some(run) = run(&attempt) {
                     self.tell(&run, Event::AttemptProgress { attempt, progress });
+                }
+            }
+            Report::Ready { attempt, at } => {
+                if let Some(run) = run(&attempt) {
+                    self.tell(&run, Event::AttemptReady { attempt, at, ip: HERE.to_owned() });
                 }
             }
             Report::Progress { attempt, what } => {

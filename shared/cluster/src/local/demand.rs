@@ -40,6 +40,41 @@ pub fn demand(resources: Option<&Resources>) -> Result<Demand, BadQuantity> {
     })
 }
 
+/// What a pod asks for: what runs side by side adds up, what runs before takes its turn (as in Kubernetes).
+#[derive(Clone, Debug, Default)]
+pub struct PodDemand {
+    side_by_side: Demand,
+    before: Demand,
+}
+
+impl PodDemand {
+    /// Adds a container, which runs `before` the others or beside them.
+    pub fn add(&mut self, asked: Demand, before: bool) {
+        let (sum, highest) = (&mut self.side_by_side, &mut self.before);
+        if before {
+            highest.cpu_millis = highest.cpu_millis.max(asked.cpu_millis);
+            highest.memory_bytes = highest.memory_bytes.max(asked.memory_bytes);
+        } else {
+            sum.cpu_millis = sum.cpu_millis.saturating_add(asked.cpu_millis);
+            sum.memory_bytes = sum.memory_bytes.saturating_add(asked.memory_bytes);
+        }
+        // Each has GPUs of its own while the attempt lasts.
+        sum.gpus = sum.gpus.saturating_add(asked.gpus);
+        // Each has a limit of its own; where there is one container, this is it.
+        sum.memory_limit_bytes = asked.memory_limit_bytes;
+    }
+
+    /// What the machine must have free.
+    pub fn demand(self) -> Demand {
+        let (sum, highest) = (self.side_by_side, self.before);
+        Demand {
+            cpu_millis: sum.cpu_millis.max(highest.cpu_millis),
+            memory_bytes: sum.memory_bytes.max(highest.memory_bytes),
+            ..sum
+        }
+    }
+}
+
 fn thousandths(from: &BTreeMap<String, AnyString>, name: &str) -> Result<Option<u128>, BadQuantity> {
     let Some(text) = from.get(name) else { return Ok(None) };
     let quantity = parse(text.as_str());
@@ -121,6 +156,18 @@ mod tests {
         };
         assert_eq!(of(&[], &[("cpu", "2"), ("memory", "1e3")]), Ok(expected));
         assert_eq!(demand(None), Ok(Demand::default()));
+    }
+
+    #[test]
+    fn containers_side_by_side_add_up_and_those_before_take_their_turn() {
+        let mut pod = PodDemand::default();
+        let asked = |cpu_millis, gpus| Demand { cpu_millis, gpus, ..Demand::default() };
+        pod.add(asked(900, 0), true);
+        pod.add(asked(500, 1), false);
+        pod.add(asked(300, 0), false);
+        assert_eq!(pod.clone().demand(), asked(900, 1));
+        pod.add(asked(200, 1), false);
+        assert_eq!(pod.demand(), asked(1000, 2));
     }
 
     #[test]

@@ -195,7 +195,14 @@ impl Decider {
             Some(NodeKind::Dag) => self.start_dag(node),
             Some(NodeKind::Suspend) => self.start_suspend(node, compiled),
             Some(NodeKind::Pod | NodeKind::Http) => self.start_leaf(node, attempt),
-            Some(NodeKind::StepGroup | NodeKind::TaskGroup | NodeKind::Loop | NodeKind::Skipped) | None => {}
+            Some(
+                NodeKind::StepGroup
+                | NodeKind::TaskGroup
+                | NodeKind::Loop
+                | NodeKind::Skipped
+                | NodeKind::Container,
+            )
+            | None => {}
         }
     }
 
@@ -324,17 +331,38 @@ impl Decider {
         if node.phase.fulfilled() {
             return;
         }
+        self.conclude(&node, phase, message.into(), outputs, true);
+    }
+
+    /// Ends a node with what hangs on it; its hooks and its exit handler follow if it is `looked_at`, or its parent goes on.
+    pub(super) fn conclude(
+        &mut self,
+        node: &Node,
+        phase: NodePhase,
+        message: String,
+        outputs: Outputs,
+        looked_at: bool,
+    ) {
+        let id = node.id;
         self.end_timers(id);
-        self.export(&node, phase, &outputs);
-        self.end_metrics(&node, phase, &outputs);
-        let (message, at) = (message.into(), self.now);
-        let fired = self.firing_at_end(&node, phase, &message, &outputs);
+        self.export(node, phase, &outputs);
+        self.end_metrics(node, phase, &outputs);
+        match node.kind {
+            NodeKind::Pod => self.end_other_containers(node, phase, &message),
+            NodeKind::Steps | NodeKind::Dag => self.end_daemons(Some(id)),
+            _ => {}
+        }
+        let over = node.parent.and_then(|p| self.state.node(p)).is_none_or(|p| p.phase.fulfilled());
+        // Nobody looks at a daemon any more whose group is over.
+        let looked_at = looked_at && !(node.daemoned && over);
+        let at = self.now;
+        let fired = if looked_at { self.firing_at_end(node, phase, &message, &outputs) } else { Vec::new() };
         let hooks = fired.iter().map(|f| f.name().to_owned()).collect();
-        let exit_handler = self.has_exit_handler(&node, phase);
+        let exit_handler = looked_at && self.has_exit_handler(node, phase);
         let settled = self.settled(node.parent, &node.role);
         self.emit(Record::NodeFinished { node: id, phase, message, outputs, at, exit_handler, hooks });
         self.after_end(id, fired, settled);
-        self.siblings_read(&node);
+        self.siblings_read(node);
         self.release_locks(Some(id));
         if let Some(boundary) = node.boundary {
             self.work.push_back(Work::WakeBoundary(boundary));
@@ -382,7 +410,13 @@ impl Decider {
     }
 
     fn end_timers(&mut self, node: NodeId) {
-        for kind in [TimerKind::Timeout, TimerKind::Backoff, TimerKind::Suspend] {
+        const ALL: [TimerKind; 4] =
+            [TimerKind::Timeout, TimerKind::PendingTimeout, TimerKind::Backoff, TimerKind::Suspend];
+        self.end_timers_of(node, &ALL);
+    }
+
+    pub(super) fn end_timers_of(&mut self, node: NodeId, kinds: &[TimerKind]) {
+        for &kind in kinds {
             for timer in self.timers_of(node, kind) {
                 self.emit(Record::TimerEnded { timer });
             }
@@ -463,7 +497,7 @@ impl Decider {
         }
         let fail_fast = self.state.template_of(&node).is_some_and(|t| t.template.fail_fast == Some(true));
         if fail_fast && bound.failed {
-            if bound.active == 0 {
+            if self.active_but_daemons(boundary, bound.active) == 0 {
                 self.fail_fast(boundary);
             }
             return;
@@ -497,7 +531,7 @@ fn body_kind(template: &Template) -> Option<NodeKind> {
         Some(NodeKind::Dag)
     } else if template.suspend.is_some() {
         Some(NodeKind::Suspend)
-    } else if template.main().is_some() {
+    } else if template.is_pod() {
         Some(NodeKind::Pod)
     } else {
         template.http.is_some().then_some(NodeKind::Http)

@@ -82,7 +82,10 @@ impl Decider {
             .state
             .nodes
             .values()
-            .filter(|n| !(n.phase.fulfilled() || spares_exit && n.on_exit))
+            // A daemon that serves ends with what needs it (rule DM-2).
+            .filter(|n| {
+                !(n.phase.fulfilled() || n.daemoned && n.kind == NodeKind::Pod || spares_exit && n.on_exit)
+            })
             .filter(|n| {
                 let leaf = matches!(n.kind, NodeKind::Pod | NodeKind::Http | NodeKind::Suspend);
                 leaf || n.idle || waits(n)

@@ -181,7 +181,7 @@ fn has_result(node: &Node, result: DependsResult) -> bool {
         DependsResult::Errored => node.phase == NodePhase::Error,
         DependsResult::Skipped => node.phase == NodePhase::Skipped,
         DependsResult::Omitted => node.phase == NodePhase::Omitted,
-        DependsResult::Daemoned => false,
+        DependsResult::Daemoned => node.daemoned && node.phase != NodePhase::Pending,
         DependsResult::AnySucceeded => phases().is_some_and(|p| p.iter().any(|b| b == b'S')),
         DependsResult::AllFailed => phases().is_some_and(|p| !p.is_empty() && p.iter().all(|b| b == b'F')),
     }

@@ -20,7 +20,7 @@ impl Decider {
         match self.template_locks(node, compiled) {
             Ok((template, locks)) => {
                 if self.state.node(node).is_some_and(|n| matches!(n.kind, NodeKind::Pod | NodeKind::Http)) {
-                    self.arm_timeout(node, &template);
+                    self.arm_timeouts(node, &template);
                 }
                 self.ask_for_locks(Some(node), locks);
             }

@@ -28,8 +28,9 @@ impl Decider {
         }
         match self.work_of(&node, attempt) {
             Ok((template, work)) => {
-                self.arm_timeout(id, &template);
+                self.arm_timeouts(id, &template);
                 self.start(&node, self.state.first_attempt, Arc::new(work));
+                self.create_containers(&node, &template);
             }
             Err(why) => self.finish(id, NodePhase::Error, why, Outputs::default()),
         }
@@ -114,22 +115,25 @@ impl Decider {
         Some(later(from, std::time::Duration::from_secs(u64::try_from(seconds).ok()?)))
     }
 
-    /// `timeout` counts from the node's start, pending included.
-    pub(super) fn arm_timeout(&mut self, id: NodeId, template: &Template) {
+    /// `timeout` and `pendingTimeout` count from the node's start, pending included (rules TM-4, TM-5).
+    pub(super) fn arm_timeouts(&mut self, id: NodeId, template: &Template) {
         let Some(node) = self.state.node(id).cloned() else { return };
-        // A node that waited for locks has its timer already.
-        if !self.timers_of(id, TimerKind::Timeout).is_empty() {
-            return;
-        }
-        let length = template.timeout.as_deref().and_then(|t| go::parse_duration_or_seconds(t).ok());
-        if let Some(length) = length.filter(|l| !l.is_zero()) {
-            let timer =
-                TimerId { kind: TimerKind::Timeout, node: Some(node.id), generation: self.state.next_timer };
-            self.emit(Record::TimerSet { timer, due: later(node.started_at, length) });
+        let both =
+            [(TimerKind::Timeout, &template.timeout), (TimerKind::PendingTimeout, &template.pending_timeout)];
+        for (kind, text) in both {
+            // A node that waited for locks has its timers already.
+            if !self.timers_of(id, kind).is_empty() {
+                continue;
+            }
+            let length = text.as_deref().and_then(|t| go::parse_duration_or_seconds(t).ok());
+            if let Some(length) = length.filter(|l| !l.is_zero()) {
+                let timer = TimerId { kind, node: Some(id), generation: self.state.next_timer };
+                self.emit(Record::TimerSet { timer, due: later(node.started_at, length) });
+            }
         }
     }
 
-    fn live(&self, attempt: &AttemptId) -> Result<NodeId, Rejected> {
+    pub(super) fn live(&self, attempt: &AttemptId) -> Result<NodeId, Rejected> {
         let stale = || Rejected::StaleAttempt { attempt: attempt.clone() };
         self.state.attempts.get(attempt).copied().ok_or_else(stale)
     }
@@ -146,6 +150,7 @@ impl Decider {
             return Err(Rejected::StaleAttempt { attempt: attempt.clone() });
         }
         self.emit(Record::AttemptRunning { attempt: attempt.clone(), at, host: host.map(str::to_owned) });
+        self.end_timers_of(node, &[TimerKind::PendingTimeout]);
         self.hooks_read(node);
         Ok(())
     }
@@ -188,18 +193,19 @@ impl Decider {
         if node.phase.fulfilled() {
             return Ok(());
         }
-        match verdict.outcome {
-            Outcome::Succeeded => {
-                self.finish(id, NodePhase::Succeeded, verdict.message.clone(), verdict.outputs.clone())
+        let phase = match verdict.outcome {
+            // A daemon runs until it is ended: one that ends by itself has failed (rule DM-3).
+            Outcome::Succeeded if self.is_daemon(&node) => NodePhase::Failed,
+            Outcome::Succeeded => NodePhase::Succeeded,
+            Outcome::Failed => NodePhase::Failed,
+            Outcome::Error => NodePhase::Error,
+            Outcome::Lost => {
+                self.lost(&node, verdict, started.as_deref());
+                return Ok(());
             }
-            Outcome::Failed => {
-                self.finish(id, NodePhase::Failed, verdict.message.clone(), verdict.outputs.clone())
-            }
-            Outcome::Error => {
-                self.finish(id, NodePhase::Error, verdict.message.clone(), verdict.outputs.clone())
-            }
-            Outcome::Lost => self.lost(&node, verdict, started.as_deref()),
-        }
+        };
+        self.end_containers(&node, verdict);
+        self.finish(id, phase, verdict.message.clone(), verdict.outputs.clone());
         Ok(())
     }
 
@@ -322,15 +328,18 @@ impl Decider {
                 self.emit(Record::NodeMessage { node, message: String::new() });
                 self.start_attempt(node);
             }
-            (TimerKind::Timeout, Some(node)) => self.timed_out(node),
+            (TimerKind::Timeout | TimerKind::PendingTimeout, Some(node)) => self.timed_out(node),
             (TimerKind::WorkflowDeadline, _) => self.deadline_passed(),
             (TimerKind::Admission, _) => self.work.push_back(super::Work::WakeRun),
-            (TimerKind::Suspend | TimerKind::Backoff | TimerKind::Timeout, None) => {}
+            (
+                TimerKind::Suspend | TimerKind::Backoff | TimerKind::Timeout | TimerKind::PendingTimeout,
+                None,
+            ) => {}
         }
         Ok(())
     }
 
-    /// A node still pending past its `timeout` fails; a started pod is ended by its own deadline.
+    /// A node still pending past its `timeout` or `pendingTimeout` fails; a started pod is ended by its own deadline.
     fn timed_out(&mut self, id: NodeId) {
         let Some(node) = self.state.node(id).cloned() else { return };
         if node.phase == NodePhase::Pending {

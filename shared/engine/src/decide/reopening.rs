@@ -84,7 +84,7 @@ impl Decider {
             NodeKind::Steps => self.next_group(id),
             NodeKind::Retry => self.go_on_retrying(&node),
             // Leaves are made again, never opened.
-            NodeKind::Pod | NodeKind::Http | NodeKind::Suspend | NodeKind::Skipped => {}
+            NodeKind::Pod | NodeKind::Http | NodeKind::Suspend | NodeKind::Skipped | NodeKind::Container => {}
         }
     }
 
@@ -113,7 +113,12 @@ impl Decider {
             Role::Call(name) => self.arguments_anew(node, name)?,
             Role::Attempt(_) => return Some((*self.state.node(node.parent?)?.inputs).clone()),
             // Groups have none; loops are made again with new parameters, exit handlers with every retry.
-            Role::Group(_) | Role::Item(_) | Role::WorkflowExit | Role::Exit | Role::Hook(_) => return None,
+            Role::Group(_)
+            | Role::Item(_)
+            | Role::WorkflowExit
+            | Role::Exit
+            | Role::Hook(_)
+            | Role::Container(_) => return None,
         };
         let config = |reference: &_| resolve::config(&self.state, reference);
         let inputs = resolve::inputs(&compiled.template, &arguments, &absent, &config).ok()?;

@@ -67,11 +67,13 @@ impl Decider {
             return;
         }
         let Some(root) = self.state.root else { return self.start_root() };
-        let Some(entry) = self.state.node(root).cloned() else { return };
         // While the run is suspended nothing starts, the exit handler neither.
-        if !entry.settled() || self.state.suspended {
+        if self.state.suspended || self.state.node(root).is_none_or(|n| !n.settled()) {
             return;
         }
+        // An entry node or an exit handler that is a daemon serves nobody.
+        self.end_daemons(None);
+        let Some(entry) = self.state.node(root).cloned() else { return };
         match self.state.exit {
             None if !self.terminated() && self.state.program.exit_hook().is_some() => {
                 self.start_workflow_exit()

@@ -1,6 +1,7 @@
 //! Whole runs through `decide`, the transition table, and what holds whatever order events come in.
 
 mod configs;
+mod daemons;
 mod endings;
 mod flow;
 mod hooks;
@@ -165,6 +166,12 @@ impl World {
         let mut verdict = verdict(&attempt, Outcome::Succeeded, self.now);
         change(&mut verdict);
         self.event(Event::AttemptFinished { verdict: Arc::new(verdict) });
+    }
+
+    /// The daemon of this name serves.
+    pub fn ready(&mut self, node: &str) {
+        let attempt = self.attempt(node).id.clone();
+        self.event(Event::AttemptReady { attempt, at: at(self.now), ip: "127.0.0.1".to_owned() });
     }
 
     pub fn succeed(&mut self, node: &str) {

@@ -52,6 +52,20 @@ fn a_request_takes_no_job_and_only_sixteen_are_open() {
 }
 
 #[test]
+fn a_daemon_that_serves_leaves_its_job_to_those_that_need_it() {
+    let mut admission =
+        queue(machine(1, 4000, &[]), &[("server", cpu(3000)), ("a", cpu(0)), ("b", cpu(2000))]);
+    assert_eq!(names(&admission.admit()), ["server"]);
+    admission.serves(&"server".into());
+    admission.serves(&"server".into());
+    assert_eq!(names(&admission.admit()), ["a"]);
+    admission.release(&"a".into());
+    assert_eq!(names(&admission.admit()), [""; 0], "it keeps what else it asked for");
+    admission.release(&"server".into());
+    assert_eq!(names(&admission.admit()), ["b"]);
+}
+
+#[test]
 fn requests_never_add_up_to_more_than_the_machine_has() {
     let mut admission = queue(machine(9, 4000, &[]), &[("a", cpu(3000)), ("b", cpu(2000)), ("c", cpu(1000))]);
     assert_eq!(names(&admission.admit()), ["a"], "c must not take what is kept for b");

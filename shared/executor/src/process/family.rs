@@ -23,6 +23,9 @@ use super::table::{self, Entry};
 /// The variable that marks a step's processes.
 pub const MARKER: &str = "DROPFORGE_ATTEMPT";
 
+/// The variable that tells the containers of an attempt apart, where there are several.
+pub const CONTAINER_MARKER: &str = "DROPFORGE_CONTAINER";
+
 /// How long the kernel may take to end killed processes: one in uninterruptible sleep can take for ever.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -51,6 +54,14 @@ pub fn marker(attempt: &OsStr) -> Vec<u8> {
     [MARKER.as_bytes(), b"=", attempt.as_bytes()].concat()
 }
 
+/// The variable that marks the processes of one command, with its value: the attempt's where it has but one.
+pub fn mark(attempt: &str, container: Option<&str>) -> Vec<u8> {
+    match container {
+        Some(container) => format!("{CONTAINER_MARKER}={attempt}/{container}").into_bytes(),
+        None => marker(OsStr::new(attempt)),
+    }
+}
+
 /// One command with all that it started.
 #[derive(Debug)]
 pub struct Family {
@@ -60,13 +71,13 @@ pub struct Family {
 }
 
 impl Family {
-    /// Registers the command: its status is left for [`Family::end`].
-    pub fn register(leader: Pid, attempt: &OsStr) -> Self {
+    /// Registers the command, whose processes carry this mark: its status is left for [`Family::end`].
+    pub fn register(leader: Pid, marker: Vec<u8>) -> Self {
         let raw = leader.as_raw_nonzero().get();
         leaders().insert(raw);
         let own = table::mount_namespace(std::process::id().cast_signed());
         let namespace = table::mount_namespace(raw).filter(|theirs| own.as_ref() != Some(theirs));
-        Family { leader, marker: marker(attempt), namespace }
+        Family { leader, marker, namespace }
     }
 
     fn raw(&self) -> i32 {

@@ -114,6 +114,7 @@ impl Trial {
             layout: self.layout.clone(),
             memory_limit_bytes: self.limit,
             name: self.name.clone(),
+            container: None,
         };
         spawn(command, isolation)
     }
@@ -141,6 +142,7 @@ fn pipe_trial(trial: &Trial, script: &str, isolation: &Isolation) -> (Running, i
         layout: trial.layout.clone(),
         memory_limit_bytes: trial.limit,
         name: trial.name.clone(),
+        container: None,
     };
     (spawn(command, isolation).unwrap(), reader)
 }

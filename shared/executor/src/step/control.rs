@@ -14,6 +14,8 @@ pub enum Ask {
     Stop(String),
     /// The owner ends: the attempt is lost and can be tried again.
     Interrupt,
+    /// The other containers of its attempt have ended, or one of them has failed: its exit code says how it ended.
+    Over,
 }
 
 /// The way to a running attempt. The first word counts.

@@ -28,11 +28,11 @@ pub struct Judgement {
     pub exit_code: i32,
 }
 
-/// Judges an end, given what went wrong with the outputs. A command's own failure is the one that is told.
-pub fn judge(end: &End, outputs: Option<String>) -> Judgement {
+/// Judges a container's end, given what went wrong with the outputs. A command's own failure is the one that is told.
+pub fn judge(container: &str, end: &End, outputs: Option<String>) -> Judgement {
     let judgement =
         |outcome, reason, message: String, exit_code| Judgement { outcome, reason, message, exit_code };
-    let main = |exit_code| format!("main: Error (exit code {exit_code})");
+    let main = |exit_code| format!("{container}: Error (exit code {exit_code})");
     match (end, outputs) {
         (End::Exited(0), None) => judgement(Outcome::Succeeded, Reason::Exited, String::new(), 0),
         (End::Exited(0), Some(why)) => {
@@ -50,8 +50,13 @@ pub fn judge(end: &End, outputs: Option<String>) -> Judgement {
         }
         (End::OutOfMemory, _) => {
             let code = 128 + libc::SIGKILL;
-            let message = format!("main: OOMKilled (exit code {code})");
+            let message = format!("{container}: OOMKilled (exit code {code})");
             judgement(Outcome::Failed, Reason::OutOfMemory, message, code)
+        }
+        // Told apart by its exit code before it is judged.
+        (End::Asked(Ask::Over), _) => {
+            let code = 128 + libc::SIGTERM;
+            judgement(Outcome::Failed, Reason::Stopped, main(code), code)
         }
         (End::Asked(Ask::Stop(why)), _) => {
             judgement(Outcome::Failed, Reason::Stopped, why.clone(), 128 + libc::SIGTERM)
@@ -70,7 +75,8 @@ mod tests {
     use super::*;
 
     fn told(end: End, outputs: Option<&str>) -> (Outcome, Reason, String, i32) {
-        let Judgement { outcome, reason, message, exit_code } = judge(&end, outputs.map(str::to_owned));
+        let Judgement { outcome, reason, message, exit_code } =
+            judge("main", &end, outputs.map(str::to_owned));
         (outcome, reason, message, exit_code)
     }
 

@@ -3,14 +3,15 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, PipeWriter};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason};
+use dropforge_manifest::types::MAIN;
 use jiff::{SignedDuration, Timestamp};
 
-use super::control::Control;
+use super::control::{Ask, Control};
 use super::counted::LOOK;
 use super::ending::End;
 use super::preparation::Prepared;
@@ -31,6 +32,8 @@ pub struct Finished {
     pub end: End,
     /// The end of standard output, where it was captured.
     pub result: Option<Vec<u8>>,
+    /// The exit code itself, whoever ended it.
+    pub exit_code: i32,
     /// Why the log is not complete.
     pub log_failure: Option<String>,
     pub usage: Usage,
@@ -39,25 +42,15 @@ pub struct Finished {
 impl Execution {
     /// Starts the command.
     pub fn start(prepared: &Prepared, attempt: &Attempt) -> Result<Execution, Refused> {
-        let streams = streams(prepared, attempt).map_err(|error| {
+        let captured = attempt.work.capture_result && prepared.name == MAIN;
+        let streams = streams(prepared, captured).map_err(|error| {
             let why = format!("the log {} can't be opened: {error}", prepared.log.display());
             refused(Outcome::Error, Reason::Environment, why)
         })?;
-        let variable = |(name, value): (&String, &String)| (OsString::from(name), OsString::from(value));
-        let command = Command {
-            program: None,
-            argv: prepared.command.iter().map(OsString::from).collect(),
-            env: prepared.variables.iter().map(variable).collect(),
-            working_dir: prepared.working_dir.clone(),
-            stdout: streams.stdout,
-            stderr: streams.stderr,
-            layout: prepared.layout.clone(),
-            memory_limit_bytes: prepared.memory_limit_bytes,
-            name: attempt.id.to_string(),
-        };
-        match spawn(command, isolation()) {
+        let argv = prepared.command.iter().map(OsString::from).collect();
+        match spawn(command(prepared, attempt, argv, streams.stdout, streams.stderr), isolation()) {
             Ok(running) => Ok(Execution { running, pump: streams.pump }),
-            Err(error) => Err(not_started(&error)),
+            Err(error) => Err(not_started(&prepared.name, &error)),
         }
     }
 
@@ -81,7 +74,13 @@ impl Execution {
             Some(Ok(kept)) => (Some(kept), None),
             Some(Err(error)) => (None, Some(format!("write the log: {error}"))),
         };
-        Finished { end: by_us.unwrap_or_else(|| by_itself(&ended)), result, log_failure, usage: ended.usage }
+        let exit_code = ended.exit.code();
+        let end = match by_us {
+            Some(End::Asked(Ask::Over)) => End::Exited(exit_code),
+            Some(end) => end,
+            None => by_itself(&ended),
+        };
+        Finished { exit_code, end, result, log_failure, usage: ended.usage }
     }
 
     /// The end, with why when it was our doing.
@@ -113,6 +112,29 @@ impl Execution {
     }
 }
 
+/// A command of the container, in its environment and among its files.
+pub fn command(
+    prepared: &Prepared,
+    attempt: &Attempt,
+    argv: Vec<OsString>,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+) -> Command {
+    let variable = |(name, value): (&String, &String)| (OsString::from(name), OsString::from(value));
+    Command {
+        program: None,
+        argv,
+        env: prepared.variables.iter().map(variable).collect(),
+        working_dir: prepared.working_dir.clone(),
+        stdout,
+        stderr,
+        layout: prepared.layout.clone(),
+        memory_limit_bytes: prepared.memory_limit_bytes,
+        name: attempt.id.to_string(),
+        container: (!prepared.alone).then(|| prepared.name.clone()),
+    }
+}
+
 fn by_itself(ended: &Ended) -> End {
     match ended.exit {
         _ if ended.out_of_memory => End::OutOfMemory,
@@ -123,9 +145,9 @@ fn by_itself(ended: &Ended) -> End {
 
 /// What the manifest got wrong is the user's failure, in the words of Argo's executor, which ends with 64 then;
 /// the rest is the system's.
-fn not_started(error: &SpawnError) -> Refused {
+fn not_started(name: &str, error: &SpawnError) -> Refused {
     let users = |why: String| {
-        refused(Outcome::Failed, Reason::NotStarted, format!("main: Error (exit code 64): {why}"))
+        refused(Outcome::Failed, Reason::NotStarted, format!("{name}: Error (exit code 64): {why}"))
     };
     match error {
         SpawnError::NotFound { command, .. } => {
@@ -146,9 +168,9 @@ fn not_started(error: &SpawnError) -> Refused {
     }
 }
 
-fn streams(prepared: &Prepared, attempt: &Attempt) -> io::Result<Streams> {
+fn streams(prepared: &Prepared, captured: bool) -> io::Result<Streams> {
     let log: File = logs::open(&prepared.log)?;
-    if attempt.work.capture_result { logs::captured(&log) } else { logs::straight(&log) }
+    if captured { logs::captured(&log) } else { logs::straight(&log) }
 }
 
 /// Brings the log to a store that is elsewhere while the command runs, on a thread of `scope`. Dropping what

@@ -6,10 +6,12 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use dropforge_driver::supervision::{Launch, StepEnvironment};
 use dropforge_engine::attempt::{Outcome, Provenance, Reason};
-use dropforge_manifest::types::{Container, Template};
+use dropforge_manifest::types::{Container, MAIN, Probe, Template};
+use serde_json::Value;
 
 use super::places::{Places, clean};
 use super::{Refused, Site, StepStore, refused, told};
@@ -20,12 +22,57 @@ use crate::transfer::Progress;
 use crate::variables::{Expanded, LocalObjects, Surroundings, expand, progress_file, replace};
 use crate::volumes::{self, Folders, Mount};
 
+mod paths;
+
+use paths::{hide_the_hosts, layout, make_parents, rewritten};
+
 /// Where Argo's executor puts a script's source.
 const SCRIPT: &str = "/argo/staging/script";
 
+/// A pod whose commands can be started.
+pub struct PreparedPod {
+    /// Run one after the other, before all others.
+    pub before: Vec<Prepared>,
+    /// Those by whose ends the attempt is judged, in the order of the manifest.
+    pub mains: Vec<Prepared>,
+    /// Run beside them.
+    pub beside: Vec<Prepared>,
+    /// An empty folder for outputs on their way.
+    pub spare: PathBuf,
+    /// With what it runs and what was read.
+    pub provenance: Provenance,
+}
+
+impl PreparedPod {
+    /// The container whose outputs are the attempt's.
+    pub fn main(&self) -> Option<&Prepared> {
+        self.mains.iter().find(|container| container.name == MAIN)
+    }
+
+    /// The one container, where there is no other.
+    pub fn single(&self) -> Option<&Prepared> {
+        match (self.before.as_slice(), self.mains.as_slice(), self.beside.as_slice()) {
+            ([], [main], []) if main.name == MAIN => Some(main),
+            _ => None,
+        }
+    }
+}
+
 /// A command that can be started.
 pub struct Prepared {
-    /// Where the step's paths are on this machine.
+    /// The container's name.
+    pub name: String,
+    /// Whether the attempt has no other container.
+    pub alone: bool,
+    /// The containers that must have ended well before.
+    pub dependencies: Vec<String>,
+    /// How it is found out whether it is ready; none: it is, once it runs.
+    pub probe: Option<Probe>,
+    /// Its ports by name.
+    pub ports: BTreeMap<String, u16>,
+    /// The image it stands for.
+    pub image: String,
+    /// Where its paths are on this machine.
     pub places: Places,
     /// What is made of that for the process.
     pub layout: Layout,
@@ -43,10 +90,6 @@ pub struct Prepared {
     pub progress: PathBuf,
     /// The most memory it may use.
     pub memory_limit_bytes: Option<u64>,
-    /// An empty folder for outputs on their way.
-    pub spare: PathBuf,
-    /// With what it runs and what was read.
-    pub provenance: Provenance,
 }
 
 /// Makes volumes, inputs, variables and files.
@@ -55,77 +98,201 @@ pub fn prepare<S: StepStore>(
     launch: &Launch,
     gpus: &[String],
     say: &(dyn Fn(String) + Send + Sync),
-) -> Result<Prepared, Refused> {
-    let attempt = &launch.attempt;
-    let template = &attempt.work.template;
-    let Some(container) = template.main() else {
-        return Err(not_ready("the template has neither a container nor a script".to_owned()));
+) -> Result<PreparedPod, Refused> {
+    let template = &launch.attempt.work.template;
+    let mains = mains(template);
+    let Some((first, _)) = mains.first() else {
+        return Err(not_ready(MAIN, "the template has no container, script or containerSet".to_owned()));
     };
-    let folders = AttemptFolders::make(site.folder(&attempt.id)).map_err(|error| unmade(&error))?;
-    let raw = raw_command(container)?;
-    let around = Surroundings {
-        launch,
-        endpoint: site.endpoint.as_ref(),
-        gpus,
-        host: &site.host,
-        home: &folders.home,
-        // Where `/tmp` is the step's own anyway, programs that ignore the variable find the same files.
-        temporary: if isolation().can_mount() { Path::new("/tmp") } else { &folders.temporary },
+    let folders = AttemptFolders::make(site.folder(&launch.attempt.id)).map_err(|error| unmade(&error))?;
+    let alone = template.containers().len() == 1 && template.container_set.is_none();
+    let mut making = Making { site, launch, gpus, say, folders: &folders, alone };
+    let mut pod = PreparedPod {
+        before: Vec::new(),
+        mains: Vec::new(),
+        beside: Vec::new(),
+        spare: folders.outgoing.clone(),
+        provenance: Provenance::default(),
     };
-    let Expanded { command, variables, base } =
-        expand(container, &raw, &around).map_err(|error| not_ready(told(&error)))?;
-    let claims = site.volumes.join(attempt.run.as_str());
-    let made = Folders { attempt: &folders.own, claims: &claims };
-    let mounts = volumes::mounts(launch, container, &made, &|text| replace(text, &variables))
-        .map_err(|error| not_ready(told(&error)))?;
-    let mut places = Places { own: folders.own.clone(), root: folders.root.clone(), mounts };
-    let Loaded { mounts: linked, read } = inputs::load(
-        site,
-        &attempt.namespace,
-        &template.inputs.artifacts,
-        &places,
-        &folders.incoming,
-        &LocalObjects::secrets(launch.environment.secrets.as_deref()),
-        &Progress::new(say),
-    )
-    .map_err(|error| bad_input(told(&error)))?;
-    places.mounts.extend(linked);
-    make_parents(template, &places).map_err(|error| unmade(&error))?;
-    hide_the_hosts(template, &mut places);
-    let working_dir = working_dir(container, &folders, &places, &launch.environment)?;
-    let mut scene =
-        Scene { command, variables, working_dir, script: script_source(template).map(str::to_owned) };
-    if scene.script.is_some() {
-        scene.command.push(SCRIPT.to_owned());
+    let mut shown = Vec::new();
+    for (name, container) in &mains {
+        let files = if name == MAIN { template } else { &*NO_FILES };
+        let made = making.container(name, container, files, &[])?;
+        // What is on record is the main container, or the first where none is called so.
+        if name == MAIN || (name == first && !mains.iter().any(|(other, _)| other == MAIN)) {
+            pod.provenance = made.provenance;
+        }
+        shown.extend(made.linked);
+        pod.mains.push(made.prepared);
     }
-    if let Isolation::Rewrite { reason } = isolation() {
-        scene.working_dir = places.host(&scene.working_dir);
-        let line = scene.rewrite(&rewritten(template, &places, reason), &base, reason);
-        let line = line.map_err(|error| refused(Outcome::Error, Reason::Environment, error.to_string()))?;
-        line.into_iter().for_each(say);
+    let main = mains.iter().find(|(name, _)| name == MAIN).map(|(_, container)| container);
+    for (list, containers) in
+        [(&mut pod.before, &template.init_containers), (&mut pod.beside, &template.sidecars)]
+    {
+        for container in containers {
+            let (container, linked) = mirrored(container, main, &shown);
+            list.push(making.container(container.name(), &container, &NO_FILES, linked)?.prepared);
+        }
     }
-    if let Some(source) = &scene.script {
-        stage(&places.host(Path::new(SCRIPT)), source).map_err(|error| unmade(&error))?;
+    Ok(pod)
+}
+
+/// A container without inputs, outputs and script of its own.
+static NO_FILES: LazyLock<Template> = LazyLock::new(Template::default);
+
+/// The containers that count, each with its name and with the mounts that all of a set have.
+fn mains(template: &Template) -> Vec<(String, Container)> {
+    let shared = template.container_set.as_ref().map(|set| set.volume_mounts.as_slice()).unwrap_or_default();
+    let with_shared = |(name, container): (&str, &Container)| {
+        let mut container = container.clone();
+        container.volume_mounts.extend(shared.iter().cloned());
+        (name.to_owned(), container)
+    };
+    template.mains().into_iter().map(with_shared).collect()
+}
+
+/// With `mirrorVolumeMounts` a container sees the main container's volumes and inputs where that one does.
+fn mirrored<'m>(
+    container: &Container,
+    main: Option<&Container>,
+    shown: &'m [Mount],
+) -> (Container, &'m [Mount]) {
+    let mut container = container.clone();
+    let Some(main) = main.filter(|_| container.mirror_volume_mounts == Some(true)) else {
+        return (container, &[]);
+    };
+    let own: Vec<String> = container.volume_mounts.iter().map(|mount| mount.mount_path.clone()).collect();
+    let others = main.volume_mounts.iter().filter(|mount| !own.contains(&mount.mount_path));
+    container.volume_mounts.extend(others.cloned());
+    (container, shown)
+}
+
+/// What making the containers of an attempt takes.
+struct Making<'a, S> {
+    site: &'a Site<S>,
+    launch: &'a Launch,
+    /// The GPUs that no container has yet.
+    gpus: &'a [String],
+    say: &'a (dyn Fn(String) + Send + Sync),
+    folders: &'a AttemptFolders,
+    alone: bool,
+}
+
+/// A container that was made.
+struct MadeContainer {
+    prepared: Prepared,
+    /// Where its inputs are.
+    linked: Vec<Mount>,
+    provenance: Provenance,
+}
+
+impl<'a, S: StepStore> Making<'a, S> {
+    /// What this container gets of what the attempt got.
+    fn share(&mut self, name: &str) -> (&'a StepEnvironment, Option<u64>, &'a [String]) {
+        match self.launch.containers.get(name) {
+            None => (&self.launch.environment, self.launch.demand.memory_limit_bytes, self.gpus),
+            Some(own) => {
+                let gpus = self.gpus.split_at(self.gpus.len().min(own.gpus as usize));
+                self.gpus = gpus.1;
+                (&own.environment, own.memory_limit_bytes, gpus.0)
+            }
+        }
     }
-    let log_file = site.store.log_file(&attempt.namespace, &attempt.id, "main");
-    let isolated = isolation().to_string();
-    Ok(Prepared {
-        layout: layout(launch, template, &folders, &places),
-        command: scene.command,
-        variables: scene.variables,
-        working_dir: scene.working_dir,
-        log_is_shipped: log_file.is_none(),
-        log: log_file.unwrap_or_else(|| folders.own.join("main.log")),
-        progress: progress_file(&folders.home),
-        memory_limit_bytes: launch.demand.memory_limit_bytes,
-        spare: folders.outgoing,
-        provenance: Provenance {
-            inputs: read,
-            isolation: isolated,
-            ..provenance(container, &raw, &launch.environment)
-        },
-        places,
-    })
+
+    fn container(
+        &mut self,
+        name: &str,
+        container: &Container,
+        files: &Template,
+        linked: &[Mount],
+    ) -> Result<MadeContainer, Refused> {
+        let (environment, memory_limit_bytes, gpus) = self.share(name);
+        let (site, launch, attempt) = (self.site, self.launch, &self.launch.attempt);
+        let not_ready = |why| not_ready(name, why);
+        let own = if self.alone { None } else { Some(self.folders.own.join("containers").join(name)) };
+        let own = own.map(AttemptFolders::make).transpose().map_err(|error| unmade(&error))?;
+        let folders = own.as_ref().unwrap_or(self.folders);
+        let raw = raw_command(name, container)?;
+        let around = Surroundings {
+            launch,
+            container: name,
+            environment,
+            endpoint: site.endpoint.as_ref(),
+            gpus,
+            host: &site.host,
+            home: &folders.home,
+            // Where `/tmp` is the step's own anyway, programs that ignore the variable find the same files.
+            temporary: if isolation().can_mount() { Path::new("/tmp") } else { &folders.temporary },
+        };
+        let Expanded { command, variables, base } =
+            expand(container, &raw, &around).map_err(|error| not_ready(told(&error)))?;
+        let claims = site.volumes.join(attempt.run.as_str());
+        let made = Folders { attempt: &self.folders.own, claims: &claims };
+        let mounts = volumes::mounts(launch, container, &made, &|text| replace(text, &variables))
+            .map_err(|error| not_ready(told(&error)))?;
+        let mut places = Places { own: folders.own.clone(), root: folders.root.clone(), mounts };
+        places.mounts.extend(linked.iter().cloned());
+        let inputs = &files.inputs.artifacts;
+        let progress = Progress::new(self.say);
+        let secrets = LocalObjects::secrets(launch.environment.secrets.as_deref());
+        let loaded =
+            inputs::load(site, &attempt.namespace, inputs, &places, &folders.incoming, &secrets, &progress);
+        let Loaded { mounts: linked, read } = loaded.map_err(|error| bad_input(told(&error)))?;
+        places.mounts.extend(linked.iter().cloned());
+        make_parents(files, &places).map_err(|error| unmade(&error))?;
+        hide_the_hosts(files, &mut places);
+        let working_dir = working_dir(name, container, folders, &places, environment)?;
+        let mut scene =
+            Scene { command, variables, working_dir, script: script_source(files).map(str::to_owned) };
+        if scene.script.is_some() {
+            scene.command.push(SCRIPT.to_owned());
+        }
+        if let Isolation::Rewrite { reason } = isolation() {
+            scene.working_dir = places.host(&scene.working_dir);
+            let line = scene.rewrite(&rewritten(files, &places, reason), &base, reason);
+            let line =
+                line.map_err(|error| refused(Outcome::Error, Reason::Environment, error.to_string()))?;
+            line.into_iter().for_each(self.say);
+        }
+        if let Some(source) = &scene.script {
+            stage(&places.host(Path::new(SCRIPT)), source).map_err(|error| unmade(&error))?;
+        }
+        let log_file = site.store.log_file(&attempt.namespace, &attempt.id, name);
+        let provenance = provenance(container, &raw, environment);
+        let prepared = Prepared {
+            name: name.to_owned(),
+            alone: self.alone,
+            dependencies: container.dependencies.clone(),
+            probe: container.readiness_probe.clone().filter(|_| attempt.work.template.is_daemon()),
+            ports: ports(container),
+            image: container.image.clone().unwrap_or_default(),
+            layout: layout(environment, files, folders, &places),
+            command: scene.command,
+            variables: scene.variables,
+            working_dir: scene.working_dir,
+            log_is_shipped: log_file.is_none(),
+            log: log_file.unwrap_or_else(|| folders.own.join(format!("{name}.log"))),
+            progress: progress_file(&folders.home),
+            memory_limit_bytes,
+            places,
+        };
+        let isolation = isolation().to_string();
+        Ok(MadeContainer {
+            prepared,
+            linked,
+            provenance: Provenance { inputs: read, isolation, ..provenance },
+        })
+    }
+}
+
+/// The ports that have names, which a probe may use.
+fn ports(container: &Container) -> BTreeMap<String, u16> {
+    let list = container.ports.as_ref().and_then(Value::as_array).into_iter().flatten();
+    let named = list.filter_map(|port| {
+        let number = u16::try_from(port.get("containerPort")?.as_u64()?).ok()?;
+        Some((port.get("name")?.as_str()?.to_owned(), number))
+    });
+    named.collect()
 }
 
 /// What the manifest says that may hold paths.
@@ -156,8 +323,9 @@ impl Scene {
 }
 
 /// In Argo's words for a container that can't be made.
-fn not_ready(why: String) -> Refused {
-    let message = format!("Pod failed before main container starts due to CreateContainerConfigError: {why}");
+fn not_ready(name: &str, why: String) -> Refused {
+    let message =
+        format!("Pod failed before {name} container starts due to CreateContainerConfigError: {why}");
     refused(Outcome::Error, Reason::Configuration, message)
 }
 
@@ -206,14 +374,16 @@ impl AttemptFolders {
 }
 
 /// Command and arguments as the manifest has them.
-fn raw_command(container: &Container) -> Result<Vec<String>, Refused> {
+fn raw_command(name: &str, container: &Container) -> Result<Vec<String>, Refused> {
     let mut command = container.command.clone().unwrap_or_default();
     if command.is_empty() {
         let image = container.image.as_deref().unwrap_or_default();
         if !is_python(image) {
-            return Err(not_ready(format!(
-                "the step names no command, and the entrypoint of image {image:?} can't be looked up on this machine: give `command`"
-            )));
+            let why = format!(
+                "the step names no command, and the entrypoint of image {image:?} can't be looked up on this machine: \
+                 give `command`, or run it with a container executor (docker or podman)"
+            );
+            return Err(not_ready(name, why));
         }
         command.push("python3".to_owned());
     }
@@ -240,98 +410,9 @@ fn stage(file: &Path, source: &str) -> Made<()> {
     write().map_err(|source| (file.to_path_buf(), source))
 }
 
-/// The paths of outputs and inputs, and of the script.
-fn named_paths(template: &Template) -> Vec<PathBuf> {
-    let artifacts = template.inputs.artifacts.iter().chain(&template.outputs.artifacts);
-    let artifacts = artifacts.filter_map(|artifact| artifact.path.as_deref());
-    let parameters = template.outputs.parameters.iter();
-    let parameters = parameters.filter_map(|p| p.value_from.as_ref()?.path.as_deref());
-    let script = script_source(template).map(|_| SCRIPT);
-    artifacts.chain(parameters).chain(script).filter_map(|path| clean(path).ok()).collect()
-}
-
-/// The paths outside of the mounts that the manifest names.
-fn declared(template: &Template, places: &Places) -> Vec<PathBuf> {
-    let mut paths = named_paths(template);
-    paths.retain(|path| places.mount(path).is_none());
-    paths.sort();
-    paths.dedup();
-    paths
-}
-
-/// Folders that every step has for itself alone.
-const PRIVATE: [&str; 4] = ["/tmp", "/mnt", "/run", "/var/tmp"];
-
-fn is_private(path: &Path) -> bool {
-    PRIVATE.iter().any(|folder| path.starts_with(folder))
-}
-
-/// A path of the manifest's may exist on this machine by chance. What is there is hidden with its folder, as
-/// it would be in a container; not so in the root itself, whose folders every program needs.
-fn hide_the_hosts(template: &Template, places: &mut Places) {
-    for path in declared(template, places) {
-        let folder = path.parent().filter(|folder| folder.parent().is_some());
-        if let Some(folder) = folder
-            && path.exists()
-            && !is_private(&path)
-        {
-            let source = places.host(folder);
-            places.mounts.push(Mount { target: folder.to_path_buf(), source, read_only: false });
-        }
-    }
-}
-
-/// What is replaced where there is no mount namespace: mounts, private folders, and the paths of the manifest
-/// with their folders, so far as those are not the system's.
-fn rewritten(template: &Template, places: &Places, reason: &str) -> Vec<Bind> {
-    let mut binds: Vec<Bind> = places.mounts.iter().map(bind).collect();
-    let paths = declared(template, places);
-    let folders = paths.iter().filter_map(|path| path.parent()).chain([Path::new("/tmp"), Path::new("/mnt")]);
-    let own = |path: &Path| Bind { source: places.host(path), target: path.to_path_buf(), read_only: false };
-    let can_be = |bind: &Bind| Rewriting::new(std::slice::from_ref(bind), reason).is_ok();
-    let folders = folders.filter(|folder| places.mount(folder).is_none()).map(own).filter(can_be);
-    // The mounts come last, since a later one lies over an earlier one.
-    let mut all: Vec<Bind> = folders.chain(paths.iter().map(|path| own(path))).collect();
-    all.append(&mut binds);
-    all
-}
-
-fn bind(mount: &Mount) -> Bind {
-    let Mount { source, target, read_only } = mount.clone();
-    Bind { source, target, read_only }
-}
-
-/// The step's files: its own folders where they are, the environment where a private folder would hide it, and
-/// the manifest's mounts over all.
-fn layout(launch: &Launch, template: &Template, folders: &AttemptFolders, places: &Places) -> Layout {
-    let as_it_is =
-        |path: &Path, read_only| Bind { source: path.to_path_buf(), target: path.to_path_buf(), read_only };
-    let mut binds = vec![as_it_is(&folders.work, false), as_it_is(&folders.home, false)];
-    // An environment is the folder that holds its `bin`.
-    let homes = launch.environment.path.iter().map(PathBuf::as_path);
-    let homes = homes.map(|bin| bin.parent().filter(|_| bin.ends_with("bin")).unwrap_or(bin));
-    let homes = homes.filter(|home| is_private(home) && home.is_dir());
-    binds.extend(homes.map(|home| as_it_is(home, true)));
-    binds.extend(places.mounts.iter().map(bind));
-    let parents =
-        declared(template, places).into_iter().filter_map(|path| path.parent().map(Path::to_path_buf));
-    Layout { scratch: folders.own.clone(), binds, writable: parents.collect() }
-}
-
-/// The folders of output files: Argo's images would have them, as a rule; a process finds them made.
-fn make_parents(template: &Template, places: &Places) -> Made<()> {
-    for path in named_paths(template) {
-        if places.mount(&path).is_none_or(|mount| !mount.read_only)
-            && let Some(parent) = path.parent()
-        {
-            make(places.host(parent))?;
-        }
-    }
-    Ok(())
-}
-
 /// The working directory: the manifest's, else a folder of the step's own; with the person's files in it.
 fn working_dir(
+    name: &str,
     container: &Container,
     folders: &AttemptFolders,
     places: &Places,
@@ -339,7 +420,7 @@ fn working_dir(
 ) -> Result<PathBuf, Refused> {
     let given = container.working_dir.as_deref().filter(|path| !path.is_empty());
     let path = match given {
-        Some(path) => clean(path).map_err(|error| not_ready(format!("workingDir: {error}")))?,
+        Some(path) => clean(path).map_err(|error| not_ready(name, format!("workingDir: {error}")))?,
         None => folders.work.clone(),
     };
     let host = places.host(&path);

@@ -142,7 +142,7 @@ impl<S: StepStore> Step<'_, S> {
                         .saturating_add(jiff::SignedDuration::try_from(self.site.grace).unwrap_or_default());
                     ends = at.ok().map(|at| (at, refused_by(Ask::Interrupt)));
                 }
-                Some(ask @ Ask::Stop(_)) => return Err(refused_by(ask)),
+                Some(ask @ (Ask::Stop(_) | Ask::Over)) => return Err(refused_by(ask)),
                 Some(Ask::Interrupt) | None => {}
             }
             if let Some((at, _)) = &ends

@@ -1,10 +1,11 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use dropforge_driver::store::Place;
-use dropforge_driver::supervision::{Demand, StepEnvironment};
+use dropforge_driver::supervision::{ContainerLaunch, Demand, StepEnvironment};
 use dropforge_engine::attempt::{Attempt, Work};
 use dropforge_engine::ids::NodeId;
 use dropforge_manifest::text::AnyString;
@@ -19,6 +20,8 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod pods;
+
 /// A store in a folder, and a step that is changed before it is run.
 struct Rig {
     at: TempDir,
@@ -26,6 +29,7 @@ struct Rig {
     work: Work,
     environment: StepEnvironment,
     demand: Demand,
+    containers: BTreeMap<String, ContainerLaunch>,
     id: AttemptId,
     _runtime: tokio::runtime::Runtime,
 }
@@ -57,7 +61,8 @@ impl Rig {
         let template = Template { container: Some(container), ..Template::default() };
         let work = Work { template, artifact_prefix: "wf/pod".into(), ..Work::default() };
         let (environment, demand) = (StepEnvironment::default(), Demand::default());
-        Rig { at, site, work, environment, demand, id: "pod".into(), _runtime: runtime }
+        let containers = BTreeMap::new();
+        Rig { at, site, work, environment, demand, containers, id: "pod".into(), _runtime: runtime }
     }
 
     fn container(&mut self) -> &mut Container {
@@ -105,6 +110,7 @@ impl Rig {
             attempt: Arc::new(attempt),
             environment: self.environment.clone(),
             demand: self.demand.clone(),
+            containers: self.containers.clone(),
         }
     }
 

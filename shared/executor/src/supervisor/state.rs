@@ -59,6 +59,8 @@ struct Owner {
 struct Running {
     control: Arc<Control>,
     since: Option<Timestamp>,
+    /// Since when it serves, if it is a daemon.
+    ready: Option<Timestamp>,
 }
 
 impl State {
@@ -158,8 +160,12 @@ impl<S: StepStore + 'static> Supervisor<S> {
         }
         let mut state = self.state();
         if let Some(running) = state.running.get(&attempt) {
-            if let Some(at) = running.since {
-                state.tell(Report::Running { attempt, at });
+            let (since, ready) = (running.since, running.ready);
+            if let Some(at) = since {
+                state.tell(Report::Running { attempt: attempt.clone(), at });
+            }
+            if let Some(at) = ready {
+                state.tell(Report::Ready { attempt, at });
             }
             return;
         }
@@ -240,7 +246,7 @@ impl<S: StepStore + 'static> Supervisor<S> {
         match started {
             Ok(control) => {
                 state.busy += 1;
-                state.running.insert(admitted.attempt, Running { control, since: None });
+                state.running.insert(admitted.attempt, Running { control, since: None, ready: None });
             }
             Err(error) => {
                 // Nothing has begun: the owner still has it in its outbox and starts it again.
@@ -305,7 +311,12 @@ impl<S: StepStore + 'static> Supervisor<S> {
     }
 
     /// Runs the attempt; the error says why it could not even be claimed.
-    fn run_once(&self, launch: &Launch, gpus: &[String], control: &Control) -> Result<Verdict, String> {
+    fn run_once(
+        self: &Arc<Self>,
+        launch: &Launch,
+        gpus: &[String],
+        control: &Control,
+    ) -> Result<Verdict, String> {
         let (id, namespace) = (&launch.attempt.id, &launch.attempt.namespace);
         let held = self.records.hold(id, namespace);
         let held =
@@ -320,7 +331,7 @@ impl<S: StepStore + 'static> Supervisor<S> {
         }
     }
 
-    fn heard(&self, attempt: &AttemptId, held: &Mutex<Held>, news: Told) {
+    fn heard(self: &Arc<Self>, attempt: &AttemptId, held: &Mutex<Held>, news: Told) {
         match news {
             Told::Running { at, pid, start_ticks } => {
                 let mut held = held.lock().unwrap_or_else(|broken| broken.into_inner());
@@ -335,6 +346,15 @@ impl<S: StepStore + 'static> Supervisor<S> {
             }
             Told::Counted(progress) => {
                 self.state().tell(Report::Counted { attempt: attempt.clone(), progress });
+            }
+            Told::Ready { at } => {
+                let mut state = self.state();
+                if let Some(running) = state.running.get_mut(attempt) {
+                    running.ready = Some(at);
+                }
+                state.tell(Report::Ready { attempt: attempt.clone(), at });
+                state.admission.serves(attempt);
+                self.dispatch(&mut state);
             }
             Told::Progress(what) => {
                 self.state().tell(Report::Progress { attempt: attempt.clone(), what });

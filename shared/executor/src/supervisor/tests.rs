@@ -111,7 +111,7 @@ fn launch(host: &Path, name: &str, script: &str, demand: Demand) -> Launch {
     };
     let claims = [("host".to_owned(), host.to_path_buf())].into();
     let environment = StepEnvironment { claims, ..StepEnvironment::default() };
-    Launch { attempt: Arc::new(attempt), environment, demand }
+    Launch { attempt: Arc::new(attempt), environment, demand, containers: Default::default() }
 }
 
 fn stored(at: &TempDir, name: &str) -> Option<Verdict> {

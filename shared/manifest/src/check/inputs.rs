@@ -130,7 +130,7 @@ pub(super) fn declared(check: &SpecCheck<'_>, template: &Template, path: &str) {
             &path,
         );
     }
-    let leaf = template.main().is_some();
+    let leaf = template.is_pod();
     for (index, artifact) in template.inputs.artifacts.iter().enumerate() {
         let path = format!("{path}.artifacts[{index}]");
         let label = format!("{}.inputs.artifacts.{}", label(template), artifact.name);

@@ -7,17 +7,15 @@ use regex::Regex;
 use crate::codes::Code;
 use crate::types::{Container, Step, Template};
 
-use super::{SpecCheck, calls, language, mentions, volumes};
+use super::{SpecCheck, calls, language, mentions, pods, volumes};
 
 pub(super) fn check_template(check: &SpecCheck<'_>, template: &Template, path: &str) {
-    let body = if template.container.is_some() { "container" } else { "script" };
-    if let Some(container) = template.main() {
-        let path = format!("{path}.{body}");
+    for (path, container) in pods::containers(template, path) {
         image(check, container, &path);
         paths(check, template, container, &path);
-        if template.script.is_some() {
-            script_arguments(check, container, &path);
-        }
+    }
+    if let Some(script) = &template.script {
+        script_arguments(check, script, &format!("{path}.script"));
     }
     unread_inputs(check, template, path);
     skipped_outputs(check, template, path);

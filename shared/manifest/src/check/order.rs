@@ -26,7 +26,11 @@ pub(super) struct Order {
 impl Order {
     pub(super) fn new(template: &Template) -> Self {
         let tasks = template.dag.iter().flat_map(|dag| &dag.tasks);
-        let tasks: Vec<_> = tasks.map(|task| (task.name.clone(), dependencies(task))).collect();
+        Order::of(tasks.map(|task| (task.name.clone(), dependencies(task))).collect())
+    }
+
+    /// The order of whatever has a name and names what comes before it.
+    pub(super) fn of(tasks: Vec<(String, BTreeSet<String>)>) -> Self {
         let index = tasks.iter().enumerate().map(|(index, (name, _))| (name.clone(), index)).collect();
         Order { tasks, index }
     }

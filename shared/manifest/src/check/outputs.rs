@@ -24,7 +24,7 @@ pub(super) fn declared(check: &SpecCheck<'_>, template: &Template, path: &str) {
         inputs::place(check, artifact, &path);
         garbage::artifacts(check, artifact.artifact_gc.as_ref(), &path);
         let label = format!("{}.outputs.artifacts.{}", label(template), artifact.name);
-        if template.main().is_some() && artifact.path.as_deref().unwrap_or_default().is_empty() {
+        if template.is_pod() && artifact.path.as_deref().unwrap_or_default().is_empty() {
             let message = format!("{label}.path must be specified for Container templates");
             check.report(Code::E303, &path, message, "add `path`, where the step leaves the file or folder");
         }
@@ -90,7 +90,7 @@ fn parameter(check: &SpecCheck<'_>, template: &Template, parameter: &Parameter, 
             return check.report(Code::E304, &path, message, "keep one of them");
         }
     }
-    if template.main().is_some() && from.path.is_none() {
+    if template.is_pod() && from.path.is_none() {
         let message = format!("{label}.path must be specified for Container templates");
         check.report(
             Code::E304,

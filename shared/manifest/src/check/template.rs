@@ -5,8 +5,8 @@ use crate::patch::{self, PatchError};
 use crate::types::{Step, Template, TemplateType};
 
 use super::{
-    SpecCheck, calls, dag, http, inputs, language, lint, locks, memoize, metrics, names, outputs, retry,
-    variables, volumes,
+    SpecCheck, calls, dag, http, inputs, language, lint, locks, memoize, metrics, names, outputs, pods,
+    retry, variables,
 };
 
 pub(super) fn check(check: &SpecCheck<'_>, template: &Template, path: &str) {
@@ -24,14 +24,14 @@ fn body(check: &SpecCheck<'_>, template: &Template, caller: Option<&Step>, path:
     match bodies.as_slice() {
         [] => {
             let message = format!(
-                "{} template type unspecified. choose one of: container, script, steps, dag, suspend",
+                "{} template type unspecified. choose one of: container, containerSet, script, steps, dag, suspend",
                 label(template)
             );
             check.report(
                 Code::E105,
                 path,
                 message,
-                "add what the template does: `container`, `script`, `steps`, `dag`, `suspend` or `http`",
+                "add what the template does: `container`, `containerSet`, `script`, `steps`, `dag`, `suspend` or `http`",
             );
         }
         [_] => {}
@@ -65,6 +65,7 @@ fn body(check: &SpecCheck<'_>, template: &Template, caller: Option<&Step>, path:
         locks::check(check, block, &format!("{path}.synchronization"));
     }
     container(check, template, path);
+    pods::check(check, template, path);
     http::check(check, template, path);
     metrics::check(check, template.metrics.as_ref(), path);
     if let Some(suspend) = &template.suspend
@@ -183,6 +184,18 @@ fn fields_of_kind(check: &SpecCheck<'_>, template: &Template, kind: TemplateType
             check.report(Code::E407, &at("timeout"), message, DURATION_REMEDY);
         }
     }
+    if let Some(timeout) = &template.pending_timeout {
+        if composite {
+            let message = format!("{label} {} template doesn't support pendingTimeout field", word(kind));
+            let remedy = "set it on the templates that this one calls";
+            check.report(Code::E107, &at("pendingTimeout"), message, remedy);
+        } else if !language::has_tag(timeout)
+            && let Err(why) = language::duration_or_seconds(timeout)
+        {
+            let message = format!("{label} has invalid duration format in pendingTimeout: {why}");
+            check.report(Code::E407, &at("pendingTimeout"), message, DURATION_REMEDY);
+        }
+    }
     match template.parallelism {
         Some(_) if !composite => {
             let message = format!("{label}.parallelism is only valid for steps and dag templates");
@@ -216,15 +229,6 @@ fn container(check: &SpecCheck<'_>, template: &Template, path: &str) {
         let message = format!("{}.{body}.image may not be empty", label(template));
         check.report(Code::E108, &body_path, message, "name the image, such as `image: python:3.12`");
     }
-    if body == "container" && container.source.is_some() {
-        let message = "unknown field \"source\"";
-        check.report(
-            Code::E005,
-            &format!("{body_path}.source"),
-            message,
-            "only a `script` has `source`: rename `container` to `script`, or use `command` and `args`",
-        );
-    }
     if body == "script" && container.source.as_deref().unwrap_or_default().is_empty() {
         let message = format!("{}.script.source is empty: nothing is run", label(template));
         check.subject.warn(Code::E108, &body_path, message, "write the script's text into `source`");
@@ -240,22 +244,5 @@ fn container(check: &SpecCheck<'_>, template: &Template, path: &str) {
             message,
             "name the interpreter, such as `command: [python]`",
         );
-    }
-    environment(check, container, &body_path);
-    volumes::mounts(check, template, container, &body_path);
-    volumes::declared(check, &template.volumes, &format!("{path}.volumes"));
-    volumes::resources(check, container, &body_path);
-}
-
-fn environment(check: &SpecCheck<'_>, container: &crate::types::Container, path: &str) {
-    for (index, variable) in container.env.iter().enumerate() {
-        let path = format!("{path}.env[{index}]");
-        if variable.name.is_empty() {
-            check.report(Code::E108, &path, "env name is required", "name the variable");
-        }
-        if variable.value.as_deref().is_some_and(|value| !value.is_empty()) && variable.value_from.is_some() {
-            let message = format!("env {} has both value and valueFrom", variable.name);
-            check.report(Code::E108, &path, message, "keep one of the two");
-        }
     }
 }

@@ -6,6 +6,7 @@ mod language;
 mod lints;
 mod metrics;
 mod objects;
+mod pods;
 mod requests;
 mod values;
 

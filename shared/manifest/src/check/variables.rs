@@ -374,6 +374,14 @@ const CALL_FIELDS: &[&str] =
 /// The remedy for a field of a call that does not exist.
 fn output(call: &Step, callee: &Found<'_>, field: &str) -> Option<String> {
     let (first, rest) = field.split_once('.').unwrap_or((field, ""));
+    if let (Found::Template(template), "ip") = (callee, first)
+        && !template.is_daemon()
+    {
+        return Some(format!(
+            "only a daemon has an address: set `daemon: true` on template '{}'",
+            template.name
+        ));
+    }
     if first != "outputs" {
         let fine = CALL_FIELDS.contains(&first);
         return (!fine).then(|| {

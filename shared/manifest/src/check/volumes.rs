@@ -8,7 +8,7 @@ use crate::codes::Code;
 use crate::quantity::{self, Quantity};
 use crate::source::join;
 use crate::text::AnyString;
-use crate::types::{Container, Template};
+use crate::types::{Artifact, Container, Template, VolumeMount};
 
 use super::{SpecCheck, did_you_mean, language};
 
@@ -87,15 +87,20 @@ pub(super) fn claims(check: &SpecCheck<'_>) {
     }
 }
 
-/// Mounts name a volume, and no two stand at one path.
-pub(super) fn mounts(check: &SpecCheck<'_>, template: &Template, container: &Container, path: &str) {
+/// Mounts, each with its place, name a volume, and no two of them and of the inputs stand at one path.
+pub(super) fn mounts(
+    check: &SpecCheck<'_>,
+    template: &Template,
+    mounts: &[(String, VolumeMount)],
+    inputs: &[Artifact],
+    template_path: &str,
+) {
     let spec = &check.merged;
     let known: Vec<&str> = (spec.volumes.iter().chain(&template.volumes).map(name))
         .chain(spec.volume_claim_templates.iter().map(claim_name))
         .collect();
     let mut taken: BTreeMap<&str, String> = BTreeMap::new();
-    for (index, mount) in container.volume_mounts.iter().enumerate() {
-        let mount_path = format!("{path}.volumeMounts[{index}]");
+    for (mount_path, mount) in mounts {
         // A library's template may be called from a workflow whose volumes are not known here.
         if !known.contains(&mount.name.as_str()) && !language::has_tag(&mount.name) {
             let message = format!("volume '{}' is not defined", mount.name);
@@ -106,27 +111,26 @@ pub(super) fn mounts(check: &SpecCheck<'_>, template: &Template, container: &Con
             );
             if check.at_rest || check.references_elsewhere() {
                 let remedy = format!("{remedy}; or define it in every workflow that calls this template");
-                check.subject.warn(Code::E307, &mount_path, message, remedy);
+                check.subject.warn(Code::E307, mount_path, message, remedy);
             } else {
-                check.report(Code::E307, &mount_path, message, remedy);
+                check.report(Code::E307, mount_path, message, remedy);
             }
         }
         if !mount.mount_path.starts_with('/') && !language::has_tag(&mount.mount_path) {
             let message = format!("mountPath '{}' is not absolute", mount.mount_path);
-            check.report(Code::E108, &mount_path, message, "begin it with /");
+            check.report(Code::E108, mount_path, message, "begin it with /");
         }
         take(
             check,
             &mut taken,
             &mount.mount_path,
             format!("container.volumeMounts.{}", mount.name),
-            &mount_path,
+            mount_path,
         );
     }
-    for (index, artifact) in template.inputs.artifacts.iter().enumerate() {
+    for (index, artifact) in inputs.iter().enumerate() {
         let Some(target) = artifact.path.as_deref() else { continue };
-        let artifact_path = path.rsplit_once('.').map_or(path, |(parent, _)| parent);
-        let artifact_path = format!("{artifact_path}.inputs.artifacts[{index}].path");
+        let artifact_path = format!("{template_path}.inputs.artifacts[{index}].path");
         take(check, &mut taken, target, format!("inputs.artifacts.{}", artifact.name), &artifact_path);
     }
 }
@@ -193,7 +197,11 @@ fn read(amount: &AnyString) -> Result<Option<Quantity>, quantity::Error> {
 
 /// Paths of a leaf at which something is mounted or placed, or from which an output is taken.
 pub(super) fn provided_paths<'t>(template: &'t Template, container: &'t Container) -> Vec<&'t str> {
-    let mounts = container.volume_mounts.iter().map(|mount| mount.mount_path.as_str());
+    let shared = template.container_set.iter().flat_map(|set| &set.volume_mounts);
+    let mirrored = template.mains().into_iter().flat_map(|(_, main)| &main.volume_mounts);
+    let mirrored = mirrored.filter(|_| container.mirror_volume_mounts == Some(true));
+    let mounts = container.volume_mounts.iter().chain(shared).chain(mirrored);
+    let mounts = mounts.map(|mount| mount.mount_path.as_str());
     let inputs = template.inputs.artifacts.iter().filter_map(|artifact| artifact.path.as_deref());
     let outputs = template.outputs.artifacts.iter().filter_map(|artifact| artifact.path.as_deref());
     let files = template.outputs.parameters.iter().filter_map(|p| p.value_from.as_ref()?.path.as_deref());

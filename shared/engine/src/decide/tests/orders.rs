@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::lock::LockWait;
 
-const SHAPES: [&str; 8] = [
+const SHAPES: [&str; 10] = [
     "  entrypoint: main
   templates:
   - name: main
@@ -142,6 +142,46 @@ const SHAPES: [&str; 8] = [
   - name: leaf
     synchronization: {mutexes: [{name: x}]}
     container: {image: busybox}",
+    "  entrypoint: main
+  onExit: leaf
+  parallelism: 4
+  templates:
+  - name: main
+    steps:
+    - - {name: a, template: server, hooks: {exit: {template: leaf}}}
+      - {name: l, template: server, withItems: [1, 2], continueOn: {failed: true}}
+      - {name: b, template: leaf}
+    - - {name: c, template: inner}
+      - {name: d, template: leaf}
+  - name: inner
+    dag:
+      tasks:
+      - {name: s, template: server, hooks: {exit: {template: leaf}}}
+      - {name: x, template: leaf, depends: s.Daemoned}
+      - {name: y, template: leaf, depends: s.Failed || x}
+      - {name: z, template: server}
+  - name: server
+    daemon: true
+    retryStrategy: {limit: 1, backoff: {duration: 5s}}
+    container: {image: busybox}
+  - name: leaf
+    containerSet: {containers: [{name: a, image: busybox}, {name: main, image: busybox, dependencies: [a]}]}",
+    "  entrypoint: main
+  templates:
+  - name: main
+    failFast: true
+    dag:
+      tasks:
+      - {name: s, template: server, withItems: [1, 2], hooks: {exit: {template: server}}}
+      - {name: x, template: leaf, depends: s}
+      - {name: y, template: server, depends: x.Succeeded || x.Failed}
+  - name: server
+    daemon: true
+    pendingTimeout: 20s
+    container: {image: busybox}
+  - name: leaf
+    retryStrategy: {limit: 1}
+    container: {image: busybox}",
 ];
 
 /// One move of the world: which of the possible events comes, and how it turns out.
@@ -193,9 +233,14 @@ fn next(w: &World, sent: &[Event], step: &Move, n: usize) -> Event {
     };
     let live: Vec<&Arc<Attempt>> =
         w.started.iter().filter(|a| w.state.attempts.contains_key(&a.id)).collect();
-    let pick = step.choice / 9;
-    match step.choice % 9 {
-        8 => answer(w, pick),
+    let pick = step.choice / 11;
+    match step.choice % 11 {
+        10 => answer(w, pick),
+        8 | 9 if !live.is_empty() => Event::AttemptReady {
+            attempt: live[pick % live.len()].id.clone(),
+            at: at(w.now),
+            ip: "127.0.0.1".to_owned(),
+        },
         0 if !sent.is_empty() => sent[pick % sent.len()].clone(),
         1 if !w.timers.is_empty() => Event::TimerFired { timer: w.timers[pick % w.timers.len()].0.clone() },
         2 if step.outcome < 16 => {

@@ -8,14 +8,17 @@ use crate::lock::LockWait;
 /// A run whose entry node is of one kind, and how to bring it into a phase it can be in.
 struct Kind {
     name: &'static str,
+    /// The node that is looked at.
+    node: &'static str,
     spec: &'static str,
     phases: &'static [NodePhase],
     enter: fn(&mut World, NodePhase),
 }
 
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind {
         name: "Pod",
+        node: "",
         spec: "  entrypoint: main\n  templates:\n  - name: main\n    timeout: 1h\n    container: {image: busybox}",
         phases: &[
             NodePhase::Pending,
@@ -28,6 +31,7 @@ const KINDS: [Kind; 5] = [
     },
     Kind {
         name: "Suspend",
+        node: "",
         spec: "  entrypoint: main\n  templates:\n  - name: main\n    suspend: {duration: 1h}",
         phases: &[NodePhase::Running, NodePhase::Succeeded, NodePhase::Failed],
         enter: enter_suspend,
@@ -35,6 +39,7 @@ const KINDS: [Kind; 5] = [
     // It waits for its lock, holds it, or has given it back.
     Kind {
         name: "Locked",
+        node: "",
         spec: "  entrypoint: main\n  templates:\n  - name: main\n    synchronization: {mutexes: [{name: x}]}\n    container: {image: busybox}",
         phases: &[NodePhase::Pending, NodePhase::Running, NodePhase::Succeeded, NodePhase::Error],
         enter: enter_locked,
@@ -42,6 +47,7 @@ const KINDS: [Kind; 5] = [
     // Its first attempt has failed and the next one waits for its time; or all are over.
     Kind {
         name: "Retry",
+        node: "",
         spec: "  entrypoint: main\n  templates:\n  - name: main\n    retryStrategy: {limit: 1, backoff: {duration: 1h}}\n    container: {image: busybox}",
         phases: &[NodePhase::Running, NodePhase::Succeeded, NodePhase::Failed],
         enter: enter_retry,
@@ -49,9 +55,18 @@ const KINDS: [Kind; 5] = [
     // Pending: its cache is being asked; or it was found there.
     Kind {
         name: "Memo",
+        node: "",
         spec: "  entrypoint: main\n  templates:\n  - name: main\n    memoize: {key: k, cache: {configMap: {name: c}}}\n    steps: [[{name: a, template: leaf, onExit: leaf}]]\n  - name: leaf\n    container: {image: busybox}",
         phases: &[NodePhase::Pending, NodePhase::Running, NodePhase::Succeeded],
         enter: enter_memo,
+    },
+    // Running: it is ready, and a client needs it.
+    Kind {
+        name: "Daemon",
+        node: "[0].s",
+        spec: "  entrypoint: main\n  templates:\n  - name: main\n    steps: [[{name: s, template: s}], [{name: c, template: c}]]\n  - name: s\n    daemon: true\n    container: {image: busybox}\n  - name: c\n    container: {image: busybox}",
+        phases: &[NodePhase::Pending, NodePhase::Running, NodePhase::Succeeded, NodePhase::Failed],
+        enter: enter_daemon,
     },
 ];
 
@@ -65,6 +80,17 @@ fn enter_pod(w: &mut World, phase: NodePhase) {
         NodePhase::Failed => w.fail("wf"),
         NodePhase::Error => w.finish_with("wf", |v| v.outcome = Outcome::Error),
         NodePhase::Pending | NodePhase::Skipped | NodePhase::Omitted => {}
+    }
+}
+
+fn enter_daemon(w: &mut World, phase: NodePhase) {
+    if phase != NodePhase::Pending {
+        w.ready("wf[0].s");
+    }
+    match phase {
+        NodePhase::Succeeded => w.succeed("wf[1].c"),
+        NodePhase::Failed => w.succeed("wf[0].s"),
+        _ => {}
     }
 }
 
@@ -129,6 +155,9 @@ fn events(w: &World) -> Vec<(String, Event)> {
         let id: AttemptId = attempt.id.clone();
         let running = Event::AttemptRunning { attempt: id.clone(), at: at(1002), host: None };
         events.push(("AttemptRunning".to_owned(), running));
+        let ip = "127.0.0.1".to_owned();
+        let ready = Event::AttemptReady { attempt: id.clone(), at: at(1003), ip };
+        events.push(("AttemptReady".to_owned(), ready));
         events.push((
             "AttemptWaiting".to_owned(),
             Event::AttemptWaiting { attempt: id, why: "0 of 1 GPUs free".into() },
@@ -185,7 +214,7 @@ fn events(w: &World) -> Vec<(String, Event)> {
 fn entered(kind: &Kind, phase: NodePhase) -> World {
     let mut w = world(kind.spec);
     (kind.enter)(&mut w, phase);
-    assert_eq!(w.phase_of(""), Some(phase), "{} can be {phase}", kind.name);
+    assert_eq!(w.phase_of(kind.node), Some(phase), "{} can be {phase}", kind.name);
     w
 }
 

@@ -47,6 +47,9 @@ fn every_field_of_every_type_has_a_decision() {
     agree::<TemplateRef>("templateRef");
     agree::<Template>("template");
     agree::<Container>("container");
+    agree::<ContainerSet>("containerSet");
+    agree::<ContainerSetRetry>("containerSetRetry");
+    agree::<Probe>("probe");
     agree::<Resources>("resources");
     agree::<EnvVar>("env");
     agree::<EnvVarSource>("envSource");

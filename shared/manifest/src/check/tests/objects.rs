@@ -57,7 +57,7 @@ fn a_template_has_exactly_one_body() {
     expect(
         "{name: main},\n{name: b, suspend: {}, container: {image: 'x:1'}}",
         &[
-            "E105 5: templates.main template type unspecified. choose one of: container, script, steps, dag, suspend",
+            "E105 5: templates.main template type unspecified. choose one of: container, containerSet, script, steps, dag, suspend",
             "E105 6: templates.b multiple template types specified. choose one of: container, suspend",
         ],
     );
@@ -81,14 +81,14 @@ fn a_field_of_another_kind_of_template_is_an_error() {
 #[test]
 fn what_is_not_supported_yet_is_refused_with_what_is() {
     let text = workflow(
-        "{name: main, plugin: {x: {}}},\n{name: b, daemon: true, sidecars: [{name: s}], container: {image: 'x:1'}},\n{name: c, daemon: false, sidecars: [], container: {image: 'x:1', lifecycle: {}}},\n{name: d, inputs: {artifacts: [{name: a, path: /a, git: {repo: r}, mode: 1}]}, container: {image: 'x:1'}}",
+        "{name: main, plugin: {x: {}}},\n{name: b, hostAliases: [{ip: a}], sidecars: [{name: s, image: 'x:1', lifecycle: {}}], container: {image: 'x:1'}},\n{name: c, daemon: false, sidecars: [], container: {image: 'x:1', lifecycle: {}}},\n{name: d, inputs: {artifacts: [{name: a, path: /a, git: {repo: r}, mode: 1}]}, container: {image: 'x:1'}}",
     );
     assert_eq!(
         findings(&text),
         [
             "E601 5: `plugin` is not supported yet",
-            "E601 6: `daemon` is not supported yet",
-            "E601 6: `sidecars` is not supported yet",
+            "E601 6: `hostAliases` is not supported yet",
+            "E601 6: `lifecycle` is not supported yet",
             "E601 7: `lifecycle` is not supported yet",
             "E601 8: `git` is not supported yet",
         ]
