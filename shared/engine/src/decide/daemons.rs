@@ -37,6 +37,8 @@ impl Decider {
         let settled = self.settled(top.parent, &top.role);
         self.emit(Record::AttemptReady { attempt: attempt.clone(), at, ip: ip.to_owned() });
         self.end_timers_of(id, &[TimerKind::PendingTimeout]);
+        // A daemon that serves counts as fulfilled: what it locked was for its start.
+        self.release_locks(Some(top.id));
         self.work.push_back(settled);
         Ok(())
     }

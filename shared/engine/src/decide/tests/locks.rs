@@ -225,3 +225,25 @@ fn a_lock_granted_while_the_run_is_suspended_is_used_once_it_goes_on() {
     w.command("c2", Verb::Resume { selector: None, outputs: Default::default() });
     assert_eq!(w.live(), ["wf"]);
 }
+
+#[test]
+fn a_daemon_gives_its_locks_back_when_it_is_ready() {
+    let mut w = world(
+        "  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - {name: one, template: server}
+    - - {name: two, template: server}
+  - name: server
+    daemon: true
+    synchronization: {mutexes: [{name: x}]}
+    container: {image: busybox}",
+    );
+    w.take_locks("[0].one");
+    assert!(!w.has_released("[0].one"));
+    w.ready("wf[0].one");
+    assert!(w.has_released("[0].one"));
+    w.take_locks("[1].two");
+    assert_eq!(w.live(), ["wf[0].one", "wf[1].two"]);
+}
