@@ -488,6 +488,17 @@ fn paths_of_the_manifest_touch_nothing_of_the_host() {
     assert!(!Path::new("/tmp").join(name).exists());
 }
 
+/// `mkdir` without `-p` fails where the folder is there already.
+#[test]
+fn folders_that_no_image_has_are_the_steps_to_make() {
+    let rig = Rig::new("mkdir /mnt/out /tmp/out && echo 1 > /mnt/out/a && echo 2 > /tmp/out/b")
+        .output(plain(at_path("a", "/mnt/out/a")))
+        .parameter("b", "/tmp/out/b", None);
+    let verdict = rig.run();
+    assert_eq!(verdict.outcome, Outcome::Succeeded, "{}", verdict.message);
+    assert_eq!(rig.got("wf/pod/a").unwrap(), b"1\n");
+}
+
 #[test]
 fn deadlines_end_a_step_with_argos_words() {
     let mut rig = Rig::new("trap '' TERM; sleep 600 & sleep 600");

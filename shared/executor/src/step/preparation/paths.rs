@@ -89,19 +89,25 @@ pub(super) fn layout(
     let homes = homes.filter(|home| is_private(home) && home.is_dir());
     binds.extend(homes.map(|home| as_it_is(home, true)));
     binds.extend(places.mounts.iter().map(bind));
-    let parents =
-        declared(template, places).into_iter().filter_map(|path| path.parent().map(Path::to_path_buf));
+    let parents = declared(template, places).into_iter().filter_map(|path| found_made(&path));
     Layout { scratch: folders.own.clone(), binds, writable: parents.collect() }
 }
 
-/// The folders of output files: Argo's images would have them, as a rule; a process finds them made.
 pub(super) fn make_parents(template: &Template, places: &Places) -> Made<()> {
     for path in named_paths(template) {
         if places.mount(&path).is_none_or(|mount| !mount.read_only)
-            && let Some(parent) = path.parent()
+            && let Some(parent) = found_made(&path)
         {
-            make(places.host(parent))?;
+            make(places.host(&parent))?;
         }
     }
     Ok(())
+}
+
+/// The folder of a named path, which an image would have, as a rule. What lies in the private folders no image has:
+/// there the step makes its own folders, and must not find them made.
+fn found_made(path: &Path) -> Option<PathBuf> {
+    let parent = path.parent()?;
+    let private = PRIVATE.iter().map(Path::new).find(|folder| parent.starts_with(folder));
+    Some(private.unwrap_or(parent).to_path_buf())
 }
