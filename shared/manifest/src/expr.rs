@@ -4,6 +4,7 @@
 //! yet matters only where its value is needed. Work, depth and memory of an evaluation are bounded.
 
 mod ast;
+mod budget;
 mod collections;
 pub mod depends;
 mod eval;

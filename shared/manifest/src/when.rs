@@ -88,6 +88,7 @@ pub fn parse_with(text: &str, words: Words) -> Result<When, WhenError> {
     let invalid = |why: String| WhenError::Invalid { text: text.to_owned(), why };
     let mut tokens = tokens::read(text).map_err(invalid)?;
     tokens::check(&tokens).map_err(invalid)?;
+    tokens::check_patterns(&tokens).map_err(invalid)?;
     if words == Words::AreTexts {
         for token in &mut tokens {
             if let Token::Variable(word) = token {
@@ -95,7 +96,9 @@ pub fn parse_with(text: &str, words: Words) -> Result<When, WhenError> {
             }
         }
         // A word that became a text may stand where a text may not: `!word`.
-        tokens::check(&tokens).map_err(|why| WhenError::Parse { text: text.to_owned(), why })?;
+        let failed = |why: String| WhenError::Parse { text: text.to_owned(), why };
+        tokens::check(&tokens).map_err(failed)?;
+        tokens::check_patterns(&tokens).map_err(failed)?;
     }
     let plan = plan::plan(&tokens).map_err(invalid)?;
     Ok(When { text: text.to_owned(), plan })

@@ -74,8 +74,9 @@ struct Each<'e, 'a, 'n> {
 
 impl Each<'_, '_, '_> {
     fn made(&mut self, items: Vec<Val>) -> Result<Val, Failed> {
+        self.eval.budget.grow(items.len())?;
         let list = Val::list(items)?;
-        self.eval.charge(&list)?;
+        self.eval.budget.charge(&list)?;
         Ok(list)
     }
 

@@ -6,22 +6,14 @@ use std::sync::Arc;
 use regex::Regex;
 
 use super::ast::{Binary, Kind, Node};
+use super::budget::Budget;
 use super::operators::{
     comparable, compared, fetch, inside, mismatched, negated, not_bool, part_of, undefined, whole,
 };
 use super::value::{Unwritable, Val, equal, json_text, too_large};
 use super::{Env, ExprError, ExprErrorKind, VALUE_BYTES_MAX, functions, is_sprig, parser, sprig, times};
-use crate::go::compile_pattern;
+use crate::go::Pattern;
 use crate::tags::Lookup;
-
-/// Operations of one evaluation: some tenths of a second, so that no expression holds up a run.
-const STEPS_MAX: u64 = 5_000_000;
-/// How much of a value counts as one step.
-const SIZE_PER_STEP: usize = 64;
-/// What all values of one evaluation may take together, those no longer needed included.
-const BYTES_MAX: usize = 4 * VALUE_BYTES_MAX;
-/// Elements of a range: expr-lang's own memory budget.
-const RANGE_MAX: i128 = 1_000_000;
 
 /// A variable that was read and is known to have no value.
 #[derive(Clone, Debug)]
@@ -57,8 +49,7 @@ pub(super) fn run(text: &str, root: &Node, env: &Env<'_>, unknown: Unknown) -> R
     let mut eval = Eval {
         env,
         unknown,
-        steps: 0,
-        bytes: 0,
+        budget: Budget::default(),
         guards: 0,
         locals: Vec::new(),
         frames: Vec::new(),
@@ -90,15 +81,14 @@ pub(super) struct Frame {
 pub(super) struct Eval<'a> {
     pub env: &'a Env<'a>,
     unknown: Unknown,
-    steps: u64,
-    bytes: usize,
+    pub budget: Budget,
     /// How many `??` and `?.` are open around here: a missing variable is nil inside of them.
     guards: usize,
     locals: Vec<(Arc<str>, Val)>,
     frames: Vec<Frame>,
     read: BTreeMap<String, Option<Val>>,
     absent: Vec<AbsentRead>,
-    patterns: BTreeMap<Arc<str>, Regex>,
+    patterns: BTreeMap<Arc<str>, Pattern>,
 }
 
 fn fault(at: usize, message: impl Into<String>) -> Box<Fault> {
@@ -117,7 +107,7 @@ impl<T> At<T> for Result<T, String> {
 
 impl Eval<'_> {
     fn node(&mut self, node: &Node) -> Run<Val> {
-        self.spend(1).at(node)?;
+        self.budget.spend(1).at(node)?;
         match &node.kind {
             Kind::Nil => Ok(Val::Nil),
             Kind::Bool(bool) => Ok(Val::Bool(*bool)),
@@ -128,8 +118,9 @@ impl Eval<'_> {
             Kind::Pointer(name) => self.pointer(node, name),
             Kind::List(nodes) => {
                 let items = nodes.iter().map(|item| self.node(item)).collect::<Run<Vec<_>>>()?;
+                self.budget.grow(items.len()).at(node)?;
                 let list = Val::list(items).at(node)?;
-                self.charge(&list).at(node)?;
+                self.budget.charge(&list).at(node)?;
                 Ok(list)
             }
             Kind::Map(pairs) => self.map(node, pairs),
@@ -168,43 +159,6 @@ impl Eval<'_> {
                 self.method(node, of, name, arguments, *optional)
             }
         }
-    }
-
-    /// Counts steps.
-    pub fn spend(&mut self, steps: usize) -> Result<(), String> {
-        self.steps += steps as u64;
-        if self.steps > STEPS_MAX {
-            return Err(format!("the expression takes more than {STEPS_MAX} steps"));
-        }
-        Ok(())
-    }
-
-    /// Counts the work of looking through some values.
-    fn look<'v>(&mut self, values: impl IntoIterator<Item = &'v Val>) -> Result<(), String> {
-        self.spend(values.into_iter().map(|value| value.size() / SIZE_PER_STEP).sum())
-    }
-
-    /// Counts what a new value takes, and refuses what is too large.
-    pub fn charge(&mut self, value: &Val) -> Result<(), String> {
-        let bytes = match value {
-            Val::Text(text) => text.len(),
-            Val::List(list) => list.items.len() * size_of::<Val>(),
-            Val::Map(map) => map.fields.len() * 4 * size_of::<Val>(),
-            _ => 0,
-        };
-        self.reserve(bytes)
-    }
-
-    /// As `charge`, for what is about to be made.
-    pub fn reserve(&mut self, bytes: usize) -> Result<(), String> {
-        if bytes > VALUE_BYTES_MAX {
-            return Err(too_large());
-        }
-        self.bytes += bytes;
-        if self.bytes > BYTES_MAX {
-            return Err(format!("the values of the expression take more than {} MiB", BYTES_MAX >> 20));
-        }
-        Ok(())
     }
 
     fn truth(&mut self, node: &Node) -> Run<bool> {
@@ -262,7 +216,7 @@ impl Eval<'_> {
             },
         };
         if let Some(value) = &value {
-            self.charge(value).at(node)?;
+            self.budget.charge(value).at(node)?;
         }
         self.read.insert(name, value.clone());
         Ok(value)
@@ -289,6 +243,7 @@ impl Eval<'_> {
 
     fn map(&mut self, node: &Node, pairs: &[(Node, Node)]) -> Run<Val> {
         let mut fields = BTreeMap::new();
+        self.budget.grow(pairs.len()).at(node)?;
         for (key, value) in pairs {
             let Val::Text(key) = self.node(key)? else {
                 return Err(fault(key.at, "a map key must be a string"));
@@ -296,7 +251,7 @@ impl Eval<'_> {
             fields.insert(key, self.node(value)?);
         }
         let map = Val::map(fields).at(node)?;
-        self.charge(&map).at(node)?;
+        self.budget.charge(&map).at(node)?;
         Ok(map)
     }
 
@@ -336,7 +291,7 @@ impl Eval<'_> {
 
     /// An operation on two values; `typed`: their types were known before.
     fn operate(&mut self, operator: Binary, left: &Val, right: &Val, typed: bool) -> Result<Val, String> {
-        self.look([left, right])?;
+        self.budget.look([left, right])?;
         let result = match operator {
             Binary::Equal | Binary::Unequal => {
                 if typed && !comparable(left, right) {
@@ -371,18 +326,18 @@ impl Eval<'_> {
         }
     }
 
-    /// The compiled pattern; each is compiled once per evaluation.
-    pub fn pattern(&mut self, pattern: &str) -> Result<&Regex, String> {
+    /// The compiled pattern, for a search through `text`; each is compiled once per evaluation.
+    pub fn pattern(&mut self, pattern: &str, text: &str) -> Result<&Regex, String> {
         if !self.patterns.contains_key(pattern) {
-            self.patterns.insert(pattern.into(), compile_pattern(pattern)?);
+            self.patterns.insert(pattern.into(), self.budget.compile(pattern)?);
         }
-        Ok(&self.patterns[pattern])
+        self.budget.search(&self.patterns[pattern], text)
     }
 
     fn matches(&mut self, text: &Val, pattern: &Val) -> Result<bool, String> {
         match (text, pattern) {
             (Val::Nil, _) | (_, Val::Nil) => Ok(false),
-            (Val::Text(text), Val::Text(pattern)) => Ok(self.pattern(pattern)?.is_match(text)),
+            (Val::Text(text), Val::Text(pattern)) => Ok(self.pattern(pattern, text)?.is_match(text)),
             _ => Err(undefined(Binary::Matches, text, pattern)),
         }
     }
@@ -391,18 +346,17 @@ impl Eval<'_> {
         let (Val::Int(from), Val::Int(to)) = (from, to) else {
             return Err(undefined(Binary::Range, from, to));
         };
-        if i128::from(*to) - i128::from(*from) >= RANGE_MAX {
-            return Err("memory budget exceeded".to_owned());
-        }
-        let list = Val::list((*from..=*to).map(Val::Int).collect())?;
-        self.charge(&list)?;
+        let length = (i128::from(*to) - i128::from(*from) + 1).max(0);
+        self.budget.grow(usize::try_from(length).unwrap_or(usize::MAX))?;
+        let list = Val::list((*from..=*to).map(Val::Int))?;
+        self.budget.charge(&list)?;
         Ok(list)
     }
 
     fn arithmetic(&mut self, operator: Binary, left: &Val, right: &Val) -> Result<Val, String> {
         match (left, right) {
             (Val::Text(a), Val::Text(b)) if operator == Binary::Add => {
-                self.reserve(a.len() + b.len())?;
+                self.budget.reserve(a.len() + b.len())?;
                 return Ok(Val::text([&**a, &**b].concat()));
             }
             (Val::Int(a), Val::Int(b)) => return whole(operator, *a, *b),
@@ -463,11 +417,11 @@ impl Eval<'_> {
         let to = bound(to, length)?;
         let from = bound(from, 0)?.min(to);
         let part = match &value {
-            Val::List(list) => Val::list(list.items[from..to].to_vec()).at(node)?,
+            Val::List(list) => Val::list(list.items[from..to].iter().cloned()).at(node)?,
             Val::Text(text) => Val::text(String::from_utf8_lossy(&text.as_bytes()[from..to]).as_ref()),
             _ => Val::Nil,
         };
-        self.charge(&part).at(node)?;
+        self.budget.charge(&part).at(node)?;
         Ok(part)
     }
 
@@ -489,18 +443,18 @@ impl Eval<'_> {
             });
         }
         let values = self.arguments(arguments)?;
-        self.look(&values).at(node)?;
+        self.budget.look(&values).at(node)?;
         let result = functions::call(self, name, &values).at(node)?;
-        self.charge(&result).at(node)?;
+        self.budget.charge(&result).at(node)?;
         Ok(result)
     }
 
     fn method(&mut self, node: &Node, of: &Node, name: &str, arguments: &[Node], optional: bool) -> Run<Val> {
         if is_sprig(of) {
             let values = self.arguments(arguments)?;
-            self.look(&values).at(node)?;
+            self.budget.look(&values).at(node)?;
             let result = sprig::call(self, name, &values).at(node)?;
-            self.charge(&result).at(node)?;
+            self.budget.charge(&result).at(node)?;
             return Ok(result);
         }
         let value = self.node(of)?;

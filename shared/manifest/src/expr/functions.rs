@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::collections::{descending, sorted};
 use super::eval::{Eval, json};
 use super::operators::fetch;
-use super::value::{Val, equal, order};
+use super::value::{MAP_BYTES, Val, equal, order};
 use super::{jsonpath, times};
 use crate::go::json_error;
 
@@ -32,9 +32,12 @@ pub(super) fn call(eval: &mut Eval<'_>, name: &str, arguments: &[Val]) -> Made {
         ("toJson", [value]) => json(value, None).map(Val::text),
         ("toJSON", [value]) => json(value, Some("  ")).map(Val::text),
         ("fromJSON", [Val::Text(text)]) => from_json(eval, text),
-        ("jsonpath", [Val::Text(text), Val::Text(path)]) => jsonpath::query(&from_json(eval, text)?, path),
+        ("jsonpath", [Val::Text(text), Val::Text(path)]) => {
+            let of = from_json(eval, text)?;
+            jsonpath::query(eval, &of, path)
+        }
         ("toBase64", [Val::Text(text)]) => {
-            eval.reserve(text.len() * 4 / 3)?;
+            eval.budget.reserve(text.len() * 4 / 3)?;
             Ok(Val::text(STANDARD.encode(&**text)))
         }
         ("fromBase64", [Val::Text(text)]) => from_base64(text),
@@ -149,9 +152,9 @@ fn kind(value: &Val) -> &'static str {
 
 /// Parses JSON; every element is counted before any is made.
 pub(super) fn from_json(eval: &mut Eval<'_>, text: &str) -> Made {
-    let parts = text.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
-    eval.reserve(text.len())?;
-    eval.reserve(parts * 16)?;
+    let count = |wanted: &[u8]| text.bytes().filter(|byte| wanted.contains(byte)).count();
+    eval.budget.reserve(text.len())?;
+    eval.budget.reserve(count(b",[") * 16 + count(b"{") * MAP_BYTES)?;
     let parsed =
         serde_json::from_str(text).map_err(|error| json_error(text).unwrap_or_else(|| error.to_string()))?;
     Val::from_parsed(&parsed)
@@ -176,22 +179,21 @@ fn int(n: usize) -> Val {
 }
 
 fn texts<'a>(parts: impl Iterator<Item = &'a str>) -> Made {
-    Val::list(parts.map(Val::text).collect())
+    Val::list(parts.map(Val::text))
 }
 
 /// `split` with Go's meaning of a limit: 0 is nothing, negative is no limit.
 fn split(text: &str, separator: &str, limit: Option<i64>, after: bool) -> Made {
     let limit = match limit {
-        Some(0) => return Val::list(Vec::new()),
+        Some(0) => return Val::list([]),
         Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
         None => usize::MAX,
     };
     if separator.is_empty() {
-        let mut ends: Vec<usize> = text.char_indices().map(|(at, _)| at).skip(1).take(limit - 1).collect();
-        ends.push(text.len());
+        let ends = text.char_indices().map(|(at, _)| at).skip(1).take(limit - 1).chain([text.len()]);
         let mut start = 0;
-        let pieces = ends.into_iter().map(|end| &text[std::mem::replace(&mut start, end)..end]);
-        return if text.is_empty() { Val::list(Vec::new()) } else { texts(pieces) };
+        let pieces = ends.map(|end| &text[std::mem::replace(&mut start, end)..end]);
+        return if text.is_empty() { Val::list([]) } else { texts(pieces) };
     }
     if !after {
         return texts(text.splitn(limit, separator));
@@ -212,7 +214,7 @@ fn split(text: &str, separator: &str, limit: Option<i64>, after: bool) -> Made {
 pub(super) fn replace(eval: &mut Eval<'_>, text: &str, old: &str, new: &str, limit: i64) -> Made {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let places = text.matches(old).take(limit).count();
-    eval.reserve((text.len() + places * new.len()).saturating_sub(places * old.len()))?;
+    eval.budget.reserve((text.len() + places * new.len()).saturating_sub(places * old.len()))?;
     Ok(Val::text(text.replacen(old, new, limit)))
 }
 
@@ -220,7 +222,7 @@ pub(super) fn replace(eval: &mut Eval<'_>, text: &str, old: &str, new: &str, lim
 pub(super) fn repeat(eval: &mut Eval<'_>, text: &str, times: i64) -> Made {
     let times = usize::try_from(times)
         .map_err(|_| format!("invalid argument for repeat (expected positive integer, got {times})"))?;
-    eval.reserve(text.len().saturating_mul(times))?;
+    eval.budget.reserve(text.len().saturating_mul(times))?;
     Ok(Val::text(text.repeat(times)))
 }
 
@@ -262,7 +264,11 @@ fn text_function(eval: &mut Eval<'_>, name: &str, arguments: &[Val]) -> Result<O
         ("replace", [Val::Text(a), Val::Text(old), Val::Text(new), n]) => {
             replace(eval, a, old, new, to_int(n)?).map(Some)
         }
-        ("repeat", [Val::Text(a), n]) => repeat(eval, a, to_int(n)?).map(Some),
+        ("repeat", [Val::Text(a), n]) => {
+            let n = to_int(n)?;
+            eval.budget.grow(a.len().max(1).saturating_mul(usize::try_from(n).unwrap_or(0)))?;
+            repeat(eval, a, n).map(Some)
+        }
         ("indexOf", [Val::Text(a), Val::Text(b)]) => Ok(Some(a.find(&**b).map_or(Val::Int(-1), int))),
         ("lastIndexOf", [Val::Text(a), Val::Text(b)]) => Ok(Some(a.rfind(&**b).map_or(Val::Int(-1), int))),
         ("hasPrefix", [Val::Text(a), Val::Text(b)]) => Ok(Some(Val::Bool(a.starts_with(&**b)))),
@@ -281,7 +287,7 @@ pub(super) fn join(eval: &mut Eval<'_>, items: &[Val], glue: &str) -> Made {
         };
         texts.push(&**text);
     }
-    eval.reserve(texts.iter().map(|text| text.len() + glue.len()).sum())?;
+    eval.budget.reserve(texts.iter().map(|text| text.len() + glue.len()).sum())?;
     Ok(Val::text(texts.join(glue)))
 }
 
@@ -406,19 +412,20 @@ fn list_function(eval: &mut Eval<'_>, name: &str, arguments: &[Val]) -> Result<O
         ("take", [Val::List(list), n]) => {
             let n = usize::try_from(to_int(n)?)
                 .map_err(|_| "cannot take a negative number of elements".to_owned())?;
-            Val::list(list.items[..n.min(list.items.len())].to_vec())?
+            Val::list(list.items[..n.min(list.items.len())].iter().cloned())?
         }
-        ("keys", [Val::Map(map)]) => {
-            Val::list(map.fields.keys().map(|key| Val::Text(key.clone())).collect())?
-        }
-        ("values", [Val::Map(map)]) => Val::list(map.fields.values().cloned().collect())?,
+        ("keys", [Val::Map(map)]) => Val::list(map.fields.keys().map(|key| Val::Text(key.clone())))?,
+        ("values", [Val::Map(map)]) => Val::list(map.fields.values().cloned())?,
         ("toPairs", [Val::Map(map)]) => {
             let pair =
                 |(key, value): (&Arc<str>, &Val)| Val::list(vec![Val::Text(key.clone()), value.clone()]);
-            Val::list(map.fields.iter().map(pair).collect::<Result<_, _>>()?)?
+            Val::list_of(map.fields.iter().map(pair))?
         }
         ("fromPairs", [Val::List(list)]) => from_pairs(&list.items)?,
-        ("reverse", [Val::List(list)]) => Val::list(list.items.iter().rev().cloned().collect())?,
+        ("reverse", [Val::List(list)]) => {
+            eval.budget.grow(list.items.len())?;
+            Val::list(list.items.iter().rev().cloned())?
+        }
         ("uniq", [Val::List(list)]) => uniq(eval, &list.items)?,
         ("concat", [_, ..]) => {
             let mut all = Vec::new();
@@ -426,7 +433,8 @@ fn list_function(eval: &mut Eval<'_>, name: &str, arguments: &[Val]) -> Result<O
                 let Val::List(list) = argument else {
                     return Err(format!("cannot concat {}", argument.type_name()));
                 };
-                eval.charge(argument)?;
+                eval.budget.charge(argument)?;
+                eval.budget.grow(list.items.len())?;
                 all.extend(list.items.iter().cloned());
             }
             Val::list(all)?
@@ -437,6 +445,7 @@ fn list_function(eval: &mut Eval<'_>, name: &str, arguments: &[Val]) -> Result<O
             Val::list(flat)?
         }
         ("sort", [Val::List(list), direction @ ..]) if direction.len() < 2 => {
+            eval.budget.grow(list.items.len())?;
             let pairs = list.items.iter().map(|item| (item.clone(), item.clone())).collect();
             Val::list(sorted(pairs, descending(direction.first())?)?)?
         }
@@ -467,7 +476,7 @@ fn from_pairs(items: &[Val]) -> Made {
 pub(super) fn uniq(eval: &mut Eval<'_>, items: &[Val]) -> Made {
     let (mut kept, mut seen, mut others) = (Vec::new(), std::collections::BTreeSet::new(), Vec::new());
     for item in items {
-        eval.spend(others.len())?;
+        eval.budget.compare(item, others.len())?;
         let new = match item {
             Val::Text(text) => seen.insert((0, text.to_string())),
             Val::Int(_) | Val::Float(_) => {
@@ -488,7 +497,7 @@ pub(super) fn uniq(eval: &mut Eval<'_>, items: &[Val]) -> Made {
 }
 
 fn flatten(eval: &mut Eval<'_>, items: &[Val], flat: &mut Vec<Val>) -> Result<(), String> {
-    eval.reserve(size_of_val(items))?;
+    eval.budget.grow(items.len())?;
     for item in items {
         match item {
             Val::List(list) => flatten(eval, &list.items, flat)?,

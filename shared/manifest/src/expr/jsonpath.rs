@@ -2,13 +2,11 @@
 //!
 //! A path that can name one place only gives its value; every other path gives a list.
 
+use super::eval::Eval;
 use super::value::{Val, equal, order};
-use crate::go::compile_pattern;
 
 /// Comparisons in a filter and steps in a path: bounds the parser's recursion.
 const NESTING_MAX: usize = 32;
-/// Values that one query may visit: `$..*..*` grows with every step.
-const VISITS_MAX: usize = 1_000_000;
 
 #[derive(Debug)]
 enum Step {
@@ -46,7 +44,7 @@ enum Operand {
 }
 
 /// What `path` finds in `of`.
-pub(super) fn query(of: &Val, path: &str) -> Result<Val, String> {
+pub(super) fn query(eval: &mut Eval<'_>, of: &Val, path: &str) -> Result<Val, String> {
     let invalid = |why: String| format!("invalid JSONPath query '{path}' {why}");
     let mut parser = Parser { chars: path.trim().chars().collect(), at: 0, nesting: 0 };
     if !parser.take('$') {
@@ -57,16 +55,16 @@ pub(super) fn query(of: &Val, path: &str) -> Result<Val, String> {
         return Err(invalid(format!("unexpected '{}'", parser.chars[parser.at])));
     }
     if steps.iter().all(|step| matches!(step, Step::Key(_) | Step::Index(_))) {
-        return one(of, &steps);
+        return one(eval, of, &steps);
     }
-    Val::list(Search { root: of, visits: 0 }.follow(of, &steps)?)
+    Val::list(Search { root: of, eval }.follow(of, &steps)?)
 }
 
 /// The one place that keys and indices lead to.
-fn one(of: &Val, steps: &[Step]) -> Result<Val, String> {
+fn one(eval: &mut Eval<'_>, of: &Val, steps: &[Step]) -> Result<Val, String> {
     let mut value = of.clone();
     for step in steps {
-        let mut search = Search { root: of, visits: 0 };
+        let mut search = Search { root: of, eval };
         let next = search.follow(&value, std::slice::from_ref(step))?.into_iter().next();
         value = next.ok_or_else(|| missing(&value, step))?;
     }
@@ -88,12 +86,12 @@ fn missing(of: &Val, step: &Step) -> String {
     }
 }
 
-struct Search<'a> {
-    root: &'a Val,
-    visits: usize,
+struct Search<'s, 'a> {
+    root: &'s Val,
+    eval: &'s mut Eval<'a>,
 }
 
-impl Search<'_> {
+impl Search<'_, '_> {
     fn follow(&mut self, of: &Val, steps: &[Step]) -> Result<Vec<Val>, String> {
         let mut found = vec![of.clone()];
         for step in steps {
@@ -106,12 +104,9 @@ impl Search<'_> {
         Ok(found)
     }
 
+    /// Counts a value that is looked at: `$..*..*` looks at more with every step.
     fn visit(&mut self) -> Result<(), String> {
-        self.visits += 1;
-        if self.visits > VISITS_MAX {
-            return Err(format!("the JSONPath query visits more than {VISITS_MAX} values"));
-        }
-        Ok(())
+        self.eval.budget.spend(4)
     }
 
     fn take(&mut self, of: &Val, step: &Step, found: &mut Vec<Val>) -> Result<(), String> {
@@ -173,7 +168,7 @@ impl Search<'_> {
                 let (Some(a), Some(b)) = (self.operand(a, of)?, self.operand(b, of)?) else {
                     return Ok(false);
                 };
-                compare(&a, operator, &b)?
+                self.compare(&a, operator, &b)?
             }
         })
     }
@@ -187,27 +182,27 @@ impl Search<'_> {
             }
         }
     }
-}
 
-fn compare(a: &Val, operator: &str, b: &Val) -> Result<bool, String> {
-    Ok(match operator {
-        "==" => equal(a, b),
-        "!=" => !equal(a, b),
-        "=~" => match (a, b) {
-            (Val::Text(text), Val::Text(pattern)) => {
-                let pattern = pattern.trim_matches('/');
-                compile_pattern(pattern)?.is_match(text)
-            }
-            _ => false,
-        },
-        _ => match (order(a, b), operator) {
-            (None, _) => false,
-            (Some(order), "<") => order.is_lt(),
-            (Some(order), "<=") => order.is_le(),
-            (Some(order), ">") => order.is_gt(),
-            (Some(order), _) => order.is_ge(),
-        },
-    })
+    fn compare(&mut self, a: &Val, operator: &str, b: &Val) -> Result<bool, String> {
+        self.eval.budget.look([a, b])?;
+        Ok(match operator {
+            "==" => equal(a, b),
+            "!=" => !equal(a, b),
+            "=~" => match (a, b) {
+                (Val::Text(text), Val::Text(pattern)) => {
+                    self.eval.pattern(pattern.trim_matches('/'), text)?.is_match(text)
+                }
+                _ => false,
+            },
+            _ => match (order(a, b), operator) {
+                (None, _) => false,
+                (Some(order), "<") => order.is_lt(),
+                (Some(order), "<=") => order.is_le(),
+                (Some(order), ">") => order.is_gt(),
+                (Some(order), _) => order.is_ge(),
+            },
+        })
+    }
 }
 
 fn children(of: &Val) -> Vec<&Val> {

@@ -44,10 +44,17 @@ impl Token {
 const WORD_OPERATORS: [&str; 11] =
     ["in", "or", "and", "matches", "contains", "startsWith", "endsWith", "let", "not", "if", "else"];
 
+/// More tokens than any expression of expr-lang's 10,000 nodes has.
+const TOKENS_MAX: usize = 100_000;
+
 /// Cuts `text` into tokens, the last of which is always `End`.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, ExprError> {
     let mut lexer = Lexer { text, at: 0, tokens: Vec::new() };
-    while lexer.step()? {}
+    while lexer.step()? {
+        if lexer.tokens.len() > TOKENS_MAX {
+            return Err(lexer.error(lexer.at, "compilation failed: expression exceeds maximum allowed nodes"));
+        }
+    }
     let end = text.char_indices().next_back().map_or(0, |(at, _)| at);
     lexer.tokens.push(Token { kind: Kind::End, text: String::new(), at: end });
     Ok(lexer.tokens)

@@ -46,21 +46,33 @@ pub(super) struct Fields {
     size: usize,
 }
 
-/// The depth and size of something with these parts, refused where either is too large.
-fn measure<'a>(parts: impl Iterator<Item = &'a Val>, names: usize) -> Result<(usize, usize), String> {
-    let (mut depth, mut size) = (0, names);
-    for part in parts {
-        depth = depth.max(part.depth());
-        size = size.saturating_add(part.size());
-    }
-    if depth >= DEPTH_MAX {
-        return Err(format!("the value is nested more than {DEPTH_MAX} deep"));
-    }
-    if size > VALUE_BYTES_MAX {
-        return Err(too_large());
-    }
-    Ok((depth + 1, size + 1))
+/// The depth and size of something while its parts are put together.
+#[derive(Default)]
+struct Measure {
+    depth: usize,
+    size: usize,
 }
+
+impl Measure {
+    fn add(&mut self, part: &Val, name: usize) -> Result<(), String> {
+        self.depth = self.depth.max(part.depth());
+        self.size = self.size.saturating_add(part.size()).saturating_add(name);
+        if self.depth >= DEPTH_MAX {
+            return Err(format!("the value is nested more than {DEPTH_MAX} deep"));
+        }
+        if self.size > VALUE_BYTES_MAX {
+            return Err(too_large());
+        }
+        Ok(())
+    }
+}
+
+/// What a value takes besides its content.
+const PART_BYTES: usize = 8;
+/// The same of a text: its pointer, its length and its allocation.
+const TEXT_BYTES: usize = 24;
+/// The same of a map, which makes room for several fields at once.
+pub(super) const MAP_BYTES: usize = 256;
 
 /// The refusal of a value that is too large.
 pub(super) fn too_large() -> String {
@@ -72,24 +84,47 @@ impl Val {
         Val::Text(text.into())
     }
 
-    pub fn list(items: Vec<Val>) -> Result<Val, String> {
-        let (depth, size) = measure(items.iter(), 0)?;
-        Ok(Val::List(Arc::new(Items { items, depth, size })))
+    /// A list. Items are taken one by one, so that a row without end is refused once it is too large.
+    pub fn list(items: impl IntoIterator<Item = Val>) -> Result<Val, String> {
+        Self::list_of(items.into_iter().map(Ok))
     }
 
-    pub fn map(fields: BTreeMap<Arc<str>, Val>) -> Result<Val, String> {
-        let names = fields.keys().map(|name| name.len()).sum();
-        let (depth, size) = measure(fields.values(), names)?;
-        Ok(Val::Map(Arc::new(Fields { fields, depth, size })))
+    /// As `list`, where an item can fail.
+    pub fn list_of(items: impl IntoIterator<Item = Result<Val, String>>) -> Result<Val, String> {
+        let (mut measure, mut kept) = (Measure::default(), Vec::new());
+        for item in items {
+            let item = item?;
+            measure.add(&item, 0)?;
+            kept.push(item);
+        }
+        let Measure { depth, size } = measure;
+        Ok(Val::List(Arc::new(Items { items: kept, depth: depth + 1, size: size + PART_BYTES })))
     }
 
-    /// About how many bytes it takes, and how many steps to walk it.
+    /// A map. Fields are taken one by one, as in `list`.
+    pub fn map(pairs: impl IntoIterator<Item = (Arc<str>, Val)>) -> Result<Val, String> {
+        Self::map_of(pairs.into_iter().map(Ok))
+    }
+
+    /// As `map`, where a value can fail.
+    pub fn map_of(pairs: impl IntoIterator<Item = Result<(Arc<str>, Val), String>>) -> Result<Val, String> {
+        let (mut measure, mut fields) = (Measure::default(), BTreeMap::new());
+        for pair in pairs {
+            let (name, value) = pair?;
+            measure.add(&value, name.len() + TEXT_BYTES)?;
+            fields.insert(name, value);
+        }
+        let Measure { depth, size } = measure;
+        Ok(Val::Map(Arc::new(Fields { fields, depth: depth + 1, size: size + MAP_BYTES })))
+    }
+
+    /// About how many bytes it takes; walking it takes fewer steps.
     pub fn size(&self) -> usize {
         match self {
-            Val::Text(text) => text.len() + 1,
+            Val::Text(text) => text.len() + TEXT_BYTES,
             Val::List(list) => list.size,
             Val::Map(map) => map.size,
-            _ => 1,
+            _ => PART_BYTES,
         }
     }
 
@@ -120,13 +155,10 @@ impl Val {
             Value::Bool(bool) => Val::Bool(*bool),
             Value::Number(n) => number(n),
             Value::String(text) => Val::text(text.as_str()),
-            Value::Array(items) => {
-                Val::list(items.iter().map(|item| Self::from_json(item, number)).collect::<Result<_, _>>()?)?
-            }
+            Value::Array(items) => Val::list_of(items.iter().map(|item| Self::from_json(item, number)))?,
             Value::Object(fields) => {
-                let pair =
-                    |(k, v): (&String, &Value)| Ok((Arc::from(k.as_str()), Self::from_json(v, number)?));
-                Val::map(fields.iter().map(pair).collect::<Result<_, String>>()?)?
+                let pair = |(k, v): (&String, &Value)| Ok((k.as_str().into(), Self::from_json(v, number)?));
+                Val::map_of(fields.iter().map(pair))?
             }
         })
     }

@@ -68,6 +68,7 @@ impl Scanner<'_> {
                 (b',', _) => {
                     self.at += 1;
                     self.key("looking for beginning of object key string")?;
+                    self.value()?;
                 }
                 (b']', b'[') | (b'}', b'{') => {
                     self.at += 1;
@@ -100,7 +101,7 @@ impl Scanner<'_> {
                     if self.peek() == Some(b'}') {
                         return Ok(());
                     }
-                    return self.key("looking for beginning of object key string");
+                    self.key("looking for beginning of object key string")?;
                 }
                 Some(b'"') => return self.string(),
                 Some(b'-' | b'0'..=b'9') => return self.number(),
@@ -112,6 +113,7 @@ impl Scanner<'_> {
         }
     }
 
+    /// A key and its colon.
     fn key(&mut self, context: &str) -> Scan {
         self.spaces();
         if self.peek() != Some(b'"') {
@@ -123,7 +125,7 @@ impl Scanner<'_> {
             return self.wrong("after object key");
         }
         self.at += 1;
-        self.value()
+        Ok(())
     }
 
     fn string(&mut self) -> Scan {

@@ -150,5 +150,5 @@ fn patterns_have_gos_words_for_common_mistakes() {
         compile_pattern("*a").unwrap_err(),
         "error parsing regexp: missing argument to repetition operator: `*a`"
     );
-    assert!(compile_pattern("^b.*e$").unwrap().is_match("blue"));
+    assert!(compile_pattern("^b.*e$").unwrap().regex().is_match("blue"));
 }

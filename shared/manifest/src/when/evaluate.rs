@@ -8,18 +8,85 @@ type Made = Result<Value, String>;
 
 /// The value of a stage.
 pub(super) fn evaluate(stage: &Stage) -> Made {
-    match stage {
-        Stage::Value(value) => Ok(value.clone()),
-        Stage::Variable(name) => Err(format!("No parameter '{name}' found.")),
-        Stage::Accessor(parts) => Err(format!("No parameter '{}' found.", parts[0])),
-        Stage::Group(inner) => side(inner.as_deref()),
-        Stage::Prefix(sign, of) => prefix(sign, &side(of.as_deref())?),
-        Stage::Binary(sign, left, right) => binary(sign, left.as_deref(), right.as_deref()),
-    }
+    Evaluation { searched: 0 }.stage(stage)
 }
 
-fn side(stage: Option<&Stage>) -> Made {
-    stage.map_or(Ok(Value::Nil), evaluate)
+/// The work of all patterns of a condition, in steps of about 60 ns: some tenths of a second.
+pub(super) const WORK_MAX: usize = 5_000_000;
+
+struct Evaluation {
+    searched: usize,
+}
+
+impl Evaluation {
+    fn stage(&mut self, stage: &Stage) -> Made {
+        match stage {
+            Stage::Value(value) => Ok(value.clone()),
+            Stage::Variable(name) => Err(format!("No parameter '{name}' found.")),
+            Stage::Accessor(parts) => Err(format!("No parameter '{}' found.", parts[0])),
+            Stage::Group(inner) => self.side(inner.as_deref()),
+            Stage::Prefix(sign, of) => prefix(sign, &self.side(of.as_deref())?),
+            Stage::Binary(sign, left, right) => self.binary(sign, left.as_deref(), right.as_deref()),
+        }
+    }
+
+    fn side(&mut self, stage: Option<&Stage>) -> Made {
+        stage.map_or(Ok(Value::Nil), |stage| self.stage(stage))
+    }
+
+    fn binary(&mut self, sign: &str, left: Option<&Stage>, right: Option<&Stage>) -> Made {
+        let left = self.side(left)?;
+        match (sign, &left) {
+            ("&&", Value::Bool(false)) => return Ok(Value::Bool(false)),
+            ("||", Value::Bool(true)) => return Ok(Value::Bool(true)),
+            ("??" | ":", value) if *value != Value::Nil => return Ok(left),
+            ("?", Value::Bool(false)) => return Ok(Value::Nil),
+            _ => {}
+        }
+        let right = self.side(right)?;
+        match sign {
+            "&&" | "||" => logical(sign, &left, &right),
+            "==" => Ok(Value::Bool(left == right)),
+            "!=" => Ok(Value::Bool(left != right)),
+            ">" | ">=" | "<" | "<=" => compared(sign, &left, &right),
+            "=~" => self.matches(sign, &left, &right).map(Value::Bool),
+            "!~" => self.matches(sign, &left, &right).map(|found| Value::Bool(!found)),
+            "in" => match &right {
+                Value::List(items) => Ok(Value::Bool(items.contains(&left))),
+                other => Err(not_a_number("comparator", other, sign)),
+            },
+            "," => Ok(match left {
+                Value::List(mut items) => {
+                    items.push(right);
+                    Value::List(items)
+                }
+                left => Value::List(vec![left, right]),
+            }),
+            "?" => match left {
+                Value::Bool(_) => Ok(right),
+                other => Err(format!(
+                    "Value '{}' cannot be used with the ternary operator '?', it is not a bool",
+                    other.shown()
+                )),
+            },
+            ":" | "??" => Ok(right),
+            _ => arithmetic(sign, &left, &right),
+        }
+    }
+
+    fn matches(&mut self, sign: &str, left: &Value, right: &Value) -> Result<bool, String> {
+        let (Value::Text(text), Value::Text(pattern)) = (left, right) else {
+            let wrong = if matches!(left, Value::Text(_)) { right } else { left };
+            return Err(not_a_number("comparator", wrong, sign));
+        };
+        let regex = compile_pattern(pattern);
+        let regex = regex.map_err(|why| format!("Unable to compile regexp pattern '{pattern}': {why}"))?;
+        self.searched = self.searched.saturating_add(regex.work(text)).saturating_add(regex.compilation());
+        if self.searched > WORK_MAX {
+            return Err(format!("the patterns of the condition take more than {WORK_MAX} steps"));
+        }
+        Ok(regex.regex().is_match(text))
+    }
 }
 
 fn prefix(sign: &str, of: &Value) -> Made {
@@ -28,46 +95,6 @@ fn prefix(sign: &str, of: &Value) -> Made {
         ("-", Value::Number(number)) => Ok(Value::Number(-number)),
         ("~", Value::Number(number)) => Ok(Value::Number(!(*number as i64) as f64)),
         _ => Err(format!("Value '{}' cannot be used with the prefix '{sign}'", of.shown())),
-    }
-}
-
-fn binary(sign: &str, left: Option<&Stage>, right: Option<&Stage>) -> Made {
-    let left = side(left)?;
-    match (sign, &left) {
-        ("&&", Value::Bool(false)) => return Ok(Value::Bool(false)),
-        ("||", Value::Bool(true)) => return Ok(Value::Bool(true)),
-        ("??" | ":", value) if *value != Value::Nil => return Ok(left),
-        ("?", Value::Bool(false)) => return Ok(Value::Nil),
-        _ => {}
-    }
-    let right = side(right)?;
-    match sign {
-        "&&" | "||" => logical(sign, &left, &right),
-        "==" => Ok(Value::Bool(left == right)),
-        "!=" => Ok(Value::Bool(left != right)),
-        ">" | ">=" | "<" | "<=" => compared(sign, &left, &right),
-        "=~" => matches(sign, &left, &right).map(Value::Bool),
-        "!~" => matches(sign, &left, &right).map(|found| Value::Bool(!found)),
-        "in" => match &right {
-            Value::List(items) => Ok(Value::Bool(items.contains(&left))),
-            other => Err(not_a_number("comparator", other, sign)),
-        },
-        "," => Ok(match left {
-            Value::List(mut items) => {
-                items.push(right);
-                Value::List(items)
-            }
-            left => Value::List(vec![left, right]),
-        }),
-        "?" => match left {
-            Value::Bool(_) => Ok(right),
-            other => Err(format!(
-                "Value '{}' cannot be used with the ternary operator '?', it is not a bool",
-                other.shown()
-            )),
-        },
-        ":" | "??" => Ok(right),
-        _ => arithmetic(sign, &left, &right),
     }
 }
 
@@ -100,16 +127,6 @@ fn compared(sign: &str, left: &Value, right: &Value) -> Made {
         "<" => order.is_lt(),
         _ => order.is_le(),
     }))
-}
-
-fn matches(sign: &str, left: &Value, right: &Value) -> Result<bool, String> {
-    let (Value::Text(text), Value::Text(pattern)) = (left, right) else {
-        let wrong = if matches!(left, Value::Text(_)) { right } else { left };
-        return Err(not_a_number("comparator", wrong, sign));
-    };
-    let regex = compile_pattern(pattern);
-    let regex = regex.map_err(|why| format!("Unable to compile regexp pattern '{pattern}': {why}"))?;
-    Ok(regex.is_match(text))
 }
 
 fn arithmetic(sign: &str, left: &Value, right: &Value) -> Made {

@@ -38,6 +38,8 @@ fn hostile_conditions_are_refused() {
         format!("{}true", "!".repeat(100_000)),
         "x".repeat(2 << 20),
         "'a' =~ '(((a{1,100}){1,100}){1,100}){1,100}'".to_owned(),
+        format!("'{}' =~ '[ab]*a[ab]{{1000}}c'", "ab".repeat(100_000)),
+        format!("{}true", "'a' =~ '[b]{3000}' || ".repeat(200)),
     ] {
         assert!(evaluate(&text).is_err(), "{}", &text[..20]);
     }

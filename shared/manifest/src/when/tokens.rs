@@ -1,5 +1,6 @@
 //! Text to tokens, and which may follow which.
 
+use super::evaluate::WORK_MAX;
 use crate::go::{compile_pattern, float_text, parse_layout};
 
 /// A value.
@@ -171,7 +172,7 @@ impl Token {
     }
 }
 
-/// Whether every token may follow the one before it, and every pattern is one.
+/// Whether every token may follow the one before it.
 pub(super) fn check(tokens: &[Token]) -> Result<(), String> {
     let (mut kind, mut last) = (Kind::Unknown, "<nil>".to_owned());
     for token in tokens {
@@ -192,11 +193,20 @@ pub(super) fn check(tokens: &[Token]) -> Result<(), String> {
     if !kind.may_end() {
         return Err("Unexpected end of expression".to_owned());
     }
+    Ok(())
+}
+
+/// Whether every quoted pattern is one.
+pub(super) fn check_patterns(tokens: &[Token]) -> Result<(), String> {
+    let mut work = 0usize;
     for pair in tokens.windows(2) {
         if let [Token::Comparator(sign), Token::Value(Value::Text(pattern))] = pair
             && matches!(sign.as_str(), "=~" | "!~")
         {
-            compile_pattern(pattern)?;
+            work = work.saturating_add(compile_pattern(pattern)?.compilation());
+        }
+        if work > WORK_MAX {
+            return Err(format!("the patterns of the condition take more than {WORK_MAX} steps"));
         }
     }
     Ok(())

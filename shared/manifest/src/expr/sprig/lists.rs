@@ -17,12 +17,11 @@ pub(super) fn call(eval: &mut Eval<'_>, name: &str, arguments: &[Val]) -> Tried 
         ("concat", lists) => return concat(eval, lists).map(Some),
         ("join", [glue, of]) => return join(eval, &text(glue), of).map(Some),
         ("toStrings", [Val::List(list)]) => {
-            return Val::list(list.items.iter().map(|item| Val::text(text(item))).collect()).map(Some);
+            return Val::list(list.items.iter().map(|item| Val::text(text(item)))).map(Some);
         }
         ("chunk", [size, Val::List(list)]) => {
             let size = usize::try_from(int(size)).unwrap_or(1).max(1);
-            let chunks = list.items.chunks(size).map(|chunk| Val::list(chunk.to_vec()));
-            return Val::list(chunks.collect::<Result<_, _>>()?).map(Some);
+            return Val::list_of(list.items.chunks(size).map(|chunk| Val::list(chunk.to_vec()))).map(Some);
         }
         ("pluck", [Val::Text(key), maps @ ..]) => {
             return all(maps, |map| map.fields.get(&**key).cloned().into_iter().collect());
@@ -57,23 +56,23 @@ fn list_first(eval: &mut Eval<'_>, name: &str, list: &Arc<Items>, rest: &[Val]) 
         ("rest" | "mustRest", []) => Val::list(items.get(1..).unwrap_or_default().to_vec())?,
         ("initial" | "mustInitial", []) => Val::list(items[..items.len().saturating_sub(1)].to_vec())?,
         ("append" | "push" | "mustAppend" | "mustPush", [item]) => {
-            Val::list(items.iter().chain([item]).cloned().collect())?
+            Val::list(items.iter().chain([item]).cloned())?
         }
-        ("prepend" | "mustPrepend", [item]) => Val::list([item].into_iter().chain(items).cloned().collect())?,
-        ("reverse" | "mustReverse", []) => Val::list(items.iter().rev().cloned().collect())?,
+        ("prepend" | "mustPrepend", [item]) => Val::list([item].into_iter().chain(items).cloned())?,
+        ("reverse" | "mustReverse", []) => Val::list(items.iter().rev().cloned())?,
         ("uniq" | "mustUniq", []) => functions::uniq(eval, items)?,
-        ("compact" | "mustCompact", []) => {
-            Val::list(items.iter().filter(|item| !empty(item)).cloned().collect())?
-        }
+        ("compact" | "mustCompact", []) => Val::list(items.iter().filter(|item| !empty(item)).cloned())?,
         ("without" | "mustWithout", unwanted) => {
-            eval.spend(items.len().saturating_mul(unwanted.len()))?;
+            for other in unwanted {
+                eval.budget.compare(other, items.len())?;
+            }
             let kept = items.iter().filter(|item| !unwanted.iter().any(|other| equal(item, other)));
-            Val::list(kept.cloned().collect())?
+            Val::list(kept.cloned())?
         }
         ("sortAlpha", []) => {
             let mut texts: Vec<String> = items.iter().map(text).collect();
             texts.sort();
-            Val::list(texts.into_iter().map(Val::text).collect())?
+            Val::list(texts.into_iter().map(Val::text))?
         }
         ("slice" | "mustSlice", bounds) if bounds.len() <= 2 => {
             let bound = |i: usize, absent: usize| {
@@ -104,7 +103,7 @@ fn map_first(name: &str, map: &Arc<Fields>, rest: &[Val]) -> Tried {
         ("pick", keys) => {
             let wanted: Vec<String> = keys.iter().map(text).collect();
             let kept = map.fields.iter().filter(|(key, _)| wanted.iter().any(|name| **name == ***key));
-            Val::map(kept.map(|(key, value)| (key.clone(), value.clone())).collect())?
+            Val::map(kept.map(|(key, value)| (key.clone(), value.clone())))?
         }
         _ => return Ok(None),
     }))
@@ -125,7 +124,7 @@ fn concat(eval: &mut Eval<'_>, lists: &[Val]) -> Made {
         let Val::List(items) = list else {
             return Err(format!("cannot concat type {} as list", list.type_name()));
         };
-        eval.charge(list)?;
+        eval.budget.charge(list)?;
         all.extend(items.items.iter().cloned());
     }
     Val::list(all)

@@ -67,7 +67,7 @@ fn range(eval: &mut Eval<'_>, from: i64, to: i64, step: i64) -> Result<Val, Stri
         at = at.saturating_add(step);
     }
     let list = Val::list(items)?;
-    eval.charge(&list)?;
+    eval.budget.charge(&list)?;
     Ok(list)
 }
 

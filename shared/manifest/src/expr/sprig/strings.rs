@@ -12,7 +12,7 @@ pub(super) fn call(eval: &mut Eval<'_>, name: &str, arguments: &[Val]) -> Tried 
         [one] if name != "cat" => alone(name, one),
         [first, Val::Text(of)] if name != "cat" => with(eval, name, first, of)?,
         _ if name == "cat" => {
-            eval.reserve(arguments.iter().map(Val::size).sum())?;
+            eval.budget.reserve(arguments.iter().map(Val::size).sum())?;
             let shown: Vec<String> = arguments.iter().map(text).collect();
             Some(Val::text(shown.join(" ")))
         }
@@ -110,21 +110,21 @@ fn with_two(eval: &mut Eval<'_>, name: &str, first: &Val, second: &Val, of: &str
         }
         ("wrapWith", ..) => {
             let lines = of.matches(' ').count() + 1;
-            eval.reserve(of.len().saturating_add(lines.saturating_mul(second.size())))?;
+            eval.budget.reserve(of.len().saturating_add(lines.saturating_mul(second.size())))?;
             Val::text(words::wrap(of, usize::try_from(int(first)).unwrap_or(1), &text(second)))
         }
         ("splitn", Val::Text(by), _) => {
             let limit = usize::try_from(int(second)).unwrap_or(usize::MAX);
-            numbered(of.splitn(limit, &**by).map(Val::text).collect())?
+            numbered(of.splitn(limit, &**by).map(Val::text))?
         }
         _ => return Ok(None),
     }))
 }
 
-fn pieces(of: &str, by: &str) -> Vec<Val> {
+fn pieces<'a>(of: &'a str, by: &'a str) -> Box<dyn Iterator<Item = Val> + 'a> {
     match by {
-        "" => of.chars().map(|c| Val::text(c.to_string())).collect(),
-        _ => of.split(by).map(Val::text).collect(),
+        "" => Box::new(of.chars().map(|c| Val::text(c.to_string()))),
+        _ => Box::new(of.split(by).map(Val::text)),
     }
 }
 
@@ -146,8 +146,8 @@ fn cleaned(of: &str) -> String {
 }
 
 /// The map with keys `_0`, `_1`, … that sprig gives for a split text.
-fn numbered(pieces: Vec<Val>) -> Result<Val, String> {
-    Val::map(pieces.into_iter().enumerate().map(|(i, piece)| (format!("_{i}").into(), piece)).collect())
+fn numbered(pieces: impl Iterator<Item = Val>) -> Result<Val, String> {
+    Val::map(pieces.enumerate().map(|(i, piece)| (format!("_{i}").into(), piece)))
 }
 
 /// The first `count` bytes, or the last ones where it is negative.
@@ -176,30 +176,30 @@ fn patterns(eval: &mut Eval<'_>, name: &str, arguments: &[Val]) -> Tried {
             _ => Ok(None),
         };
     };
-    let regex = eval.pattern(pattern)?;
+    let regex = eval.pattern(pattern, of)?;
     Ok(Some(match (name.as_str(), rest) {
         ("regexMatch", []) => Val::Bool(regex.is_match(of)),
         ("regexFind", []) => Val::text(regex.find(of).map_or("", |found| found.as_str())),
         ("regexFindAll", [limit]) => {
             let limit = usize::try_from(int(limit)).unwrap_or(usize::MAX);
-            Val::list(regex.find_iter(of).take(limit).map(|found| Val::text(found.as_str())).collect())?
+            Val::list(regex.find_iter(of).take(limit).map(|found| Val::text(found.as_str())))?
         }
         ("regexSplit", [limit]) => {
             let limit = usize::try_from(int(limit)).unwrap_or(usize::MAX);
-            Val::list(regex.splitn(of, limit).map(Val::text).collect())?
+            Val::list(regex.splitn(of, limit).map(Val::text))?
         }
         ("regexReplaceAll", [Val::Text(new)]) => {
             let (regex, places) = (regex.clone(), regex.find_iter(of).count());
             // A reference in the replacement can stand for the whole text.
             let references = new.matches('$').count() + 1;
-            eval.reserve(
+            eval.budget.reserve(
                 of.len().saturating_mul(references).saturating_add(places.saturating_mul(new.len())),
             )?;
             Val::text(regex.replace_all(of, &**new).as_ref())
         }
         ("regexReplaceAllLiteral", [Val::Text(new)]) => {
             let (regex, places) = (regex.clone(), regex.find_iter(of).count());
-            eval.reserve(of.len() + places.saturating_mul(new.len()))?;
+            eval.budget.reserve(of.len() + places.saturating_mul(new.len()))?;
             Val::text(regex.replace_all(of, regex::NoExpand(new)).as_ref())
         }
         _ => return Ok(None),
