@@ -1,7 +1,6 @@
 //! Randomness and the person's name: the edges that make runs and commands unique.
 
 use dropforge_driver::births::Identity;
-use dropforge_engine::ids::RunUid;
 
 /// Kubernetes' alphabet for generated names: no vowels, so that no words come out, and nothing alike.
 const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -33,7 +32,7 @@ pub fn unique() -> String {
 pub fn new() -> Identity {
     let suffix =
         random::<5>().iter().map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()])).collect();
-    Identity { uid: RunUid(unique()), suffix }
+    Identity { uid: unique().into(), suffix }
 }
 
 /// The person's login name.

@@ -286,7 +286,7 @@ impl Scene {
 
     /// The runs whose steps were started, in that order.
     fn ran(&self) -> Vec<String> {
-        self.cluster.started.lock().expect("not poisoned").iter().map(|a| a.run.0.clone()).collect()
+        self.cluster.started.lock().expect("not poisoned").iter().map(|a| a.run.to_string()).collect()
     }
 
     async fn end(&self, owner: &mut TestOwner, run: &str) {

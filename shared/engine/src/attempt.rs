@@ -41,7 +41,7 @@ pub struct Attempt {
 pub struct Work {
     /// The leaf template (`container`, `script`, `containerSet` or `http`) with every tag replaced; its inputs hold values and
     /// artifact locations.
-    pub template: Template,
+    pub template: Arc<Template>,
     /// The workflow's volumes, and one `persistentVolumeClaim` volume for each claim template, resolved.
     pub volumes: Vec<Value>,
     /// Names of the claims among `volumes` that are the run's own (from its `volumeClaimTemplates`); any other

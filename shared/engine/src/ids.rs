@@ -1,6 +1,7 @@
 //! Names that last: run uids, node numbers, attempt ids.
 
-use std::fmt;
+use std::fmt::{self, Write};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -10,7 +11,7 @@ macro_rules! text_id {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(pub String);
+        pub struct $name(pub Arc<str>);
 
         impl $name {
             /// The id as text.
@@ -27,7 +28,13 @@ macro_rules! text_id {
 
         impl From<&str> for $name {
             fn from(text: &str) -> Self {
-                $name(text.to_owned())
+                $name(text.into())
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                $name(text.into())
             }
         }
     };
@@ -80,10 +87,19 @@ pub fn attempt_id(run: &RunUid, run_name: &str, template: &str, node_name: &str,
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part.as_bytes());
     }
-    let hash: String = hasher.finalize()[..8].iter().map(|b| format!("{b:02x}")).collect();
-    let prefix = if template.is_empty() { run_name.to_owned() } else { format!("{run_name}-{template}") };
-    let prefix: String = prefix.chars().take(POD_NAME_PREFIX_MAX).collect();
-    AttemptId(format!("{prefix}-{hash}"))
+    let hash = hasher.finalize()[..8].iter().fold(0, |hash, byte| hash << 8 | u64::from(*byte));
+    let mut id = String::with_capacity(run_name.len() + template.len() + 18);
+    id.push_str(run_name);
+    if !template.is_empty() {
+        id.push('-');
+        id.push_str(template);
+    }
+    if let Some((end, _)) = id.char_indices().nth(POD_NAME_PREFIX_MAX) {
+        id.truncate(end);
+    }
+    // Writing to a String can't fail.
+    let _ = write!(id, "-{hash:016x}");
+    AttemptId(id.into())
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ pub struct Compiled {
     /// Its name.
     pub key: TemplateKey,
     /// As written.
-    pub template: Template,
+    pub template: Arc<Template>,
     /// As JSON, for substitution.
     pub body: Value,
     /// Whether no text in it holds a tag: it is the same for every node.
@@ -246,7 +246,7 @@ impl Compiled {
         let reads = Reads::of(&body.to_string());
         let mut compiled = Compiled {
             key,
-            template: template.clone(),
+            template: Arc::new(template.clone()),
             fixed: !has_tags(&body),
             body,
             groups: Vec::new(),

@@ -3,6 +3,8 @@
 
 mod hooks;
 
+use std::sync::Arc;
+
 pub use hooks::{hook_arguments, hook_expression};
 
 use dropforge_manifest::tags::{self, Lookup, Scope, Strictness, TagError, TagKind};
@@ -470,9 +472,9 @@ pub fn template(
     inputs: &Inputs,
     locals: &Locals,
     attempt: &Locals,
-) -> Result<Template, Why> {
-    if compiled.fixed && inputs.is_empty() {
-        return Ok(compiled.template.clone());
+) -> Result<Arc<Template>, Why> {
+    if let Some(template) = fixed_template(compiled, inputs) {
+        return Ok(template);
     }
     let mut body = compiled.body.clone();
     if let Some(object) = body.as_object_mut() {
@@ -488,7 +490,13 @@ pub fn template(
         tags::replace_value(&mut body, attempt, Strictness::Lenient).map_err(failed)?;
     }
     serde_json::from_value(body)
+        .map(Arc::new)
         .map_err(|e| format!("template {} after its tags were replaced: {e}", compiled.key.name))
+}
+
+/// A template that is the same for every node without inputs.
+pub fn fixed_template(compiled: &Compiled, inputs: &Inputs) -> Option<Arc<Template>> {
+    (compiled.fixed && inputs.is_empty()).then(|| compiled.template.clone())
 }
 
 /// The patches of a step's pod, the workflow's first, with every tag replaced.
@@ -538,6 +546,9 @@ pub fn entered_inputs(
     inputs: &Inputs,
     locals: &Locals,
 ) -> Result<Inputs, Why> {
+    if inputs.is_empty() {
+        return Ok(Inputs::default());
+    }
     let mut value = json!(inputs);
     if !value.to_string().contains("{{") {
         return Ok(inputs.clone());

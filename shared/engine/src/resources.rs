@@ -74,7 +74,7 @@ mod tests {
         let end = Timestamp::from_millisecond(1_000_000 + millis).unwrap();
         let mut verdict = Verdict::without_outputs("a".into(), Outcome::Succeeded, Reason::Exited, "", end);
         verdict.started_at = Timestamp::from_millisecond(1_000_000).ok();
-        duration(&Work { template, ..Work::default() }, &verdict).into_iter().collect()
+        duration(&Work { template: template.into(), ..Work::default() }, &verdict).into_iter().collect()
     }
 
     #[test]

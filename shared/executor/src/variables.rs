@@ -121,7 +121,7 @@ pub fn progress_file(home: &Path) -> PathBuf {
 fn argo(around: &Surroundings<'_>) -> BTreeMap<String, String> {
     let attempt = &around.launch.attempt;
     let deadline = attempt.work.deadline.map_or("0001-01-01T00:00:00Z".to_owned(), |d| d.to_string());
-    let mut template = attempt.work.template.clone();
+    let mut template = (*attempt.work.template).clone();
     template.inputs.parameters.clear();
     [
         ("ARGO_CONTAINER_NAME", around.container.to_owned()),

@@ -145,7 +145,7 @@ fn step(name: &str, script: &str) -> Arc<Attempt> {
         node_name: "wf.step".into(),
         number: 0,
         on_exit: false,
-        work: Arc::new(Work { template, volumes, ..Work::default() }),
+        work: Arc::new(Work { template: template.into(), volumes, ..Work::default() }),
     })
 }
 
@@ -303,7 +303,7 @@ fn what_can_not_be_prepared_is_an_error_that_says_why() {
     let mut owner = owner(&at);
     let mut attempt = Arc::unwrap_or_clone(step("odd", "true"));
     let mut work = (*attempt.work).clone();
-    let container = work.template.container.as_mut().unwrap();
+    let container = Arc::make_mut(&mut work.template).container.as_mut().unwrap();
     let requests = [("cpu".to_owned(), "lots".into())].into();
     container.resources = Some(Resources { requests, ..Resources::default() });
     attempt.work = Arc::new(work);

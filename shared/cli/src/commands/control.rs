@@ -126,7 +126,7 @@ pub async fn send(
     // A run that can't be read gets no command: whoever owns it could only trip over it.
     lookup::view(store, &entry.uid).await?;
     let command =
-        Command { id: CommandId(identity::unique()), by: identity::person(), at: SystemClock.now(), verb };
+        Command { id: identity::unique().into(), by: identity::person(), at: SystemClock.now(), verb };
     store.put_command(&entry.uid, &command).await?;
     let doorbell = Doorbell::new(entry.uid.clone(), Why::Command(command.id.clone()));
     bell::ring(&global.store, &doorbell)?;

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::definitions::{self, Stored, folder};
 use dropforge_driver::{crons, triggers};
-use dropforge_engine::ids::RunUid;
 use dropforge_manifest::check::Options;
 use dropforge_manifest::parse::{AnyObject, Document};
 use dropforge_manifest::types::Trigger;
@@ -175,7 +174,7 @@ pub fn titled(kind: &str, name: &str) -> String {
 /// When there is one and it can't be told.
 pub fn ring(store: &DirectoryStore) -> Result<(), CliError> {
     // The doorbell's form wants a run; none is meant.
-    let doorbell = Doorbell::new(RunUid("definitions".to_owned()), Why::Definitions);
+    let doorbell = Doorbell::new("definitions".into(), Why::Definitions);
     bell::ring(store.root(), &doorbell).map(drop)
 }
 

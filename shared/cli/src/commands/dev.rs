@@ -229,7 +229,7 @@ impl<'a> Dev<'a> {
         if !self.terminated.insert(uid.clone()) {
             return Ok(());
         }
-        let id = CommandId(format!("replaced-{uid}"));
+        let id = CommandId::from(format!("replaced-{uid}"));
         let command = Command { id, by, at: SystemClock.now(), verb: Verb::Terminate };
         self.session.store.put_command(uid, &command).await?;
         if self.session.owner.run(uid).is_some() {

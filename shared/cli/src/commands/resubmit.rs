@@ -41,7 +41,7 @@ async fn submitted(global: &Global, args: &ResubmitArgs) -> Result<Vec<String>, 
             store.put_entry(&index_entry(&RunState::new(compiled(spec.clone())?))).await?;
         }
         output::data(&format!("{}\n", spec.name()))?;
-        uids.push(spec.uid.0);
+        uids.push(spec.uid.to_string());
     }
     Ok(uids)
 }

@@ -31,7 +31,7 @@ async fn opened(global: &Global, args: &RetryArgs) -> Result<Vec<String>, CliErr
         };
         send(global, &store, &entry, Verb::Retry(options)).await?;
         say(&format!("{} retried", entry.name));
-        uids.push(entry.uid.0);
+        uids.push(entry.uid.to_string());
     }
     Ok(uids)
 }

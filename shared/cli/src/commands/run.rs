@@ -282,7 +282,7 @@ pub async fn refuse_live_names(store: &DirectoryStore, specs: &[RunSpec]) -> Res
             None => lookup::live_named(store, spec.namespace(), spec.name()).await?,
         };
         if let Some(uid) = live {
-            return Err(CliError::NameIsLive { name: spec.name().to_owned(), uid: uid.0 });
+            return Err(CliError::NameIsLive { name: spec.name().to_owned(), uid: uid.to_string() });
         }
     }
     Ok(())

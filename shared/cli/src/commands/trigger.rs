@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::definitions::{self, Definitions};
 use dropforge_driver::triggers::{self, keep};
-use dropforge_engine::ids::{AttemptId, RunUid};
 use dropforge_manifest::check::Options;
 use dropforge_manifest::schema::TRIGGER_SCHEMA;
 use dropforge_manifest::types::Trigger;
@@ -113,8 +112,7 @@ async fn replay(
         output::data(&format!("s3://{}/{}\n", object.bucket, object.key))?;
     }
     // There is no run yet; whichever attempt is named, the owner looks at its triggers.
-    let doorbell =
-        Doorbell::new(RunUid(format!("trigger-{name}")), Why::Attempt(AttemptId("replay".to_owned())));
+    let doorbell = Doorbell::new(format!("trigger-{name}").into(), Why::Attempt("replay".into()));
     let owned = taken > 0 && bell::ring(store.root(), &doorbell)?;
     say(&format!("trigger {name}: takes {taken} objects"));
     if taken > 0 && !owned {

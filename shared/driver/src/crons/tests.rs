@@ -28,7 +28,7 @@ fn uids() -> impl FnMut() -> RunUid {
     let mut n = 0;
     move || {
         n += 1;
-        RunUid(format!("u{n}"))
+        RunUid::from(format!("u{n}"))
     }
 }
 

@@ -78,10 +78,10 @@ impl World {
             match act {
                 TriggerAct::Create(birth) => {
                     let keys = birth.objects.iter().map(|o| o.key.clone()).collect();
-                    self.created.insert(birth.uid.0.clone(), keys);
+                    self.created.insert(birth.uid.to_string(), keys);
                     born.push(birth.uid);
                 }
-                TriggerAct::Terminate(uid) => self.terminated.push(uid.0),
+                TriggerAct::Terminate(uid) => self.terminated.push(uid.to_string()),
             }
         }
         done(keep::born(&self.store, NS, "churn", &born))?;
@@ -108,7 +108,7 @@ impl World {
 
 fn identities(drawn: &mut u32) -> Identity {
     *drawn += 1;
-    Identity { uid: RunUid(format!("u{drawn:05}")), suffix: "abcde".to_owned() }
+    Identity { uid: RunUid::from(format!("u{drawn:05}")), suffix: "abcde".to_owned() }
 }
 
 #[test]
@@ -292,8 +292,8 @@ fn simulate(seconds: i64, writes: usize, late: i64, from_outside: impl Fn(i64) -
         }
         world.work(now).unwrap();
         for run in world.state().active {
-            if !ends.iter().any(|(_, uid)| *uid == run.birth.uid.0) {
-                ends.push((now + 3, run.birth.uid.0));
+            if !ends.iter().any(|(_, uid)| *uid == run.birth.uid.as_str()) {
+                ends.push((now + 3, run.birth.uid.to_string()));
             }
         }
     }

@@ -103,7 +103,7 @@ impl Decider {
     /// The compiled template of a key, or one call's own in its place.
     fn template(&self, key: &TemplateKey, own: Option<&Template>) -> Result<Arc<Compiled>, String> {
         let known = self.state.program.template(key);
-        match own.filter(|own| known.is_none_or(|known| known.template != **own)) {
+        match own.filter(|own| known.is_none_or(|known| *known.template != **own)) {
             Some(own) => Compiled::new(key.clone(), own).map(Arc::new).map_err(|why| why.to_string()),
             None => known.cloned().ok_or_else(|| self.not_found(key)),
         }
@@ -124,7 +124,7 @@ impl Decider {
     fn own(&self, compiled: &Arc<Compiled>) -> Option<Arc<Template>> {
         let known = self.state.program.template(&compiled.key);
         let own = known.is_none_or(|known| !Arc::ptr_eq(known, compiled));
-        own.then(|| Arc::new(compiled.template.clone()))
+        own.then(|| compiled.template.clone())
     }
 
     fn start_template(&mut self, place: Place, compiled: &Arc<Compiled>, inputs: Inputs, memo: Option<Memo>) {
@@ -233,7 +233,7 @@ impl Decider {
         let Some(target) = target.filter(|target| target.contains("{{")) else { return Ok(compiled.clone()) };
         let near = self.near(place);
         let target = resolve::own_text(&self.state, self.now, near, inputs, target)?;
-        let mut template = compiled.template.clone();
+        let mut template = (*compiled.template).clone();
         if let Some(dag) = &mut template.dag {
             dag.target = Some(target);
         }

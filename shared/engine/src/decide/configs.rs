@@ -18,7 +18,7 @@ impl Decider {
         arguments: &Arguments,
     ) -> bool {
         let program = self.state.program.clone();
-        let known = || program.template(key).map(|compiled| &compiled.template);
+        let known = || program.template(key).map(|compiled| &*compiled.template);
         let Some(template) = own.or_else(known) else { return false };
         let references = resolve::config_references(template, arguments);
         // A name that can't be resolved is said by the call itself.

@@ -28,7 +28,11 @@ impl Decider {
         }
     }
 
-    fn template_locks(&self, id: NodeId, compiled: &Compiled) -> Result<(Template, Vec<LockName>), String> {
+    fn template_locks(
+        &self,
+        id: NodeId,
+        compiled: &Compiled,
+    ) -> Result<(Arc<Template>, Vec<LockName>), String> {
         let node = self.state.node(id).cloned().ok_or("the node is gone")?;
         let locals = resolve::locals(&self.state, id);
         let none = Locals::default();

@@ -25,7 +25,7 @@ impl Decider {
         }
         let none = Locals::default();
         let template = resolve::template(&self.state, self.now, near, compiled, inputs, &none, &none)?;
-        let Some(memoize) = template.memoize else { return Ok(None) };
+        let Some(memoize) = template.memoize.clone() else { return Ok(None) };
         if !Memoize::is_key(&memoize.key) {
             return Err(format!("invalid cache key: {}", memoize.key));
         }

@@ -26,10 +26,11 @@ impl Decider {
         if let Some(why) = self.nothing_starts(&node) {
             return self.finish(id, NodePhase::Failed, why, Outputs::default());
         }
-        match self.work_of(&node, attempt) {
-            Ok((template, work)) => {
+        match self.first_attempt(&node, attempt) {
+            Ok(attempt) => {
+                let template = attempt.work.template.clone();
                 self.arm_timeouts(id, &template);
-                self.start(&node, self.state.first_attempt, Arc::new(work));
+                self.start(attempt);
                 self.create_containers(&node, &template);
             }
             Err(why) => self.finish(id, NodePhase::Error, why, Outputs::default()),
@@ -49,45 +50,21 @@ impl Decider {
         }
     }
 
-    fn start(&mut self, node: &Node, number: u32, work: Arc<Work>) {
-        let spec = &self.state.program.spec;
-        let node_name = self.state.name(node.id);
-        let template = work.template.name.clone();
-        let attempt = Arc::new(Attempt {
-            id: attempt_id(&spec.uid, spec.name(), &template, &node_name, number),
-            run: spec.uid.clone(),
-            run_name: spec.name().to_owned(),
-            namespace: spec.namespace().to_owned(),
-            node: node.id,
-            node_name,
-            number,
-            on_exit: node.on_exit,
-            work,
-        });
+    fn start(&mut self, attempt: Attempt) {
         self.starts += 1;
         let at = self.now;
-        self.emit(Record::AttemptStarted { attempt, at });
+        self.emit(Record::AttemptStarted { attempt: Arc::new(attempt), at });
     }
 
-    /// The resolved step. With a Retry node above, Argo's `node.name` is the wrapper's and `pod.name` the attempt's.
-    fn work_of(&self, node: &Node, attempt: &Locals) -> Result<(Template, Work), String> {
+    /// A leaf's first attempt, with the resolved step.
+    fn first_attempt(&self, node: &Node, attempt: &Locals) -> Result<Attempt, String> {
         let compiled = self.state.template_of(node).cloned().ok_or("the template is gone")?;
         let spec = &self.state.program.spec;
-        let (template, name) = (&compiled.template.name, self.state.name(node.id));
-        let id = attempt_id(&spec.uid, spec.name(), template, &name, self.state.first_attempt);
-        let named = match node.role {
-            Role::Attempt(_) => node.parent.unwrap_or(node.id),
-            _ => node.id,
-        };
-        let mut locals = resolve::locals(&self.state, named);
-        locals.0.push(("pod.name".to_owned(), id.0.clone()));
-        let template =
-            resolve::template(&self.state, self.now, node.id, &compiled, &node.inputs, &locals, attempt)?;
-        let patches = resolve::pod_spec_patches(&self.state, self.now, node, &template, &locals)?;
-        let template = patch::apply(&template, &patches).map_err(|why| why.to_string())?;
+        let (node_name, number) = (self.state.name(node.id), self.state.first_attempt);
+        let id = attempt_id(&spec.uid, spec.name(), &compiled.template.name, &node_name, number);
+        let template = self.leaf_template(node, &id, &compiled, attempt)?;
         let (volumes, claims) = resolve::volumes(&self.state, self.now, node.id)?;
         let work = Work {
-            template: template.clone(),
             volumes,
             claims,
             capture_result: node.kind == NodeKind::Http || self.captures_result(node),
@@ -96,9 +73,49 @@ impl Decider {
             active_deadline_seconds: own_deadline(&template)?.filter(|_| node.kind != NodeKind::Http),
             archive_logs: spec.spec.archive_logs.unwrap_or(false),
             priority: spec.spec.priority.unwrap_or(0),
-            artifact_prefix: format!("{}/{id}", spec.name()),
+            artifact_prefix: artifact_prefix(spec.name(), &id),
+            template,
         };
-        Ok((template, work))
+        Ok(Attempt {
+            id,
+            run: spec.uid.clone(),
+            run_name: spec.name().to_owned(),
+            namespace: spec.namespace().to_owned(),
+            node: node.id,
+            node_name,
+            number,
+            on_exit: node.on_exit,
+            work: Arc::new(work),
+        })
+    }
+
+    /// A leaf's template with every tag replaced, patched. With a Retry node above, Argo's `node.name` is the wrapper's
+    /// and `pod.name` the attempt's.
+    fn leaf_template(
+        &self,
+        node: &Node,
+        id: &AttemptId,
+        compiled: &Compiled,
+        attempt: &Locals,
+    ) -> Result<Arc<Template>, String> {
+        let workflow = self.state.program.spec.spec.pod_spec_patch.as_ref();
+        let patched = workflow.or(compiled.template.pod_spec_patch.as_ref()).is_some();
+        if !patched && let Some(template) = resolve::fixed_template(compiled, &node.inputs) {
+            return Ok(template);
+        }
+        let named = match node.role {
+            Role::Attempt(_) => node.parent.unwrap_or(node.id),
+            _ => node.id,
+        };
+        let mut locals = resolve::locals(&self.state, named);
+        locals.0.push(("pod.name".to_owned(), id.to_string()));
+        let template =
+            resolve::template(&self.state, self.now, node.id, compiled, &node.inputs, &locals, attempt)?;
+        let patches = resolve::pod_spec_patches(&self.state, self.now, node, &template, &locals)?;
+        if patches.is_empty() {
+            return Ok(template);
+        }
+        patch::apply(&template, &patches).map(Arc::new).map_err(|why| why.to_string())
     }
 
     /// Standard output is captured when the calling template's text reads it (rule O-1).
@@ -225,9 +242,9 @@ impl Decider {
             let message = format!("{} (lost {lost} times; infrastructure retries: {max})", verdict.message);
             return self.finish(node.id, NodePhase::Error, message, Outputs::default());
         }
-        match renamed(old, next, &self.state.program.spec.uid) {
-            Ok(work) => {
-                self.start(node, next, Arc::new(work));
+        match renamed(old, next) {
+            Ok(attempt) => {
+                self.start(attempt);
                 self.hooks_read(node.id);
             }
             Err(why) => self.finish(node.id, NodePhase::Error, why, Outputs::default()),
@@ -243,11 +260,12 @@ impl Decider {
         let locals = resolve::locals(&self.state, id);
         let resolved =
             resolve::template(&self.state, self.now, id, compiled, &node.inputs, &locals, &Locals::default());
-        let duration =
-            resolved.and_then(|t| match t.suspend.and_then(|s| s.duration).filter(|d| !d.0.is_empty()) {
+        let duration = resolved.and_then(|t| {
+            match t.suspend.as_ref().and_then(|s| s.duration.as_ref()).filter(|d| !d.0.is_empty()) {
                 Some(text) => go::parse_duration_or_seconds(&text.0).map(Some).map_err(|e| e.to_string()),
                 None => Ok(None),
-            });
+            }
+        });
         match duration {
             Ok(Some(length)) => {
                 let timer =
@@ -373,8 +391,14 @@ fn own_deadline(template: &Template) -> Result<Option<u64>, String> {
 
 /// The work of a lost attempt under the next attempt's name. Ids hold 64 bits of a hash, so that the old one
 /// stands in the text only where it was put.
-fn renamed(old: &Attempt, number: u32, uid: &crate::ids::RunUid) -> Result<Work, String> {
-    let new = attempt_id(uid, &old.run_name, &old.work.template.name, &old.node_name, number);
+fn renamed(old: &Attempt, number: u32) -> Result<Attempt, String> {
+    let id = attempt_id(&old.run, &old.run_name, &old.work.template.name, &old.node_name, number);
     let text = serde_json::to_string(&*old.work).map_err(|e| e.to_string())?;
-    serde_json::from_str(&text.replace(old.id.as_str(), new.as_str())).map_err(|e| e.to_string())
+    let work =
+        serde_json::from_str(&text.replace(old.id.as_str(), id.as_str())).map_err(|e| e.to_string())?;
+    Ok(Attempt { id, number, work: Arc::new(work), ..old.clone() })
+}
+
+fn artifact_prefix(run_name: &str, id: &AttemptId) -> String {
+    [run_name, "/", id.as_str()].concat()
 }

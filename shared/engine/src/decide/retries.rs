@@ -148,6 +148,7 @@ impl Decider {
         )?;
         Ok(template
             .retry_strategy
+            .clone()
             .or_else(|| self.state.program.spec.spec.retry_strategy.clone())
             .unwrap_or_default())
     }

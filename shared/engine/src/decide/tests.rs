@@ -135,7 +135,7 @@ impl World {
             match &**effect {
                 Effect::StartAttempt(attempt) => self.started.push(attempt.clone()),
                 Effect::SetTimer { timer, due } => self.timers.push((timer.clone(), *due)),
-                Effect::StopAttempt { attempt, .. } => self.stopped.push(attempt.0.clone()),
+                Effect::StopAttempt { attempt, .. } => self.stopped.push(attempt.to_string()),
                 Effect::ReadMemo { node, entry } => self.asked.push((*node, entry.clone())),
                 Effect::WriteMemo { node, entry, gave } => {
                     self.kept.push((*node, entry.clone(), (**gave).clone()));

@@ -43,7 +43,7 @@ fn a_request_takes_no_job_and_only_sixteen_are_open() {
     let ask = Demand { request: true, ..Demand::default() };
     let mut admission = queue(machine(1, 8000, &[]), &[("a", cpu(0)), ("b", cpu(0)), ("ask", ask.clone())]);
     assert_eq!(names(&admission.admit()), ["a", "ask"]);
-    (0..16).for_each(|n| admission.enqueue(AttemptId(format!("ask-{n}")), ask.clone(), 0).unwrap());
+    (0..16).for_each(|n| admission.enqueue(AttemptId::from(format!("ask-{n}")), ask.clone(), 0).unwrap());
     assert_eq!(admission.admit().len(), 15);
     let why: Vec<String> = admission.news().iter().map(|(_, why)| why.to_string()).collect();
     assert_eq!(why, ["1 steps run already, as many as --jobs allows", "16 requests are open already"]);
@@ -78,7 +78,7 @@ fn a_large_step_is_not_overtaken_for_ever() {
     let mut admission = queue(machine(9, 4000, &[]), &[("small-0", cpu(1000)), ("large", cpu(4000))]);
     assert_eq!(names(&admission.admit()), ["small-0"]);
     for n in 1..5 {
-        admission.enqueue(AttemptId(format!("small-{n}")), cpu(1000), 0).unwrap();
+        admission.enqueue(AttemptId::from(format!("small-{n}")), cpu(1000), 0).unwrap();
         assert_eq!(names(&admission.admit()), [""; 0]);
     }
     admission.release(&"small-0".into());
@@ -136,7 +136,7 @@ fn a_higher_priority_starts_first_and_equal_ones_as_they_came() {
     for (name, priority) in [("low", -1), ("a", 0), ("b", 0), ("high", 7), ("higher", 9), ("c", 0)] {
         admission.enqueue(name.into(), cpu(0), priority).unwrap();
     }
-    let told: Vec<String> = admission.news().into_iter().map(|(attempt, _)| attempt.0).collect();
+    let told: Vec<String> = admission.news().into_iter().map(|(attempt, _)| attempt.to_string()).collect();
     assert_eq!(told, ["higher", "high", "a", "b", "c", "low"]);
     assert!(admission.news().is_empty());
     let mut order = Vec::new();
@@ -145,7 +145,7 @@ fn a_higher_priority_starts_first_and_equal_ones_as_they_came() {
         admission.release(&running);
         admission.admit().into_iter().next()
     } {
-        order.push(next.attempt.0.clone());
+        order.push(next.attempt.to_string());
         running = next.attempt;
     }
     assert_eq!(order, ["higher", "high", "a", "b", "c", "low"]);
@@ -156,11 +156,11 @@ fn who_comes_before_a_long_queue_is_told_why_it_waits_and_nobody_twice() {
     let mut admission = queue(machine(1, 8000, &[]), &[("first", cpu(0))]);
     admission.admit();
     for n in 0..100 {
-        admission.enqueue(AttemptId(format!("low-{n}")), cpu(0), 0).unwrap();
+        admission.enqueue(AttemptId::from(format!("low-{n}")), cpu(0), 0).unwrap();
     }
     assert_eq!(admission.news().len(), 100);
     for n in 0..70 {
-        admission.enqueue(AttemptId(format!("high-{n}")), cpu(0), 1).unwrap();
+        admission.enqueue(AttemptId::from(format!("high-{n}")), cpu(0), 1).unwrap();
     }
     assert_eq!(admission.news().len(), 70);
     assert!(admission.withdraw(&"high-3".into()) && !admission.withdraw(&"high-3".into()));

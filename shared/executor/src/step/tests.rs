@@ -59,23 +59,27 @@ impl Rig {
             ..Container::default()
         };
         let template = Template { container: Some(container), ..Template::default() };
-        let work = Work { template, artifact_prefix: "wf/pod".into(), ..Work::default() };
+        let work = Work { template: template.into(), artifact_prefix: "wf/pod".into(), ..Work::default() };
         let (environment, demand) = (StepEnvironment::default(), Demand::default());
         let containers = BTreeMap::new();
         Rig { at, site, work, environment, demand, containers, id: "pod".into(), _runtime: runtime }
     }
 
+    fn template(&mut self) -> &mut Template {
+        Arc::make_mut(&mut self.work.template)
+    }
+
     fn container(&mut self) -> &mut Container {
-        self.work.template.container.as_mut().unwrap()
+        self.template().container.as_mut().unwrap()
     }
 
     fn input(mut self, artifact: Artifact) -> Self {
-        self.work.template.inputs.artifacts.push(artifact);
+        self.template().inputs.artifacts.push(artifact);
         self
     }
 
     fn output(mut self, artifact: Artifact) -> Self {
-        self.work.template.outputs.artifacts.push(artifact);
+        self.template().outputs.artifacts.push(artifact);
         self
     }
 
@@ -83,7 +87,7 @@ impl Rig {
         let default = default.map(AnyString::from);
         let value_from = Some(ValueFrom { path: Some(path.into()), default, ..ValueFrom::default() });
         let parameter = Parameter { name: name.into(), value_from, ..Parameter::default() };
-        self.work.template.outputs.parameters.push(parameter);
+        self.template().outputs.parameters.push(parameter);
         self
     }
 
@@ -223,9 +227,9 @@ fn without_a_command_only_python_is_known() {
 #[test]
 fn a_script_is_staged_and_its_result_is_standard_output_alone() {
     let mut rig = Rig::new("");
-    let container = rig.work.template.container.take().unwrap();
+    let container = rig.template().container.take().unwrap();
     let source = Some("print(40 + 2)\nimport sys\nprint('noise', file=sys.stderr)".into());
-    rig.work.template.script = Some(Container { command: Some(vec!["python3".into()]), source, ..container });
+    rig.template().script = Some(Container { command: Some(vec!["python3".into()]), source, ..container });
     rig.work.capture_result = true;
     let verdict = rig.run();
     assert_eq!((verdict.outcome, verdict.outputs.result.as_deref()), (Outcome::Succeeded, Some("42")));
@@ -423,7 +427,7 @@ fn the_environment_is_clean_and_secrets_come_from_files() {
             value_from: None,
         },
     ];
-    rig.work.template.volumes = vec![json!({"name": "creds", "secret": {"secretName": "db"}})];
+    rig.template().volumes = vec![json!({"name": "creds", "secret": {"secretName": "db"}})];
     let mount =
         VolumeMount { name: "creds".into(), mount_path: "/etc/creds".into(), ..VolumeMount::default() };
     rig.container().volume_mounts.push(mount);

@@ -107,7 +107,12 @@ fn launch(host: &Path, name: &str, script: &str, demand: Demand) -> Launch {
         node_name: "wf.step".into(),
         number: 0,
         on_exit: false,
-        work: Arc::new(Work { template, volumes, artifact_prefix: format!("wf/{name}"), ..Work::default() }),
+        work: Arc::new(Work {
+            template: template.into(),
+            volumes,
+            artifact_prefix: format!("wf/{name}"),
+            ..Work::default()
+        }),
     };
     let claims = [("host".to_owned(), host.to_path_buf())].into();
     let environment = StepEnvironment { claims, ..StepEnvironment::default() };

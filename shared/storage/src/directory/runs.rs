@@ -78,7 +78,7 @@ impl Runs for DirectoryStore {
 
     async fn live_runs(&self) -> Result<Vec<RunUid>, StoreError> {
         let names = files::names(&self.root.join(keys::LIVE))?;
-        Ok(names.iter().filter_map(|name| keys::name_of(name)).map(RunUid).collect())
+        Ok(names.iter().filter_map(|name| keys::name_of(name)).map(RunUid::from).collect())
     }
 
     async fn mark_live(&self, run: &RunUid) -> Result<(), StoreError> {

@@ -188,7 +188,7 @@ fn command() -> Command {
 
 async fn a_command_that_comes_meanwhile_keeps_the_marker<S: Runs + Inbox>(store: &S) {
     for n in 0..100 {
-        let run = &RunUid(format!("meanwhile-{n}"));
+        let run = &RunUid::from(format!("meanwhile-{n}"));
         std::thread::scope(|scope| {
             scope.spawn(|| crate::wait(store.unmark_live(run)).unwrap());
             scope.spawn(|| crate::wait(store.put_command(run, &command())).unwrap());

@@ -33,7 +33,7 @@ impl Dev<'_> {
     ) -> Result<Option<Timestamp>, CliError> {
         let (store, namespace) = (self.session.store.clone(), self.global.namespace.clone());
         let when = (self.watched_since, SystemClock.now());
-        let mut new_uid = || RunUid(identity::unique());
+        let mut new_uid = || RunUid::from(identity::unique());
         let (ticked, acts) = keep::tick(&*store, &namespace, cron, times, when, &mut new_uid).await?;
         for tick in ticked {
             match tick.admission {

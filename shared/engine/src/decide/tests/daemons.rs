@@ -46,7 +46,7 @@ fn the_next_group_starts_when_a_daemon_is_ready_and_its_end_ends_the_daemon() {
     assert_eq!(args, Some(vec!["127.0.0.1".to_owned()]));
     assert_eq!(phases(&w, &["[0]", "[0].server"]), [NodePhase::Succeeded, NodePhase::Running]);
     w.succeed("wf[1].client");
-    assert_eq!(w.stopped, std::slice::from_ref(&server.id.0));
+    assert_eq!(w.stopped, [server.id.to_string()]);
     assert_eq!(w.phase_of("[0].server"), Some(NodePhase::Succeeded));
     assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
     let stopped = verdict(&server, Outcome::Failed, w.now);
@@ -110,7 +110,7 @@ fn a_retried_daemon_starts_again_while_what_needs_it_goes_on() {
     assert_eq!(w.live(), ["wf[1].client", "wf[0].server(1)"]);
     let second = w.attempt("wf[0].server(1)");
     w.succeed("wf[1].client");
-    assert_eq!(w.stopped, std::slice::from_ref(&second.id.0), "an attempt that is not ready ends too");
+    assert_eq!(w.stopped, [second.id.to_string()], "an attempt that is not ready ends too");
     assert_eq!(
         phases(&w, &["[0].server", "[0].server(0)", "[0].server(1)"]),
         [NodePhase::Succeeded, NodePhase::Failed, NodePhase::Succeeded]

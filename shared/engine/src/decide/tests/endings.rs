@@ -22,7 +22,7 @@ fn stop_ends_the_steps_and_still_runs_the_exit_handler() {
     let mut w = world(EXIT);
     let attempt = w.attempt("wf[0].a");
     w.command("c1", Verb::Stop { message: None });
-    assert_eq!(w.stopped, std::slice::from_ref(&attempt.id.0));
+    assert_eq!(w.stopped, [attempt.id.to_string()]);
     assert_eq!(w.message_of("[0].a"), "workflow shutdown with strategy:  Stop");
     assert_eq!(w.message_of("[0].wait"), "Stopped with strategy 'Stop'");
     assert_eq!(
@@ -96,7 +96,7 @@ fn the_workflows_deadline_ends_what_runs_and_spares_the_exit_handler() {
     let mut w = world(&EXIT.replace("onExit: bye", "onExit: bye\n  activeDeadlineSeconds: 60"));
     let attempt = w.attempt("wf[0].a");
     w.fire();
-    assert_eq!(w.stopped, std::slice::from_ref(&attempt.id.0));
+    assert_eq!(w.stopped, [attempt.id.to_string()]);
     assert_eq!(w.message_of("[0].a"), "Step exceeded its deadline");
     assert_eq!(w.live().last().map(String::as_str), Some("wf.onExit"));
 }
@@ -145,5 +145,5 @@ fn a_pending_pod_past_its_timeout_fails() {
     assert_eq!(attempt.work.active_deadline_seconds, Some(30));
     w.fire();
     assert_eq!(w.ended(), Some((RunPhase::Failed, "timeout".to_owned())));
-    assert_eq!(w.stopped, std::slice::from_ref(&attempt.id.0));
+    assert_eq!(w.stopped, [attempt.id.to_string()]);
 }

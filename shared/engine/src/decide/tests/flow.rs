@@ -110,7 +110,7 @@ fn an_attempt_that_infrastructure_lost_is_tried_again_without_a_retry_of_the_use
     let second = w.attempt("wf");
     assert_eq!((first.number, second.number), (0, 1));
     assert_ne!(first.id, second.id);
-    assert_eq!(second.work.template.container.clone().unwrap().args, Some(vec![second.id.0.clone()]));
+    assert_eq!(second.work.template.container.clone().unwrap().args, Some(vec![second.id.to_string()]));
     for _ in 0..3 {
         w.finish_with("wf", |v| v.outcome = Outcome::Lost);
     }

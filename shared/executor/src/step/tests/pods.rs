@@ -30,10 +30,10 @@ fn after(container: Container, dependencies: &[&str]) -> Container {
 /// A rig whose template is a set of these containers, which share `/shared`.
 fn set(containers: Vec<Container>) -> Rig {
     let mut rig = Rig::new("");
-    rig.work.template.container = None;
+    rig.template().container = None;
     let set = ContainerSet { containers, volume_mounts: vec![shared()], retry_strategy: None };
-    rig.work.template.container_set = Some(set);
-    rig.work.template.volumes = vec![json!({"name": "shared", "emptyDir": {}})];
+    rig.template().container_set = Some(set);
+    rig.template().volumes = vec![json!({"name": "shared", "emptyDir": {}})];
     rig
 }
 
@@ -41,7 +41,7 @@ fn set(containers: Vec<Container>) -> Rig {
 fn main_with_shared(script: &str) -> Rig {
     let mut rig = Rig::new(script);
     rig.container().volume_mounts.push(shared());
-    rig.work.template.volumes = vec![json!({"name": "shared", "emptyDir": {}})];
+    rig.template().volumes = vec![json!({"name": "shared", "emptyDir": {}})];
     rig
 }
 
@@ -118,7 +118,7 @@ fn a_container_of_a_set_runs_again_as_often_as_its_retry_strategy_says() {
     let with = |retries: &str| {
         let mut rig = set(vec![container("a", tries)]);
         let retry = ContainerSetRetry { retries: Some(retries.into()), duration: Some("1ms".into()) };
-        rig.work.template.container_set.as_mut().unwrap().retry_strategy = Some(retry);
+        rig.template().container_set.as_mut().unwrap().retry_strategy = Some(retry);
         rig.run().message
     };
     assert_eq!(with("3"), "");
@@ -132,7 +132,7 @@ fn init_containers_run_before_the_main_one_in_their_order() {
         mirror_volume_mounts: Some(true),
         ..container(name, &format!("echo {name} >> /shared/order"))
     };
-    rig.work.template.init_containers = vec![init("first"), init("second")];
+    rig.template().init_containers = vec![init("first"), init("second")];
     let verdict = rig.run();
     assert_eq!(verdict.outcome, Outcome::Succeeded, "{}", verdict.message);
     assert_eq!(rig.log(), b"first\nsecond\n");
@@ -141,7 +141,7 @@ fn init_containers_run_before_the_main_one_in_their_order() {
 #[test]
 fn an_init_container_that_fails_is_the_steps_failure_and_nothing_else_starts() {
     let mut rig = Rig::new("echo never");
-    rig.work.template.init_containers = vec![container("hello", "exit 7"), container("next", "echo never")];
+    rig.template().init_containers = vec![container("hello", "exit 7"), container("next", "echo never")];
     let verdict = rig.run_told(&Control::new().unwrap(), &|told| {
         assert!(!matches!(told, Told::Running { .. }), "a pod does not run before its main container");
     });
@@ -157,7 +157,7 @@ fn a_sidecar_runs_beside_the_main_container_and_ends_with_it() {
         mirror_volume_mounts: Some(true),
         ..container("helper", "echo up; echo > /shared/up; sleep 600")
     };
-    rig.work.template.sidecars = vec![helper];
+    rig.template().sidecars = vec![helper];
     let verdict = rig.run();
     assert_eq!(ended(&verdict), (Outcome::Succeeded, Reason::Exited, ""));
     assert_eq!((rig.log(), log_of(&rig, "helper")), (b"served\n".to_vec(), "up\n".to_owned()));
@@ -166,7 +166,7 @@ fn a_sidecar_runs_beside_the_main_container_and_ends_with_it() {
 #[test]
 fn a_sidecars_own_failure_is_the_steps() {
     let mut rig = Rig::new("true");
-    rig.work.template.sidecars = vec![container("helper", "trap 'exit 5' TERM; sleep 600 & wait")];
+    rig.template().sidecars = vec![container("helper", "trap 'exit 5' TERM; sleep 600 & wait")];
     let rig = Rig { work: rig.work.clone(), ..rig };
     let verdict = rig.run();
     // Asked before its shell had set the trap, it ends by the signal, which is no failure.
@@ -179,7 +179,7 @@ fn a_sidecars_own_failure_is_the_steps() {
 fn a_server_that_this_machine_does_not_have_is_told_at_once() {
     let mut rig = Rig::new("sleep 600");
     let missing = Container { command: Some(vec!["no-such-server".into()]), ..container("db", "") };
-    rig.work.template.sidecars = vec![missing];
+    rig.template().sidecars = vec![missing];
     let verdict = rig.run();
     assert_eq!((verdict.outcome, verdict.reason), (Outcome::Failed, Reason::NotStarted));
     for part in ["db: Error (exit code 64)", "no-such-server", "\"alpine:3\"", "container executor"] {
@@ -190,7 +190,7 @@ fn a_server_that_this_machine_does_not_have_is_told_at_once() {
 #[test]
 fn each_container_has_the_environment_and_the_gpus_of_its_own() {
     let mut rig = Rig::new("echo $WHO $CUDA_VISIBLE_DEVICES $ARGO_CONTAINER_NAME");
-    rig.work.template.init_containers =
+    rig.template().init_containers =
         vec![container("i", "echo $WHO $CUDA_VISIBLE_DEVICES $ARGO_CONTAINER_NAME")];
     for (name, gpus) in [("main", 1), ("i", 0)] {
         let variables = [("WHO".to_owned(), format!("for-{name}"))].into();
@@ -208,7 +208,7 @@ fn each_container_has_the_environment_and_the_gpus_of_its_own() {
 #[test]
 fn a_stop_ends_all_containers_with_what_was_said() {
     let mut rig = set(vec![container("a", "sleep 600"), container("b", "sleep 600")]);
-    rig.work.template.sidecars = vec![container("helper", "sleep 600")];
+    rig.template().sidecars = vec![container("helper", "sleep 600")];
     let control = Control::new().unwrap();
     let verdict = rig.run_told(&control, &|told| {
         if matches!(told, Told::Running { .. }) {
@@ -257,7 +257,7 @@ fn serve(rig: &Rig) -> Vec<&'static str> {
 
 fn daemon(script: &str, probe: Option<Probe>) -> Rig {
     let mut rig = Rig::new(script);
-    rig.work.template.daemon = Some(true);
+    rig.template().daemon = Some(true);
     rig.container().readiness_probe = probe;
     rig
 }
