@@ -9,6 +9,7 @@
 
 pub mod admission;
 mod archive;
+pub mod container;
 mod http;
 mod inputs;
 pub mod isolation;

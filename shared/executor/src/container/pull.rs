@@ -1,0 +1,53 @@
+//! When an image is pulled, as Kubernetes has it.
+
+/// When an image is pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pull {
+    /// Before every start.
+    Always,
+    /// When the engine has none of that name.
+    IfNotPresent,
+    /// Never.
+    Never,
+}
+
+impl Pull {
+    /// The manifest's `imagePullPolicy`; without one, the image's name decides. None: there is no such policy.
+    pub fn of(policy: Option<&str>, image: &str) -> Option<Pull> {
+        match policy.unwrap_or_default() {
+            "" if moves(image) => Some(Pull::Always),
+            "" | "IfNotPresent" => Some(Pull::IfNotPresent),
+            "Always" => Some(Pull::Always),
+            "Never" => Some(Pull::Never),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the name may mean another image tomorrow. The colon of a registry's port is no tag's.
+fn moves(image: &str) -> bool {
+    if image.contains('@') {
+        return false;
+    }
+    let name = image.rsplit('/').next().unwrap_or(image);
+    name.split_once(':').is_none_or(|(_, tag)| tag == "latest")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pull;
+
+    #[test]
+    fn without_a_policy_only_a_moving_name_is_pulled_each_time() {
+        let names = ["a", "host:5000/a", "host:5000/a:latest", "a:1", "host:5000/a:1", "a@sha256:0"];
+        let policies = names.map(|name| Pull::of(None, name).unwrap());
+        use Pull::{Always, IfNotPresent};
+        assert_eq!(policies, [Always, Always, Always, IfNotPresent, IfNotPresent, IfNotPresent]);
+    }
+
+    #[test]
+    fn a_policy_counts_whatever_the_name() {
+        let policies = ["Always", "IfNotPresent", "Never", "never"].map(|policy| Pull::of(Some(policy), "a"));
+        assert_eq!(policies, [Some(Pull::Always), Some(Pull::IfNotPresent), Some(Pull::Never), None]);
+    }
+}
