@@ -112,3 +112,68 @@ fn devices(gpus: &[String]) -> DeviceRequest {
 fn text(path: &Path) -> Result<String, CreationError> {
     path.to_str().map(str::to_owned).ok_or_else(|| CreationError::NotText { path: path.to_path_buf() })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    fn wanted() -> Wanted {
+        let words = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
+        Wanted {
+            attempt: "a-1".to_owned(),
+            run: "r-1".to_owned(),
+            image: "box:1".to_owned(),
+            command: words(&["sh"]),
+            arguments: words(&["-c", "true"]),
+            variables: BTreeMap::from([("A".to_owned(), "b=c".to_owned())]),
+            working_dir: Some(PathBuf::from("/in")),
+            binds: Vec::new(),
+            memory_limit_bytes: Some(1 << 20),
+            cpu_limit_millis: Some(1500),
+            gpus: Vec::new(),
+        }
+    }
+
+    fn bind(source: impl Into<PathBuf>, target: &str) -> Bind {
+        Bind { source: source.into(), target: PathBuf::from(target), read_only: true }
+    }
+
+    #[test]
+    fn limits_labels_and_words_are_passed() {
+        let asked = serde_json::to_value(creation(&wanted()).unwrap()).unwrap();
+        let expected = serde_json::json!({
+            "Image": "box:1",
+            "Entrypoint": ["sh"],
+            "Cmd": ["-c", "true"],
+            "Env": ["A=b=c"],
+            "WorkingDir": "/in",
+            "Labels": {"dropforge.run": "r-1", "dropforge.attempt": "a-1"},
+            "HostConfig": {
+                "NetworkMode": "host",
+                "Mounts": [],
+                "Memory": 1_048_576,
+                "MemorySwap": 1_048_576,
+                "NanoCpus": 1_500_000_000,
+            },
+        });
+        assert_eq!(asked, expected);
+    }
+
+    #[test]
+    fn of_two_binds_at_one_path_the_later_one_stays() {
+        let binds = vec![bind("/1", "/in"), bind("/2", "/a"), bind("/3", "/in")];
+        let host = host(&Wanted { binds, ..wanted() }).unwrap();
+        let sources: Vec<_> = host.mounts.unwrap().into_iter().map(|mount| mount.source.unwrap()).collect();
+        assert_eq!(sources, ["/2", "/3"]);
+    }
+
+    #[test]
+    fn a_path_that_is_no_text_is_refused() {
+        let path = PathBuf::from(OsStr::from_bytes(b"/\xff"));
+        let error = creation(&Wanted { binds: vec![bind(path.clone(), "/in")], ..wanted() }).unwrap_err();
+        assert_eq!(error, CreationError::NotText { path });
+    }
+}
