@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dropforge_cluster::engines::{self, Executor};
 use dropforge_cluster::environments::{self, find_uv};
 use dropforge_cluster::gpus::{Gpus, ThisMachine};
 use dropforge_cluster::local::{LocalCluster, News, SupervisorProgram, Workshop};
@@ -13,8 +14,9 @@ use dropforge_cluster::settings::Settings;
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::deaths;
 use dropforge_driver::garbage;
-use dropforge_driver::owner::{OwnError, Owner, Told};
+use dropforge_driver::owner::{OwnError, Owner, Told, chain};
 use dropforge_driver::store::{Buried, Index, Runs};
+use dropforge_driver::supervision::ContainerEngine;
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::RunUid;
 use dropforge_queue::doorbell::{Doorbell, Why};
@@ -130,7 +132,7 @@ impl Session {
     pub async fn adopt_live(&mut self) -> Result<(), CliError> {
         for run in self.store.live_runs().await? {
             if let Err(why) = self.owner.adopt(&run).await {
-                output::say(&format!("run {run}: {}", dropforge_driver::owner::chain(&why)));
+                output::say(&format!("run {run}: {}", chain(&why)));
             }
         }
         Ok(())
@@ -293,6 +295,14 @@ pub fn cache() -> Result<PathBuf, CliError> {
     })
 }
 
+/// The container engine, which must answer before anything begins.
+fn engine(executor: Executor) -> Result<Option<ContainerEngine>, CliError> {
+    let Executor::Engine(kind) = executor else { return Ok(None) };
+    let found = engines::find(kind, |name| std::env::var_os(name));
+    let silent = |why| CliError::Below { what: "run steps as containers", why: chain(&why) };
+    found.map(Some).map_err(silent)
+}
+
 fn workshop(steps: &StepArgs, settings: Settings) -> Result<Workshop, CliError> {
     let path: Vec<PathBuf> =
         std::env::var_os("PATH").map(|p| std::env::split_paths(&p).collect()).unwrap_or_default();
@@ -302,6 +312,7 @@ fn workshop(steps: &StepArgs, settings: Settings) -> Result<Workshop, CliError> 
         uv: find_uv(),
     };
     Ok(Workshop {
+        engine: engine(steps.executor.unwrap_or(settings.executor))?,
         settings,
         cache: cache()?,
         packages,
@@ -341,5 +352,5 @@ pub fn settings(config: Option<&Path>, folder: &Path) -> Result<Settings, CliErr
             Settings::parse(file, &text)
         }
     };
-    loaded.map_err(|why| CliError::Usage(dropforge_driver::owner::chain(&why)))
+    loaded.map_err(|why| CliError::Usage(chain(&why)))
 }

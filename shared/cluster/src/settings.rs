@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use dropforge_driver::births::Site;
 
+use crate::engines::Executor;
 use crate::python::Wanted;
 
 mod image;
@@ -105,6 +106,8 @@ pub struct Settings {
     pub config_maps: PathBuf,
     /// How packages are fetched.
     pub pip: Pip,
+    /// What runs steps.
+    pub executor: Executor,
     /// What holds for every run: the defaults of workflows, and what they may be made of.
     pub site: Site,
 }
@@ -187,6 +190,7 @@ impl Settings {
             secrets: root.join(".dropforge/secrets"),
             config_maps: root.join(".dropforge/config-maps"),
             pip: Pip::default(),
+            executor: Executor::default(),
             site: Site::default(),
             root,
         }

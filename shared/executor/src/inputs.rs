@@ -196,7 +196,7 @@ impl<S: Artifacts> One<'_, S> {
             return Ok(None);
         }
         let in_volume = self.places.mount(path).is_some();
-        if linked && !in_volume && self.artifact.mode.is_none() && self.site.links_are_safe() {
+        if linked && !in_volume && self.artifact.mode.is_none() && self.places.links_are_safe {
             return Ok(Some(Mount {
                 target: path.to_path_buf(),
                 source: self.spare.to_path_buf(),

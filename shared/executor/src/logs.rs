@@ -165,16 +165,16 @@ fn wait_for(pipe: &PipeReader, ended: Option<&PipeReader>, limit: Option<Duratio
 
 /// The last [`TEXT_BYTES_MAX`] bytes, and one more for the newline that does not count.
 #[derive(Default)]
-struct Tail(VecDeque<u8>);
+pub(crate) struct Tail(VecDeque<u8>);
 
 impl Tail {
-    fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.0.extend(bytes);
         let excess = self.0.len().saturating_sub(TEXT_BYTES_MAX + 1);
         self.0.drain(..excess);
     }
 
-    fn bytes(self) -> Vec<u8> {
+    pub(crate) fn bytes(self) -> Vec<u8> {
         self.0.into()
     }
 }

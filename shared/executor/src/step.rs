@@ -16,8 +16,8 @@ use dropforge_engine::ids::AttemptId;
 use dropforge_manifest::types::{HttpTemplate, MAIN, Outputs};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::container::client::Engines;
 use crate::http::Request;
-use crate::isolation::isolation;
 use crate::outputs::{Collected, Collection};
 use crate::removal::remove_folder;
 use crate::transfer::Progress;
@@ -63,6 +63,8 @@ pub struct Site<S> {
     pub host: String,
     /// How long a step may go on after it was asked to end.
     pub grace: Duration,
+    /// The container engines that run steps.
+    pub engines: Engines,
 }
 
 impl<S> Site<S> {
@@ -75,25 +77,18 @@ impl<S> Site<S> {
     pub fn folder(&self, attempt: &AttemptId) -> PathBuf {
         self.steps.join(attempt.as_str())
     }
-
-    /// Whether a file that shares its content with the store may be shown to a step: by a read-only mount, or,
-    /// where none can be made, to a user whom the file's mode keeps from writing.
-    pub fn links_are_safe(&self) -> bool {
-        isolation().can_mount() || !rustix::process::geteuid().is_root()
-    }
 }
 
 /// What is told of an attempt while it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
-    /// Its command has been started, as this process.
+    /// Its command has been started.
     Running {
         /// When.
         at: Timestamp,
-        /// The process that leads it.
-        pid: u32,
-        /// When that process was started, in the kernel's ticks: with the id, it names the process for ever.
-        start_ticks: u64,
+        /// The process that leads it, and when that was started, in the kernel's ticks: the two name it for ever. A
+        /// container is named by its label.
+        process: Option<(u32, u64)>,
     },
     /// It is a daemon that serves.
     Ready {
@@ -261,8 +256,7 @@ impl<S: StepStore> Step<'_, S> {
             Err(refused) => return self.not_started(pod, refused),
         };
         let at = SystemClock.now();
-        let (pid, start_ticks) = started.process();
-        (self.tell)(Told::Running { at, pid, start_ticks });
+        (self.tell)(Told::Running { at, process: started.process() });
         let finished = self.finish(prepared, started, self.control);
         self.after_the_end(pod, prepared, at, finished)
     }
@@ -281,9 +275,9 @@ impl<S: StepStore> Step<'_, S> {
                     (self.tell)(Told::Counted(new));
                 }
             };
-            let mut finished = started.finish(control, deadline, self.site.grace, &mut look);
+            let mut finished = started.finish(prepared, control, deadline, self.site.grace, &mut look);
             if let Err(error) = shipping {
-                finished.log_failure.get_or_insert(format!("ship the log: {error}"));
+                finished.failure.get_or_insert(format!("ship the log: {error}"));
             }
             finished
         })
@@ -310,7 +304,7 @@ impl<S: StepStore> Step<'_, S> {
             let kept = crate::outputs::text(kept);
             collected.outputs.result = Some(last(kept, crate::outputs::TEXT_BYTES_MAX));
         }
-        let failure = collected.failure.as_ref().map(|failure| told(failure)).or(finished.log_failure);
+        let failure = collected.failure.as_ref().map(|failure| told(failure)).or(finished.failure);
         let judgement = judge(&prepared.name, &finished.end, failure);
         collected.outputs.exit_code = Some(judgement.exit_code.to_string());
         Verdict {

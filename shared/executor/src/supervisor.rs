@@ -24,6 +24,7 @@ use rustix::net::{Shutdown, shutdown};
 use serde_json::json;
 
 use crate::admission::Machine;
+use crate::container::client::{EngineError, Engines};
 use crate::process::table;
 use crate::step::{Site, StepStore};
 
@@ -58,6 +59,11 @@ pub enum SupervisorError {
     /// What the last supervisor left could not be settled.
     #[error("settle what the last supervisor left")]
     Recover(#[source] StoreError),
+    /// A container that the last supervisor started may still run.
+    #[error(
+        "see that no container of the last supervisor runs any more: start the engine, or remove its containers"
+    )]
+    Containers(#[source] EngineError),
 }
 
 /// What a supervisor is told when it is started.
@@ -132,9 +138,10 @@ pub fn serve<S: StepStore + 'static>(
         endpoint: None,
         host: host_name(),
         grace: options.grace,
+        engines: Engines::default(),
     };
     let records = Records::below(&options.folder).map_err(failed("make", &options.folder))?;
-    recovery::recover(&site, &records).map_err(SupervisorError::Recover)?;
+    recovery::recover(&site, &records)?;
     site.endpoint = endpoint();
     let listener = socket::listen(&options.socket).map_err(failed("listen on", &options.socket))?;
     let about = options.folder.join("supervisor.json");

@@ -88,8 +88,23 @@ pub fn expand(
     Ok(Expanded { command, variables, base })
 }
 
-/// What an image's own environment would give.
+/// What an image's own environment would give, where the image does not give it itself, and what each step gets.
 fn base(around: &Surroundings<'_>) -> BTreeMap<String, String> {
+    let mut variables = match around.launch.engine {
+        Some(_) => BTreeMap::new(),
+        None => of_image(around),
+    };
+    let each = [
+        ("HOSTNAME", around.launch.attempt.id.to_string()),
+        ("ARGO_PROGRESS_FILE", progress_file(around.home).to_string_lossy().into_owned()),
+        ("ARGO_PROGRESS_FILE_TICK_DURATION", "3s".to_owned()),
+        ("ARGO_PROGRESS_PATCH_TICK_DURATION", "15s".to_owned()),
+    ];
+    variables.extend(each.map(|(name, value)| (name.to_owned(), value)));
+    variables
+}
+
+fn of_image(around: &Surroundings<'_>) -> BTreeMap<String, String> {
     let environment = around.environment;
     let folders = environment.path.iter().map(|folder| folder.to_string_lossy().into_owned());
     let path: Vec<String> = folders.chain([SYSTEM_PATH.to_owned()]).collect();
@@ -97,16 +112,9 @@ fn base(around: &Surroundings<'_>) -> BTreeMap<String, String> {
         ("HOME".to_owned(), around.home.to_string_lossy().into_owned()),
         ("LANG".to_owned(), "C.UTF-8".to_owned()),
         ("TMPDIR".to_owned(), around.temporary.to_string_lossy().into_owned()),
-        ("HOSTNAME".to_owned(), around.launch.attempt.id.to_string()),
         // Empty and not absent: an absent variable would show the step every GPU of the machine.
         ("CUDA_VISIBLE_DEVICES".to_owned(), around.gpus.join(",")),
     ]);
-    let progress = [
-        ("ARGO_PROGRESS_FILE", progress_file(around.home).to_string_lossy().into_owned()),
-        ("ARGO_PROGRESS_FILE_TICK_DURATION", "3s".to_owned()),
-        ("ARGO_PROGRESS_PATCH_TICK_DURATION", "15s".to_owned()),
-    ];
-    variables.extend(progress.map(|(name, value)| (name.to_owned(), value)));
     variables.extend(environment.variables.clone());
     variables.insert("PATH".to_owned(), path.join(":"));
     variables

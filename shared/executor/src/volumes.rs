@@ -1,7 +1,8 @@
 //! The volumes of a pod as folders of this machine.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use dropforge_driver::supervision::{Launch, StepEnvironment};
@@ -127,7 +128,7 @@ fn source(
     let environment = &launch.environment;
     let own = folders.attempt.join("volumes").join(name);
     if volume.get("emptyDir").is_some() || volume.get("ephemeral").is_some() {
-        return Ok((made(name, own)?, false));
+        return Ok((shared(name, own, launch)?, false));
     }
     if let Some(claim) = volume.get("persistentVolumeClaim") {
         let read_only = claim.get("readOnly").and_then(Value::as_bool).unwrap_or_default();
@@ -157,6 +158,16 @@ fn made(volume: &str, folder: PathBuf) -> Result<PathBuf, VolumeError> {
     }
 }
 
+/// A folder that all containers of the step may write in, whoever their images' users are.
+fn shared(volume: &str, folder: PathBuf, launch: &Launch) -> Result<PathBuf, VolumeError> {
+    let folder = made(volume, folder)?;
+    if launch.engine.is_some() {
+        let open = fs::set_permissions(&folder, Permissions::from_mode(0o777));
+        open.map_err(|source| VolumeError::Make { volume: volume.to_owned(), source })?;
+    }
+    Ok(folder)
+}
+
 /// A claim is the person's folder, or one that the run's claim templates made: Argo calls those
 /// `<run>-<volume>`.
 fn claimed(
@@ -170,7 +181,7 @@ fn claimed(
         Some(folder) if folder.is_dir() => Ok(folder.clone()),
         Some(folder) => Err(VolumeError::NoFolder { claim: claim.to_owned(), folder: folder.clone() }),
         None if claim == format!("{}-{volume}", launch.attempt.run_name) => {
-            made(volume, folders.claims.join(volume))
+            shared(volume, folders.claims.join(volume), launch)
         }
         None => Err(VolumeError::UnknownClaim { claim: claim.to_owned() }),
     }

@@ -58,6 +58,7 @@ fn owner(at: &TempDir) -> Owner {
         pythons: python::Places::default(),
         gpus: Gpus::default(),
         path: Vec::new(),
+        engine: None,
     };
     let arguments = ["supervise", "--exact", "--ignored"].map(OsString::from).into_iter();
     let supervisor = SupervisorProgram {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use dropforge_cluster::engines::Executor;
 
 /// How steps are run.
 #[derive(Clone, Debug, Args)]
@@ -16,12 +17,19 @@ pub struct StepArgs {
     /// Write every commit through to the disk before its effects.
     #[arg(long)]
     pub durable: bool,
+    /// What runs steps: `process`, `docker` or `podman`; by default what the settings file says, else `process`.
+    #[arg(long, value_name = "NAME", value_parser = executor)]
+    pub executor: Option<Executor>,
     /// The settings file; by default `dropforge.toml` beside the manifest.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The port of the S3 endpoint that steps see (0: any free one).
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
+}
+
+fn executor(name: &str) -> Result<Executor, String> {
+    Executor::named(name).ok_or_else(|| "`process`, `docker` and `podman` are known".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -197,7 +197,7 @@ impl<S: Attempts + 'static> Inner<S> {
             let workshop = Arc::clone(&self.workshop.read().unwrap_or_else(PoisonError::into_inner));
             let demand = Demand { request: true, ..Demand::default() };
             let (attempt, environment) = (Arc::clone(attempt), workshop.objects());
-            return Ok(Launch { attempt, environment, demand, containers: BTreeMap::new() });
+            return Ok(Launch { attempt, environment, demand, containers: BTreeMap::new(), engine: None });
         }
         let template = &attempt.work.template;
         let mut pod = PodDemand::default();
@@ -212,7 +212,7 @@ impl<S: Attempts + 'static> Inner<S> {
             asked.gpus = if made.is_stand_in { 0 } else { asked.gpus };
             let counts = template.mains().iter().any(|(other, _)| *other == name);
             if counts && (name == MAIN || main.is_none()) {
-                main = Some(made.environment.clone());
+                main = Some((made.environment.clone(), made.engine.clone()));
             }
             let (environment, memory_limit_bytes) = (made.environment.clone(), asked.memory_limit_bytes);
             let own = ContainerLaunch { environment, memory_limit_bytes, gpus: asked.gpus };
@@ -224,8 +224,8 @@ impl<S: Attempts + 'static> Inner<S> {
         if containers.len() == 1 && template.container_set.is_none() {
             containers.clear();
         }
-        let (attempt, environment) = (Arc::clone(attempt), main.unwrap_or_default());
-        Ok(Launch { attempt, environment, demand: pod.demand(), containers })
+        let (environment, engine) = main.unwrap_or_default();
+        Ok(Launch { attempt: Arc::clone(attempt), environment, demand: pod.demand(), containers, engine })
     }
 
     /// The image's environment within the run: made by the first who asks, awaited by the others.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dropforge_driver::supervision::StepEnvironment;
+use dropforge_driver::supervision::{ContainerEngine, StepEnvironment};
 use dropforge_engine::ids::RunUid;
 use tokio::sync::OnceCell;
 
@@ -13,7 +13,7 @@ use crate::code;
 use crate::environments::{self, Environments, LOCK_FILE_NAME, Phase};
 use crate::gpus::Gpus;
 use crate::python::{self, Chosen, Pythons};
-use crate::settings::{ImagePlan, Runs, Settings, plan};
+use crate::settings::{Code, CodeFiles, ImagePlan, Runs, Settings, plan};
 
 /// Why a step has no environment.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,8 @@ pub enum EnvironmentError {
 pub struct Made {
     /// For the supervisor.
     pub environment: StepEnvironment,
+    /// The engine that brings the image itself; none: the step is a process.
+    pub engine: Option<ContainerEngine>,
     /// Whether a stand-in for machines without a GPU replaces the image, so that no GPU is needed.
     pub is_stand_in: bool,
     /// Sentences.
@@ -67,6 +69,8 @@ pub struct Workshop {
     pub gpus: Gpus,
     /// The person's PATH, for images that nothing is said of.
     pub path: Vec<PathBuf>,
+    /// The engine that runs steps as containers; none: they are processes.
+    pub engine: Option<ContainerEngine>,
 }
 
 impl Workshop {
@@ -75,8 +79,12 @@ impl Workshop {
     /// # Errors
     /// When Python, packages or code can't be had.
     pub fn make(&self, image: &str, progress: &dyn Fn(String)) -> Result<Made, EnvironmentError> {
+        if let Some(engine) = &self.engine {
+            return self.contained(engine);
+        }
         let plan = plan(image, &self.settings, &self.gpus);
         let mut made = Made {
+            engine: None,
             environment: StepEnvironment {
                 claims: self.settings.claims.clone(),
                 stand_in: plan.said.clone(),
@@ -86,7 +94,17 @@ impl Workshop {
             said: plan.said.clone().into_iter().collect(),
         };
         self.add_programs(image, &plan, &mut made, progress)?;
-        self.add_code(&plan, &mut made.environment)?;
+        self.add_code(&plan.code, &mut made.environment)?;
+        Ok(made)
+    }
+
+    /// What a container finds beside its image, which brings the programs: nothing stands in for it.
+    fn contained(&self, engine: &ContainerEngine) -> Result<Made, EnvironmentError> {
+        let environment = StepEnvironment { claims: self.settings.claims.clone(), ..self.objects() };
+        let mut made = Made { environment, engine: Some(engine.clone()), ..Made::default() };
+        let Code { include, exclude } = self.settings.code.clone();
+        let code = CodeFiles { include, exclude, replace: Vec::new() };
+        self.add_code(&code, &mut made.environment)?;
         Ok(made)
     }
 
@@ -139,12 +157,11 @@ impl Workshop {
         Ok(())
     }
 
-    fn add_code(&self, plan: &ImagePlan, environment: &mut StepEnvironment) -> Result<(), EnvironmentError> {
-        if plan.code.include.is_empty() && plan.code.replace.is_empty() {
+    fn add_code(&self, files: &CodeFiles, environment: &mut StepEnvironment) -> Result<(), EnvironmentError> {
+        if files.include.is_empty() && files.replace.is_empty() {
             return Ok(());
         }
-        let packed =
-            code::pack(&self.cache, &self.settings.root, &plan.code).map_err(EnvironmentError::Code)?;
+        let packed = code::pack(&self.cache, &self.settings.root, files).map_err(EnvironmentError::Code)?;
         let files =
             packed.files.iter().map(|file| (PathBuf::from(&file.path), packed.folder.join(&file.path)));
         environment.files = files.collect();

@@ -11,6 +11,7 @@ use super::requirements::{self, Requirements};
 use super::{Code, Finding, Image, Pip, Place, Settings, StandIn};
 use dropforge_driver::births::Site;
 
+use crate::engines::Executor;
 use crate::python::Wanted;
 
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
@@ -45,6 +46,7 @@ impl Reader<'_> {
             "secrets",
             "config-maps",
             "pip",
+            "executor",
             "workflow-defaults",
             "workflow-restrictions",
         ];
@@ -62,6 +64,7 @@ impl Reader<'_> {
                 .and_then(|value| self.folder(value, "[config-maps]"))
                 .unwrap_or_else(|| self.defaults.config_maps.clone()),
             pip: section("pip").map(|value| self.pip(value)).unwrap_or_default(),
+            executor: section("executor").and_then(|value| self.executor(value)).unwrap_or_default(),
             site: Site {
                 defaults: section("workflow-defaults").map(|v| self.workflow_defaults(v)).unwrap_or_default(),
                 referencing: section("workflow-restrictions").and_then(|value| self.referencing(value)),
@@ -183,6 +186,16 @@ impl Reader<'_> {
         let wheels = table.get("wheels").and_then(|value| self.path(value));
         let offline = table.get("offline").and_then(|value| self.boolean(value)).unwrap_or_default();
         Pip { wheels, offline }
+    }
+
+    fn executor(&mut self, value: &Value) -> Option<Executor> {
+        let text = self.string(value)?;
+        let found = Executor::named(&text);
+        if found.is_none() {
+            let remedy = "write \"process\", \"docker\" or \"podman\"".to_owned();
+            self.find(value.span(), format!("`{text}` is no executor"), Some(remedy));
+        }
+        found
     }
 
     pub(super) fn know(&mut self, table: &DeTable, keys: &[&str], name: &str) {

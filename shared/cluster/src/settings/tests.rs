@@ -1,5 +1,6 @@
 use super::*;
 use crate::gpus::{Gpu, Gpus};
+use dropforge_driver::supervision::EngineKind;
 
 fn parse(text: &str) -> Result<Settings, Vec<String>> {
     Settings::parse(Path::new("/project/dropforge.toml"), text).map_err(|error| match error {
@@ -26,6 +27,7 @@ fn gpus(count: usize) -> Gpus {
 fn a_whole_file_is_read() {
     let settings = good(
         r#"
+executor = "podman"
 [images."python:3.9"]
 requirements = ["pandas==2.2.*", "joblib"]
 [images."tensorflow/tensorflow:2.6.0-gpu"]
@@ -57,14 +59,14 @@ offline = true
         images: vec![
             Image {
                 pattern: "python:3.9".to_owned(),
-                place: Place { line: 2, column: 9 },
+                place: Place { line: 3, column: 9 },
                 requirements: Some(Requirements::new(["joblib", "pandas==2.2.*"])),
                 python: None,
                 without_gpu: None,
             },
             Image {
                 pattern: "tensorflow/tensorflow:2.6.0-gpu".to_owned(),
-                place: Place { line: 4, column: 9 },
+                place: Place { line: 5, column: 9 },
                 requirements: None,
                 python: wanted("3.8"),
                 without_gpu: Some(stand_in),
@@ -78,6 +80,7 @@ offline = true
         secrets: "/project/my-secrets".into(),
         config_maps: "/project/.dropforge/config-maps".into(),
         pip: Pip { wheels: Some("/project/wheels".into()), offline: true },
+        executor: Executor::Engine(EngineKind::Podman),
         site: Site::default(),
     };
     assert_eq!(settings, expected);
@@ -95,6 +98,13 @@ fn every_mistake_is_told_at_once_with_its_place_and_the_nearest_key() {
         "/project/dropforge.toml:7:1: `foo` is not a key of [pip]; known are wheels, offline",
     ];
     assert_eq!(parse(text).unwrap_err(), expected);
+}
+
+#[test]
+fn an_executor_that_there_is_not_is_named_with_those_there_are() {
+    let expected =
+        "/project/dropforge.toml:1:12: `rkt` is no executor; write \"process\", \"docker\" or \"podman\"";
+    assert_eq!(parse("executor = \"rkt\"\n").unwrap_err(), [expected]);
 }
 
 #[test]

@@ -13,10 +13,12 @@ pub const RUN_LABEL: &str = "dropforge.run";
 pub const ATTEMPT_LABEL: &str = "dropforge.attempt";
 
 /// What a container is made of.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wanted {
     /// The attempt's id.
     pub attempt: String,
+    /// The container's name, where the attempt has several.
+    pub container: Option<String>,
     /// The run's uid.
     pub run: String,
     /// The image.
@@ -39,6 +41,15 @@ pub struct Wanted {
     pub gpus: Vec<String>,
 }
 
+impl Wanted {
+    /// What the engine calls it: the attempt's id, which an attempt executes under at most once. No container of a
+    /// pod has a dot in its name.
+    pub fn name(&self) -> String {
+        let own = self.container.iter().map(|container| format!(".{container}"));
+        std::iter::once(self.attempt.clone()).chain(own).collect()
+    }
+}
+
 /// Why a container can't be asked for.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CreationError {
@@ -50,11 +61,12 @@ pub enum CreationError {
     },
 }
 
-/// What the engine is asked to create.
+/// What the engine is asked to create; with `init` its first process is a small one that hands on signals and takes
+/// orphans, as Argo's executor does.
 ///
 /// # Errors
 /// When a path can't be told to it.
-pub fn creation(wanted: &Wanted) -> Result<ContainerCreateBody, CreationError> {
+pub fn creation(wanted: &Wanted, init: bool) -> Result<ContainerCreateBody, CreationError> {
     let labels = [(RUN_LABEL, &wanted.run), (ATTEMPT_LABEL, &wanted.attempt)];
     Ok(ContainerCreateBody {
         image: Some(wanted.image.clone()),
@@ -63,12 +75,12 @@ pub fn creation(wanted: &Wanted) -> Result<ContainerCreateBody, CreationError> {
         env: Some(wanted.variables.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         working_dir: wanted.working_dir.as_deref().map(text).transpose()?,
         labels: Some(HashMap::from(labels.map(|(label, value)| (label.to_owned(), value.clone())))),
-        host_config: Some(host(wanted)?),
+        host_config: Some(host(wanted, init)?),
         ..ContainerCreateBody::default()
     })
 }
 
-fn host(wanted: &Wanted) -> Result<HostConfig, CreationError> {
+fn host(wanted: &Wanted, init: bool) -> Result<HostConfig, CreationError> {
     let memory = wanted.memory_limit_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
     let cpu = wanted.cpu_limit_millis.map(|millis| millis.saturating_mul(1_000_000));
     Ok(HostConfig {
@@ -79,6 +91,9 @@ fn host(wanted: &Wanted) -> Result<HostConfig, CreationError> {
         // Without this, as much again could be swapped, and the limit would never end the step.
         memory_swap: memory,
         nano_cpus: cpu.map(|nanos| i64::try_from(nanos).unwrap_or(i64::MAX)),
+        init: init.then_some(true),
+        // Where labels guard files, a container could not open any of this machine's.
+        security_opt: Some(vec!["label=disable".to_owned()]),
         device_requests: (!wanted.gpus.is_empty()).then(|| vec![devices(&wanted.gpus)]),
         ..HostConfig::default()
     })
@@ -124,6 +139,7 @@ mod tests {
         let words = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
         Wanted {
             attempt: "a-1".to_owned(),
+            container: None,
             run: "r-1".to_owned(),
             image: "box:1".to_owned(),
             command: words(&["sh"]),
@@ -143,7 +159,7 @@ mod tests {
 
     #[test]
     fn limits_labels_and_words_are_passed() {
-        let asked = serde_json::to_value(creation(&wanted()).unwrap()).unwrap();
+        let asked = serde_json::to_value(creation(&wanted(), true).unwrap()).unwrap();
         let expected = serde_json::json!({
             "Image": "box:1",
             "Entrypoint": ["sh"],
@@ -157,6 +173,8 @@ mod tests {
                 "Memory": 1_048_576,
                 "MemorySwap": 1_048_576,
                 "NanoCpus": 1_500_000_000,
+                "Init": true,
+                "SecurityOpt": ["label=disable"],
             },
         });
         assert_eq!(asked, expected);
@@ -165,7 +183,7 @@ mod tests {
     #[test]
     fn of_two_binds_at_one_path_the_later_one_stays() {
         let binds = vec![bind("/1", "/in"), bind("/2", "/a"), bind("/3", "/in")];
-        let host = host(&Wanted { binds, ..wanted() }).unwrap();
+        let host = host(&Wanted { binds, ..wanted() }, false).unwrap();
         let sources: Vec<_> = host.mounts.unwrap().into_iter().map(|mount| mount.source.unwrap()).collect();
         assert_eq!(sources, ["/2", "/3"]);
     }
@@ -173,7 +191,8 @@ mod tests {
     #[test]
     fn a_path_that_is_no_text_is_refused() {
         let path = PathBuf::from(OsStr::from_bytes(b"/\xff"));
-        let error = creation(&Wanted { binds: vec![bind(path.clone(), "/in")], ..wanted() }).unwrap_err();
+        let error =
+            creation(&Wanted { binds: vec![bind(path.clone(), "/in")], ..wanted() }, true).unwrap_err();
         assert_eq!(error, CreationError::NotText { path });
     }
 }

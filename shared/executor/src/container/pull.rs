@@ -3,8 +3,10 @@
 /// When an image is pulled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pull {
-    /// Before every start.
+    /// Before it is used.
     Always,
+    /// Before it is used, for its name may mean another image tomorrow; where that fails, the one that is here will do.
+    WhereItMoves,
     /// When the engine has none of that name.
     IfNotPresent,
     /// Never.
@@ -15,7 +17,7 @@ impl Pull {
     /// The manifest's `imagePullPolicy`; without one, the image's name decides. None: there is no such policy.
     pub fn of(policy: Option<&str>, image: &str) -> Option<Pull> {
         match policy.unwrap_or_default() {
-            "" if moves(image) => Some(Pull::Always),
+            "" if moves(image) => Some(Pull::WhereItMoves),
             "" | "IfNotPresent" => Some(Pull::IfNotPresent),
             "Always" => Some(Pull::Always),
             "Never" => Some(Pull::Never),
@@ -24,13 +26,14 @@ impl Pull {
     }
 }
 
-/// Whether the name may mean another image tomorrow. The colon of a registry's port is no tag's.
+/// Whether the name may mean another image tomorrow.
 fn moves(image: &str) -> bool {
-    if image.contains('@') {
-        return false;
-    }
-    let name = image.rsplit('/').next().unwrap_or(image);
-    name.split_once(':').is_none_or(|(_, tag)| tag == "latest")
+    !is_tagged(image) || (!image.contains('@') && image.ends_with(":latest"))
+}
+
+/// Whether the name has a tag or a digest. The colon of a registry's port is no tag's.
+pub fn is_tagged(image: &str) -> bool {
+    image.contains('@') || image.rsplit('/').next().unwrap_or(image).contains(':')
 }
 
 #[cfg(test)]
@@ -41,8 +44,8 @@ mod tests {
     fn without_a_policy_only_a_moving_name_is_pulled_each_time() {
         let names = ["a", "host:5000/a", "host:5000/a:latest", "a:1", "host:5000/a:1", "a@sha256:0"];
         let policies = names.map(|name| Pull::of(None, name).unwrap());
-        use Pull::{Always, IfNotPresent};
-        assert_eq!(policies, [Always, Always, Always, IfNotPresent, IfNotPresent, IfNotPresent]);
+        use Pull::{IfNotPresent, WhereItMoves as Moves};
+        assert_eq!(policies, [Moves, Moves, Moves, IfNotPresent, IfNotPresent, IfNotPresent]);
     }
 
     #[test]

@@ -1,9 +1,8 @@
-//! The command's process: start, wait or end, and what it used.
+//! The command, as a process or in a container: start, wait or end, and what it used.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, PipeWriter};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use dropforge_driver::clock::{Clock, SystemClock};
@@ -14,17 +13,25 @@ use jiff::{SignedDuration, Timestamp};
 use super::control::{Ask, Control};
 use super::counted::LOOK;
 use super::ending::End;
-use super::preparation::Prepared;
+use super::preparation::{Prepared, Process, Runs};
 use super::{Refused, refused, told};
+use crate::container::running::{self, StartError};
 use crate::isolation::isolation;
-use crate::logs::{self, Pump, Streams};
-use crate::process::{Command, Ended, Exit, Running, SpawnError, Waited, spawn};
+use crate::logs::{self, Pump};
+use crate::process::{self, Command, Ended, Exit, SpawnError, Waited, spawn};
 use crate::usage::Usage;
 
 /// A started command.
 pub struct Execution {
     running: Running,
-    pump: Option<Pump>,
+}
+
+/// What runs it.
+enum Running {
+    /// This machine, with what copies its standard output.
+    Process(process::Running, Option<Pump>),
+    /// A container engine; with whether the end of standard output is wanted.
+    Container(Box<running::Running>, bool),
 }
 
 /// What a command's end left.
@@ -34,53 +41,62 @@ pub struct Finished {
     pub result: Option<Vec<u8>>,
     /// The exit code itself, whoever ended it.
     pub exit_code: i32,
-    /// Why the log is not complete.
-    pub log_failure: Option<String>,
+    /// Why the log, or what it left, is not complete.
+    pub failure: Option<String>,
     pub usage: Usage,
 }
 
 impl Execution {
     /// Starts the command.
     pub fn start(prepared: &Prepared, attempt: &Attempt) -> Result<Execution, Refused> {
+        let log = logs::open(&prepared.log).map_err(|error| no_log(prepared, &error))?;
         let captured = attempt.work.capture_result && prepared.name == MAIN;
-        let streams = streams(prepared, captured).map_err(|error| {
-            let why = format!("the log {} can't be opened: {error}", prepared.log.display());
-            refused(Outcome::Error, Reason::Environment, why)
-        })?;
-        let argv = prepared.command.iter().map(OsString::from).collect();
-        match spawn(command(prepared, attempt, argv, streams.stdout, streams.stderr), isolation()) {
-            Ok(running) => Ok(Execution { running, pump: streams.pump }),
-            Err(error) => Err(not_started(&prepared.name, &error)),
-        }
+        let running = match &prepared.runs {
+            Runs::Process(process) => {
+                let streams = if captured { logs::captured(&log) } else { logs::straight(&log) };
+                let streams = streams.map_err(|error| no_log(prepared, &error))?;
+                let argv = process.command.iter().map(OsString::from).collect();
+                let command = command(prepared, process, attempt, argv, (streams.stdout, streams.stderr));
+                let spawned = spawn(command, isolation());
+                spawned.map(|running| Running::Process(running, streams.pump)).map_err(|e| e.into())
+            }
+            Runs::Container(container) => container
+                .start(log)
+                .map(|running| Running::Container(Box::new(running), captured))
+                .map_err(|e| e.into()),
+        };
+        let running = running.map_err(|error: NotStarted| not_started(&prepared.name, error))?;
+        Ok(Execution { running })
     }
 
     /// The process that leads the command, and when it was started, in the kernel's ticks.
-    pub fn process(&self) -> (u32, u64) {
-        (self.running.pid(), self.running.start_time())
+    pub fn process(&self) -> Option<(u32, u64)> {
+        match &self.running {
+            Running::Process(process, _) => Some((process.pid(), process.start_time())),
+            Running::Container(..) => None,
+        }
     }
 
     /// Waits for the command's end; ends it when asked or when its time is over. Nothing of it is left then. `look` is
     /// called from time to time.
     pub fn finish(
         mut self,
+        prepared: &Prepared,
         control: &Control,
         deadline: Option<(Timestamp, &'static str)>,
         grace: Duration,
         look: &mut dyn FnMut(),
     ) -> Finished {
         let (by_us, ended) = self.wait_or_end(control, deadline, grace, look);
-        let (result, log_failure) = match self.pump.map(Pump::finish) {
-            None => (None, None),
-            Some(Ok(kept)) => (Some(kept), None),
-            Some(Err(error)) => (None, Some(format!("write the log: {error}"))),
-        };
+        let interrupted = by_us == Some(End::Asked(Ask::Interrupt));
+        let (result, failure) = self.running.left(prepared, !interrupted);
         let exit_code = ended.exit.code();
         let end = match by_us {
             Some(End::Asked(Ask::Over)) => End::Exited(exit_code),
             Some(end) => end,
             None => by_itself(&ended),
         };
-        Finished { exit_code, end, result, log_failure, usage: ended.usage }
+        Finished { exit_code, end, result, failure, usage: ended.usage }
     }
 
     /// The end, with why when it was our doing.
@@ -95,7 +111,7 @@ impl Execution {
             let left =
                 |at: Timestamp| at.duration_since(SystemClock.now()).max(SignedDuration::ZERO).unsigned_abs();
             let limit = deadline.map_or(LOOK, |(at, _)| left(at).min(LOOK));
-            let why = match self.running.wait_until(Some(limit), Some(control.woken.as_fd())) {
+            let why = match self.running.wait_until(limit, control.woken.as_fd()) {
                 Waited::Ended(ended) => return (None, ended),
                 Waited::Woken => control.asked().map(End::Asked),
                 Waited::Late => {
@@ -112,24 +128,65 @@ impl Execution {
     }
 }
 
-/// A command of the container, in its environment and among its files.
+impl Running {
+    fn wait_until(&mut self, limit: Duration, other: BorrowedFd<'_>) -> Waited {
+        match self {
+            Running::Process(process, _) => process.wait_until(Some(limit), Some(other)),
+            Running::Container(container, _) => container.wait_until(Some(limit), Some(other)),
+        }
+    }
+
+    fn stop(&mut self, grace: Duration) -> Ended {
+        match self {
+            Running::Process(process, _) => process.stop(grace),
+            Running::Container(container, _) => container.stop(grace),
+        }
+    }
+
+    /// After the end: the end of standard output where it is kept, and why something is not complete. A container's
+    /// files are brought to this machine where they are `wanted`.
+    fn left(self, prepared: &Prepared, wanted: bool) -> (Option<Vec<u8>>, Option<String>) {
+        let incomplete = |error: io::Error| Some(format!("write the log: {error}"));
+        match self {
+            Running::Process(_, None) => (None, None),
+            Running::Process(_, Some(pump)) => match pump.finish() {
+                Ok(kept) => (Some(kept), None),
+                Err(error) => (None, incomplete(error)),
+            },
+            Running::Container(mut container, captured) => {
+                let (kept, failure) = match container.output() {
+                    Ok(kept) => (captured.then_some(kept), None),
+                    Err(error) => (None, incomplete(error)),
+                };
+                let leaves = match &prepared.runs {
+                    Runs::Container(contained) if wanted => contained.leaves.as_slice(),
+                    _ => &[],
+                };
+                let fetched = container.fetch(leaves, &prepared.places);
+                (kept, fetched.err().map(|error| told(&error)).or(failure))
+            }
+        }
+    }
+}
+
+/// A command of a process's container, in its environment and among its files.
 pub fn command(
     prepared: &Prepared,
+    process: &Process,
     attempt: &Attempt,
     argv: Vec<OsString>,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
+    (stdout, stderr): (OwnedFd, OwnedFd),
 ) -> Command {
     let variable = |(name, value): (&String, &String)| (OsString::from(name), OsString::from(value));
     Command {
         program: None,
         argv,
-        env: prepared.variables.iter().map(variable).collect(),
-        working_dir: prepared.working_dir.clone(),
+        env: process.variables.iter().map(variable).collect(),
+        working_dir: process.working_dir.clone(),
         stdout,
         stderr,
-        layout: prepared.layout.clone(),
-        memory_limit_bytes: prepared.memory_limit_bytes,
+        layout: process.layout.clone(),
+        memory_limit_bytes: process.memory_limit_bytes,
         name: attempt.id.to_string(),
         container: (!prepared.alone).then(|| prepared.name.clone()),
     }
@@ -143,15 +200,49 @@ fn by_itself(ended: &Ended) -> End {
     }
 }
 
+/// Why nothing was started, by a process or a container.
+enum NotStarted {
+    /// There is no such program.
+    NotFound { command: String },
+    /// What the manifest got wrong otherwise.
+    Users(String),
+    /// The system's own trouble.
+    Systems(String),
+}
+
+impl From<SpawnError> for NotStarted {
+    fn from(error: SpawnError) -> Self {
+        match &error {
+            SpawnError::NotFound { command, .. } => {
+                NotStarted::NotFound { command: command.to_string_lossy().into_owned() }
+            }
+            SpawnError::NotExecutable { .. }
+            | SpawnError::BadWorkingDir { .. }
+            | SpawnError::BadWord { .. } => NotStarted::Users(told(&error)),
+            SpawnError::Layout(_) | SpawnError::Isolate { .. } | SpawnError::Start(_) => {
+                NotStarted::Systems(told(&error))
+            }
+        }
+    }
+}
+
+impl From<StartError> for NotStarted {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::NotFound { command } => NotStarted::NotFound { command },
+            other => NotStarted::Systems(told(&other)),
+        }
+    }
+}
+
 /// What the manifest got wrong is the user's failure, in the words of Argo's executor, which ends with 64 then;
 /// the rest is the system's.
-fn not_started(name: &str, error: &SpawnError) -> Refused {
+fn not_started(name: &str, error: NotStarted) -> Refused {
     let users = |why: String| {
         refused(Outcome::Failed, Reason::NotStarted, format!("{name}: Error (exit code 64): {why}"))
     };
     match error {
-        SpawnError::NotFound { command, .. } => {
-            let command = command.to_string_lossy();
+        NotStarted::NotFound { command } => {
             let why = if command.contains('/') {
                 format!("stat {command}: no such file or directory")
             } else {
@@ -159,18 +250,14 @@ fn not_started(name: &str, error: &SpawnError) -> Refused {
             };
             users(format!("failed to find name in PATH: exec: \"{command}\": {why}"))
         }
-        SpawnError::NotExecutable { .. } | SpawnError::BadWorkingDir { .. } | SpawnError::BadWord { .. } => {
-            users(format!("failed to {}", told(error)))
-        }
-        SpawnError::Layout(_) | SpawnError::Isolate { .. } | SpawnError::Start(_) => {
-            refused(Outcome::Error, Reason::Environment, format!("failed to {}", told(error)))
-        }
+        NotStarted::Users(why) => users(format!("failed to {why}")),
+        NotStarted::Systems(why) => refused(Outcome::Error, Reason::Environment, format!("failed to {why}")),
     }
 }
 
-fn streams(prepared: &Prepared, captured: bool) -> io::Result<Streams> {
-    let log: File = logs::open(&prepared.log)?;
-    if captured { logs::captured(&log) } else { logs::straight(&log) }
+fn no_log(prepared: &Prepared, error: &io::Error) -> Refused {
+    let why = format!("the log {} can't be opened: {error}", prepared.log.display());
+    refused(Outcome::Error, Reason::Environment, why)
 }
 
 /// Brings the log to a store that is elsewhere while the command runs, on a thread of `scope`. Dropping what

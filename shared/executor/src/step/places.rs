@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::volumes::Mount;
 
 /// How many symbolic links are followed one after another; as many as Linux itself follows.
-const LINKS_MAX: usize = 40;
+pub const LINKS_MAX: usize = 40;
 
 /// A path that is no place within the step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +22,8 @@ pub struct Places {
     pub root: PathBuf,
     /// The step's mounts; of several that hold a path the longest counts, and of equal ones the last.
     pub mounts: Vec<Mount>,
+    /// Whether the step can't change a file that a read-only mount shows it, so that the file may be the store's.
+    pub links_are_safe: bool,
 }
 
 impl Places {
@@ -29,6 +31,11 @@ impl Places {
     pub fn mount(&self, path: &Path) -> Option<&Mount> {
         let holding = self.mounts.iter().filter(|mount| path.starts_with(&mount.target));
         holding.max_by_key(|mount| mount.target.components().count())
+    }
+
+    /// Whether what the step sees there is one of the mounts, or below it.
+    pub fn holds(&self, path: &Path) -> bool {
+        path.starts_with(&self.own) || self.mount(path).is_some()
     }
 
     /// The file of this machine that the step sees as `path`, whether it exists or not.
@@ -46,12 +53,17 @@ impl Places {
     pub fn followed(&self, path: &Path) -> PathBuf {
         let mut path = path.to_path_buf();
         for _ in 0..LINKS_MAX {
-            let host = self.host(&path);
-            let Ok(target) = fs::read_link(&host) else { return host };
-            // Joining an absolute target gives the target.
-            path = lexically_clean(&path.parent().unwrap_or(Path::new("/")).join(target));
+            let Some(target) = self.link(&path) else { break };
+            path = target;
         }
         self.host(&path)
+    }
+
+    /// Where the link leads that stands there, if one does: a path of the step's.
+    pub fn link(&self, path: &Path) -> Option<PathBuf> {
+        let target = fs::read_link(self.host(path)).ok()?;
+        // Joining an absolute target gives the target.
+        Some(lexically_clean(&path.parent().unwrap_or(Path::new("/")).join(target)))
     }
 }
 
@@ -101,6 +113,7 @@ mod tests {
             own: root.to_path_buf(),
             root: root.join("root"),
             mounts: vec![mount("/mnt", "a"), mount("/mnt/deep", "b")],
+            links_are_safe: true,
         }
     }
 

@@ -22,7 +22,7 @@ use super::control::{Ask, Control};
 use super::counted;
 use super::ending::{End, judge};
 use super::execution::{Execution, Finished};
-use super::preparation::{Prepared, PreparedPod};
+use super::preparation::{Prepared, PreparedPod, Runs};
 use super::probe::becomes_ready;
 use super::{Refused, Step, StepStore, Told, last, refused, refused_by, told};
 use crate::outputs::{Collected, TEXT_BYTES_MAX, text};
@@ -204,8 +204,8 @@ impl<'a, S: StepStore> Pod<'a, S> {
         };
         let at = SystemClock.now();
         if main {
-            let (pid, start_ticks) = running.process();
-            let tell = || (self.step.tell)(Told::Running { at, pid, start_ticks });
+            let process = running.process();
+            let tell = || (self.step.tell)(Told::Running { at, process });
             self.board.is_running(tell, || self.tell_ready());
         }
         let finished = self.step.finish(container, running, control);
@@ -215,7 +215,8 @@ impl<'a, S: StepStore> Pod<'a, S> {
     /// A server that its image brings is not there without the image: says what can be done.
     fn explained(&self, container: &Prepared, mut why: Refused) -> Refused {
         let plain = container.name == MAIN && !self.step.launch.attempt.work.template.is_daemon();
-        if why.reason == Reason::NotStarted && !plain {
+        let brings_none = matches!(container.runs, Runs::Process(_));
+        if why.reason == Reason::NotStarted && !plain && brings_none {
             why.message.push_str(&format!(
                 "; on this machine image {:?} brings no programs: name its environment in dropforge.toml \
                  (`images`), install the program, or run it with a container executor (docker or podman)",
@@ -231,7 +232,7 @@ impl<'a, S: StepStore> Pod<'a, S> {
         let main = ends.iter().find(|end| end.name == MAIN);
         let kept = main.and_then(|main| main.finished()?.result.clone());
         collected.outputs.result = kept.map(|kept| last(text(kept), TEXT_BYTES_MAX));
-        let log_failure = ends.iter().find_map(|end| end.finished()?.log_failure.clone());
+        let log_failure = ends.iter().find_map(|end| end.finished()?.failure.clone());
         let failure = collected.failure.as_ref().map(|failure| told(failure)).or(log_failure);
         let (outcome, reason, message) = self.judged(&ends, failure);
         let exit_code = main.filter(|main| !matches!(main.how, How::Unneeded)).map(Ended::code);

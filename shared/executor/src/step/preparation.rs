@@ -1,7 +1,6 @@
 //! Everything a command finds when it starts.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -13,18 +12,20 @@ use dropforge_engine::attempt::{Outcome, Provenance, Reason};
 use dropforge_manifest::types::{Container, MAIN, Probe, Template};
 use serde_json::Value;
 
-use super::places::{Places, clean};
+use super::places::Places;
 use super::{Refused, Site, StepStore, refused, told};
 use crate::inputs::{self, Loaded};
-use crate::isolation::{Bind, Isolation, Layout, isolation};
-use crate::rewrite::{RewriteError, Rewriting};
+use crate::isolation::isolation;
 use crate::transfer::Progress;
 use crate::variables::{Expanded, LocalObjects, Surroundings, expand, progress_file, replace};
 use crate::volumes::{self, Folders, Mount};
 
+mod contained;
 mod paths;
+mod process;
 
-use paths::{hide_the_hosts, layout, make_parents, rewritten};
+pub use contained::Contained;
+pub use process::Process;
 
 /// Where Argo's executor puts a script's source.
 const SCRIPT: &str = "/argo/staging/script";
@@ -74,22 +75,22 @@ pub struct Prepared {
     pub image: String,
     /// Where its paths are on this machine.
     pub places: Places,
-    /// What is made of that for the process.
-    pub layout: Layout,
-    /// Program and arguments.
-    pub command: Vec<String>,
-    /// Its whole environment.
-    pub variables: BTreeMap<String, String>,
-    /// Its working directory as the step sees it.
-    pub working_dir: PathBuf,
+    /// By whom it is run.
+    pub runs: Runs,
     /// The file that takes standard output and error.
     pub log: PathBuf,
     /// Whether the log must be brought to the store, which is elsewhere.
     pub log_is_shipped: bool,
     /// The file into which it writes how far it is.
     pub progress: PathBuf,
-    /// The most memory it may use.
-    pub memory_limit_bytes: Option<u64>,
+}
+
+/// Who runs a command.
+pub enum Runs {
+    /// This machine.
+    Process(Process),
+    /// A container engine.
+    Container(Box<Contained>),
 }
 
 /// Makes volumes, inputs, variables and files.
@@ -212,7 +213,11 @@ impl<'a, S: StepStore> Making<'a, S> {
         let own = if self.alone { None } else { Some(self.folders.own.join("containers").join(name)) };
         let own = own.map(AttemptFolders::make).transpose().map_err(|error| unmade(&error))?;
         let folders = own.as_ref().unwrap_or(self.folders);
-        let raw = raw_command(name, container)?;
+        let engine = launch.engine.as_ref();
+        let raw = match engine {
+            None => process::words(name, container)?,
+            Some(_) => contained::words(container),
+        };
         let around = Surroundings {
             launch,
             container: name,
@@ -220,17 +225,21 @@ impl<'a, S: StepStore> Making<'a, S> {
             endpoint: site.endpoint.as_ref(),
             gpus,
             host: &site.host,
-            home: &folders.home,
+            home: if engine.is_some() { Path::new(contained::HOME) } else { &folders.home },
             // Where `/tmp` is the step's own anyway, programs that ignore the variable find the same files.
             temporary: if isolation().can_mount() { Path::new("/tmp") } else { &folders.temporary },
         };
-        let Expanded { command, variables, base } =
-            expand(container, &raw, &around).map_err(|error| not_ready(told(&error)))?;
+        let expanded = expand(container, &raw, &around).map_err(|error| not_ready(told(&error)))?;
         let claims = site.volumes.join(attempt.run.as_str());
         let made = Folders { attempt: &self.folders.own, claims: &claims };
-        let mounts = volumes::mounts(launch, container, &made, &|text| replace(text, &variables))
+        let mounts = volumes::mounts(launch, container, &made, &|text| replace(text, &expanded.variables))
             .map_err(|error| not_ready(told(&error)))?;
-        let mut places = Places { own: folders.own.clone(), root: folders.root.clone(), mounts };
+        let mut places = Places {
+            own: folders.own.clone(),
+            root: folders.root.clone(),
+            mounts,
+            links_are_safe: engine.is_some() || links_are_safe(),
+        };
         places.mounts.extend(linked.iter().cloned());
         let inputs = &files.inputs.artifacts;
         let progress = Progress::new(self.say);
@@ -239,26 +248,17 @@ impl<'a, S: StepStore> Making<'a, S> {
             inputs::load(site, &attempt.namespace, inputs, &places, &folders.incoming, &secrets, &progress);
         let Loaded { mounts: linked, read } = loaded.map_err(|error| bad_input(told(&error)))?;
         places.mounts.extend(linked.iter().cloned());
-        make_parents(files, &places).map_err(|error| unmade(&error))?;
-        hide_the_hosts(files, &mut places);
-        let working_dir = working_dir(name, container, folders, &places, environment)?;
-        let mut scene =
-            Scene { command, variables, working_dir, script: script_source(files).map(str::to_owned) };
-        if scene.script.is_some() {
-            scene.command.push(SCRIPT.to_owned());
-        }
-        if let Isolation::Rewrite { reason } = isolation() {
-            scene.working_dir = places.host(&scene.working_dir);
-            let line = scene.rewrite(&rewritten(files, &places, reason), &base, reason);
-            let line =
-                line.map_err(|error| refused(Outcome::Error, Reason::Environment, error.to_string()))?;
-            line.into_iter().for_each(self.say);
-        }
-        if let Some(source) = &scene.script {
-            stage(&places.host(Path::new(SCRIPT)), source).map_err(|error| unmade(&error))?;
-        }
+        let mut provenance = Provenance { inputs: read, ..provenance(container, &raw, environment) };
+        let limit = memory_limit_bytes;
+        let parts = Parts { name, container, files, environment, folders, expanded, limit, gpus };
+        let runs = match engine {
+            None => Runs::Process(parts.process(&mut places, &mut provenance, self.say)?),
+            Some(engine) => {
+                let contained = parts.contained(self, engine, &mut places, &mut provenance)?;
+                Runs::Container(Box::new(contained))
+            }
+        };
         let log_file = site.store.log_file(&attempt.namespace, &attempt.id, name);
-        let provenance = provenance(container, &raw, environment);
         let prepared = Prepared {
             name: name.to_owned(),
             alone: self.alone,
@@ -266,23 +266,34 @@ impl<'a, S: StepStore> Making<'a, S> {
             probe: container.readiness_probe.clone().filter(|_| attempt.work.template.is_daemon()),
             ports: ports(container),
             image: container.image.clone().unwrap_or_default(),
-            layout: layout(environment, files, folders, &places),
-            command: scene.command,
-            variables: scene.variables,
-            working_dir: scene.working_dir,
+            runs,
             log_is_shipped: log_file.is_none(),
             log: log_file.unwrap_or_else(|| folders.own.join(format!("{name}.log"))),
             progress: progress_file(&folders.home),
-            memory_limit_bytes,
             places,
         };
-        let isolation = isolation().to_string();
-        Ok(MadeContainer {
-            prepared,
-            linked,
-            provenance: Provenance { inputs: read, isolation, ..provenance },
-        })
+        Ok(MadeContainer { prepared, linked, provenance })
     }
+}
+
+/// What a container is made of, once its inputs are in their places.
+struct Parts<'p> {
+    name: &'p str,
+    container: &'p Container,
+    /// Whose inputs, outputs and script it has.
+    files: &'p Template,
+    environment: &'p StepEnvironment,
+    folders: &'p AttemptFolders,
+    expanded: Expanded,
+    /// The most memory it may use.
+    limit: Option<u64>,
+    gpus: &'p [String],
+}
+
+/// Whether a file that shares its content with the store may be shown to a process: by a read-only mount, or,
+/// where none can be made, to a user whom the file's mode keeps from writing.
+fn links_are_safe() -> bool {
+    isolation().can_mount() || !rustix::process::geteuid().is_root()
 }
 
 /// The ports that have names, which a probe may use.
@@ -293,33 +304,6 @@ fn ports(container: &Container) -> BTreeMap<String, u16> {
         Some((port.get("name")?.as_str()?.to_owned(), number))
     });
     named.collect()
-}
-
-/// What the manifest says that may hold paths.
-struct Scene {
-    command: Vec<String>,
-    variables: BTreeMap<String, String>,
-    working_dir: PathBuf,
-    script: Option<String>,
-}
-
-impl Scene {
-    /// Replaces the step's paths by real ones; gives the line that says so.
-    fn rewrite(
-        &mut self,
-        binds: &[Bind],
-        ours: &BTreeMap<String, String>,
-        reason: &str,
-    ) -> Result<Option<String>, RewriteError> {
-        let mut rewriting = Rewriting::new(binds, reason)?;
-        let mut replace = |text: &str| rewriting.text(OsStr::new(text)).to_string_lossy().into_owned();
-        self.command.iter_mut().for_each(|word| *word = replace(word));
-        // Variables of our making name real places already.
-        let theirs = self.variables.iter_mut().filter(|(name, value)| ours.get(*name) != Some(value));
-        theirs.for_each(|(_, value)| *value = replace(value));
-        self.script = self.script.take().map(|source| replace(&source));
-        Ok(rewriting.line())
-    }
 }
 
 /// In Argo's words for a container that can't be made.
@@ -373,30 +357,6 @@ impl AttemptFolders {
     }
 }
 
-/// Command and arguments as the manifest has them.
-fn raw_command(name: &str, container: &Container) -> Result<Vec<String>, Refused> {
-    let mut command = container.command.clone().unwrap_or_default();
-    if command.is_empty() {
-        let image = container.image.as_deref().unwrap_or_default();
-        if !is_python(image) {
-            let why = format!(
-                "the step names no command, and the entrypoint of image {image:?} can't be looked up on this machine: \
-                 give `command`, or run it with a container executor (docker or podman)"
-            );
-            return Err(not_ready(name, why));
-        }
-        command.push("python3".to_owned());
-    }
-    command.extend(container.args.clone().unwrap_or_default());
-    Ok(command)
-}
-
-/// Whether the image is the official Python, whose entrypoint is known.
-fn is_python(image: &str) -> bool {
-    let name = image.rsplit('/').next().unwrap_or_default();
-    name.split([':', '@']).next() == Some("python")
-}
-
 fn script_source(template: &Template) -> Option<&str> {
     template.script.as_ref()?.source.as_deref().filter(|source| !source.is_empty())
 }
@@ -408,28 +368,6 @@ fn stage(file: &Path, source: &str) -> Made<()> {
         fs::set_permissions(file, fs::Permissions::from_mode(0o755))
     };
     write().map_err(|source| (file.to_path_buf(), source))
-}
-
-/// The working directory: the manifest's, else a folder of the step's own; with the person's files in it.
-fn working_dir(
-    name: &str,
-    container: &Container,
-    folders: &AttemptFolders,
-    places: &Places,
-    environment: &StepEnvironment,
-) -> Result<PathBuf, Refused> {
-    let given = container.working_dir.as_deref().filter(|path| !path.is_empty());
-    let path = match given {
-        Some(path) => clean(path).map_err(|error| not_ready(name, format!("workingDir: {error}")))?,
-        None => folders.work.clone(),
-    };
-    let host = places.host(&path);
-    // A volume is shared and may be the person's own: nothing is put there unasked.
-    if given.is_none() || places.mount(&path).is_none() {
-        let host = make(host).map_err(|error| unmade(&error))?;
-        place_files(environment, &host).map_err(|error| unmade(&error))?;
-    }
-    Ok(path)
 }
 
 /// Copies, since the cached files are shared by all steps and a step may change its own.

@@ -9,7 +9,7 @@ use dropforge_engine::attempt::Attempt;
 use dropforge_manifest::types::{HttpGetAction, Probe, TcpSocketAction};
 
 use super::execution::command;
-use super::preparation::Prepared;
+use super::preparation::{Prepared, Runs};
 use crate::isolation::isolation;
 use crate::process::{Exit, Waited, spawn};
 
@@ -62,10 +62,14 @@ fn asks(probe: &Probe, prepared: &Prepared, attempt: &Attempt, timeout: Duration
 
 /// Whether a command ends well among the container's files.
 fn runs(argv: &[String], prepared: &Prepared, attempt: &Attempt, timeout: Duration) -> bool {
+    let process = match &prepared.runs {
+        Runs::Process(process) => process,
+        Runs::Container(container) => return container.runs(argv, timeout),
+    };
     let nowhere = || std::fs::OpenOptions::new().write(true).open("/dev/null");
     let (Ok(stdout), Ok(stderr)) = (nowhere(), nowhere()) else { return false };
     let argv: Vec<OsString> = argv.iter().map(OsString::from).collect();
-    let mut asking = command(prepared, attempt, argv, stdout.into(), stderr.into());
+    let mut asking = command(prepared, process, attempt, argv, (stdout.into(), stderr.into()));
     // Known apart from the container, whose own processes must not end with the question's.
     asking.container = Some(format!("{}+probe", prepared.name));
     let Ok(mut running) = spawn(asking, isolation()) else { return false };

@@ -19,6 +19,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::isolation::isolation;
 
 mod pods;
 
@@ -52,6 +53,7 @@ impl Rig {
             endpoint: Some(endpoint),
             host: "machine".into(),
             grace: Duration::from_millis(200),
+            engines: Engines::default(),
         };
         let container = Container {
             image: Some("alpine:3".into()),
@@ -115,6 +117,7 @@ impl Rig {
             environment: self.environment.clone(),
             demand: self.demand.clone(),
             containers: self.containers.clone(),
+            engine: None,
         }
     }
 

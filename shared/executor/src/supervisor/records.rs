@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use dropforge_driver::supervision::ContainerEngine;
 use dropforge_engine::ids::AttemptId;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ pub struct Note {
     /// When that process was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process_start_ticks: Option<u64>,
+    /// The engine that runs its containers, where they are no processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<ContainerEngine>,
 }
 
 /// All notes.
@@ -57,11 +61,22 @@ impl Records {
     ///
     /// # Errors
     /// When the note can't be written; then nothing may be started.
-    pub fn hold(&self, attempt: &AttemptId, namespace: &str) -> io::Result<Held> {
+    pub fn hold(
+        &self,
+        attempt: &AttemptId,
+        namespace: &str,
+        engine: Option<&ContainerEngine>,
+    ) -> io::Result<Held> {
         let file = File::options().create(true).truncate(false).write(true).open(self.file(attempt))?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        let (attempt, namespace) = (attempt.clone(), namespace.to_owned());
-        let note = Note { format: 1, attempt, namespace, pid: None, process_start_ticks: None };
+        let note = Note {
+            format: 1,
+            attempt: attempt.clone(),
+            namespace: namespace.to_owned(),
+            pid: None,
+            process_start_ticks: None,
+            engine: engine.cloned(),
+        };
         let mut held = Held { file, note };
         held.write()?;
         Ok(held)

@@ -4,28 +4,44 @@ use std::ffi::OsStr;
 use std::fs;
 
 use dropforge_driver::clock::{Clock, SystemClock};
-use dropforge_driver::store::StoreError;
+use dropforge_driver::supervision::ContainerEngine;
 use dropforge_engine::attempt::{Outcome, Reason, Verdict};
 
+use super::SupervisorError;
 use super::records::{Note, Records};
+use crate::container::client::EngineError;
 use crate::process::{Survivor, end_survivors};
 use crate::removal::remove_folder;
 use crate::step::{Site, StepStore, clear, record};
 
 /// Ends survivors, writes `lost` for attempts that were claimed and have no verdict, and removes what they
 /// left. An attempt that was not claimed never began and is left for whoever starts it.
-pub fn recover<S: StepStore>(site: &Site<S>, records: &Records) -> Result<(), StoreError> {
+///
+/// # Errors
+/// When it is not sure that none of them runs any more, or the store fails.
+pub fn recover<S: StepStore>(site: &Site<S>, records: &Records) -> Result<(), SupervisorError> {
     let left = records.left();
-    left.iter().for_each(end);
     for note in &left {
-        if site.wait(site.store.claimed(&note.namespace, &note.attempt))? {
-            record(site, &note.namespace, &lost(note))?;
+        match &note.engine {
+            None => end(note),
+            Some(engine) => end_containers(site, note, engine).map_err(SupervisorError::Containers)?,
+        }
+    }
+    for note in &left {
+        let claimed = site.wait(site.store.claimed(&note.namespace, &note.attempt));
+        if claimed.map_err(SupervisorError::Recover)? {
+            record(site, &note.namespace, &lost(note)).map_err(SupervisorError::Recover)?;
         }
         clear(site, &note.attempt);
         records.remove(&note.attempt);
     }
     remove_rest(site);
     Ok(())
+}
+
+/// They are known by their label, also where the last supervisor did not live to see them start.
+fn end_containers<S>(site: &Site<S>, note: &Note, engine: &ContainerEngine) -> Result<(), EngineError> {
+    site.engines.client(engine, &site.runtime)?.end_left(&note.attempt)
 }
 
 /// Who can't be ended hangs in the kernel; waiting for it would stop everything else.

@@ -318,7 +318,7 @@ impl<S: StepStore + 'static> Supervisor<S> {
         control: &Control,
     ) -> Result<Verdict, String> {
         let (id, namespace) = (&launch.attempt.id, &launch.attempt.namespace);
-        let held = self.records.hold(id, namespace);
+        let held = self.records.hold(id, namespace, launch.engine.as_ref());
         let held =
             Mutex::new(held.map_err(|error| format!("the supervisor's note can't be written: {error}"))?);
         let ran = run(&self.site, launch, gpus, control, &|news| self.heard(id, &held, news));
@@ -333,9 +333,11 @@ impl<S: StepStore + 'static> Supervisor<S> {
 
     fn heard(self: &Arc<Self>, attempt: &AttemptId, held: &Mutex<Held>, news: Told) {
         match news {
-            Told::Running { at, pid, start_ticks } => {
+            Told::Running { at, process } => {
                 let mut held = held.lock().unwrap_or_else(|broken| broken.into_inner());
-                if let Err(error) = held.set_process(pid, start_ticks) {
+                if let Some((pid, start_ticks)) = process
+                    && let Err(error) = held.set_process(pid, start_ticks)
+                {
                     tracing::warn!(%attempt, %error, "the process could not be noted; its mark names it");
                 }
                 let mut state = self.state();

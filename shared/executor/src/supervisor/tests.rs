@@ -116,7 +116,7 @@ fn launch(host: &Path, name: &str, script: &str, demand: Demand) -> Launch {
     };
     let claims = [("host".to_owned(), host.to_path_buf())].into();
     let environment = StepEnvironment { claims, ..StepEnvironment::default() };
-    Launch { attempt: Arc::new(attempt), environment, demand, containers: Default::default() }
+    Launch { attempt: Arc::new(attempt), environment, demand, containers: Default::default(), engine: None }
 }
 
 fn stored(at: &TempDir, name: &str) -> Option<Verdict> {

@@ -13,12 +13,18 @@ use crate::volumes::Mount;
 
 /// The paths of outputs and inputs, and of the script.
 fn named_paths(template: &Template) -> Vec<PathBuf> {
-    let artifacts = template.inputs.artifacts.iter().chain(&template.outputs.artifacts);
-    let artifacts = artifacts.filter_map(|artifact| artifact.path.as_deref());
+    let inputs = template.inputs.artifacts.iter().filter_map(|artifact| artifact.path.as_deref());
+    let script = script_source(template).map(|_| SCRIPT);
+    let others = inputs.chain(script).filter_map(|path| clean(path).ok());
+    outputs(template).into_iter().chain(others).collect()
+}
+
+/// The paths of outputs.
+pub(super) fn outputs(template: &Template) -> Vec<PathBuf> {
+    let artifacts = template.outputs.artifacts.iter().filter_map(|artifact| artifact.path.as_deref());
     let parameters = template.outputs.parameters.iter();
     let parameters = parameters.filter_map(|p| p.value_from.as_ref()?.path.as_deref());
-    let script = script_source(template).map(|_| SCRIPT);
-    artifacts.chain(parameters).chain(script).filter_map(|path| clean(path).ok()).collect()
+    artifacts.chain(parameters).filter_map(|path| clean(path).ok()).collect()
 }
 
 /// The paths outside of the mounts that the manifest names.
