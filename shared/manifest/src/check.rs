@@ -14,6 +14,7 @@ use crate::types::{Holder, Step, Template, TemplateRef, WorkflowSpec};
 
 mod calls;
 mod dag;
+mod expressions;
 mod flow;
 mod garbage;
 mod http;

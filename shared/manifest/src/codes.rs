@@ -60,7 +60,7 @@ codes! {
 
     E201 Error "A variable that nothing defines";
     E202 Error "A variable that is not visible here";
-    E203 Error "An expression that cannot be read";
+    E203 Error "An expression that cannot be read or evaluated";
     E204 Error "A `when` that cannot be read";
 
     E301 Error "An argument without a value";

@@ -5,6 +5,7 @@
 
 mod ast;
 mod budget;
+mod check;
 mod collections;
 pub mod depends;
 mod eval;
@@ -13,8 +14,10 @@ mod jsonpath;
 mod lexer;
 mod operators;
 mod parser;
+mod signatures;
 mod sprig;
 mod times;
+mod types;
 mod value;
 
 #[cfg(test)]
@@ -122,6 +125,17 @@ impl Expr {
         self.names(false)
     }
 
+    /// What would go wrong whenever it is computed, whatever the variables are: operations on types that do not go
+    /// together, functions that do not exist or take no such arguments.
+    pub fn mistake(&self) -> Option<ExprError> {
+        let variable = |name: &str| match name {
+            "retries" => types::Type::Text,
+            _ => types::Type::Any,
+        };
+        let mistake = check::check(&self.root, check::Depth::Calls, &variable).err()?;
+        Some(ExprError::new(&self.text, mistake.at, ExprErrorKind::Value, mistake.message))
+    }
+
     fn names(&self, all: bool) -> Vec<String> {
         let mut walk = Names { all, guarded: false, locals: Vec::new(), found: BTreeSet::new() };
         walk.visit(&self.root);
@@ -196,7 +210,7 @@ pub(crate) fn evaluate_text(
     let text = match &outcome.value {
         value::Val::Nil => None,
         value::Val::Text(text) => Some(text.to_string()),
-        value::Val::Time(_) => outcome.value.to_json().as_str().map(str::to_owned),
+        value::Val::Time(_) | value::Val::Version(_) => outcome.value.to_json().as_str().map(str::to_owned),
         other => Some(eval::json(other, None).map_err(|why| expr.error(why))?),
     };
     Ok((text, outcome.absent))

@@ -6,7 +6,7 @@ use crate::codes::Code;
 use crate::text::Item;
 use crate::types::{Holder, LifecycleHook, Sequence, Step, Template, TemplateRef};
 
-use super::{Found, SpecCheck, World, did_you_mean, inputs, language, names, template};
+use super::{Found, SpecCheck, World, did_you_mean, expressions, inputs, language, names, template};
 
 /// The steps of a template with the path of each, in order.
 pub(super) fn steps<'t>(template: &'t Template, path: &str) -> Vec<(&'t Step, String)> {
@@ -124,15 +124,9 @@ pub(super) fn hook(check: &SpecCheck<'_>, name: &str, hook: &LifecycleHook, path
             check.report(Code::E405, path, message, "add `expression`, or call the hook `exit`");
         }
         Some(expression) => {
-            if let Err(why) = language::expression(expression) {
-                let message = format!("the hook's expression cannot be read: {why}");
-                check.report(
-                    Code::E203,
-                    &format!("{path}.expression"),
-                    message,
-                    "for example: workflow.status == \"Failed\"",
-                );
-            }
+            let (path, example) =
+                (format!("{path}.expression"), "for example: workflow.status == \"Failed\"");
+            expressions::field(check.subject, &path, expression, "the hook's expression", example);
         }
         None => {}
     }

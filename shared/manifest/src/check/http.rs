@@ -6,7 +6,7 @@ use base64::prelude::BASE64_STANDARD;
 use crate::codes::Code;
 use crate::types::{Artifact, HttpTemplate, Template};
 
-use super::{SpecCheck, language, template::label};
+use super::{SpecCheck, expressions, language, template::label};
 
 /// The longest time that a request may be given: what a run itself is given.
 const TIMEOUT_SECONDS_MAX: i64 = 365 * 24 * 3600;
@@ -30,11 +30,10 @@ pub(super) fn check(check: &SpecCheck<'_>, template: &Template, path: &str) {
             "write a number of seconds from 1, or leave it out for 30",
         );
     }
-    if let Some(condition) = http.success_condition.as_deref().filter(|c| !c.is_empty())
-        && let Err(why) = language::expression(condition)
-    {
-        let message = format!("{label}.successCondition cannot be read: {why}");
-        check.report(Code::E203, &at("successCondition"), message, "for example: response.statusCode == 201");
+    if let Some(condition) = http.success_condition.as_deref().filter(|c| !c.is_empty()) {
+        let (path, what) = (at("successCondition"), format!("{label}.successCondition"));
+        let example = "for example: response.statusCode == 201";
+        expressions::field(check.subject, &path, condition, &what, example);
     }
     body(check, http, &label, path);
     for (index, header) in http.headers.iter().enumerate() {

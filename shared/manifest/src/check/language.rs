@@ -14,10 +14,37 @@ pub(super) struct Tag {
     pub(super) offset: usize,
     /// The variables that must exist.
     pub(super) needs: Vec<String>,
-    /// Why its expression cannot be read.
-    pub(super) broken: Option<String>,
+    /// What is wrong with its expression.
+    pub(super) broken: Option<Broken>,
     /// Whether it is `{{=…}}`.
     pub(super) is_expression: bool,
+}
+
+/// What is wrong with an expression.
+pub(super) struct Broken {
+    /// Byte offset in the text around it.
+    pub(super) offset: usize,
+    /// Why, in expr-lang's words.
+    pub(super) why: String,
+    /// Whether it can be read at all.
+    pub(super) is_readable: bool,
+}
+
+/// Reads an expression and looks for what would go wrong whenever it is computed.
+fn read(text: &str) -> (Vec<String>, Option<Broken>) {
+    match expr::parse(text) {
+        Ok(expression) => {
+            let broken = expression.mistake().map(|e| {
+                let before = &text[..text.floor_char_boundary(e.offset)];
+                let line = before.matches('\n').count() + 1;
+                let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+                let why = format!("{} ({line}:{column})", e.message);
+                Broken { offset: e.offset, why, is_readable: true }
+            });
+            (expression.needs(), broken)
+        }
+        Err(e) => (Vec::new(), Some(Broken { offset: e.offset, why: e.message, is_readable: false })),
+    }
 }
 
 /// The tags of a text with the variables they need, or what is wrong and where.
@@ -31,11 +58,14 @@ pub(super) fn tags(text: &str) -> Result<Vec<Tag>, (usize, String)> {
     Ok(found
         .map(|tag| {
             let is_expression = tag.kind == TagKind::Expression;
-            let (needs, broken) = match is_expression.then(|| expr::parse(&tag.content)) {
-                None => (vec![tag.content], None),
-                Some(Ok(expression)) => (expression.needs(), None),
-                Some(Err(why)) => (Vec::new(), Some(why.message)),
+            let start = text[tag.range.clone()].find(&tag.content).map_or(0, |at| tag.range.start + at);
+            let (needs, mut broken) = match is_expression {
+                true => read(&tag.content),
+                false => (vec![tag.content], None),
             };
+            if let Some(broken) = &mut broken {
+                broken.offset += start;
+            }
             Tag { offset: tag.range.start, needs, broken, is_expression }
         })
         .collect())
@@ -51,13 +81,13 @@ pub(super) fn has_tag(text: &str) -> bool {
     text.contains("{{")
 }
 
-/// The variables that an expression needs, or why it cannot be read.
-pub(super) fn expression(text: &str) -> Result<Vec<String>, String> {
+/// The variables that an expression needs, and what is wrong with it.
+pub(super) fn expression(text: &str) -> (Vec<String>, Option<Broken>) {
     // A tag inside an expression becomes part of its text.
     if has_tag(text) {
-        return Ok(Vec::new());
+        return (Vec::new(), None);
     }
-    expr::parse(text).map(|expression| expression.needs()).map_err(|why| why.message)
+    read(text)
 }
 
 /// Whether a `when` can be read, its tags standing for a word.

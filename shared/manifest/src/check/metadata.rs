@@ -2,7 +2,7 @@
 
 use crate::codes::Code;
 
-use super::{SpecCheck, language, names};
+use super::{SpecCheck, expressions, language, names};
 
 pub(super) fn check(check: &SpecCheck<'_>) {
     let Some(metadata) = &check.spec.workflow_metadata else { return };
@@ -15,10 +15,9 @@ pub(super) fn check(check: &SpecCheck<'_>) {
         }
     }
     for (name, from) in &metadata.labels_from {
-        if let Err(why) = language::expression(&from.expression) {
-            let message = format!("the expression of label \"{name}\" cannot be read: {why}");
-            let remedy = "for example: workflow.parameters.environment";
-            check.report(Code::E203, &format!("{path}.labelsFrom.{name}.expression"), message, remedy);
-        }
+        let what = format!("the expression of label \"{name}\"");
+        let path = format!("{path}.labelsFrom.{name}.expression");
+        let example = "for example: workflow.parameters.environment";
+        expressions::field(check.subject, &path, &from.expression, &what, example);
     }
 }

@@ -3,7 +3,7 @@
 use crate::codes::Code;
 use crate::types::{Parameter, Template, ValueFrom};
 
-use super::{SpecCheck, garbage, inputs, language, names, template::label};
+use super::{SpecCheck, expressions, garbage, inputs, language, names, template::label};
 
 pub(super) fn declared(check: &SpecCheck<'_>, template: &Template, path: &str) {
     let path = format!("{path}.outputs");
@@ -109,15 +109,8 @@ fn parameter(check: &SpecCheck<'_>, template: &Template, parameter: &Parameter, 
             "write `valueFrom: {parameter: \"{{steps.a.outputs.parameters.x}}\"}`",
         );
     }
-    if let Some(expression) = &from.expression
-        && let Err(why) = language::expression(expression)
-    {
-        check.report(
-            Code::E203,
-            &format!("{path}.expression"),
-            format!("the expression cannot be read: {why}"),
-            "",
-        );
+    if let Some(expression) = &from.expression {
+        expressions::field(check.subject, &format!("{path}.expression"), expression, "the expression", "");
     }
 }
 

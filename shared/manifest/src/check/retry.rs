@@ -4,7 +4,7 @@ use crate::codes::Code;
 use crate::text::AnyString;
 use crate::types::{Backoff, RetryStrategy};
 
-use super::{SpecCheck, language, template::DURATION_REMEDY};
+use super::{SpecCheck, expressions, language, template::DURATION_REMEDY};
 
 pub(super) fn check(check: &SpecCheck<'_>, strategy: &RetryStrategy, path: &str) {
     let policy = strategy.retry_policy.as_deref().unwrap_or_default();
@@ -29,16 +29,10 @@ pub(super) fn check(check: &SpecCheck<'_>, strategy: &RetryStrategy, path: &str)
             "write how often it is tried again, such as 3",
         );
     }
-    if let Some(expression) = &strategy.expression
-        && let Err(why) = language::expression(expression)
-    {
-        let message = format!("retryStrategy.expression cannot be read: {why}");
-        check.report(
-            Code::E203,
-            &format!("{path}.expression"),
-            message,
-            "for example: asInt(lastRetry.exitCode) == 2",
-        );
+    if let Some(expression) = &strategy.expression {
+        let example = "for example: asInt(lastRetry.exitCode) == 2";
+        let path = format!("{path}.expression");
+        expressions::field(check.subject, &path, expression, "retryStrategy.expression", example);
     }
     if let Some(backoff) = &strategy.backoff {
         waits(check, strategy, backoff, &format!("{path}.backoff"));

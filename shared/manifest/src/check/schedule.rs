@@ -6,7 +6,7 @@ use crate::codes::Code;
 use crate::schedule::Schedule;
 use crate::types::CronWorkflowSpec;
 
-use super::{Subject, did_you_mean, language};
+use super::{Subject, did_you_mean, expressions};
 
 pub(super) fn check(subject: &Subject<'_>, spec: &CronWorkflowSpec) {
     if spec.schedules.is_empty() {
@@ -54,16 +54,9 @@ pub(super) fn check(subject: &Subject<'_>, spec: &CronWorkflowSpec) {
             );
         }
     }
-    if let Some(stop) = &spec.stop_strategy
-        && let Err(why) = language::expression(&stop.expression)
-    {
-        let message = format!("the expression cannot be read: {why}");
-        subject.report(
-            Code::E203,
-            "spec.stopStrategy.expression",
-            message,
-            "for example: cronworkflow.failed >= 3",
-        );
+    if let Some(stop) = &spec.stop_strategy {
+        let (path, example) = ("spec.stopStrategy.expression", "for example: cronworkflow.failed >= 3");
+        expressions::field(subject, path, &stop.expression, "the expression", example);
     }
     missed_ticks(subject);
 }

@@ -8,7 +8,7 @@ use crate::source::{Node, join};
 use crate::types::{LifecycleHook, Step, Template};
 
 use super::order::Order;
-use super::{Found, SpecCheck, calls, did_you_mean, language, mentions};
+use super::{Found, SpecCheck, calls, did_you_mean, expressions, language, mentions};
 
 /// What a text may name.
 struct Scope<'t> {
@@ -161,8 +161,8 @@ fn hooks<'t>(check: &SpecCheck<'_>, scope: &Scope<'t>, call: &'t Step, node: &No
 
 /// The names in a hook's expression; that it can be read is checked with its call.
 fn hook_expression(check: &SpecCheck<'_>, scope: &Scope<'_>, path: &str, hook: &LifecycleHook) {
-    let names = hook.expression.as_deref().map(language::expression);
-    for name in names.and_then(Result::ok).unwrap_or_default() {
+    let (names, _) = language::expression(hook.expression.as_deref().unwrap_or("nil"));
+    for name in names {
         // The item of a loop may be named by its index and description: steps['a(0:x)'].
         if !name.contains('(')
             && let Some((code, message, remedy)) = wrong(check, scope, &name)
@@ -178,15 +178,9 @@ fn text(check: &SpecCheck<'_>, scope: &Scope<'_>, path: &str, text: &str) {
         Ok(tags) => {
             for tag in tags {
                 let at = subject.place_in_text(path, text, tag.offset);
-                if let Some(why) = &tag.broken {
-                    let message = format!("the expression cannot be read: {why}");
-                    subject.report_at(
-                        Code::E203,
-                        at,
-                        path,
-                        message,
-                        "names with a dash need brackets: inputs.parameters['learning-rate']",
-                    );
+                if let Some(broken) = &tag.broken {
+                    let example = "names with a dash need brackets: inputs.parameters['learning-rate']";
+                    expressions::report(subject, path, text, broken, "the expression", example);
                 }
                 for name in &tag.needs {
                     if let Some((code, message, remedy)) = wrong(check, scope, name) {
@@ -210,7 +204,7 @@ fn text(check: &SpecCheck<'_>, scope: &Scope<'_>, path: &str, text: &str) {
 
 /// A field that is an expression as a whole.
 fn expression(check: &SpecCheck<'_>, scope: &Scope<'_>, path: &str, text: &str) {
-    for name in language::expression(text).unwrap_or_default() {
+    for name in language::expression(text).0 {
         if let Some((code, message, remedy)) = wrong(check, scope, &name) {
             check.report(code, path, message, remedy);
         }

@@ -33,8 +33,16 @@ pub(super) fn predicate(
     node: Option<&Node>,
     third: Option<Val>,
 ) -> Result<Val, Failed> {
-    let Val::List(list) = over else {
-        return Err(Failed::Here(format!("builtin {name} takes only array (got {})", over.type_name())));
+    let bytes;
+    let list = match over {
+        Val::List(list) => list,
+        // Only where its type is not known before: Go walks the bytes.
+        Val::Text(text) => {
+            bytes = Val::list(text.bytes().map(|byte| Val::Int(byte.into())))?;
+            let Val::List(list) = &bytes else { unreachable!("a list was made") };
+            list
+        }
+        _ => return Err(Failed::Here(format!("builtin {name} takes only array (got {})", over.type_name()))),
     };
     let mut each = Each { eval, list, node };
     match name {

@@ -7,13 +7,16 @@ use regex::Regex;
 
 use super::ast::{Binary, Kind, Node};
 use super::budget::Budget;
-use super::operators::{
-    comparable, compared, fetch, inside, mismatched, negated, not_bool, part_of, undefined, whole,
-};
+use super::check::{Depth, check};
+use super::operators::{compared, fetch, inside, negated, not_bool, part_of, undefined, whole};
+use super::types::Type;
 use super::value::{Unwritable, Val, equal, json_text, too_large};
 use super::{Env, ExprError, ExprErrorKind, VALUE_BYTES_MAX, functions, is_sprig, parser, sprig, times};
-use crate::go::Pattern;
+use crate::go::{Pattern, power};
 use crate::tags::Lookup;
+
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
 /// A variable that was read and is known to have no value.
 #[derive(Clone, Debug)]
@@ -48,8 +51,10 @@ pub(super) enum Unknown {
 pub(super) fn run(text: &str, root: &Node, env: &Env<'_>, unknown: Unknown) -> Result<Outcome, ExprError> {
     let mut eval = Eval {
         env,
+        text,
         unknown,
         budget: Budget::default(),
+        draws: 0,
         guards: 0,
         locals: Vec::new(),
         frames: Vec::new(),
@@ -57,9 +62,22 @@ pub(super) fn run(text: &str, root: &Node, env: &Env<'_>, unknown: Unknown) -> R
         absent: Vec::new(),
         patterns: BTreeMap::new(),
     };
+    let known = |name: &str| eval_type(env, name);
+    if let Err(mistake) = check(root, Depth::Types, &known) {
+        return Err(ExprError::new(text, mistake.at, ExprErrorKind::Value, mistake.message));
+    }
     match eval.node(root) {
         Ok(value) => Ok(Outcome { value, absent: eval.absent }),
         Err(fault) => Err(ExprError::new(text, fault.at, fault.kind, fault.message)),
+    }
+}
+
+/// The type of a variable without a dot, which expr-lang knows before it computes.
+fn eval_type(env: &Env<'_>, name: &str) -> Type {
+    match env.scope.get(name) {
+        Lookup::Value(_) if env.scope.subtree(name).is_some() => Type::Map,
+        Lookup::Value(value) => Val::from_scope(&value).map_or(Type::Any, |value| Type::of(&value)),
+        Lookup::Absent { .. } | Lookup::Unknown => Type::Any,
     }
 }
 
@@ -80,8 +98,11 @@ pub(super) struct Frame {
 
 pub(super) struct Eval<'a> {
     pub env: &'a Env<'a>,
+    text: &'a str,
     unknown: Unknown,
     pub budget: Budget,
+    /// Calls of random functions so far.
+    draws: u64,
     /// How many `??` and `?.` are open around here: a missing variable is nil inside of them.
     guards: usize,
     locals: Vec<(Arc<str>, Val)>,
@@ -189,6 +210,9 @@ impl Eval<'_> {
                 let guarded = optional || self.guards > 0 || last && self.unknown == Unknown::IsNil;
                 match found {
                     Some(found) => value = found,
+                    None if optional && !matches!(value, Val::Nil | Val::Map(_)) => {
+                        return fetch(&value, &Val::text(*key)).at(node);
+                    }
                     None if guarded => return Ok(Val::Nil),
                     None => return missing(node.at, path, format!("{} is missing", path.join("."))),
                 }
@@ -269,34 +293,50 @@ impl Eval<'_> {
 
     fn binary(&mut self, node: &Node, operator: Binary, left: &Node, right: &Node) -> Run<Val> {
         match operator {
-            Binary::And => return Ok(Val::Bool(self.truth(left)? && self.truth(right)?)),
-            Binary::Or => return Ok(Val::Bool(self.truth(left)? || self.truth(right)?)),
+            Binary::And => return self.logical(left, right, true),
+            Binary::Or => return self.logical(left, right, false),
             Binary::Coalesce => {
                 self.guards += 1;
                 let value = self.node(left);
                 self.guards -= 1;
                 return match value? {
-                    Val::Nil => self.node(right),
+                    value if value.is_nil() => self.node(right),
                     value => Ok(value),
                 };
             }
             _ => {}
         }
-        let typed = (self.typed(left), self.typed(right));
+        // A list of literal texts is a map to expr-lang, which takes nothing but texts as keys.
+        let keys = operator == Binary::In && is_texts(right);
         let left = self.node(left)?;
         let right = self.node(right)?;
-        let both = typed.0 && typed.1;
-        self.operate(operator, &left, &right, both).at(node)
+        if keys && !matches!(left, Val::Text(_) | Val::Nil) {
+            let type_name = left.type_name();
+            return Err(fault(
+                node.at,
+                format!("value of type {type_name} is not assignable to type string"),
+            ));
+        }
+        self.operate(operator, &left, &right).at(node)
     }
 
-    /// An operation on two values; `typed`: their types were known before.
-    fn operate(&mut self, operator: Binary, left: &Val, right: &Val, typed: bool) -> Result<Val, String> {
+    /// `&&`, which goes on from true, or `||`, which goes on from false. expr-lang looks only at the left side: what
+    /// it goes on to is the result, whatever it is. A literal decides alone, on either side.
+    fn logical(&mut self, left: &Node, right: &Node, goes_on: bool) -> Run<Val> {
+        match (&left.kind, &right.kind) {
+            (Kind::Bool(literal), _) if *literal == goes_on => self.node(right),
+            (_, Kind::Bool(literal)) if *literal == goes_on => self.node(left),
+            (Kind::Bool(_), _) | (_, Kind::Bool(_)) => Ok(Val::Bool(!goes_on)),
+            _ if self.truth(left)? == goes_on => self.node(right),
+            _ => Ok(Val::Bool(!goes_on)),
+        }
+    }
+
+    /// An operation on two values.
+    fn operate(&mut self, operator: Binary, left: &Val, right: &Val) -> Result<Val, String> {
         self.budget.look([left, right])?;
-        let result = match operator {
+        match operator {
             Binary::Equal | Binary::Unequal => {
-                if typed && !comparable(left, right) {
-                    return Err(mismatched(operator, left, right));
-                }
                 Ok(Val::Bool(equal(left, right) == (operator == Binary::Equal)))
             }
             Binary::In => inside(left, right).map(Val::Bool),
@@ -305,25 +345,17 @@ impl Eval<'_> {
             Binary::Range => self.range(left, right),
             _ if operator.is_order() => compared(operator, left, right).map(Val::Bool),
             _ => self.arithmetic(operator, left, right),
-        };
-        match result {
-            Err(why) if typed && why == undefined(operator, left, right) => {
-                Err(mismatched(operator, left, right))
-            }
-            result => result,
         }
     }
 
-    /// Whether expr-lang knows the type before it evaluates: literals, and variables without a dot.
-    fn typed(&self, node: &Node) -> bool {
-        match &node.kind {
-            Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) | Kind::Text(_) => true,
-            Kind::Name(name) => !self.locals.iter().any(|(local, _)| local == name),
-            Kind::Call { name, .. } => {
-                matches!(&**name, "int" | "float" | "string" | "len" | "upper" | "lower")
-            }
-            _ => false,
-        }
+    /// The seed of the next call of a random function: each gives something else.
+    pub fn next_seed(&mut self) -> u64 {
+        self.draws += 1;
+        let text = self
+            .text
+            .bytes()
+            .fold(self.env.seed ^ FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME));
+        text ^ self.draws
     }
 
     /// The compiled pattern, for a search through `text`; each is compiled once per evaluation.
@@ -343,12 +375,10 @@ impl Eval<'_> {
     }
 
     fn range(&mut self, from: &Val, to: &Val) -> Result<Val, String> {
-        let (Val::Int(from), Val::Int(to)) = (from, to) else {
-            return Err(undefined(Binary::Range, from, to));
-        };
-        let length = (i128::from(*to) - i128::from(*from) + 1).max(0);
+        let (from, to) = (functions::to_int(from)?, functions::to_int(to)?);
+        let length = (i128::from(to) - i128::from(from) + 1).max(0);
         self.budget.grow(usize::try_from(length).unwrap_or(usize::MAX))?;
-        let list = Val::list((*from..=*to).map(Val::Int))?;
+        let list = Val::list((from..=to).map(Val::Int))?;
         self.budget.charge(&list)?;
         Ok(list)
     }
@@ -373,7 +403,7 @@ impl Eval<'_> {
             Binary::Subtract => a - b,
             Binary::Multiply => a * b,
             Binary::Divide => a / b,
-            Binary::Power => a.powf(b),
+            Binary::Power => power(a, b),
             _ => return Err(undefined(operator, left, right)),
         }))
     }
@@ -453,7 +483,7 @@ impl Eval<'_> {
         if is_sprig(of) {
             let values = self.arguments(arguments)?;
             self.budget.look(&values).at(node)?;
-            let result = sprig::call(self, name, &values).at(node)?;
+            let result = sprig::call(self, name, values).at(node)?;
             self.budget.charge(&result).at(node)?;
             return Ok(result);
         }
@@ -464,6 +494,11 @@ impl Eval<'_> {
         let values = self.arguments(arguments)?;
         times::method(&value, name, &values).at(node)
     }
+}
+
+fn is_texts(node: &Node) -> bool {
+    let Kind::List(items) = &node.kind else { return false };
+    !items.is_empty() && items.iter().all(|item| matches!(item.kind, Kind::Text(_)))
 }
 
 /// A fault inside of a predicate, which keeps its own place.

@@ -3,6 +3,7 @@
 use super::ast::{Binary, Unary};
 use super::functions;
 use super::value::{Val, equal, order};
+use crate::go::power;
 
 pub(super) fn not_bool(value: &Val) -> String {
     format!("interface conversion: interface {{}} is {}, not bool", nil_or(value))
@@ -14,20 +15,6 @@ fn nil_or(value: &Val) -> &'static str {
 
 pub(super) fn undefined(operator: Binary, left: &Val, right: &Val) -> String {
     format!("invalid operation: {} {} {}", left.type_name(), operator.sign(), right.type_name())
-}
-
-pub(super) fn mismatched(operator: Binary, left: &Val, right: &Val) -> String {
-    let types = (left.type_name(), right.type_name());
-    format!("invalid operation: {} (mismatched types {} and {})", operator.sign(), types.0, types.1)
-}
-
-/// Whether two values can be equal at all: nil and containers with anything, others with their own kind.
-pub(super) fn comparable(left: &Val, right: &Val) -> bool {
-    let scalar = |value: &Val| matches!(value, Val::Bool(_) | Val::Int(_) | Val::Float(_) | Val::Text(_));
-    !scalar(left)
-        || !scalar(right)
-        || left.type_name() == right.type_name()
-        || left.as_number().is_some() && right.as_number().is_some()
 }
 
 pub(super) fn part_of(operator: Binary, text: &Val, part: &Val) -> Result<Val, String> {
@@ -62,8 +49,10 @@ pub(super) fn inside(needle: &Val, container: &Val) -> Result<bool, String> {
         Val::List(list) => Ok(list.items.iter().any(|item| equal(item, needle))),
         Val::Map(map) => match needle {
             Val::Text(key) => Ok(map.fields.contains_key(&**key)),
-            _ => Ok(false),
+            Val::Nil => Ok(false),
+            other => Err(format!("value of type {} is not assignable to type string", other.type_name())),
         },
+        Val::Time(_) | Val::Zone(_) if matches!(needle, Val::Text(_) | Val::Nil) => Ok(false),
         other => Err(format!("operator \"in\" not defined on {}", other.type_name())),
     }
 }
@@ -75,9 +64,9 @@ pub(super) fn negated(unary: Unary, value: Val) -> Result<Val, String> {
         (Unary::Minus, Val::Int(int)) => Ok(Val::Int(int.wrapping_neg())),
         (Unary::Minus, Val::Float(float)) => Ok(Val::Float(-float)),
         (Unary::Minus, Val::Duration(nanos)) => Ok(Val::Duration(nanos.wrapping_neg())),
-        (Unary::Plus, value @ (Val::Int(_) | Val::Float(_))) => Ok(value),
+        // Where the type is unknown before, nothing is done.
+        (Unary::Plus, value) => Ok(value),
         (Unary::Minus, other) => Err(format!("invalid operation: - {}", other.type_name())),
-        (Unary::Plus, other) => Err(format!("invalid operation: + {}", other.type_name())),
     }
 }
 
@@ -88,7 +77,7 @@ pub(super) fn whole(operator: Binary, a: i64, b: i64) -> Result<Val, String> {
         Binary::Subtract => Val::Int(a.wrapping_sub(b)),
         Binary::Multiply => Val::Int(a.wrapping_mul(b)),
         Binary::Divide => Val::Float(a as f64 / b as f64),
-        Binary::Power => Val::Float((a as f64).powf(b as f64)),
+        Binary::Power => Val::Float(power(a as f64, b as f64)),
         _ if b == 0 => return Err("integer divide by zero".to_owned()),
         _ => Val::Int(a.wrapping_rem(b)),
     })

@@ -1,125 +1,235 @@
-//! The functions of sprig that make sense without a template: `sprig.upper(x)`.
+//! The functions of sprig: `sprig.upper(x)`.
 //!
-//! `env`, `expandenv` and everything else that looks outside are missing, as in Argo; so is cryptography other than
-//! checksums.
+//! Each has the parameters of its Go function, and arguments count as Go's reflection takes them: nil is the zero
+//! value of what is asked for, and everything else has to be of that type. Nothing is changed in place: `set`,
+//! `unset` and `merge` give a new dictionary.
 
 mod cast;
+mod dates;
+mod dicts;
+mod encodings;
 mod lists;
+mod logic;
+mod merge;
 mod numbers;
+mod paths;
+mod patterns;
+mod random;
 mod strings;
+mod urls;
+mod versions;
 mod words;
 
-use super::eval::{Eval, json};
-use super::functions::from_json;
-use super::times;
-use super::value::Val;
-use crate::go::{duration_text, format_layout, parse_layout};
+use super::eval::Eval;
+use super::value::{Fields, Val};
+use crate::decode::nearest;
 
-use cast::{empty, int, text};
+pub(super) use versions::{Version, method as version_method};
 
 type Made = Result<Val, String>;
-/// None: not a function of this group, or not with these arguments.
-type Tried = Result<Option<Val>, String>;
 
-type Group = fn(&mut Eval<'_>, &str, &[Val]) -> Tried;
+/// What a parameter takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    Any,
+    Text,
+    Int,
+    Float,
+    Bool,
+    Map,
+    Time,
+}
+
+/// A function of sprig.
+pub(super) struct Function {
+    name: &'static str,
+    takes: &'static [Takes],
+    /// What any number of further arguments have to be.
+    rest: Option<Takes>,
+    run: fn(&mut Eval<'_>, &Args) -> Made,
+}
+
+const fn function(
+    name: &'static str,
+    takes: &'static [Takes],
+    run: fn(&mut Eval<'_>, &Args) -> Made,
+) -> Function {
+    Function { name, takes, rest: None, run }
+}
+
+const fn variadic(
+    name: &'static str,
+    takes: &'static [Takes],
+    rest: Takes,
+    run: fn(&mut Eval<'_>, &Args) -> Made,
+) -> Function {
+    Function { name, takes, rest: Some(rest), run }
+}
+
+const FAMILIES: [&[Function]; 13] = [
+    dates::FUNCTIONS,
+    dicts::FUNCTIONS,
+    encodings::FUNCTIONS,
+    lists::FUNCTIONS,
+    logic::FUNCTIONS,
+    numbers::FUNCTIONS,
+    numbers::FLOATS,
+    paths::FUNCTIONS,
+    patterns::FUNCTIONS,
+    random::FUNCTIONS,
+    strings::FUNCTIONS,
+    urls::FUNCTIONS,
+    versions::FUNCTIONS,
+];
+
+/// Functions that Argo has and that are refused, with the reason.
+const REFUSED: [(&[&str], &str); 3] = [
+    (
+        &[
+            "bcrypt",
+            "htpasswd",
+            "derivePassword",
+            "genPrivateKey",
+            "buildCustomCert",
+            "genCA",
+            "genCAWithKey",
+            "genSelfSignedCert",
+            "genSelfSignedCertWithKey",
+            "genSignedCert",
+            "genSignedCertWithKey",
+            "encryptAES",
+            "decryptAES",
+        ],
+        "it handles a secret, and what an expression gives is kept in the run's records; do it in a step",
+    ),
+    (&["getHostByName"], "expressions do not ask the network; do it in a step"),
+    (&["env", "expandenv"], "expressions do not read the environment, in Argo neither; use a parameter"),
+];
+
+fn find(name: &str) -> Option<&'static Function> {
+    FAMILIES.into_iter().flatten().find(|function| function.name == name)
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    FAMILIES.into_iter().flatten().map(|function| function.name)
+}
+
+/// Why no function has this name, or it cannot take so many arguments.
+pub(super) fn wrong_call(name: &str, count: usize) -> Option<String> {
+    let Some(function) = find(name) else {
+        if let Some((_, why)) = REFUSED.iter().find(|(names, _)| names.contains(&name)) {
+            return Some(format!("sprig.{name} is not supported: {why}"));
+        }
+        let unknown = format!("unknown function sprig.{name}");
+        return Some(match nearest::nearest(name, names()) {
+            Some(near) => format!("{unknown}, did you mean sprig.{near}?"),
+            None => unknown,
+        });
+    };
+    let least = function.takes.len();
+    match function.rest {
+        Some(_) if count < least => {
+            Some(format!("invalid number of arguments: expected at least {least}, got {count}"))
+        }
+        None if count != least => Some(format!("invalid number of arguments: expected {least}, got {count}")),
+        _ => None,
+    }
+}
 
 /// Calls `sprig.name`.
-pub(super) fn call(eval: &mut Eval<'_>, name: &str, arguments: &[Val]) -> Made {
-    let groups: [Group; 6] = [logic, strings::call, numbers::call, lists::call, dates, encodings];
-    for group in groups {
-        if let Some(value) = group(eval, name, arguments)? {
-            return Ok(value);
-        }
+pub(super) fn call(eval: &mut Eval<'_>, name: &str, arguments: Vec<Val>) -> Made {
+    if let Some(why) = wrong_call(name, arguments.len()) {
+        return Err(why);
     }
-    if arguments.is_empty() {
-        return Err(format!("unknown function sprig.{name}"));
-    }
-    let types: Vec<_> = arguments.iter().map(Val::type_name).collect();
-    Err(format!("unknown function sprig.{name}, or it does not take ({})", types.join(", ")))
+    let function = find(name).expect("a call that is not wrong is of a known function");
+    let wanted = function.takes.iter().copied().chain(function.rest.into_iter().cycle());
+    let taken = arguments.into_iter().zip(wanted).map(|(value, takes)| taken(name, value, takes));
+    let args = Args { values: taken.collect::<Result<_, _>>()?, fixed: function.takes.len() };
+    (function.run)(eval, &args)
 }
 
-fn logic(eval: &mut Eval<'_>, name: &str, arguments: &[Val]) -> Tried {
-    Ok(Some(match (name, arguments) {
-        ("default", [fallback]) => fallback.clone(),
-        ("default", [fallback, value]) => if empty(value) { fallback } else { value }.clone(),
-        ("ternary", [yes, no, Val::Bool(condition)]) => if *condition { yes } else { no }.clone(),
-        ("coalesce", values) => values.iter().find(|value| !empty(value)).cloned().unwrap_or(Val::Nil),
-        ("empty", [value]) => Val::Bool(empty(value)),
-        ("all", values) => Val::Bool(!values.iter().any(empty)),
-        ("any", values) => Val::Bool(values.iter().any(|value| !empty(value))),
-        ("fail", [why]) => return Err(text(why)),
-        ("kindOf" | "typeOf", [value]) => Val::text(cast::kind(value)),
-        ("kindIs" | "typeIs", [Val::Text(kind), value]) => Val::Bool(**kind == *cast::kind(value)),
-        ("deepEqual", [a, b]) => Val::Bool(super::value::equal(a, b)),
-        ("hello", []) => Val::text("Hello!"),
-        ("uuidv4", []) => Val::text(words::uuid(eval.env.seed)),
-        _ => return Ok(None),
-    }))
-}
-
-fn encodings(eval: &mut Eval<'_>, name: &str, arguments: &[Val]) -> Tried {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use sha2::Digest as _;
-
-    Ok(Some(match (name, arguments) {
-        ("b64enc", [value]) => Val::text(STANDARD.encode(text(value))),
-        // Sprig gives the message in place of the text, and no error.
-        ("b64dec", [value]) => match STANDARD.decode(text(value)) {
-            Ok(bytes) => Val::text(String::from_utf8_lossy(&bytes).as_ref()),
-            Err(error) => Val::text(super::functions::base64_error(&text(value), &error)),
+fn taken(name: &str, value: Val, takes: Takes) -> Made {
+    let (fits, type_name) = match takes {
+        Takes::Any => return Ok(value),
+        _ if matches!(value, Val::Nil) => return zero(takes),
+        Takes::Text => (matches!(value, Val::Text(_)), "string"),
+        Takes::Int => (matches!(value, Val::Int(_)), "int"),
+        Takes::Float => (matches!(value, Val::Float(_)), "float64"),
+        Takes::Bool => (matches!(value, Val::Bool(_)), "bool"),
+        Takes::Map => (matches!(value, Val::Map(_)), "map[string]interface {}"),
+        Takes::Time => match cast::moment(&value) {
+            Some(time) => return Ok(Val::Time(Box::new(time))),
+            None => (false, "time.Time"),
         },
-        ("sha256sum", [value]) => Val::text(hex(&sha2::Sha256::digest(text(value)))),
-        ("sha512sum", [value]) => Val::text(hex(&sha2::Sha512::digest(text(value)))),
-        ("adler32sum", [value]) => Val::text(words::adler32(text(value).as_bytes()).to_string()),
-        ("toJson" | "toRawJson" | "mustToJson", [value]) => Val::text(raw_json(name, value)?),
-        ("toPrettyJson" | "mustToPrettyJson", [value]) => Val::text(json(value, Some("  "))?),
-        ("fromJson" | "mustFromJson", [Val::Text(text)]) => from_json(eval, text)?,
-        _ => return Ok(None),
-    }))
-}
-
-fn raw_json(name: &str, value: &Val) -> Result<String, String> {
-    let escaped = json(value, None)?;
-    if name != "toRawJson" {
-        return Ok(escaped);
+    };
+    if fits {
+        return Ok(value);
     }
-    Ok(escaped.replace("\\u003c", "<").replace("\\u003e", ">").replace("\\u0026", "&"))
+    Err(format!("cannot use {} as type {type_name} in a call of sprig.{name}", value.type_name()))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn zero(takes: Takes) -> Made {
+    Ok(match takes {
+        Takes::Any => Val::Nil,
+        Takes::Text => Val::text(""),
+        Takes::Int => Val::Int(0),
+        Takes::Float => Val::Float(0.0),
+        Takes::Bool => Val::Bool(false),
+        Takes::Map => Val::map([])?,
+        Takes::Time => Val::Time(Box::new(cast::zero_time())),
+    })
 }
 
-fn dates(eval: &mut Eval<'_>, name: &str, arguments: &[Val]) -> Tried {
-    let now = eval.env.now;
-    Ok(Some(match (name, arguments) {
-        ("now", []) => times::now(now, &[])?,
-        ("date" | "htmlDate", [layout @ .., time]) if layout.len() < 2 => {
-            let layout = layout.first().map_or("2006-01-02".to_owned(), text);
-            Val::text(format_layout(&cast::time(time, now), &layout))
+/// Arguments that fit the parameters of their function.
+struct Args {
+    values: Vec<Val>,
+    /// How many there have to be; those after are the variadic ones.
+    fixed: usize,
+}
+
+impl Args {
+    fn get(&self, index: usize) -> &Val {
+        &self.values[index]
+    }
+
+    fn text(&self, index: usize) -> &str {
+        match &self.values[index] {
+            Val::Text(text) => text,
+            _ => unreachable!("the parameter takes a text"),
         }
-        ("dateInZone" | "date_in_zone", [layout, time, zone]) => {
-            let zone = times::timezone(&text(zone)).unwrap_or(Val::Zone(jiff::tz::TimeZone::UTC));
-            let Val::Zone(zone) = zone else { return Ok(None) };
-            Val::text(format_layout(&cast::time(time, now).with_time_zone(zone), &text(layout)))
+    }
+
+    fn int(&self, index: usize) -> i64 {
+        match &self.values[index] {
+            Val::Int(int) => *int,
+            _ => unreachable!("the parameter takes a whole number"),
         }
-        ("toDate" | "mustToDate", [layout, value]) => {
-            let parsed = parse_layout(&text(layout), &text(value), &jiff::tz::TimeZone::UTC);
-            Val::Time(Box::new(parsed?))
+    }
+
+    fn truth(&self, index: usize) -> bool {
+        matches!(self.values[index], Val::Bool(true))
+    }
+
+    fn map(&self, index: usize) -> &Fields {
+        fields(&self.values[index])
+    }
+
+    fn time(&self, index: usize) -> &jiff::ZonedDateTime {
+        match &self.values[index] {
+            Val::Time(time) => time,
+            _ => unreachable!("the parameter takes a time"),
         }
-        ("unixEpoch", [time]) => Val::text(cast::time(time, now).timestamp().as_second().to_string()),
-        ("dateModify" | "date_modify" | "mustDateModify", [change, time]) => {
-            let nanos = crate::go::parse_duration(&text(change))?;
-            let time = cast::time(time, now);
-            let later = time.checked_add(jiff::SignedDuration::from_nanos(nanos));
-            Val::Time(Box::new(later.map_err(|_| "the time is out of range".to_owned())?))
-        }
-        ("ago", [time]) => {
-            let seconds = now.duration_since(cast::time(time, now).timestamp()).as_secs();
-            Val::text(duration_text(seconds.saturating_mul(1_000_000_000)))
-        }
-        ("duration", [seconds]) => Val::text(duration_text(int(seconds).saturating_mul(1_000_000_000))),
-        _ => return Ok(None),
-    }))
+    }
+
+    /// The variadic ones.
+    fn rest(&self) -> &[Val] {
+        &self.values[self.fixed..]
+    }
+}
+
+fn fields(value: &Val) -> &Fields {
+    match value {
+        Val::Map(map) => map,
+        _ => unreachable!("the parameter takes a map"),
+    }
 }

@@ -4,6 +4,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Span, Timestamp, ZonedDateTime};
 
 use super::ast::Binary;
+use super::sprig::version_method;
 use super::value::Val;
 use crate::go::{duration_text, format_layout, parse_duration, parse_layout};
 
@@ -16,8 +17,10 @@ pub(super) fn arithmetic(operator: Binary, left: &Val, right: &Val) -> Result<Op
         (Binary::Subtract, Val::Time(a), Val::Time(b)) => between(a, b),
         (Binary::Add, Val::Duration(a), Val::Duration(b)) => Val::Duration(a.wrapping_add(*b)),
         (Binary::Subtract, Val::Duration(a), Val::Duration(b)) => Val::Duration(a.wrapping_sub(*b)),
-        (Binary::Multiply, Val::Duration(nanos), Val::Int(by))
+        (Binary::Multiply, Val::Duration(nanos), Val::Int(by) | Val::Duration(by))
         | (Binary::Multiply, Val::Int(by), Val::Duration(nanos)) => Val::Duration(nanos.wrapping_mul(*by)),
+        (Binary::Multiply, Val::Duration(nanos), Val::Float(by))
+        | (Binary::Multiply, Val::Float(by), Val::Duration(nanos)) => Val::Float(*nanos as f64 * by),
         _ => return Ok(None),
     }))
 }
@@ -86,7 +89,6 @@ pub(super) fn date(arguments: &[Val]) -> Result<Val, String> {
     };
     let made = |time: ZonedDateTime| Val::Time(Box::new(time));
     match rest {
-        [time @ Val::Time(_)] => Ok(time.clone()),
         [date] => {
             let date = text(date)?;
             let found = LAYOUTS.iter().find_map(|layout| parse_layout(layout, &date, &zone).ok());
@@ -109,6 +111,8 @@ pub(super) fn method(of: &Val, name: &str, arguments: &[Val]) -> Result<Val, Str
     match of {
         Val::Time(time) => time_method(time, name, arguments).unwrap_or_else(|| Err(unknown())),
         Val::Duration(nanos) => duration_method(*nanos, name).ok_or_else(unknown),
+        Val::Zone(_) if name == "String" => Ok(Val::text(of.shown())),
+        Val::Version(version) => version_method(version, name, arguments).ok_or_else(unknown),
         _ => Err(unknown()),
     }
 }

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::VALUE_BYTES_MAX;
+use super::sprig::Version;
 use crate::go::{duration_text, float_json, float_text};
 
 /// Lists in lists: bounds the recursion of everything that walks a value.
@@ -28,6 +29,7 @@ pub(super) enum Val {
     Time(Box<ZonedDateTime>),
     Duration(i64),
     Zone(TimeZone),
+    Version(Box<Version>),
 }
 
 /// A list. What it holds is shared, so that `size` counts shared parts as often as they are reached: whoever walks
@@ -35,6 +37,8 @@ pub(super) enum Val {
 #[derive(Debug)]
 pub(super) struct Items {
     pub items: Vec<Val>,
+    /// Go's nil slice, which has no elements, is equal to nil and is written as null.
+    pub is_nil: bool,
     depth: usize,
     size: usize,
 }
@@ -89,6 +93,26 @@ impl Val {
         Self::list_of(items.into_iter().map(Ok))
     }
 
+    /// The list, which is Go's nil slice where it has no elements.
+    pub fn list_or_nil(items: impl IntoIterator<Item = Val>) -> Result<Val, String> {
+        match Self::list(items)? {
+            Val::List(list) if list.items.is_empty() => {
+                let (items, depth, size) = (Vec::new(), list.depth, list.size);
+                Ok(Val::List(Arc::new(Items { items, is_nil: true, depth, size })))
+            }
+            list => Ok(list),
+        }
+    }
+
+    /// Whether it is nil, or a list that was never made.
+    pub fn is_nil(&self) -> bool {
+        match self {
+            Val::Nil => true,
+            Val::List(list) => list.is_nil,
+            _ => false,
+        }
+    }
+
     /// As `list`, where an item can fail.
     pub fn list_of(items: impl IntoIterator<Item = Result<Val, String>>) -> Result<Val, String> {
         let (mut measure, mut kept) = (Measure::default(), Vec::new());
@@ -98,7 +122,12 @@ impl Val {
             kept.push(item);
         }
         let Measure { depth, size } = measure;
-        Ok(Val::List(Arc::new(Items { items: kept, depth: depth + 1, size: size + PART_BYTES })))
+        Ok(Val::List(Arc::new(Items {
+            items: kept,
+            is_nil: false,
+            depth: depth + 1,
+            size: size + PART_BYTES,
+        })))
     }
 
     /// A map. Fields are taken one by one, as in `list`.
@@ -171,12 +200,14 @@ impl Val {
             Val::Int(int) | Val::Duration(int) => Value::from(*int),
             Val::Float(float) => Value::from(*float),
             Val::Text(text) => Value::from(&**text),
+            Val::List(list) if list.is_nil => Value::Null,
             Val::List(list) => Value::Array(list.items.iter().map(Val::to_json).collect()),
             Val::Map(map) => {
                 Value::Object(map.fields.iter().map(|(k, v)| (k.to_string(), v.to_json())).collect())
             }
             Val::Time(time) => Value::from(rfc3339(time)),
             Val::Zone(zone) => Value::from(zone_name(zone)),
+            Val::Version(version) => Value::from(version.shown()),
         }
     }
 
@@ -193,6 +224,7 @@ impl Val {
             Val::Time(_) => "time.Time",
             Val::Duration(_) => "time.Duration",
             Val::Zone(_) => "*time.Location",
+            Val::Version(_) => "*semver.Version",
         }
     }
 
@@ -233,6 +265,7 @@ impl Val {
             }
             Val::Duration(nanos) => out.push_str(&duration_text(*nanos)),
             Val::Zone(zone) => out.push_str(&zone_name(zone)),
+            Val::Version(version) => out.push_str(&version.shown()),
         }
     }
 
@@ -256,12 +289,14 @@ fn rfc3339(time: &ZonedDateTime) -> String {
 /// Whether two values are equal: numbers by size, everything else only with its own kind.
 pub(super) fn equal(a: &Val, b: &Val) -> bool {
     match (a, b) {
-        (Val::Nil, Val::Nil) => true,
+        (Val::Nil, other) | (other, Val::Nil) => other.is_nil(),
         (Val::Bool(a), Val::Bool(b)) => a == b,
         (Val::Int(a), Val::Int(b)) => a == b,
         (Val::Text(a), Val::Text(b)) => a == b,
         (Val::Duration(a), Val::Duration(b)) => a == b,
         (Val::Time(a), Val::Time(b)) => a.timestamp() == b.timestamp(),
+        (Val::Zone(a), Val::Zone(b)) => zone_name(a) == zone_name(b),
+        (Val::Version(a), Val::Version(b)) => a.order(b).is_eq(),
         (Val::List(a), Val::List(b)) => {
             a.items.len() == b.items.len() && a.items.iter().zip(&b.items).all(|(a, b)| equal(a, b))
         }
@@ -321,6 +356,8 @@ impl Writer<'_> {
             Val::Text(text) => self.text(text),
             Val::Time(time) => self.text(&rfc3339(time)),
             Val::Zone(_) => self.out.push_str("{}"),
+            Val::Version(version) => self.text(&version.shown()),
+            Val::List(list) if list.is_nil => self.out.push_str("null"),
             Val::List(list) => self.list(&list.items, level)?,
             Val::Map(map) => self.map(&map.fields, level)?,
         }

@@ -150,7 +150,9 @@ fn expression(
     if strictness != Strictness::All && waits(&parsed, scope) {
         return stay(raw, &parsed, scope, strictness, out);
     }
-    match expr::evaluate_text(&parsed, &Env::of(scope)) {
+    // Two tags with the same expression draw different random values.
+    let seed = scope.seed().wrapping_add(tag.range.start as u64);
+    match expr::evaluate_text(&parsed, &Env { seed, ..Env::of(scope) }) {
         Ok((Some(text), _)) => out.push_str(&text),
         Ok((None, _)) | Err(_) if strictness == Strictness::Lenient => out.push_str(raw),
         Ok((None, absent)) => {

@@ -2,7 +2,7 @@
 
 use super::plan::Stage;
 use super::tokens::Value;
-use crate::go::compile_pattern;
+use crate::go::{compile_pattern, power};
 
 type Made = Result<Value, String>;
 
@@ -144,7 +144,7 @@ fn arithmetic(sign: &str, left: &Value, right: &Value) -> Made {
         "*" => a * b,
         "/" => a / b,
         "%" => a % b,
-        "**" => a.powf(*b),
+        "**" => power(*a, *b),
         "&" => whole(|a, b| a & b),
         "|" => whole(|a, b| a | b),
         "^" => whole(|a, b| a ^ b),

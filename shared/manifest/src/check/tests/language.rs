@@ -124,3 +124,56 @@ fn the_labels_of_workflow_metadata_are_labels() {
     assert!(wrong[0].starts_with("E101 4: invalid label value \"b c\" for label \"a\""), "{wrong:?}");
     assert!(wrong[1].starts_with("E203 4: the expression of label \"f\" cannot be read"), "{wrong:?}");
 }
+
+#[test]
+fn an_expression_that_must_go_wrong_is_found_before_it_runs() {
+    let args = |expression: &str| {
+        format!("{{name: main, container: {{image: 'x:1', args: [\"{{{{={expression}}}}}\"]}}}}")
+    };
+    let table = [
+        ("asInt(workflow.name) + 1", ""),
+        ("1 + 'a'", "invalid operation: + (mismatched types int and string) (1:3)"),
+        ("upper(1)", "cannot use int as argument (type string) to call upper (1:7)"),
+        ("uper('a')", "unknown function uper, did you mean upper? (1:1)"),
+        ("trim('a', 'b', 'c')", "too many arguments to call trim (1:1)"),
+        ("filter([1], 'a')", "predicate should return boolean (got string) (1:13)"),
+        ("sprig.uper('a')", "unknown function sprig.uper, did you mean sprig.upper? (1:7)"),
+        ("sprig.trunc('a')", "invalid number of arguments: expected 2, got 1 (1:7)"),
+        ("sprig.upper(1 + 'a')", "invalid operation: + (mismatched types int and string) (1:15)"),
+        (
+            "sprig.genPrivateKey('rsa')",
+            "sprig.genPrivateKey is not supported: it handles a secret, and what an expression gives is kept in the run's records; do it in a step (1:7)",
+        ),
+        ("'a' matches '('", "error parsing regexp: missing closing ): `(` (1:5)"),
+    ];
+    for (expression, why) in table {
+        let expected: &[_] = if why.is_empty() {
+            &[]
+        } else {
+            &[format!("E203 5: the expression cannot be evaluated: {why}")]
+        };
+        assert_eq!(findings(&workflow(&args(expression))), expected, "{expression}");
+    }
+    let retried = "{name: main, retryStrategy: {expression: 'retries < 3'}, container: {image: 'x:1'}}";
+    expect(
+        retried,
+        &[
+            "E203 5: retryStrategy.expression cannot be evaluated: invalid operation: < (mismatched types string and int) (1:9)",
+        ],
+    );
+    let remedy = "variables are texts: asInt(x) and asFloat(x) make numbers of them, string(x) makes a text of a number";
+    assert_eq!(remedies(&workflow(retried)), [remedy]);
+}
+
+#[test]
+fn a_mistake_in_a_block_is_shown_where_it_stands() {
+    let text = workflow("{name: main, suspend: {}}").replace(
+        "{name: main, suspend: {}}\n  ]}",
+        "  ]}\n---\napiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  entrypoint: main\n  templates:\n  - name: main\n    script:\n      image: 'x:1'\n      source: |\n        echo hello\n        echo {{=1 + 'a'}}\n",
+    );
+    let parsed = parse("f.yaml", &text);
+    let found = check(&parsed.documents, &Options::default());
+    let places: Vec<_> =
+        found.iter().filter(|f| f.code.name() == "E203").map(|f| (f.line, f.column)).collect();
+    assert_eq!(places, [(17, 19)]);
+}

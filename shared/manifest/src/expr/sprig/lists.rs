@@ -1,181 +1,168 @@
-//! Sprig's lists and dictionaries. Nothing is changed in place: `set` and `unset` give a new dictionary.
+//! Lists.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::cast::{empty, int, text};
-use super::{Made, Tried};
+use super::Takes::{Any, Int};
+use super::cast::{empty, int, kind, same, texts};
+use super::{Args, Function, Made, function, variadic};
 use crate::expr::eval::Eval;
 use crate::expr::functions;
-use crate::expr::value::{Fields, Items, Val, equal};
+use crate::expr::value::{Items, Val};
 
-/// Calls a function on lists or dictionaries.
-pub(super) fn call(eval: &mut Eval<'_>, name: &str, arguments: &[Val]) -> Tried {
-    match (name, arguments) {
-        ("list" | "tuple", items) => return Val::list(items.to_vec()).map(Some),
-        ("dict", pairs) => return dict(pairs).map(Some),
-        ("concat", lists) => return concat(eval, lists).map(Some),
-        ("join", [glue, of]) => return join(eval, &text(glue), of).map(Some),
-        ("toStrings", [Val::List(list)]) => {
-            return Val::list(list.items.iter().map(|item| Val::text(text(item)))).map(Some);
-        }
-        ("chunk", [size, Val::List(list)]) => {
-            let size = usize::try_from(int(size)).unwrap_or(1).max(1);
-            return Val::list_of(list.items.chunks(size).map(|chunk| Val::list(chunk.to_vec()))).map(Some);
-        }
-        ("pluck", [Val::Text(key), maps @ ..]) => {
-            return all(maps, |map| map.fields.get(&**key).cloned().into_iter().collect());
-        }
-        ("has", [needle, Val::List(list)]) => {
-            return Ok(Some(Val::Bool(list.items.iter().any(|item| equal(item, needle)))));
-        }
-        ("hasKey", [Val::Map(map), Val::Text(key)]) => {
-            return Ok(Some(Val::Bool(map.fields.contains_key(&**key))));
-        }
-        ("keys", maps) => {
-            return all(maps, |map| map.fields.keys().map(|key| Val::Text(key.clone())).collect());
-        }
-        ("values", maps) => return all(maps, |map| map.fields.values().cloned().collect()),
-        ("merge", maps) => return merged(maps, false).map(Some),
-        ("mergeOverwrite", maps) => return merged(maps, true).map(Some),
-        ("dig", [path @ .., fallback, Val::Map(map)]) => return Ok(Some(dig(path, fallback, map))),
-        _ => {}
+pub(super) const FUNCTIONS: &[Function] = &[
+    variadic("list", &[], Any, |_, a| Val::list(a.rest().to_vec())),
+    variadic("tuple", &[], Any, |_, a| Val::list(a.rest().to_vec())),
+    function("first", &[Any], first),
+    function("mustFirst", &[Any], first),
+    function("last", &[Any], last),
+    function("mustLast", &[Any], last),
+    function("rest", &[Any], rest),
+    function("mustRest", &[Any], rest),
+    function("initial", &[Any], initial),
+    function("mustInitial", &[Any], initial),
+    function("append", &[Any, Any], push),
+    function("push", &[Any, Any], push),
+    function("mustAppend", &[Any, Any], push),
+    function("mustPush", &[Any, Any], push),
+    function("prepend", &[Any, Any], prepend),
+    function("mustPrepend", &[Any, Any], prepend),
+    function("reverse", &[Any], reverse),
+    function("mustReverse", &[Any], reverse),
+    function("uniq", &[Any], uniq),
+    function("mustUniq", &[Any], uniq),
+    function("compact", &[Any], compact),
+    function("mustCompact", &[Any], compact),
+    variadic("without", &[Any], Any, without),
+    variadic("mustWithout", &[Any], Any, without),
+    function("has", &[Any, Any], has),
+    function("mustHas", &[Any, Any], has),
+    variadic("slice", &[Any], Any, slice),
+    variadic("mustSlice", &[Any], Any, slice),
+    function("chunk", &[Int, Any], chunk),
+    function("mustChunk", &[Int, Any], chunk),
+    variadic("concat", &[], Any, concat),
+    function("sortAlpha", &[Any], |_, a| {
+        let mut sorted = match a.get(0) {
+            list @ Val::List(_) => texts(list),
+            other => vec![other.shown()],
+        };
+        sorted.sort();
+        Val::list(sorted.into_iter().map(Val::text))
+    }),
+    function("toStrings", &[Any], |_, a| Val::list(texts(a.get(0)).into_iter().map(Val::text))),
+    function("join", &[super::Takes::Text, Any], |eval, a| {
+        let texts: Vec<Val> = texts(a.get(1)).into_iter().map(Val::text).collect();
+        functions::join(eval, &texts, a.text(0))
+    }),
+];
+
+/// The list at `index`, or Go's complaint of a function that wants one.
+fn list<'a>(a: &'a Args, index: usize, what: &str) -> Result<&'a Arc<Items>, String> {
+    match a.get(index) {
+        Val::List(list) => Ok(list),
+        other => Err(format!("Cannot {what} type {}", kind(other))),
     }
-    match arguments {
-        [Val::List(list), rest @ ..] => list_first(eval, name, list, rest),
-        [Val::Map(map), rest @ ..] => map_first(name, map, rest),
-        _ => Ok(None),
+}
+
+fn first(_: &mut Eval<'_>, a: &Args) -> Made {
+    Ok(list(a, 0, "find first on")?.items.first().cloned().unwrap_or(Val::Nil))
+}
+
+fn last(_: &mut Eval<'_>, a: &Args) -> Made {
+    Ok(list(a, 0, "find last on")?.items.last().cloned().unwrap_or(Val::Nil))
+}
+
+fn rest(_: &mut Eval<'_>, a: &Args) -> Made {
+    match list(a, 0, "find rest on")?.items.split_first() {
+        Some((_, rest)) => Val::list(rest.to_vec()),
+        None => Val::list_or_nil(Vec::new()),
     }
 }
 
-fn list_first(eval: &mut Eval<'_>, name: &str, list: &Arc<Items>, rest: &[Val]) -> Tried {
-    let items = &list.items;
-    Ok(Some(match (name, rest) {
-        ("first" | "mustFirst", []) => items.first().cloned().unwrap_or(Val::Nil),
-        ("last" | "mustLast", []) => items.last().cloned().unwrap_or(Val::Nil),
-        ("rest" | "mustRest", []) => Val::list(items.get(1..).unwrap_or_default().to_vec())?,
-        ("initial" | "mustInitial", []) => Val::list(items[..items.len().saturating_sub(1)].to_vec())?,
-        ("append" | "push" | "mustAppend" | "mustPush", [item]) => {
-            Val::list(items.iter().chain([item]).cloned())?
-        }
-        ("prepend" | "mustPrepend", [item]) => Val::list([item].into_iter().chain(items).cloned())?,
-        ("reverse" | "mustReverse", []) => Val::list(items.iter().rev().cloned())?,
-        ("uniq" | "mustUniq", []) => functions::uniq(eval, items)?,
-        ("compact" | "mustCompact", []) => Val::list(items.iter().filter(|item| !empty(item)).cloned())?,
-        ("without" | "mustWithout", unwanted) => {
-            for other in unwanted {
-                eval.budget.compare(other, items.len())?;
-            }
-            let kept = items.iter().filter(|item| !unwanted.iter().any(|other| equal(item, other)));
-            Val::list(kept.cloned())?
-        }
-        ("sortAlpha", []) => {
-            let mut texts: Vec<String> = items.iter().map(text).collect();
-            texts.sort();
-            Val::list(texts.into_iter().map(Val::text))?
-        }
-        ("slice" | "mustSlice", bounds) if bounds.len() <= 2 => {
-            let bound = |i: usize, absent: usize| {
-                bounds.get(i).map_or(absent, |n| usize::try_from(int(n)).unwrap_or(0).min(items.len()))
-            };
-            let (from, to) = (bound(0, 0), bound(1, items.len()));
-            Val::list(items[from.min(to)..to].to_vec())?
-        }
-        _ => return Ok(None),
-    }))
-}
-
-fn map_first(name: &str, map: &Arc<Fields>, rest: &[Val]) -> Tried {
-    Ok(Some(match (name, rest) {
-        ("get", [Val::Text(key)]) => map.fields.get(&**key).cloned().unwrap_or_else(|| Val::text("")),
-        ("set", [Val::Text(key), value]) => {
-            let mut fields = map.fields.clone();
-            fields.insert(key.clone(), value.clone());
-            Val::map(fields)?
-        }
-        ("unset" | "omit", keys) => {
-            let mut fields = map.fields.clone();
-            for key in keys {
-                fields.remove(text(key).as_str());
-            }
-            Val::map(fields)?
-        }
-        ("pick", keys) => {
-            let wanted: Vec<String> = keys.iter().map(text).collect();
-            let kept = map.fields.iter().filter(|(key, _)| wanted.iter().any(|name| **name == ***key));
-            Val::map(kept.map(|(key, value)| (key.clone(), value.clone())))?
-        }
-        _ => return Ok(None),
-    }))
-}
-
-fn dict(pairs: &[Val]) -> Made {
-    let mut fields: BTreeMap<Arc<str>, Val> = BTreeMap::new();
-    for pair in pairs.chunks(2) {
-        let value = pair.get(1).cloned().unwrap_or_else(|| Val::text(""));
-        fields.insert(text(&pair[0]).into(), value);
+fn initial(_: &mut Eval<'_>, a: &Args) -> Made {
+    match list(a, 0, "find initial on")?.items.split_last() {
+        Some((_, initial)) => Val::list(initial.to_vec()),
+        None => Val::list_or_nil(Vec::new()),
     }
-    Val::map(fields)
 }
 
-fn concat(eval: &mut Eval<'_>, lists: &[Val]) -> Made {
+fn push(_: &mut Eval<'_>, a: &Args) -> Made {
+    Val::list(list(a, 0, "push on")?.items.iter().chain([a.get(1)]).cloned())
+}
+
+fn prepend(_: &mut Eval<'_>, a: &Args) -> Made {
+    Val::list([a.get(1)].into_iter().chain(&list(a, 0, "prepend on")?.items).cloned())
+}
+
+fn reverse(_: &mut Eval<'_>, a: &Args) -> Made {
+    Val::list(list(a, 0, "find reverse on")?.items.iter().rev().cloned())
+}
+
+fn uniq(eval: &mut Eval<'_>, a: &Args) -> Made {
+    let mut kept: Vec<Val> = Vec::new();
+    for item in &list(a, 0, "find uniq on")?.items {
+        eval.budget.compare(item, kept.len())?;
+        if !kept.iter().any(|other| same(item, other)) {
+            kept.push(item.clone());
+        }
+    }
+    Val::list(kept)
+}
+
+fn compact(_: &mut Eval<'_>, a: &Args) -> Made {
+    Val::list(list(a, 0, "compact on")?.items.iter().filter(|item| !empty(item)).cloned())
+}
+
+fn without(eval: &mut Eval<'_>, a: &Args) -> Made {
+    let items = &list(a, 0, "find without on")?.items;
+    for other in a.rest() {
+        eval.budget.compare(other, items.len())?;
+    }
+    let kept = items.iter().filter(|item| !a.rest().iter().any(|other| same(item, other)));
+    Val::list(kept.cloned())
+}
+
+fn has(_: &mut Eval<'_>, a: &Args) -> Made {
+    if matches!(a.get(1), Val::Nil) {
+        return Ok(Val::Bool(false));
+    }
+    Ok(Val::Bool(list(a, 1, "find has on")?.items.iter().any(|item| same(item, a.get(0)))))
+}
+
+fn slice(_: &mut Eval<'_>, a: &Args) -> Made {
+    let items = &list(a, 0, "slice")?.items;
+    if items.is_empty() {
+        return Ok(Val::Nil);
+    }
+    let bound = |index: usize| a.rest().get(index).map(|value| usize::try_from(int(value)));
+    let beyond = |_| "slice index out of bounds".to_owned();
+    let from = bound(0).unwrap_or(Ok(0)).map_err(beyond)?;
+    let to = bound(1).unwrap_or(Ok(items.len())).map_err(beyond)?;
+    let part = items.get(from..to).ok_or_else(|| "slice index out of bounds".to_owned())?;
+    Val::list(part.to_vec())
+}
+
+fn chunk(_: &mut Eval<'_>, a: &Args) -> Made {
+    let items = &list(a, 1, "chunk")?.items;
+    // Go's rounding finds no chunk of a negative size in a few elements, and a size that cannot be made elsewhere.
+    let count = ((items.len() as f64 - 1.0) / a.int(0) as f64).floor() + 1.0;
+    let size = match usize::try_from(a.int(0)) {
+        Ok(size) if size > 0 => size,
+        _ if count == 0.0 => return Val::list(Vec::new()),
+        _ => return Err(format!("cannot make chunks of {} elements", a.int(0))),
+    };
+    let chunks = items.chunks(size).map(|chunk| Val::list(chunk.to_vec()));
+    Val::list_of(chunks)
+}
+
+fn concat(eval: &mut Eval<'_>, a: &Args) -> Made {
     let mut all = Vec::new();
-    for list in lists {
-        let Val::List(items) = list else {
-            return Err(format!("cannot concat type {} as list", list.type_name()));
+    for value in a.rest() {
+        let Val::List(list) = value else {
+            return Err(format!("Cannot concat type {} as list", kind(value)));
         };
-        eval.budget.charge(list)?;
-        all.extend(items.items.iter().cloned());
+        eval.budget.charge(value)?;
+        all.extend(list.items.iter().cloned());
     }
-    Val::list(all)
-}
-
-fn join(eval: &mut Eval<'_>, glue: &str, of: &Val) -> Made {
-    let Val::List(list) = of else { return Ok(Val::text(text(of))) };
-    let texts: Vec<Val> = list
-        .items
-        .iter()
-        .filter(|item| !matches!(item, Val::Nil))
-        .map(|item| Val::text(text(item)))
-        .collect();
-    functions::join(eval, &texts, glue)
-}
-
-fn all(maps: &[Val], parts: impl Fn(&Fields) -> Vec<Val>) -> Tried {
-    let mut found = Vec::new();
-    for map in maps {
-        let Val::Map(map) = map else { return Ok(None) };
-        found.extend(parts(map));
-    }
-    Val::list(found).map(Some)
-}
-
-fn merged(maps: &[Val], overwrite: bool) -> Made {
-    let mut fields = BTreeMap::new();
-    for map in maps {
-        let Val::Map(map) = map else {
-            return Err(format!("cannot merge a {}", map.type_name()));
-        };
-        for (key, value) in &map.fields {
-            if overwrite || !fields.contains_key(key) {
-                fields.insert(key.clone(), value.clone());
-            }
-        }
-    }
-    Val::map(fields)
-}
-
-fn dig(path: &[Val], fallback: &Val, map: &Arc<Fields>) -> Val {
-    let mut value = Val::Map(map.clone());
-    for key in path {
-        let found = match &value {
-            Val::Map(map) => map.fields.get(text(key).as_str()).cloned(),
-            _ => None,
-        };
-        match found {
-            Some(found) => value = found,
-            None => return fallback.clone(),
-        }
-    }
-    value
+    Val::list_or_nil(all)
 }

@@ -1,153 +1,93 @@
-//! Sprig's functions on texts. The text comes last, as in a pipeline.
+//! Texts. The text comes last, as in a pipeline.
 
-use super::cast::{int, text};
-use super::{Tried, words};
+use super::Takes::{Any, Int, Text};
+use super::cast::text;
+use super::{Args, Function, Made, function, variadic, words};
 use crate::expr::eval::Eval;
-use crate::expr::functions;
+use crate::expr::functions::{self, pieces};
 use crate::expr::value::Val;
+use crate::go::quoted;
 
-/// Calls a function on texts.
-pub(super) fn call(eval: &mut Eval<'_>, name: &str, arguments: &[Val]) -> Tried {
-    let made = match arguments {
-        [one] if name != "cat" => alone(name, one),
-        [first, Val::Text(of)] if name != "cat" => with(eval, name, first, of)?,
-        _ if name == "cat" => {
-            eval.budget.reserve(arguments.iter().map(Val::size).sum())?;
-            let shown: Vec<String> = arguments.iter().map(text).collect();
-            Some(Val::text(shown.join(" ")))
-        }
-        [one, many, count @ Val::Int(_)] if name == "plural" => {
-            Some(Val::text(text(if int(count) == 1 { one } else { many })))
-        }
-        [first, second, Val::Text(of)] => with_two(eval, name, first, second, of)?,
-        _ => None,
-    };
-    if made.is_some() {
-        return Ok(made);
-    }
-    patterns(eval, name, arguments)
+pub(super) const FUNCTIONS: &[Function] = &[
+    function("upper", &[Text], |_, a| Ok(Val::text(functions::upper(a.text(0))))),
+    function("lower", &[Text], |_, a| Ok(Val::text(functions::lower(a.text(0))))),
+    function("title", &[Text], |_, a| Ok(Val::text(words::title(a.text(0))))),
+    function("untitle", &[Text], |_, a| Ok(Val::text(words::untitle(a.text(0))))),
+    function("swapcase", &[Text], |_, a| Ok(Val::text(words::swap(a.text(0))))),
+    function("snakecase", &[Text], |_, a| Ok(Val::text(words::joined(a.text(0), '_')))),
+    function("kebabcase", &[Text], |_, a| Ok(Val::text(words::joined(a.text(0), '-')))),
+    function("camelcase", &[Text], |_, a| Ok(Val::text(words::camel(a.text(0))))),
+    function("initials", &[Text], |_, a| Ok(Val::text(words::initials(a.text(0))))),
+    function("trim", &[Text], |_, a| Ok(Val::text(a.text(0).trim()))),
+    function("trimAll", &[Text, Text], trim_all),
+    function("trimall", &[Text, Text], trim_all),
+    function("trimPrefix", &[Text, Text], |_, a| {
+        Ok(Val::text(a.text(1).strip_prefix(a.text(0)).unwrap_or(a.text(1))))
+    }),
+    function("trimSuffix", &[Text, Text], |_, a| {
+        Ok(Val::text(a.text(1).strip_suffix(a.text(0)).unwrap_or(a.text(1))))
+    }),
+    function("nospace", &[Text], |_, a| {
+        Ok(Val::text(a.text(0).chars().filter(|c| !c.is_whitespace()).collect::<String>()))
+    }),
+    function("contains", &[Text, Text], |_, a| Ok(Val::Bool(a.text(1).contains(a.text(0))))),
+    function("hasPrefix", &[Text, Text], |_, a| Ok(Val::Bool(a.text(1).starts_with(a.text(0))))),
+    function("hasSuffix", &[Text, Text], |_, a| Ok(Val::Bool(a.text(1).ends_with(a.text(0))))),
+    function("replace", &[Text, Text, Text], |eval, a| {
+        functions::replace(eval, a.text(2), a.text(0), a.text(1), -1)
+    }),
+    function("repeat", &[Int, Text], |eval, a| functions::repeat(eval, a.text(1), a.int(0))),
+    function("indent", &[Int, Text], |eval, a| indented(eval, "", a)),
+    function("nindent", &[Int, Text], |eval, a| indented(eval, "\n", a)),
+    function("trunc", &[Int, Text], |_, a| Ok(Val::text(truncated(a.text(1), a.int(0))))),
+    function("substr", &[Int, Int, Text], substring),
+    function("abbrev", &[Int, Text], |_, a| Ok(Val::text(words::abbreviated(a.text(1), 0, a.int(0))))),
+    function("abbrevboth", &[Int, Int, Text], |_, a| {
+        let (left, right) = (a.int(0), a.int(1));
+        Ok(Val::text(match left > 0 && right < 7 {
+            true => a.text(2).to_owned(),
+            false => words::abbreviated(a.text(2), left, right),
+        }))
+    }),
+    function("wrap", &[Int, Text], |_, a| Ok(Val::text(words::wrap(a.text(1), a.int(0), "\n", false)))),
+    function("wrapWith", &[Int, Text, Text], |eval, a| {
+        let newline = if a.text(1).is_empty() { "\n" } else { a.text(1) };
+        // A long word is broken after every `width` characters.
+        eval.budget.reserve(a.text(2).len().saturating_mul(newline.len() + 1))?;
+        Ok(Val::text(words::wrap(a.text(2), a.int(0), newline, true)))
+    }),
+    function("plural", &[Text, Text, Int], |_, a| Ok(a.get(if a.int(2) == 1 { 0 } else { 1 }).clone())),
+    variadic("cat", &[], Any, |eval, a| spaced(eval, a, text)),
+    variadic("quote", &[], Any, |eval, a| spaced(eval, a, |value| quoted(&text(value)))),
+    variadic("squote", &[], Any, |eval, a| spaced(eval, a, |value| format!("'{}'", text(value)))),
+    function("toString", &[Any], |_, a| Ok(Val::text(text(a.get(0))))),
+    function("splitList", &[Text, Text], |_, a| {
+        Val::list(pieces(a.text(1), a.text(0), usize::MAX).into_iter().map(Val::text))
+    }),
+    function("split", &[Text, Text], |_, a| numbered(pieces(a.text(1), a.text(0), usize::MAX))),
+    function("splitn", &[Text, Int, Text], |_, a| match a.int(1) {
+        0 => numbered(Vec::new()),
+        limit => numbered(pieces(a.text(2), a.text(0), usize::try_from(limit).unwrap_or(usize::MAX))),
+    }),
+];
+
+fn trim_all(_: &mut Eval<'_>, a: &Args) -> Made {
+    Ok(Val::text(a.text(1).trim_matches(|c| a.text(0).contains(c))))
 }
 
-fn alone(name: &str, value: &Val) -> Option<Val> {
-    if name == "toString" {
-        return Some(Val::text(text(value)));
-    }
-    let Val::Text(of) = value else { return None };
-    if name == "isAbs" {
-        return Some(Val::Bool(of.starts_with('/')));
-    }
-    Some(Val::text(match name {
-        "upper" => functions::upper(of),
-        "lower" => functions::lower(of),
-        "trim" => of.trim().to_owned(),
-        "title" => words::title(of),
-        "untitle" => words::untitle(of),
-        "swapcase" => words::swap(of),
-        "snakecase" => words::joined(of, "_"),
-        "kebabcase" => words::joined(of, "-"),
-        "camelcase" => words::camel(of),
-        "initials" => words::initials(of),
-        "nospace" => of.chars().filter(|c| !c.is_whitespace()).collect(),
-        "quote" => format!("{of:?}"),
-        "squote" => format!("'{of}'"),
-        "clean" => cleaned(of),
-        "base" => of.trim_end_matches('/').rsplit('/').next().unwrap_or(".").to_owned(),
-        "dir" => match of.rsplit_once('/') {
-            Some(("", _)) => "/".to_owned(),
-            Some((dir, _)) => dir.to_owned(),
-            None => ".".to_owned(),
-        },
-        "ext" => {
-            let base = of.rsplit('/').next().unwrap_or_default();
-            base.rfind('.').map_or(String::new(), |at| base[at..].to_owned())
-        }
-        _ => return None,
-    }))
+/// The arguments that are not nil, with a space between them.
+fn spaced(eval: &mut Eval<'_>, a: &Args, shown: fn(&Val) -> String) -> Made {
+    let values = || a.rest().iter().filter(|value| !matches!(value, Val::Nil));
+    eval.budget.reserve(values().map(Val::size).sum())?;
+    Ok(Val::text(values().map(shown).collect::<Vec<_>>().join(" ")))
 }
 
-fn with(eval: &mut Eval<'_>, name: &str, first: &Val, of: &str) -> Tried {
-    if let Val::Text(first) = first {
-        let found = match name {
-            "trimPrefix" => Val::text(of.strip_prefix(&**first).unwrap_or(of)),
-            "trimSuffix" => Val::text(of.strip_suffix(&**first).unwrap_or(of)),
-            "trimAll" | "trimall" => Val::text(of.trim_matches(|c| first.contains(c))),
-            "contains" => Val::Bool(of.contains(&**first)),
-            "hasPrefix" => Val::Bool(of.starts_with(&**first)),
-            "hasSuffix" => Val::Bool(of.ends_with(&**first)),
-            "splitList" => Val::list(pieces(of, first))?,
-            "split" => numbered(pieces(of, first))?,
-            _ => return Ok(None),
-        };
-        return Ok(Some(found));
-    }
-    let count = int(first);
-    Ok(Some(match name {
-        "trunc" => Val::text(truncated(of, count)),
-        "repeat" => functions::repeat(eval, of, count.max(0))?,
-        "indent" | "nindent" => {
-            let pad = functions::repeat(eval, " ", count)?;
-            let (Val::Text(pad), begin) = (pad, if name == "nindent" { "\n" } else { "" }) else {
-                return Ok(None);
-            };
-            let Val::Text(body) = functions::replace(eval, of, "\n", &format!("\n{pad}"), -1)? else {
-                return Ok(None);
-            };
-            Val::text(format!("{begin}{pad}{body}"))
-        }
-        "abbrev" => Val::text(abbreviated(of, usize::try_from(count).unwrap_or(0))),
-        "wrap" => Val::text(words::wrap(of, usize::try_from(count).unwrap_or(1), "\n")),
-        _ => return Ok(None),
-    }))
-}
-
-fn with_two(eval: &mut Eval<'_>, name: &str, first: &Val, second: &Val, of: &str) -> Tried {
-    Ok(Some(match (name, first, second) {
-        ("replace", Val::Text(old), Val::Text(new)) => functions::replace(eval, of, old, new, -1)?,
-        ("substr", ..) => {
-            let bound = |value: &Val| usize::try_from(int(value)).ok().map(|n| n.min(of.len()));
-            let (from, to) = (bound(first).unwrap_or(0), bound(second).unwrap_or(of.len()));
-            Val::text(String::from_utf8_lossy(&of.as_bytes()[from.min(to)..to]).as_ref())
-        }
-        ("wrapWith", ..) => {
-            let lines = of.matches(' ').count() + 1;
-            eval.budget.reserve(of.len().saturating_add(lines.saturating_mul(second.size())))?;
-            Val::text(words::wrap(of, usize::try_from(int(first)).unwrap_or(1), &text(second)))
-        }
-        ("splitn", Val::Text(by), _) => {
-            let limit = usize::try_from(int(second)).unwrap_or(usize::MAX);
-            numbered(of.splitn(limit, &**by).map(Val::text))?
-        }
-        _ => return Ok(None),
-    }))
-}
-
-fn pieces<'a>(of: &'a str, by: &'a str) -> Box<dyn Iterator<Item = Val> + 'a> {
-    match by {
-        "" => Box::new(of.chars().map(|c| Val::text(c.to_string()))),
-        _ => Box::new(of.split(by).map(Val::text)),
-    }
-}
-
-/// A path without `.`, `..` and doubled slashes.
-fn cleaned(of: &str) -> String {
-    let (rooted, mut parts) = (of.starts_with('/'), Vec::new());
-    for part in of.split('/').filter(|part| !matches!(*part, "" | ".")) {
-        match (part, parts.last()) {
-            ("..", Some(last)) if *last != ".." => drop(parts.pop()),
-            ("..", None) if rooted => {}
-            _ => parts.push(part),
-        }
-    }
-    match (rooted, parts.is_empty()) {
-        (true, _) => format!("/{}", parts.join("/")),
-        (false, true) => ".".to_owned(),
-        (false, false) => parts.join("/"),
-    }
-}
-
-/// The map with keys `_0`, `_1`, … that sprig gives for a split text.
-fn numbered(pieces: impl Iterator<Item = Val>) -> Result<Val, String> {
-    Val::map(pieces.enumerate().map(|(i, piece)| (format!("_{i}").into(), piece)))
+fn indented(eval: &mut Eval<'_>, begin: &str, a: &Args) -> Made {
+    let spaces = usize::try_from(a.int(0)).map_err(|_| "negative Repeat count".to_owned())?;
+    let lines = a.text(1).matches('\n').count() + 1;
+    eval.budget.reserve(spaces.saturating_mul(lines).saturating_add(a.text(1).len()))?;
+    let pad = " ".repeat(spaces);
+    Ok(Val::text(format!("{begin}{pad}{}", a.text(1).replace('\n', &format!("\n{pad}")))))
 }
 
 /// The first `count` bytes, or the last ones where it is negative.
@@ -157,51 +97,21 @@ fn truncated(of: &str, count: i64) -> String {
     String::from_utf8_lossy(part).into_owned()
 }
 
-fn abbreviated(of: &str, width: usize) -> String {
-    if width < 4 || of.chars().count() <= width {
-        return of.to_owned();
-    }
-    of.chars().take(width - 3).chain("...".chars()).collect()
+fn substring(_: &mut Eval<'_>, a: &Args) -> Made {
+    let bytes = a.text(2).as_bytes();
+    let (from, to) = (usize::try_from(a.int(0)), usize::try_from(a.int(1)));
+    let part = match (from, to) {
+        (Err(_), Ok(to)) => bytes.get(..to),
+        (Err(_), Err(_)) => None,
+        (Ok(from), Ok(to)) if to <= bytes.len() => bytes.get(from..to),
+        (Ok(from), _) => bytes.get(from..),
+    };
+    let part = part.ok_or_else(|| format!("slice bounds out of range [{}:{}]", a.int(0), a.int(1)))?;
+    Ok(Val::text(String::from_utf8_lossy(part).as_ref()))
 }
 
-fn patterns(eval: &mut Eval<'_>, name: &str, arguments: &[Val]) -> Tried {
-    let name = name.strip_prefix("must").map_or(name.to_owned(), |rest| {
-        let mut chars = rest.chars();
-        chars.next().map_or(String::new(), |first| first.to_lowercase().chain(chars).collect())
-    });
-    let ([Val::Text(pattern), Val::Text(of), rest @ ..], true) = (arguments, name.starts_with("regex"))
-    else {
-        return match (name.as_str(), arguments) {
-            ("regexQuoteMeta", [Val::Text(of)]) => Ok(Some(Val::text(regex::escape(of)))),
-            _ => Ok(None),
-        };
-    };
-    let regex = eval.pattern(pattern, of)?;
-    Ok(Some(match (name.as_str(), rest) {
-        ("regexMatch", []) => Val::Bool(regex.is_match(of)),
-        ("regexFind", []) => Val::text(regex.find(of).map_or("", |found| found.as_str())),
-        ("regexFindAll", [limit]) => {
-            let limit = usize::try_from(int(limit)).unwrap_or(usize::MAX);
-            Val::list(regex.find_iter(of).take(limit).map(|found| Val::text(found.as_str())))?
-        }
-        ("regexSplit", [limit]) => {
-            let limit = usize::try_from(int(limit)).unwrap_or(usize::MAX);
-            Val::list(regex.splitn(of, limit).map(Val::text))?
-        }
-        ("regexReplaceAll", [Val::Text(new)]) => {
-            let (regex, places) = (regex.clone(), regex.find_iter(of).count());
-            // A reference in the replacement can stand for the whole text.
-            let references = new.matches('$').count() + 1;
-            eval.budget.reserve(
-                of.len().saturating_mul(references).saturating_add(places.saturating_mul(new.len())),
-            )?;
-            Val::text(regex.replace_all(of, &**new).as_ref())
-        }
-        ("regexReplaceAllLiteral", [Val::Text(new)]) => {
-            let (regex, places) = (regex.clone(), regex.find_iter(of).count());
-            eval.budget.reserve(of.len() + places.saturating_mul(new.len()))?;
-            Val::text(regex.replace_all(of, regex::NoExpand(new)).as_ref())
-        }
-        _ => return Ok(None),
-    }))
+/// The map with keys `_0`, `_1`, … that sprig gives for a split text.
+fn numbered(pieces: Vec<&str>) -> Made {
+    let pair = |(i, piece): (usize, &str)| (format!("_{i}").into(), Val::text(piece));
+    Val::map(pieces.into_iter().enumerate().map(pair))
 }
