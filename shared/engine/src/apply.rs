@@ -215,7 +215,7 @@ fn on_bound(state: &mut RunState, id: NodeId, change: impl FnOnce(&mut Bound)) {
 fn node_created(state: &mut RunState, created: &NodeCreated) {
     touch(state, created.at);
     state.next_node = state.next_node.max(created.id.0 + 1);
-    let parent = created.parent.and_then(|p| state.nodes.get(&p)).cloned();
+    let parent = created.parent.and_then(|p| state.nodes.get(&p)).map(|p| &**p);
     let node = Node {
         id: created.id,
         parent: created.parent,
@@ -224,8 +224,8 @@ fn node_created(state: &mut RunState, created: &NodeCreated) {
         kind: created.kind,
         boundary: created.boundary,
         template: created.template.clone(),
-        own: own(parent.as_deref(), created),
-        inputs: Arc::new(created.inputs.clone()),
+        own: own(parent, created),
+        inputs: created.inputs.clone(),
         phase: created.phase,
         message: created.message.clone(),
         started_at: created.at,
@@ -234,9 +234,8 @@ fn node_created(state: &mut RunState, created: &NodeCreated) {
         resources: ResourcesDuration::new(),
         daemoned: false,
         ip: None,
-        depth: depth(parent.as_deref(), created),
-        on_exit: parent.as_ref().is_some_and(|p| p.on_exit)
-            || matches!(created.role, Role::WorkflowExit | Role::Exit),
+        depth: depth(parent, created),
+        on_exit: parent.is_some_and(|p| p.on_exit) || matches!(created.role, Role::WorkflowExit | Role::Exit),
         hooks_open: count_of(&created.hooks),
         hooks: Fired { names: created.hooks.clone(), due: created.hooks.clone(), ..Fired::default() },
         memo: None,
@@ -275,7 +274,10 @@ fn count_of(names: &[String]) -> u32 {
 /// A node with hooks or an exit handler changed: nothing starts while the run is suspended, so it is looked at when the
 /// run goes on.
 fn hold_hooks(state: &mut RunState, id: NodeId) {
-    let Some(node) = state.nodes.get(&id).filter(|_| state.suspended) else { return };
+    if !state.suspended {
+        return;
+    }
+    let Some(node) = state.nodes.get(&id) else { return };
     if node.hooks_open > 0 || !state.hooks_of(node).is_empty() {
         state.held_hooks.insert_mut(id);
     }
@@ -283,6 +285,9 @@ fn hold_hooks(state: &mut RunState, id: NodeId) {
 
 /// The workflow's own hooks are known without being kept here.
 fn watch_run(state: &mut RunState, id: NodeId) {
+    if !state.program.hooked {
+        return;
+    }
     let Some(node) = state.nodes.get(&id).filter(|n| n.role != Role::Root) else { return };
     if state.hooks_of(node).iter().any(|h| !h.reads.run.is_empty()) {
         state.watchers.insert_mut(id);
@@ -371,7 +376,7 @@ fn hang(state: &mut RunState, parent: NodeId, created: &NodeCreated) {
             *open += 1;
         }
         (Body::Dag { calls, ready, .. }, Role::Call(name)) => {
-            ready.remove_mut(name);
+            ready.remove_mut(&**name);
             calls.insert_mut(name.clone(), child);
         }
         (Body::Retry { attempts, last, until }, Role::Attempt(number)) => {
@@ -380,11 +385,11 @@ fn hang(state: &mut RunState, parent: NodeId, created: &NodeCreated) {
             replaced = last.replace(child);
         }
         (_, Role::Hook(name)) => {
-            let counted = node.hooks.due.contains(name);
-            node.hooks.due.retain(|due| due != name);
+            let counted = node.hooks.due.iter().any(|due| **due == **name);
+            node.hooks.due.retain(|due| **due != **name);
             if !counted {
                 node.hooks_open += 1;
-                node.hooks.names.push(name.clone());
+                node.hooks.names.push(name.to_string());
             }
             node.hooks.open.push(child);
         }
@@ -463,19 +468,18 @@ fn attempt_ended(state: &mut RunState, verdict: &Verdict) {
     if let Some(progress) = verdict.progress {
         attempt_progress(state, &verdict.attempt, progress);
     }
-    let started = state.outbox.get(&EffectKey::Start(verdict.attempt.clone())).cloned();
-    if let (Some(Effect::StartAttempt(attempt)), Some(id)) =
-        (started.as_deref(), state.attempts.get(&verdict.attempt).copied())
-    {
-        let held = resources::duration(&attempt.work, verdict);
-        on_node(state, id, |node| resources::add(&mut node.resources, &held));
-    }
     locks::stopped(state, &verdict.attempt);
-    state.outbox.remove_mut(&EffectKey::Start(verdict.attempt.clone()));
+    let start = EffectKey::Start(verdict.attempt.clone());
+    let held = match state.outbox.get(&start).map(|effect| &**effect) {
+        Some(Effect::StartAttempt(attempt)) => resources::duration(&attempt.work, verdict),
+        _ => ResourcesDuration::new(),
+    };
+    state.outbox.remove_mut(&start);
     state.outbox.remove_mut(&EffectKey::Stop(verdict.attempt.clone()));
     state.metrics.extend(verdict.metrics.iter().map(|(k, v)| (k.clone(), *v)));
     if let Some(id) = state.attempts.get(&verdict.attempt).copied() {
         on_node(state, id, |node| {
+            resources::add(&mut node.resources, &held);
             if let Body::Pod { attempt, lost, waiting, .. } = &mut node.body {
                 *attempt = None;
                 *waiting = None;
@@ -497,12 +501,13 @@ fn memo_read(node: &mut Node, hit: bool) {
 
 /// What a memoized node gave is kept for the next one, if it ran and succeeded (Argo's rule M-5).
 fn keep_memo(state: &mut RunState, node: &Node, ending: &Ending<'_>) {
+    let Some(memo) = &node.memo else { return };
     state.outbox.remove_mut(&EffectKey::ReadMemo(node.id));
-    let Some(Memo { entry, hit: Some(false), .. }) = &node.memo else { return };
+    let Memo { entry, hit: Some(false), .. } = memo else { return };
     if ending.phase == NodePhase::Succeeded && node.kind != NodeKind::Suspend {
         let gave = MemoEntry {
             node_id: state.argo_id(node.id),
-            outputs: ending.outputs.clone(),
+            outputs: (**ending.outputs).clone(),
             created_at: ending.at,
         };
         outbox(state, Effect::WriteMemo { node: node.id, entry: entry.clone(), gave: Box::new(gave) });
@@ -512,7 +517,7 @@ fn keep_memo(state: &mut RunState, node: &Node, ending: &Ending<'_>) {
 struct Ending<'a> {
     phase: NodePhase,
     message: &'a str,
-    outputs: &'a Outputs,
+    outputs: &'a Arc<Outputs>,
     at: Timestamp,
     exit_handler: bool,
     hooks: &'a [String],
@@ -523,12 +528,15 @@ fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_>) {
     forget_children(state, &node);
     set_blocked(state, id, None);
     keep_memo(state, &node, ending);
-    state.daemons.remove_mut(&(node.boundary, id));
+    count_end(state, &node, ending);
+    let was_settled = node.settled();
+    // What is held elsewhere is copied before it is changed.
+    drop(node);
     on_node(state, id, |n| {
         n.phase = ending.phase;
         n.daemoned = false;
         n.message = ending.message.to_owned();
-        n.outputs = Arc::new(ending.outputs.clone());
+        n.outputs = ending.outputs.clone();
         n.finished_at = Some(ending.at);
         n.hooks_open += u32::from(ending.exit_handler) + count_of(ending.hooks);
         n.hooks.exit_due = ending.exit_handler;
@@ -540,6 +548,20 @@ fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_>) {
             n.body = Body::None;
         }
     });
+    note_failure(state, id);
+    hold_hooks(state, id);
+    match (was_settled, state.nodes.get(&id).is_some_and(|n| n.settled())) {
+        (false, true) => settled(state, id),
+        // Only a daemon was settled before it ended.
+        (true, true) => daemons::ended(state, id),
+        (true, false) => daemons::unsettled(state, id),
+        (false, false) => {}
+    }
+}
+
+/// Counts a node that ends wherever it was counted as active.
+fn count_end(state: &mut RunState, node: &Node, ending: &Ending<'_>) {
+    state.daemons.remove_mut(&(node.boundary, node.id));
     if node.kind == NodeKind::Pod && !node.idle {
         state.active_pods = state.active_pods.saturating_sub(1);
     }
@@ -556,22 +578,14 @@ fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_>) {
         };
         recount(state, said, said.complete());
     }
-    if let Some(parent) = node.parent {
+    let group = matches!(node.role, Role::Group(_));
+    if let Some(parent) = node.parent.filter(|_| group || !node.resources.is_empty()) {
         on_node(state, parent, |parent| {
             resources::add(&mut parent.resources, &node.resources);
-            if let (Body::Steps { open, .. }, Role::Group(_)) = (&mut parent.body, &node.role) {
+            if let (Body::Steps { open, .. }, true) = (&mut parent.body, group) {
                 *open = open.saturating_sub(1);
             }
         });
-    }
-    note_failure(state, id);
-    hold_hooks(state, id);
-    match (node.settled(), state.nodes.get(&id).is_some_and(|n| n.settled())) {
-        (false, true) => settled(state, id),
-        // Only a daemon was settled before it ended.
-        (true, true) => daemons::ended(state, id),
-        (true, false) => daemons::unsettled(state, id),
-        (false, false) => {}
     }
 }
 
@@ -707,15 +721,11 @@ fn item_settled(state: &mut RunState, parent: NodeId, node: &Node, index: u32) {
 
 /// Keeps in the loop what others may still read of an item.
 fn item_ended(state: &mut RunState, parent: NodeId, node: &Node, index: u32) {
-    let Some(group) = state.nodes.get(&parent).cloned() else { return };
+    let Some(group) = state.nodes.get(&parent) else { return };
     let Role::Call(call) = &group.role else { return };
     let failed = failed_child(state, node, call, (0, index));
-    let keeps = group
-        .boundary
-        .and_then(|b| state.node(b))
-        .and_then(|b| state.template_of(b))
-        .and_then(|t| t.call(call))
-        .is_some_and(|c| c.keeps_outputs);
+    let enclosing = group.boundary.and_then(|b| state.node(b)).and_then(|b| state.template_of(b));
+    let keeps = enclosing.and_then(|t| t.call(call)).is_some_and(|c| c.keeps_outputs);
     on_node(state, parent, |p| {
         let Body::Loop { phases, results, failed: first, .. } = &mut p.body else { return };
         phases.set(index as usize, phase_byte(node.phase));
@@ -749,7 +759,7 @@ pub fn phase_byte(phase: NodePhase) -> u8 {
 }
 
 fn set_blocked(state: &mut RunState, id: NodeId, by: Option<Block>) {
-    let Some(node) = state.nodes.get(&id).cloned() else { return };
+    let Some(node) = state.nodes.get(&id).filter(|n| n.blocked != by) else { return };
     let Some(holder) = node.boundary_of_children() else { return };
     match node.blocked {
         Some(Block::TemplateParallelism) => on_bound(state, holder, |b| {
@@ -786,7 +796,9 @@ fn forget(state: &mut RunState, id: NodeId) {
         forget(state, *hook);
     }
     set_blocked(state, id, None);
-    state.outbox.remove_mut(&EffectKey::ReadMemo(id));
+    if node.memo.is_some() {
+        state.outbox.remove_mut(&EffectKey::ReadMemo(id));
+    }
     state.watchers.remove_mut(&id);
     state.held_hooks.remove_mut(&id);
     state.daemons.remove_mut(&(node.boundary, id));

@@ -199,11 +199,12 @@ impl Decider {
 
     fn emit(&mut self, record: Record) {
         self.note_facts(&record);
-        let asked = asks(&record);
-        let before: Vec<_> = asked.iter().map(|key| self.state.outbox.get(key).cloned()).collect();
+        let asked = asks(&self.state, &record).map(|key| {
+            let before = self.state.outbox.get(key.as_ref()?).cloned();
+            Some((key?, before))
+        });
         apply(&mut self.state, &record);
-        let new =
-            asked.into_iter().zip(before).filter(|(key, old)| self.state.outbox.get(key) != old.as_ref());
+        let new = asked.into_iter().flatten().filter(|(key, old)| self.state.outbox.get(key) != old.as_ref());
         self.asked.extend(new.map(|(key, _)| key));
         self.records.push(record);
     }
@@ -296,23 +297,26 @@ impl Decider {
 }
 
 /// The effects that a record puts into the outbox.
-fn asks(record: &Record) -> Vec<EffectKey> {
+fn asks(state: &RunState, record: &Record) -> [Option<EffectKey>; 3] {
+    let only = |key| [Some(key), None, None];
     match record {
-        Record::AttemptStarted { attempt, .. } => vec![EffectKey::Start(attempt.id.clone())],
-        Record::StopAsked { attempt, .. } => vec![EffectKey::Stop(attempt.clone())],
-        Record::TimerSet { timer, .. } => vec![EffectKey::Timer(timer.clone())],
-        Record::MemoAsked { node, .. } => vec![EffectKey::ReadMemo(*node)],
-        Record::NodeFinished { node, .. } => vec![EffectKey::WriteMemo(*node)],
-        Record::LocksAsked { request } => vec![EffectKey::TakeLocks(request.holder)],
-        Record::LocksReleased { holder } => vec![EffectKey::ReleaseLocks(*holder)],
-        Record::ConfigAsked { config } => vec![EffectKey::Config(config.clone())],
-        Record::RunFinished { .. } => vec![EffectKey::Volumes, EffectKey::End, EffectKey::Artifacts],
-        _ => Vec::new(),
+        Record::AttemptStarted { attempt, .. } => only(EffectKey::Start(attempt.id.clone())),
+        Record::StopAsked { attempt, .. } => only(EffectKey::Stop(attempt.clone())),
+        Record::TimerSet { timer, .. } => only(EffectKey::Timer(timer.clone())),
+        Record::MemoAsked { node, .. } => only(EffectKey::ReadMemo(*node)),
+        Record::NodeFinished { node, .. } if state.node(*node).is_some_and(|n| n.memo.is_some()) => {
+            only(EffectKey::WriteMemo(*node))
+        }
+        Record::LocksAsked { request } => only(EffectKey::TakeLocks(request.holder)),
+        Record::LocksReleased { holder } => only(EffectKey::ReleaseLocks(*holder)),
+        Record::ConfigAsked { config } => only(EffectKey::Config(config.clone())),
+        Record::RunFinished { .. } => [EffectKey::Volumes, EffectKey::End, EffectKey::Artifacts].map(Some),
+        _ => [None, None, None],
     }
 }
 
-fn touched(records: &[Record]) -> BTreeSet<NodeId> {
-    records
+fn touched(records: &[Record]) -> Vec<NodeId> {
+    let mut nodes: Vec<NodeId> = records
         .iter()
         .filter_map(|record| match record {
             Record::NodeCreated(created) => Some(created.id),
@@ -323,5 +327,8 @@ fn touched(records: &[Record]) -> BTreeSet<NodeId> {
             Record::LocksWaiting { holder, .. } => *holder,
             _ => None,
         })
-        .collect()
+        .collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
 }

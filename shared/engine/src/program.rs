@@ -104,12 +104,18 @@ pub struct Compiled {
 /// A step or task.
 #[derive(Debug)]
 pub struct Call {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it adds to the full names of its nodes.
+    pub label: Arc<str>,
+    /// The template that it calls, as far as its name holds no tag.
+    pub callee: TemplateKey,
     /// As written.
     pub step: Step,
     /// As JSON without its hooks, for substitution: hooks are resolved when they fire.
     pub json: Value,
     /// Without its hooks, where nothing in it depends on the run: it is the same whenever its turn comes.
-    pub fixed: Option<Step>,
+    pub fixed: Option<Arc<Step>>,
     /// Whether `{{item}}` can occur.
     pub looped: bool,
     /// Which of its aggregated outputs somebody in this template reads, if it is a loop.
@@ -176,7 +182,7 @@ impl Program {
 
     /// A template by its key.
     pub fn template(&self, key: &TemplateKey) -> Option<&Arc<Compiled>> {
-        self.scopes.get(&key.scope)?.get(&key.name)
+        self.scopes.get(&*key.scope)?.get(&*key.name)
     }
 
     /// Whether a stored object is known, whatever templates it has.
@@ -186,7 +192,10 @@ impl Program {
 
     /// The entrypoint's key.
     pub fn entrypoint(&self) -> TemplateKey {
-        TemplateKey { scope: LOCAL.to_owned(), name: self.spec.spec.entrypoint.clone().unwrap_or_default() }
+        TemplateKey {
+            scope: LOCAL.into(),
+            name: self.spec.spec.entrypoint.as_deref().unwrap_or_default().into(),
+        }
     }
 
     /// The workflow's exit handler: `onExit`, else the hook called `exit`.
@@ -198,18 +207,18 @@ impl Program {
     }
 
     /// The key that a hook standing in `scope` names, or a call that has no template inline.
-    pub fn resolve(&self, scope: &str, template: &str, reference: Option<&TemplateRef>) -> TemplateKey {
+    pub fn resolve(scope: &Arc<str>, template: &str, reference: Option<&TemplateRef>) -> TemplateKey {
         match reference {
-            Some(r) => TemplateKey { scope: r.holder().scope(), name: r.template.clone() },
-            None => TemplateKey { scope: scope.to_owned(), name: template.to_owned() },
+            Some(r) => TemplateKey { scope: r.holder().scope().into(), name: r.template.as_str().into() },
+            None => TemplateKey { scope: scope.clone(), name: template.into() },
         }
     }
 
     /// The key of what a step or task of the template `caller` calls.
-    pub fn callee(&self, caller: &TemplateKey, step: &Step) -> TemplateKey {
+    pub fn callee(caller: &TemplateKey, step: &Step) -> TemplateKey {
         match step.inline {
             Some(_) => caller.inline(&step.name),
-            None => self.resolve(&caller.scope, &step.template, step.template_ref.as_ref()),
+            None => Program::resolve(&caller.scope, &step.template, step.template_ref.as_ref()),
         }
     }
 }
@@ -241,7 +250,7 @@ impl Compiled {
     /// # Errors
     /// See [`CompileError`].
     pub fn new(key: TemplateKey, template: &Template) -> Result<Compiled, CompileError> {
-        let encode = |source| CompileError::Encode { template: key.name.clone(), source };
+        let encode = |source| CompileError::Encode { template: key.name.to_string(), source };
         let body = serde_json::to_value(template).map_err(encode)?;
         let reads = Reads::of(&body.to_string());
         let mut compiled = Compiled {
@@ -315,7 +324,7 @@ fn scope(
 ) -> Result<BTreeMap<String, Arc<Compiled>>, CompileError> {
     let mut found = BTreeMap::new();
     for template in templates {
-        let key = TemplateKey { scope: name.to_owned(), name: template.name.clone() };
+        let key = TemplateKey { scope: name.into(), name: template.name.as_str().into() };
         enter(key, &defaulted(template, defaults), &mut found)?;
     }
     Ok(found)
@@ -345,7 +354,7 @@ fn enter(
             enter(compiled.key.inline(&call.step.name), inline, found)?;
         }
     }
-    found.insert(compiled.key.name.clone(), Arc::new(compiled));
+    found.insert(compiled.key.name.to_string(), Arc::new(compiled));
     Ok(())
 }
 
@@ -360,11 +369,23 @@ fn positions(groups: &[Vec<Call>]) -> HashMap<String, (usize, usize)> {
 fn compile_call(step: &Step, enclosing: &Compiled) -> Result<Call, CompileError> {
     let bare = Step { hooks: BTreeMap::new(), on_exit: None, ..step.clone() };
     let json = serde_json::to_value(&bare)
-        .map_err(|source| CompileError::Encode { template: enclosing.key.name.clone(), source })?;
+        .map_err(|source| CompileError::Encode { template: enclosing.key.name.to_string(), source })?;
     let keeps_outputs = enclosing.reads.outputs(&step.name);
     let hooks = hooks::compile(&step.hooks);
-    let fixed = is_fixed(&bare, &json).then_some(bare);
-    Ok(Call { step: step.clone(), json, fixed, looped: step.is_loop(), keeps_outputs, hooks })
+    let fixed = is_fixed(&bare, &json).then(|| Arc::new(bare));
+    let (name, label) = (step.name.as_str().into(), format!(".{}", step.name).into());
+    let callee = Program::callee(&enclosing.key, step);
+    Ok(Call {
+        name,
+        label,
+        callee,
+        step: step.clone(),
+        json,
+        fixed,
+        looped: step.is_loop(),
+        keeps_outputs,
+        hooks,
+    })
 }
 
 /// Whether a step needs no substitution: no tags, no condition, no items, and no artifact from elsewhere.
@@ -375,7 +396,7 @@ fn is_fixed(step: &Step, json: &Value) -> bool {
 }
 
 /// Whether a text in it may hold a tag.
-fn has_tags(value: &Value) -> bool {
+pub(crate) fn has_tags(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains("{{"),
         Value::Array(items) => items.iter().any(has_tags),

@@ -2,10 +2,11 @@
 //!
 //! Records name templates and nodes, never positions in compiled tables: they outlive the code.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use dropforge_manifest::text::Item;
-use dropforge_manifest::types::{Artifact, Inputs, Outputs, Parameter, Template};
+use dropforge_manifest::types::{Artifact, Inputs, Outputs, Parameter, Step, Template};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,6 +20,7 @@ use crate::lock::{Holder, LockName, LockRequest, LockWait};
 use crate::memo::Memo;
 use crate::metric::Metric;
 use crate::phase::{NodePhase, RunPhase};
+use crate::program::has_tags;
 use crate::state::Tree;
 
 /// One change of a run's state.
@@ -95,7 +97,7 @@ pub enum Record {
         message: String,
         /// What it gave.
         #[serde(default, skip_serializing_if = "Outputs::is_empty")]
-        outputs: Outputs,
+        outputs: Arc<Outputs>,
         /// When.
         at: Timestamp,
         /// Whether an exit handler follows before its parent goes on.
@@ -328,7 +330,7 @@ pub struct NodeCreated {
     pub role: Role,
     /// What it adds to its parent's full name: `[0]`, `.train`, `(0:x)`, `(1)`, `.onExit`. The whole name for the
     /// root and the workflow's exit handler.
-    pub label: String,
+    pub label: Arc<str>,
     /// What it is.
     pub kind: NodeKind,
     /// The nearest enclosing Steps or DAG node.
@@ -343,7 +345,7 @@ pub struct NodeCreated {
     pub own: Option<Arc<Template>>,
     /// Its inputs with values.
     #[serde(default, skip_serializing_if = "Inputs::is_empty")]
-    pub inputs: Inputs,
+    pub inputs: Arc<Inputs>,
     /// A loop's items, frozen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<Arc<LoopItems>>,
@@ -389,7 +391,7 @@ pub enum Role {
     /// A step group, by its position in the Steps template.
     Group(u32),
     /// A step or task, or the loop over it, by its name in the enclosing template.
-    Call(String),
+    Call(Arc<str>),
     /// A loop's child, by its index.
     Item(u32),
     /// An attempt of a Retry node, from 0.
@@ -397,9 +399,9 @@ pub enum Role {
     /// The exit handler of a step or task.
     Exit,
     /// A lifecycle hook of a step or task, or of the workflow (under its entry node), by its name.
-    Hook(String),
+    Hook(Arc<str>),
     /// A container of a `containerSet`, by its name.
-    Container(String),
+    Container(Arc<str>),
 }
 
 impl Role {
@@ -439,15 +441,15 @@ pub enum NodeKind {
 #[serde(rename_all = "camelCase")]
 pub struct TemplateKey {
     /// `local`, or `namespaced/<object>` or `cluster/<object>` for a template of a stored object.
-    pub scope: String,
+    pub scope: Arc<str>,
     /// The template's name; for an inline one the caller's and the call's, joined by `/`.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 impl TemplateKey {
     /// The key of the inline template of this one's call `call`. No name that a person gives holds a `/`.
     pub fn inline(&self, call: &str) -> TemplateKey {
-        TemplateKey { scope: self.scope.clone(), name: format!("{}/{call}", self.name) }
+        TemplateKey { scope: self.scope.clone(), name: format!("{}/{call}", self.name).into() }
     }
 
     /// The template's name; none for an inline one.
@@ -464,6 +466,44 @@ pub struct LoopItems {
     pub items: Vec<Item>,
     /// The step or task as JSON, every tag replaced but those of `item`.
     pub call: Value,
+    #[serde(skip)]
+    same: Same,
+}
+
+/// The call of a loop where it is the same for every item; found when the first item needs it, and no part of what is
+/// kept.
+#[derive(Clone, Default)]
+struct Same(OnceLock<Option<Arc<Step>>>);
+
+impl fmt::Debug for Same {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Same")
+    }
+}
+
+impl PartialEq for Same {
+    fn eq(&self, _: &Same) -> bool {
+        true
+    }
+}
+
+impl LoopItems {
+    /// A loop that repeats `call` for each item.
+    pub fn new(items: Vec<Item>, call: Value) -> LoopItems {
+        LoopItems { items, call, same: Same::default() }
+    }
+
+    /// The call, where it is the same for every item.
+    pub(crate) fn same(&self) -> Option<&Arc<Step>> {
+        let read = || {
+            let varies = self.call.get("when").is_some() || self.call.get("inline").is_some();
+            if varies || has_tags(&self.call) {
+                return None;
+            }
+            serde_json::from_value(self.call.clone()).ok().map(Arc::new)
+        };
+        self.same.0.get_or_init(read).as_ref()
+    }
 }
 
 /// What holds a node back.

@@ -19,8 +19,8 @@ use serde_json::{Map, Value, json};
 
 use crate::config::{ConfigFound, ConfigKey};
 use crate::ids::NodeId;
-use crate::program::{Call, Compiled};
-use crate::record::LoopItems;
+use crate::program::{Call, Compiled, Program};
+use crate::record::{LoopItems, TemplateKey};
 use crate::scope::{Calls, Globals, Layers, Locals, Looped, Own, Viewer, call_label};
 use crate::spec::RunSpec;
 use crate::state::{Node, RunState};
@@ -37,7 +37,7 @@ pub enum Resolved {
     /// It does not run; why, in Argo's words.
     Skip(String),
     /// It runs once.
-    Once(Box<Ready>),
+    Once(Ready),
     /// It runs once for each item.
     Loop(LoopItems),
 }
@@ -45,7 +45,9 @@ pub enum Resolved {
 /// A call with values.
 pub struct Ready {
     /// The step, every tag replaced.
-    pub step: Step,
+    pub step: Arc<Step>,
+    /// The template that it calls.
+    pub key: TemplateKey,
     /// Arguments whose value is an output that a skipped or omitted node never had.
     pub absent: Vec<String>,
 }
@@ -129,7 +131,7 @@ pub fn call(
     call: &Call,
 ) -> Result<Resolved, Why> {
     if let Some(step) = call.fixed.clone() {
-        return Ok(Resolved::Once(Box::new(Ready { step, absent: Vec::new() })));
+        return Ok(Resolved::Once(Ready { step, key: call.callee.clone(), absent: Vec::new() }));
     }
     let nothing = Outputs::default();
     let around = Surroundings::new(state, now, owner, viewer, &nothing);
@@ -156,8 +158,10 @@ pub fn call(
     if call.looped {
         return expand(json, skip).map(Resolved::Loop);
     }
-    let step = serde_json::from_value(json).map_err(|e| e.to_string())?;
-    Ok(Resolved::Once(Box::new(Ready { step, absent })))
+    let step: Step = serde_json::from_value(json).map_err(|e| e.to_string())?;
+    let caller = owner.template.as_ref();
+    let key = caller.map_or_else(|| call.callee.clone(), |caller| Program::callee(caller, &step));
+    Ok(Resolved::Once(Ready { step: Arc::new(step), key, absent }))
 }
 
 /// Resolves one item of a loop.
@@ -172,6 +176,14 @@ pub fn item(
     index: usize,
 ) -> Result<Resolved, Why> {
     let item = items.items.get(index).ok_or_else(|| format!("the loop has no item {index}"))?;
+    let boundary = state.node(group).and_then(|group| state.node(group.boundary?));
+    let caller = boundary.and_then(|b| b.template.as_ref()).ok_or("the loop's caller is gone")?;
+    let once = |step: Arc<Step>| {
+        Resolved::Once(Ready { key: Program::callee(caller, &step), step, absent: Vec::new() })
+    };
+    if let Some(step) = items.same() {
+        return Ok(once(step.clone()));
+    }
     let looped = Looped(item);
     let globals = globals(state, now, group);
     let scope = Layers(vec![&looped, &globals]);
@@ -191,8 +203,7 @@ pub fn item(
         json["template"] = template;
     }
     put_inline(&mut json, inline);
-    let step = serde_json::from_value(json).map_err(|e| e.to_string())?;
-    Ok(Resolved::Once(Box::new(Ready { step, absent: Vec::new() })))
+    serde_json::from_value(json).map(once).map_err(|e| e.to_string())
 }
 
 /// An inline template with the tags replaced that its call knows; its own inputs and calls come when it starts.
@@ -294,7 +305,7 @@ fn expand(mut json: Value, skip: bool) -> Result<LoopItems, Why> {
     } else {
         Vec::new()
     };
-    Ok(LoopItems { items, call: json })
+    Ok(LoopItems::new(items, json))
 }
 
 /// A loop may have this many items; a wider one belongs into several runs.

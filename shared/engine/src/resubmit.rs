@@ -68,8 +68,8 @@ fn is_reused(view: &View, node: &ViewNode) -> bool {
 }
 
 fn begun(view: &View, node: &ViewNode, created: &NodeCreated, name: &str) -> Vec<Record> {
-    let label = if node.role == Role::Root { name.to_owned() } else { created.label.clone() };
-    let inputs = node.inputs.clone();
+    let label = if node.role == Role::Root { name.into() } else { created.label.clone() };
+    let inputs = node.inputs.clone().into();
     let made = NodeCreated {
         label,
         inputs,
@@ -86,7 +86,7 @@ fn begun(view: &View, node: &ViewNode, created: &NodeCreated, name: &str) -> Vec
         node: node.id,
         phase: NodePhase::Skipped,
         message: format!("original pod: {original}"),
-        outputs: node.outputs.clone(),
+        outputs: node.outputs.clone().into(),
         at: created.at,
         exit_handler: false,
         hooks: Vec::new(),

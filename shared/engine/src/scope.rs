@@ -646,7 +646,7 @@ pub fn call_label(state: &RunState, id: NodeId) -> Option<(&'static str, String)
                 let word = if owner.kind == NodeKind::Dag { "tasks" } else { "steps" };
                 return Some((word, format!("{name}{suffix}")));
             }
-            Role::Item(_) => suffix = node.label.clone(),
+            Role::Item(_) => suffix = node.label.to_string(),
             Role::Attempt(_) => {}
             _ => return None,
         }

@@ -90,7 +90,7 @@ impl Fields<'_> {
             "name" => Some(self.name.clone()),
             "id" => Some(self.id.clone()),
             "templateRef.name" => stored.map(|object| object.name.to_owned()),
-            "templateRef.template" => stored.and(self.template).map(|k| k.name.clone()),
+            "templateRef.template" => stored.and(self.template).map(|k| k.name.to_string()),
             _ => {
                 let name = field.strip_prefix("inputs.parameters.")?.strip_suffix(".value")?;
                 self.inputs.parameters.iter().find(|p| p.name == name)?.value.as_ref().map(|v| v.0.clone())

@@ -27,8 +27,10 @@ use crate::scope::{Globals, Layers, Own};
 use crate::selector::Fields;
 use crate::state::locks::Locks;
 
+mod nodes;
 mod phases;
 
+pub use nodes::Nodes;
 pub use phases::Phases;
 
 /// A run's state. Cloning it costs nothing that depends on the run's size.
@@ -51,7 +53,7 @@ pub struct RunState {
     /// The workflow's exit handler.
     pub exit: Option<NodeId>,
     /// Nodes by number.
-    pub nodes: RedBlackTreeMapSync<NodeId, Arc<Node>>,
+    pub nodes: Nodes,
     /// The number of the next node.
     pub next_node: u64,
     /// The generation of the next timer.
@@ -145,7 +147,7 @@ pub struct Node {
     /// How it hangs there.
     pub role: Role,
     /// What it adds to its parent's full name.
-    pub label: String,
+    pub label: Arc<str>,
     /// What it is.
     pub kind: NodeKind,
     /// The nearest enclosing Steps or DAG node.
@@ -243,7 +245,7 @@ pub enum Body {
     /// A Steps node.
     Steps {
         /// Its calls by step name.
-        calls: RedBlackTreeMapSync<String, NodeId>,
+        calls: RedBlackTreeMapSync<Arc<str>, NodeId>,
         /// Its groups so far.
         groups: VectorSync<NodeId>,
         /// How many of them are not over: one, or several after a retry of the run.
@@ -267,7 +269,7 @@ pub enum Body {
     /// A DAG node.
     Dag {
         /// Its calls by task name.
-        calls: RedBlackTreeMapSync<String, NodeId>,
+        calls: RedBlackTreeMapSync<Arc<str>, NodeId>,
         /// Tasks that could start but for a limit.
         ready: RedBlackTreeSetSync<String>,
         /// How many of its tasks are settled.
@@ -383,7 +385,7 @@ impl RunState {
             finished_at: None,
             root: None,
             exit: None,
-            nodes: RedBlackTreeMapSync::default(),
+            nodes: Nodes::default(),
             next_node: 0,
             next_timer: 0,
             first_attempt: 0,
@@ -424,12 +426,9 @@ impl RunState {
 
     /// The node's full name, as Argo builds it.
     pub fn name(&self, id: NodeId) -> String {
-        let mut labels = Vec::new();
-        let mut next = Some(id);
-        while let Some(node) = next.and_then(|id| self.nodes.get(&id)) {
-            labels.push(node.label.as_str());
-            next = node.parent;
-        }
+        let above = |node: &&Node| self.nodes.get(&node.parent?).map(|parent| &**parent);
+        let Some(node) = self.node(id) else { return String::new() };
+        let mut labels: Vec<&str> = std::iter::successors(Some(&**node), above).map(|n| &*n.label).collect();
         labels.reverse();
         labels.concat()
     }
@@ -478,7 +477,7 @@ impl RunState {
 
     /// The step or task that called this node, looking through retries and loops: the enclosing composite and the
     /// call's name.
-    pub fn caller(&self, id: NodeId) -> Option<(NodeId, String)> {
+    pub fn caller(&self, id: NodeId) -> Option<(NodeId, Arc<str>)> {
         let mut node = self.node(id)?;
         loop {
             match &node.role {

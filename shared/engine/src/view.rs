@@ -210,7 +210,7 @@ impl View {
                 if let Some(node) = self.nodes.get_mut(node) {
                     node.phase = *phase;
                     node.message.clone_from(message);
-                    node.outputs = outputs.clone();
+                    node.outputs = (**outputs).clone();
                     node.finished_at = Some(*at);
                     node.daemoned = false;
                 }
@@ -298,7 +298,7 @@ impl View {
             boundary: created.boundary,
             template: created.template.clone(),
             own: self.state.node(created.id).and_then(|n| n.own.clone()),
-            inputs: created.inputs.clone(),
+            inputs: (*created.inputs).clone(),
             outputs: Outputs::default(),
             phase: created.phase,
             message: created.message.clone(),
@@ -360,7 +360,7 @@ impl View {
             .find(|n| n.name == wanted || argo_node_id(run, &n.name) == wanted)
             .or_else(|| visible().find(|n| n.attempts.iter().any(|a| a.attempt.id.as_str() == wanted)))
             .or_else(|| visible().find(|n| self.display_name(n) == wanted))
-            .or_else(|| visible().find(|n| n.template.as_ref().is_some_and(|t| t.name == wanted)))
+            .or_else(|| visible().find(|n| n.template.as_ref().is_some_and(|t| *t.name == *wanted)))
     }
 
     /// The Workflow object, with `status` in Argo's shape.
@@ -461,8 +461,8 @@ impl View {
         set("message", json!(node.message));
         set("finishedAt", node.finished_at.map_or(Value::Null, |t| json!(whole_seconds(t))));
         match node.template.as_ref().map(|t| (t, Holder::of_scope(&t.scope))) {
-            Some((key, Some(object))) if key.scope != self.caller_scope(node) => {
-                let (name, template) = (object.name.to_owned(), key.name.clone());
+            Some((key, Some(object))) if *key.scope != *self.caller_scope(node) => {
+                let (name, template) = (object.name.to_owned(), key.name.to_string());
                 set("templateRef", json!(TemplateRef { name, template, cluster_scope: object.cluster }));
             }
             Some((key, _)) => set("templateName", json!(key.template_name())),
@@ -541,7 +541,7 @@ impl View {
     fn caller_scope(&self, node: &ViewNode) -> &str {
         let node = self.caller_of(node);
         let caller = node.boundary.and_then(|b| self.nodes.get(&b)).and_then(|b| b.template.as_ref());
-        caller.map_or(LOCAL, |t| t.scope.as_str())
+        caller.map_or(LOCAL, |t| &*t.scope)
     }
 }
 
@@ -647,7 +647,7 @@ impl Graph {
         let by_name: HashMap<&str, NodeId> = tasks
             .iter()
             .filter_map(|t| match &view.nodes.get(t)?.role {
-                Role::Call(name) => Some((name.as_str(), *t)),
+                Role::Call(name) => Some((&**name, *t)),
                 _ => None,
             })
             .collect();
@@ -676,7 +676,7 @@ impl Graph {
         let by_name: HashMap<&str, NodeId> = containers
             .iter()
             .filter_map(|id| match &view.nodes.get(id)?.role {
-                Role::Container(name) => Some((name.as_str(), *id)),
+                Role::Container(name) => Some((&**name, *id)),
                 _ => None,
             })
             .collect();
@@ -764,7 +764,7 @@ fn targets(view: &View, node: &ViewNode, tasks: &[NodeId]) -> Vec<NodeId> {
     let Some(graph) = compiled.and_then(|c| c.graph.as_ref()) else { return tasks.to_vec() };
     let names: Vec<&str> = graph.targets.iter().map(|t| graph.calls[*t].step.name.as_str()).collect();
     let is_target = |id: &&NodeId| match view.nodes.get(id).map(|n| &n.role) {
-        Some(Role::Call(name)) => names.contains(&name.as_str()),
+        Some(Role::Call(name)) => names.contains(&&**name),
         _ => false,
     };
     tasks.iter().filter(is_target).copied().collect()

@@ -152,7 +152,7 @@ pub fn waiting_on(state: &RunState, id: NodeId) -> Option<Waiting> {
 
 /// Why the run does not move: one line for each node that waits for something else than its children and hooks.
 pub fn waiting(state: &RunState) -> Vec<Waiting> {
-    let nodes = state.nodes.keys().filter_map(|id| waiting_on(state, *id));
+    let nodes = state.nodes.values().filter_map(|node| waiting_on(state, node.id));
     let below = |on: &On| matches!(on, On::Children { .. } | On::Hooks { .. });
     let mut all: Vec<Waiting> = nodes.filter(|w| !below(&w.on)).collect();
     if !state.phase.completed()

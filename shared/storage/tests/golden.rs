@@ -17,7 +17,7 @@ use dropforge_engine::ids::NodeId;
 use dropforge_engine::phase::{NodePhase, RunPhase};
 use dropforge_engine::record::Record;
 use dropforge_engine::spec::{Cause, DroppedObject, RunSpec, SPEC_FORMAT, Settings};
-use dropforge_manifest::types::{ObjectMeta, Outputs, WorkflowSpec};
+use dropforge_manifest::types::{ObjectMeta, WorkflowSpec};
 use dropforge_storage::directory::{Access, DirectoryStore};
 use jiff::Timestamp;
 
@@ -70,7 +70,7 @@ fn commits() -> [Vec<Record>; 2] {
         node: NodeId(0),
         phase: NodePhase::Succeeded,
         message: String::new(),
-        outputs: Outputs::default(),
+        outputs: Default::default(),
         at: at(4),
         exit_handler: false,
         hooks: Vec::new(),

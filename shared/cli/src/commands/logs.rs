@@ -144,9 +144,7 @@ fn logged<'a>(
     (node, wanted): (&'a ViewNode, bool),
 ) -> Option<(&'a ViewNode, Option<&'a str>)> {
     match &node.role {
-        Role::Container(name) => {
-            Some((view.nodes.get(&node.parent?)?, Some(name.as_str()))).filter(|_| wanted)
-        }
+        Role::Container(name) => Some((view.nodes.get(&node.parent?)?, Some(&**name))).filter(|_| wanted),
         _ => Some((node, None)),
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn run_retried(state: &mut RunState, retried: &RunRetried) {
     state.progress = tree.progress;
     state.blocked = Default::default();
     state.active_pods = 0;
-    state.nodes = tree.nodes.iter().map(|node| (node.id, node.clone())).collect();
+    state.nodes = tree.nodes.iter().cloned().collect();
     for id in &retried.reset {
         on_node(state, *id, |node| node.started_at = retried.at);
     }

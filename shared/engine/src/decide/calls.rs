@@ -9,7 +9,7 @@ use crate::apply::DEPTH_MAX;
 use crate::effect::{EffectKey, TimerId, TimerKind};
 use crate::ids::NodeId;
 use crate::memo::Memo;
-use crate::program::Compiled;
+use crate::program::{Call, Compiled};
 use crate::record::{Block, LoopItems, NodeCreated, TemplateKey};
 use crate::resolve::{self, Ready};
 use crate::scope::Locals;
@@ -19,8 +19,20 @@ use crate::state::{Body, Node};
 pub(super) struct Place {
     pub parent: Option<NodeId>,
     pub role: Role,
-    pub label: String,
+    pub label: Arc<str>,
     pub boundary: Option<NodeId>,
+}
+
+impl Place {
+    /// The place of a step or task under its group or DAG.
+    pub fn of(call: &Call, parent: NodeId, boundary: Option<NodeId>) -> Place {
+        Place {
+            parent: Some(parent),
+            role: Role::Call(call.name.clone()),
+            label: call.label.clone(),
+            boundary,
+        }
+    }
 }
 
 /// What only some nodes have.
@@ -290,7 +302,7 @@ impl Decider {
             boundary,
             template,
             own: more.own,
-            inputs,
+            inputs: Arc::new(inputs),
             items: more.items,
             phase,
             message,
@@ -331,24 +343,24 @@ impl Decider {
         if node.phase.fulfilled() {
             return;
         }
-        self.conclude(&node, phase, message.into(), outputs, true);
+        self.conclude(node, phase, message.into(), outputs, true);
     }
 
     /// Ends a node with what hangs on it; its hooks and its exit handler follow if it is `looked_at`, or its parent goes on.
     pub(super) fn conclude(
         &mut self,
-        node: &Node,
+        node: Arc<Node>,
         phase: NodePhase,
         message: String,
         outputs: Outputs,
         looked_at: bool,
     ) {
         let id = node.id;
-        self.end_timers(id);
-        self.export(node, phase, &outputs);
-        self.end_metrics(node, phase, &outputs);
+        self.end_timers(&node);
+        self.export(&node, phase, &outputs);
+        self.end_metrics(&node, phase, &outputs);
         match node.kind {
-            NodeKind::Pod => self.end_other_containers(node, phase, &message),
+            NodeKind::Pod => self.end_other_containers(&node, phase, &message),
             NodeKind::Steps | NodeKind::Dag => self.end_daemons(Some(id)),
             _ => {}
         }
@@ -356,18 +368,23 @@ impl Decider {
         // Nobody looks at a daemon any more whose group is over.
         let looked_at = looked_at && !(node.daemoned && over);
         let at = self.now;
-        let fired = if looked_at { self.firing_at_end(node, phase, &message, &outputs) } else { Vec::new() };
+        let fired = if looked_at { self.firing_at_end(&node, phase, &message, &outputs) } else { Vec::new() };
         let hooks = fired.iter().map(|f| f.name().to_owned()).collect();
-        let exit_handler = looked_at && self.has_exit_handler(node, phase);
+        let exit_handler = looked_at && self.has_exit_handler(&node, phase);
         let settled = self.settled(node.parent, &node.role);
+        let readers = self.sibling_readers(&node);
+        let (boundary, kind) = (node.boundary, node.kind);
+        // What is held elsewhere is copied before it is changed.
+        drop(node);
+        let outputs = Arc::new(outputs);
         self.emit(Record::NodeFinished { node: id, phase, message, outputs, at, exit_handler, hooks });
         self.after_end(id, fired, settled);
-        self.siblings_read(node);
+        self.work.extend(readers);
         self.release_locks(Some(id));
-        if let Some(boundary) = node.boundary {
+        if let Some(boundary) = boundary {
             self.work.push_back(Work::WakeBoundary(boundary));
         }
-        if node.kind == NodeKind::Pod {
+        if kind == NodeKind::Pod {
             self.work.push_back(Work::WakeRun);
         }
     }
@@ -409,10 +426,20 @@ impl Decider {
         Some(resolved.unwrap_or_else(|_| name.clone()))
     }
 
-    fn end_timers(&mut self, node: NodeId) {
-        const ALL: [TimerKind; 4] =
-            [TimerKind::Timeout, TimerKind::PendingTimeout, TimerKind::Backoff, TimerKind::Suspend];
-        self.end_timers_of(node, &ALL);
+    /// Ends the timers of a node, as far as its kind and its template have any.
+    fn end_timers(&mut self, node: &Node) {
+        let kinds: &[TimerKind] = match node.kind {
+            NodeKind::Retry => &[TimerKind::Backoff],
+            NodeKind::Suspend => &[TimerKind::Suspend],
+            _ if self.has_timeout(node) => &[TimerKind::Timeout, TimerKind::PendingTimeout],
+            _ => &[],
+        };
+        self.end_timers_of(node.id, kinds);
+    }
+
+    fn has_timeout(&self, node: &Node) -> bool {
+        let template = self.state.template_of(node).map(|t| &t.template);
+        template.is_some_and(|t| t.timeout.is_some() || t.pending_timeout.is_some())
     }
 
     pub(super) fn end_timers_of(&mut self, node: NodeId, kinds: &[TimerKind]) {
@@ -470,8 +497,8 @@ impl Decider {
         if let Some(block) = self.block(place.boundary) {
             return Some(block);
         }
-        let (key, own) = self.callee(place, &ready.step)?;
-        self.lacks_config(&key, own, &ready.step.arguments).then_some(Block::Config)
+        let own = self.own_template(place, &ready.step);
+        self.lacks_config(&ready.key, own, &ready.step.arguments).then_some(Block::Config)
     }
 
     /// Keeps it on record that a node has more to start and may not.

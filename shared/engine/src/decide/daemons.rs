@@ -1,5 +1,7 @@
 //! Daemons: pods that their callers need running, not done; and the containers of a pod that has several.
 
+use std::sync::Arc;
+
 use dropforge_manifest::types::{Inputs, Outputs, Template};
 use jiff::Timestamp;
 
@@ -58,14 +60,14 @@ impl Decider {
             if let Body::Retry { last: Some(last), .. } = node.body
                 && let Some(attempt) = self.state.node(last).filter(|a| !a.phase.fulfilled()).cloned()
             {
-                self.dismiss(&attempt);
+                self.dismiss(attempt);
             }
-            self.dismiss(&node);
+            self.dismiss(node);
         }
     }
 
     /// A daemon has done its work: no exit handler follows, as nobody looks at it any more.
-    fn dismiss(&mut self, node: &Node) {
+    fn dismiss(&mut self, node: Arc<Node>) {
         if let Body::Pod { attempt: Some(attempt), .. } = &node.body {
             self.emit(Record::StopAsked { attempt: attempt.clone(), why: SERVED.to_owned() });
         }
@@ -81,16 +83,18 @@ impl Decider {
     }
 
     /// Makes a node for each container of a `containerSet` (rule CS-1).
-    pub(super) fn create_containers(&mut self, pod: &Node, template: &Template) {
-        for container in template.container_set.iter().flat_map(|set| &set.containers) {
-            let name = container.name().to_owned();
+    pub(super) fn create_containers(&mut self, pod: NodeId, template: &Template) {
+        let Some(set) = &template.container_set else { return };
+        let key = self.state.node(pod).and_then(|pod| pod.template.clone());
+        for container in &set.containers {
+            let name: Arc<str> = container.name().into();
             let place = Place {
-                parent: Some(pod.id),
-                label: format!(".{name}"),
+                parent: Some(pod),
+                label: format!(".{name}").into(),
                 role: Role::Container(name),
-                boundary: Some(pod.id),
+                boundary: Some(pod),
             };
-            let (key, inputs) = (pod.template.clone(), Inputs::default());
+            let (key, inputs) = (key.clone(), Inputs::default());
             self.create(place, NodeKind::Container, key, inputs, NodePhase::Pending, String::new());
         }
     }
@@ -99,7 +103,7 @@ impl Decider {
     pub(super) fn end_containers(&mut self, pod: &Node, verdict: &Verdict) {
         for container in self.open_containers(pod) {
             let Role::Container(name) = &container.role else { continue };
-            let Some(end) = verdict.containers.iter().find(|end| end.name == *name) else { continue };
+            let Some(end) = verdict.containers.iter().find(|end| *end.name == **name) else { continue };
             let phase = match end.outcome {
                 Outcome::Succeeded => NodePhase::Succeeded,
                 Outcome::Failed => NodePhase::Failed,
@@ -118,12 +122,12 @@ impl Decider {
 
     fn end_container(&mut self, node: NodeId, phase: NodePhase, message: &str, at: Timestamp) {
         let message = message.to_owned();
-        let outputs = Outputs::default();
+        let outputs = Arc::default();
         let hooks = Vec::new();
         self.emit(Record::NodeFinished { node, phase, message, outputs, at, exit_handler: false, hooks });
     }
 
-    fn open_containers(&self, pod: &Node) -> Vec<std::sync::Arc<Node>> {
+    fn open_containers(&self, pod: &Node) -> Vec<Arc<Node>> {
         let Body::Pod { containers, .. } = &pod.body else { return Vec::new() };
         let nodes = containers.iter().filter_map(|id| self.state.node(*id));
         nodes.filter(|n| !n.phase.fulfilled()).cloned().collect()

@@ -7,7 +7,7 @@ use dropforge_manifest::expr::depends::DependsResult;
 use dropforge_manifest::types::Outputs;
 
 use super::calls::Place;
-use super::{Decider, NodeKind, NodePhase, Record, Role};
+use super::{Decider, NodeKind, NodePhase, Record};
 use crate::ids::NodeId;
 use crate::program::{Compiled, Graph};
 use crate::record::Block;
@@ -63,53 +63,48 @@ impl Decider {
     }
 
     fn try_task(&mut self, dag: NodeId, compiled: &Compiled, task: usize) {
-        let (Some(node), Some(graph)) = (self.state.node(dag).cloned(), compiled.graph.as_ref()) else {
+        let (Some(node), Some(graph)) = (self.state.node(dag), compiled.graph.as_ref()) else {
             return;
         };
         let Body::Dag { calls, .. } = &node.body else { return };
-        let name = &graph.calls[task].step.name;
+        let name = &graph.calls[task].name;
         let waits = graph.dependencies[task].iter().any(|&d| {
-            let dependency = calls.get(&graph.calls[d].step.name).and_then(|id| self.state.node(*id));
+            let dependency = calls.get(&graph.calls[d].name).and_then(|id| self.state.node(*id));
             !dependency.is_some_and(|n| n.settled())
         });
         if calls.contains_key(name) || waits || node.phase.fulfilled() {
             return;
         }
-        if let Err(block) = self.start_task(&node, graph, task) {
+        if let Err(block) = self.start_task(dag, graph, task) {
             let block = self.closed_or(Some(dag), block);
             if let Some(Body::Dag { ready, .. }) = self.state.node(dag).map(|n| &n.body)
-                && !ready.contains(name)
+                && !ready.contains(&**name)
             {
-                self.emit(Record::TaskReady { node: dag, task: name.clone() });
+                self.emit(Record::TaskReady { node: dag, task: name.to_string() });
             }
             self.hold(dag, block);
         }
     }
 
-    fn start_task(&mut self, dag: &Node, graph: &Graph, task: usize) -> Result<(), Block> {
+    fn start_task(&mut self, dag: NodeId, graph: &Graph, task: usize) -> Result<(), Block> {
         let call = &graph.calls[task];
-        let name = call.step.name.clone();
-        let place = || Place {
-            parent: Some(dag.id),
-            role: Role::Call(name.clone()),
-            label: format!(".{name}"),
-            boundary: Some(dag.id),
-        };
-        let key = self.call_key(Some(dag.id), &name);
-        if !self.depends(dag, graph, task) {
+        let place = Place::of(call, dag, Some(dag));
+        let key = || Some(call.callee.clone());
+        let Some(node) = self.state.node(dag) else { return Ok(()) };
+        if !self.depends(node, graph, task) {
             let why = "omitted: depends condition not met".to_owned();
-            self.create_ended(place(), key, NodePhase::Omitted, why);
+            self.create_ended(place, key(), NodePhase::Omitted, why);
             return Ok(());
         }
-        match resolve::call(&self.state, self.now, dag, Viewer::Task(task), call) {
-            Err(why) => self.create_ended(place(), key, NodePhase::Error, why),
-            Ok(Resolved::Skip(why)) => self.create_ended(place(), key, NodePhase::Skipped, why),
-            Ok(Resolved::Loop(items)) => self.start_loop(place(), NodeKind::TaskGroup, key, items),
+        match resolve::call(&self.state, self.now, node, Viewer::Task(task), call) {
+            Err(why) => self.create_ended(place, key(), NodePhase::Error, why),
+            Ok(Resolved::Skip(why)) => self.create_ended(place, key(), NodePhase::Skipped, why),
+            Ok(Resolved::Loop(items)) => self.start_loop(place, NodeKind::TaskGroup, key(), items),
             Ok(Resolved::Once(ready)) => {
-                if let Some(block) = self.call_block(&place(), &ready) {
+                if let Some(block) = self.call_block(&place, &ready) {
                     return Err(block);
                 }
-                self.start_ready(place(), &ready);
+                self.start_ready(place, &ready);
             }
         }
         Ok(())
@@ -124,18 +119,18 @@ impl Decider {
     }
 
     fn check_dag(&mut self, dag: NodeId, compiled: &Compiled) {
-        let (Some(node), Some(graph)) = (self.state.node(dag).cloned(), compiled.graph.as_ref()) else {
+        let (Some(node), Some(graph)) = (self.state.node(dag), compiled.graph.as_ref()) else {
             return;
         };
         let Body::Dag { settled, hook_error, .. } = &node.body else { return };
         if (*settled as usize) < graph.order.len() || node.phase.fulfilled() {
             return;
         }
-        if let Some(why) = hook_error {
+        if let Some(why) = hook_error.clone() {
             return self.finish(dag, NodePhase::Error, why, Outputs::default());
         }
-        match self.dag_phase(&node, graph) {
-            NodePhase::Succeeded => self.finish_composite(&node),
+        match self.dag_phase(node, graph) {
+            NodePhase::Succeeded => self.finish_composite(dag),
             phase => self.finish(dag, phase, "", Outputs::default()),
         }
     }
@@ -146,7 +141,7 @@ impl Decider {
         let Body::Dag { calls, .. } = &dag.body else { return NodePhase::Error };
         let mut branches: Vec<BTreeSet<NodePhase>> = vec![BTreeSet::new(); graph.calls.len()];
         for &task in &graph.order {
-            let node = calls.get(&graph.calls[task].step.name).and_then(|id| self.state.node(*id));
+            let node = calls.get(&graph.calls[task].name).and_then(|id| self.state.node(*id));
             let phase = node.map_or(NodePhase::Error, |n| n.phase);
             branches[task] = if phase.completed() {
                 BTreeSet::from([phase])

@@ -12,20 +12,20 @@ use crate::program::LOCAL;
 use crate::record::{Block, LoopItems, TemplateKey};
 use crate::resolve::{self, Ready, Resolved};
 use crate::scope::{Viewer, unreadable_result};
-use crate::state::{Body, FailedChild, Node};
+use crate::state::{Body, FailedChild};
 
 impl Decider {
     /// Starts group `index` of a Steps node, or ends the node when there is none.
     pub(super) fn start_group(&mut self, steps: NodeId, index: u32) {
-        let Some(node) = self.state.node(steps).cloned() else { return };
-        let groups = self.state.template_of(&node).map_or(0, |t| t.groups.len());
+        let Some(node) = self.state.node(steps) else { return };
+        let groups = self.state.template_of(node).map_or(0, |t| t.groups.len());
         if index as usize >= groups {
-            return self.finish_composite(&node);
+            return self.finish_composite(steps);
         }
         let place = Place {
             parent: Some(steps),
             role: Role::Group(index),
-            label: format!("[{index}]"),
+            label: format!("[{index}]").into(),
             boundary: Some(steps),
         };
         let group = self.create(
@@ -37,7 +37,7 @@ impl Decider {
             String::new(),
         );
         // Argo resolves the whole group before it starts any of it: one bad reference and no step begins.
-        match self.resolve_group(&node, index, group) {
+        match self.resolve_group(steps, index, group) {
             Ok(resolved) => self.fill_group(group, resolved),
             Err(why) => {
                 self.fail_group(group, NodePhase::Error, format!("failed to resolve references: {why}"))
@@ -46,8 +46,9 @@ impl Decider {
     }
 
     /// Every step of the group that is still to be started, in the order in which [`Self::next_step`] names them.
-    fn resolve_group(&self, steps: &Node, index: u32, group: NodeId) -> Result<Vec<Resolved>, resolve::Why> {
-        let Some(compiled) = self.state.template_of(steps).cloned() else { return Ok(Vec::new()) };
+    fn resolve_group(&self, steps: NodeId, index: u32, group: NodeId) -> Result<Vec<Resolved>, resolve::Why> {
+        let Some(steps) = self.state.node(steps) else { return Ok(Vec::new()) };
+        let Some(compiled) = self.state.template_of(steps) else { return Ok(Vec::new()) };
         let calls = compiled.groups.get(index as usize).map(Vec::as_slice).unwrap_or_default();
         let Some(Body::Group { cursor, again, .. }) = self.state.node(group).map(|g| &g.body) else {
             return Ok(Vec::new());
@@ -59,10 +60,9 @@ impl Decider {
 
     /// Goes on with a group that a limit held back.
     pub(super) fn pump_group(&mut self, group: NodeId) {
-        let Some(node) = self.state.node(group).cloned() else { return };
-        let Body::Group { index, .. } = node.body else { return };
-        let Some(steps) = node.parent.and_then(|s| self.state.node(s)).cloned() else { return };
-        match self.resolve_group(&steps, index, group) {
+        let Some(node) = self.state.node(group) else { return };
+        let (Body::Group { index, .. }, Some(steps)) = (&node.body, node.parent) else { return };
+        match self.resolve_group(steps, *index, group) {
             Ok(resolved) => self.fill_group(group, resolved),
             Err(why) => {
                 self.fail_group(group, NodePhase::Error, format!("failed to resolve references: {why}"))
@@ -91,60 +91,42 @@ impl Decider {
     }
 
     fn start_in_group(&mut self, group: NodeId, resolved: Resolved) -> Result<(), Block> {
-        let Some((node, name)) = self.next_step(group) else { return Ok(()) };
-        let place = || Place {
-            parent: Some(group),
-            role: Role::Call(name.clone()),
-            label: format!(".{name}"),
-            boundary: node.parent,
-        };
-        let key = self.call_key(node.parent, &name);
+        let Some((place, key)) = self.next_step(group) else { return Ok(()) };
         match resolved {
-            Resolved::Skip(why) => self.create_ended(place(), key, NodePhase::Skipped, why),
-            Resolved::Loop(items) => self.start_loop(place(), NodeKind::Loop, key, items),
+            Resolved::Skip(why) => self.create_ended(place, Some(key), NodePhase::Skipped, why),
+            Resolved::Loop(items) => self.start_loop(place, NodeKind::Loop, Some(key), items),
             Resolved::Once(ready) => {
-                if let Some(block) = self.call_block(&place(), &ready) {
-                    return Err(self.closed_or(node.parent, block));
+                if let Some(block) = self.call_block(&place, &ready) {
+                    return Err(self.closed_or(place.boundary, block));
                 }
-                self.start_ready(place(), &ready);
+                self.start_ready(place, &ready);
             }
         }
         Ok(())
     }
 
-    fn next_step(&self, group: NodeId) -> Option<(Arc<Node>, String)> {
-        let node = self.state.node(group)?.clone();
+    /// Where the next step of a group hangs, and the template that it names.
+    fn next_step(&self, group: NodeId) -> Option<(Place, TemplateKey)> {
+        let node = self.state.node(group)?;
         let Body::Group { index, cursor, again, .. } = &node.body else { return None };
         let compiled = self.state.template_of(self.state.node(node.parent?)?)?;
         let position = again.first().unwrap_or(cursor);
-        let name = compiled.groups.get(*index as usize)?.get(*position as usize)?.step.name.clone();
-        Some((node, name))
-    }
-
-    /// The template that a step or task names, as far as its name holds no tag.
-    pub(super) fn call_key(&self, composite: Option<NodeId>, name: &str) -> Option<TemplateKey> {
-        let node = self.state.node(composite?)?;
-        let step = &self.state.template_of(node)?.call(name)?.step;
-        Some(self.state.program.callee(node.template.as_ref()?, step))
+        let call = compiled.groups.get(*index as usize)?.get(*position as usize)?;
+        Some((Place::of(call, group, node.parent), call.callee.clone()))
     }
 
     pub(super) fn start_ready(&mut self, place: Place, ready: &Ready) {
-        if let Some((key, own)) = self.callee(&place, &ready.step) {
-            self.start_own(place, key, own, &ready.step.arguments, &ready.absent);
-        }
+        let own = self.own_template(&place, &ready.step);
+        self.start_own(place, ready.key.clone(), own, &ready.step.arguments, &ready.absent);
     }
 
-    /// What a step or task calls, and the template that is this call's alone, if there is one.
-    pub(super) fn callee<'s>(
-        &self,
-        place: &Place,
-        step: &'s Step,
-    ) -> Option<(TemplateKey, Option<&'s Template>)> {
+    /// The template that is a call's alone, if there is one.
+    pub(super) fn own_template<'s>(&self, place: &Place, step: &'s Step) -> Option<&'s Template> {
+        let inline = step.inline.as_deref()?;
         let caller = self.state.node(place.boundary?)?.template.as_ref()?;
-        let key = self.state.program.callee(caller, step);
         // Argo keeps the inline templates of a stored object as they are written, but for the items of a loop.
-        let kept = caller.scope != LOCAL && !matches!(place.role, Role::Item(_));
-        Some((key, step.inline.as_deref().filter(|_| !kept)))
+        let kept = *caller.scope != *LOCAL && !matches!(place.role, Role::Item(_));
+        (!kept).then_some(inline)
     }
 
     /// With `failFast` a failed child closes its boundary: nothing more starts, and it fails once nothing is active.
@@ -159,27 +141,26 @@ impl Decider {
 
     /// Ends a group whose children are all settled, and its Steps node or the next group with it.
     pub(super) fn check_group(&mut self, group: NodeId) {
-        let Some(node) = self.state.node(group).cloned() else { return };
+        let Some(node) = self.state.node(group) else { return };
         let Body::Group { index, cursor, again, open, failed } = &node.body else { return };
-        let steps = node.parent.and_then(|s| self.state.node(s));
-        let size = steps
-            .and_then(|s| self.state.template_of(s))
-            .and_then(|t| t.groups.get(*index as usize))
-            .map_or(0, Vec::len);
+        let parent = node.parent;
+        let compiled = parent.and_then(|s| self.state.node(s)).and_then(|s| self.state.template_of(s));
+        let size = compiled.and_then(|t| t.groups.get(*index as usize)).map_or(0, Vec::len);
         let error = failed.as_ref().and_then(|f| f.error.clone());
         let all_started = (*cursor as usize >= size && again.is_empty()) || error.is_some();
         if !all_started || *open > 0 || node.phase.fulfilled() {
             return;
         }
-        match (error, failed) {
+        let index = *index;
+        match (error, failed.clone()) {
             (Some(why), _) => self.fail_group(group, NodePhase::Error, why),
             (None, Some(child)) => {
                 self.fail_group(group, NodePhase::Failed, format!("child '{}' failed", child.id))
             }
             (None, None) => {
                 self.finish(group, NodePhase::Succeeded, "", Outputs::default());
-                let Some(steps) = node.parent else { return };
-                match self.unreadable_loop(steps, *index) {
+                let Some(steps) = parent else { return };
+                match self.unreadable_loop(steps, index) {
                     Some(why) => self.finish(steps, NodePhase::Error, why, Outputs::default()),
                     None => self.next_group(steps),
                 }
@@ -203,7 +184,7 @@ impl Decider {
         let Body::Steps { calls, .. } = &node.body else { return None };
         let compiled = self.state.template_of(node)?;
         let loops = compiled.groups.get(group as usize)?.iter().filter(|c| c.looped);
-        loops.filter_map(|c| self.state.node(*calls.get(&c.step.name)?)).find_map(|n| unreadable_result(n))
+        loops.filter_map(|c| self.state.node(*calls.get(&c.name)?)).find_map(|n| unreadable_result(n))
     }
 
     /// A group that failed or errored makes its Steps node Failed with the same message (Argo's rule ST-5).
@@ -216,10 +197,11 @@ impl Decider {
     }
 
     /// Ends a Steps or DAG node that succeeded, with its outputs.
-    pub(super) fn finish_composite(&mut self, node: &Node) {
+    pub(super) fn finish_composite(&mut self, id: NodeId) {
+        let Some(node) = self.state.node(id) else { return };
         match resolve::outputs(&self.state, self.now, node) {
-            Ok(outputs) => self.finish(node.id, NodePhase::Succeeded, "", outputs),
-            Err(why) => self.finish(node.id, NodePhase::Error, why, Outputs::default()),
+            Ok(outputs) => self.finish(id, NodePhase::Succeeded, "", outputs),
+            Err(why) => self.finish(id, NodePhase::Error, why, Outputs::default()),
         }
     }
 
@@ -242,36 +224,36 @@ impl Decider {
 
     /// Starts the next items of a loop, as far as the limits allow.
     pub(super) fn pump_loop(&mut self, group: NodeId) {
-        while let Some((node, items, index)) = self.next_item(group) {
-            match self.start_item(&node, &items, index) {
-                Ok(()) => {}
-                Err(block) => {
-                    let block = self.closed_or(node.boundary, block);
-                    return self.hold(group, block);
-                }
+        while let Some((items, index)) = self.next_item(group) {
+            if let Err(block) = self.start_item(group, &items, index) {
+                let boundary = self.state.node(group).and_then(|n| n.boundary);
+                let block = self.closed_or(boundary, block);
+                return self.hold(group, block);
             }
         }
         self.release(group);
         self.check_loop(group);
     }
 
-    fn next_item(&self, group: NodeId) -> Option<(Arc<Node>, Arc<LoopItems>, u32)> {
-        let node = self.state.node(group)?.clone();
+    fn next_item(&self, group: NodeId) -> Option<(Arc<LoopItems>, u32)> {
+        let node = self.state.node(group)?;
         let Body::Loop { items, cursor, again, .. } = &node.body else { return None };
         let (items, index) = (items.clone(), *again.first().unwrap_or(cursor));
         let more = (index as usize) < items.items.len() && !node.phase.fulfilled();
-        more.then_some((node, items, index))
+        more.then_some((items, index))
     }
 
-    fn start_item(&mut self, group: &Node, items: &LoopItems, index: u32) -> Result<(), Block> {
-        let resolved = resolve::item(&self.state, self.now, group.id, items, index as usize);
+    fn start_item(&mut self, group: NodeId, items: &LoopItems, index: u32) -> Result<(), Block> {
+        let resolved = resolve::item(&self.state, self.now, group, items, index as usize);
+        let (boundary, template) =
+            self.state.node(group).map(|n| (n.boundary, n.template.clone())).unwrap_or_default();
         let description =
             items.items.get(index as usize).map(|i| go::item_description(&i.0)).unwrap_or_default();
         let place = Place {
-            parent: Some(group.id),
+            parent: Some(group),
             role: Role::Item(index),
-            label: format!("({index}:{description})"),
-            boundary: group.boundary,
+            label: format!("({index}:{description})").into(),
+            boundary,
         };
         match resolved {
             Ok(Resolved::Once(ready)) => {
@@ -280,21 +262,19 @@ impl Decider {
                 }
                 self.start_ready(place, &ready);
             }
-            Ok(Resolved::Skip(why)) => {
-                self.create_ended(place, group.template.clone(), NodePhase::Skipped, why)
-            }
+            Ok(Resolved::Skip(why)) => self.create_ended(place, template, NodePhase::Skipped, why),
             Ok(Resolved::Loop(_)) => {
                 let why = "a loop's item can't be a loop".to_owned();
-                self.create_ended(place, group.template.clone(), NodePhase::Error, why);
+                self.create_ended(place, template, NodePhase::Error, why);
             }
-            Err(why) => self.create_ended(place, group.template.clone(), NodePhase::Error, why),
+            Err(why) => self.create_ended(place, template, NodePhase::Error, why),
         }
         Ok(())
     }
 
     /// Ends a loop whose items are all settled: Succeeded, or the phase of the last item that failed.
     pub(super) fn check_loop(&mut self, group: NodeId) {
-        let Some(node) = self.state.node(group).cloned() else { return };
+        let Some(node) = self.state.node(group) else { return };
         let Body::Loop { items, cursor, again, open, phases, .. } = &node.body else { return };
         let all_started = *cursor as usize >= items.items.len() && again.is_empty();
         if !all_started || *open > 0 || node.phase.fulfilled() {

@@ -11,8 +11,8 @@ use super::calls::Place;
 use super::{Decider, NodeKind, NodePhase, Record, Role, Work};
 use crate::apply::apply;
 use crate::ids::NodeId;
-use crate::program::LOCAL;
 use crate::program::hooks::{Hook, RunFacts};
+use crate::program::{LOCAL, Program};
 use crate::record::{NodeCreated, ShutdownStrategy};
 use crate::resolve::{self, Why};
 use crate::state::{Body, Node, RunState};
@@ -33,6 +33,9 @@ impl Firing {
 impl Decider {
     /// Notes what of the run as a whole a record changes.
     pub(super) fn note_facts(&mut self, record: &Record) {
+        if !self.state.program.hooked {
+            return;
+        }
         let of = |node: NodeId, phase: NodePhase| RunFacts {
             status: self.state.root == Some(node),
             failures: phase.failed(),
@@ -85,21 +88,23 @@ impl Decider {
         if node.role != Role::Root && !self.state.hooks_of(&node).is_empty() {
             self.work.push_back(Work::Hooks(id));
         }
-        self.siblings_read(&node);
+        let readers = self.sibling_readers(&node);
+        self.work.extend(readers);
     }
 
-    /// As [`Self::hooks_read`], for the siblings alone.
-    pub(super) fn siblings_read(&mut self, node: &Node) {
+    /// The hooks of a node's siblings that look at it.
+    pub(super) fn sibling_readers(&self, node: &Node) -> Vec<Work> {
         if !self.state.program.hooked {
-            return;
+            return Vec::new();
         }
         let composite = node.boundary.and_then(|b| self.state.node(b));
-        let (Role::Call(name), Some(composite)) = (&node.role, composite) else { return };
-        let (Body::Steps { calls, .. } | Body::Dag { calls, .. }) = &composite.body else { return };
-        let Some(template) = self.state.template_of(composite) else { return };
-        let readers = template.hook_readers(name).iter().filter_map(|reader| calls.get(reader));
-        let readers: Vec<Work> = readers.copied().map(Work::Hooks).collect();
-        self.work.extend(readers);
+        let (Role::Call(name), Some(composite)) = (&node.role, composite) else { return Vec::new() };
+        let (Body::Steps { calls, .. } | Body::Dag { calls, .. }) = &composite.body else {
+            return Vec::new();
+        };
+        let Some(template) = self.state.template_of(composite) else { return Vec::new() };
+        let readers = template.hook_readers(name).iter().filter_map(|reader| calls.get(reader.as_str()));
+        readers.copied().map(Work::Hooks).collect()
     }
 
     /// Starts what is due of a node's hooks, and those whose expression has become true. A settled node is not looked at: its
@@ -185,8 +190,8 @@ impl Decider {
         let Firing { hook, error } = firing;
         let place = Place {
             parent: Some(id),
-            role: Role::Hook(hook.name.clone()),
-            label: format!(".hooks.{}", hook.name),
+            role: Role::Hook(hook.name.as_str().into()),
+            label: format!(".hooks.{}", hook.name).into(),
             boundary: node.boundary,
         };
         let given = match error {
@@ -203,8 +208,9 @@ impl Decider {
         given: Result<(Arguments, Vec<String>), Why>,
     ) {
         let composite = place.boundary.and_then(|b| self.state.node(b));
-        let scope = composite.and_then(|c| c.template.as_ref()).map_or(LOCAL, |t| t.scope.as_str());
-        let key = self.state.program.resolve(scope, &hook.template, hook.template_ref.as_ref());
+        let scope =
+            composite.and_then(|c| c.template.as_ref()).map_or_else(|| LOCAL.into(), |t| t.scope.clone());
+        let key = Program::resolve(&scope, &hook.template, hook.template_ref.as_ref());
         match given {
             // Its owner is looked at again when the answer has come.
             Ok((arguments, _)) if self.lacks_config(&key, None, &arguments) => {
@@ -259,12 +265,8 @@ impl Decider {
             Ok(Some(hook)) => hook.clone(),
             Err(_) => self.exit_hook(&node).unwrap_or_default(),
         };
-        let place = Place {
-            parent: Some(id),
-            role: Role::Exit,
-            label: ".onExit".to_owned(),
-            boundary: node.boundary,
-        };
+        let place =
+            Place { parent: Some(id), role: Role::Exit, label: ".onExit".into(), boundary: node.boundary };
         // Without arguments of its own it gets the workflow's (Argo's rule I-6).
         let given =
             if hook.arguments.is_empty() { &self.state.program.spec.spec.arguments } else { &hook.arguments };

@@ -12,10 +12,11 @@ use crate::state::Node;
 impl Decider {
     /// A node has been created: what can be known of it while it runs.
     pub(super) fn begin_metrics(&mut self, id: NodeId) {
-        let Some(node) = self.state.node(id).cloned().filter(|node| !node.phase.fulfilled()) else { return };
-        if let Some(metrics) = self.metrics_of(&node) {
-            self.measure(&metrics, &node, Moment::Begin);
-        }
+        let node = self.state.node(id).filter(|node| !node.phase.fulfilled());
+        let Some((node, metrics)) = node.and_then(|node| Some((node.clone(), self.metrics_of(node)?))) else {
+            return;
+        };
+        self.measure(&metrics, &node, Moment::Begin);
     }
 
     /// A node ends like this. The attempts of a Retry node are measured by [`Self::attempt_metrics`].

@@ -28,10 +28,12 @@ impl Decider {
         }
         match self.first_attempt(&node, attempt) {
             Ok(attempt) => {
+                // What is held elsewhere is copied before it is changed.
+                drop(node);
                 let template = attempt.work.template.clone();
                 self.arm_timeouts(id, &template);
                 self.start(attempt);
-                self.create_containers(&node, &template);
+                self.create_containers(id, &template);
             }
             Err(why) => self.finish(id, NodePhase::Error, why, Outputs::default()),
         }
@@ -134,18 +136,15 @@ impl Decider {
 
     /// `timeout` and `pendingTimeout` count from the node's start, pending included (rules TM-4, TM-5).
     pub(super) fn arm_timeouts(&mut self, id: NodeId, template: &Template) {
-        let Some(node) = self.state.node(id).cloned() else { return };
+        let Some(from) = self.state.node(id).map(|n| n.started_at) else { return };
         let both =
             [(TimerKind::Timeout, &template.timeout), (TimerKind::PendingTimeout, &template.pending_timeout)];
         for (kind, text) in both {
-            // A node that waited for locks has its timers already.
-            if !self.timers_of(id, kind).is_empty() {
-                continue;
-            }
             let length = text.as_deref().and_then(|t| go::parse_duration_or_seconds(t).ok());
-            if let Some(length) = length.filter(|l| !l.is_zero()) {
+            // A node that waited for locks has its timers already.
+            if let Some(length) = length.filter(|l| !l.is_zero() && self.timers_of(id, kind).is_empty()) {
                 let timer = TimerId { kind, node: Some(id), generation: self.state.next_timer };
-                self.emit(Record::TimerSet { timer, due: later(node.started_at, length) });
+                self.emit(Record::TimerSet { timer, due: later(from, length) });
             }
         }
     }
@@ -200,7 +199,9 @@ impl Decider {
 
     pub(super) fn attempt_finished(&mut self, verdict: &Arc<Verdict>) -> Result<(), Rejected> {
         let id = self.live(&verdict.attempt)?;
-        let started = self.state.outbox.get(&EffectKey::Start(verdict.attempt.clone())).cloned();
+        let lost = verdict.outcome == Outcome::Lost;
+        let start = lost.then(|| EffectKey::Start(verdict.attempt.clone()));
+        let started = start.and_then(|start| self.state.outbox.get(&start)).cloned();
         self.now = self.now.max(verdict.finished_at);
         let kept = self.kept_for(&verdict.attempt);
         self.emit(Record::AttemptEnded { verdict: verdict.clone() });
@@ -222,6 +223,7 @@ impl Decider {
             }
         };
         self.end_containers(&node, verdict);
+        drop(node);
         self.finish(id, phase, verdict.message.clone(), verdict.outputs.clone());
         Ok(())
     }

@@ -139,7 +139,7 @@ impl Decider {
             _ => Viewer::Group(u32::try_from(group).ok()?),
         };
         match resolve::call(&self.state, self.now, owner, viewer, compiled.call(name)?).ok()? {
-            Resolved::Once(ready) => Some((ready.step.arguments, ready.absent)),
+            Resolved::Once(ready) => Some((ready.step.arguments.clone(), ready.absent)),
             Resolved::Skip(_) | Resolved::Loop(_) => None,
         }
     }

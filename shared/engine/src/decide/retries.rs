@@ -47,7 +47,7 @@ impl Decider {
         let place = Place {
             parent: Some(retry),
             role: Role::Attempt(attempts),
-            label: format!("({attempts})"),
+            label: format!("({attempts})").into(),
             boundary: node.boundary,
         };
         self.start_body(place, &compiled, (*node.inputs).clone(), &locals);

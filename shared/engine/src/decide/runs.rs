@@ -9,7 +9,7 @@ use crate::effect::{EffectKey, TimerId, TimerKind};
 use crate::garbage::removes_at_end;
 use crate::ids::NodeId;
 use crate::metric::Moment;
-use crate::program::LOCAL;
+use crate::program::{LOCAL, Program};
 use crate::record::Block;
 use crate::resolve;
 
@@ -94,7 +94,7 @@ impl Decider {
         let place = Place {
             parent: None,
             role: Role::Root,
-            label: self.state.program.spec.name().to_owned(),
+            label: self.state.program.spec.name().into(),
             boundary: None,
         };
         let program = self.state.program.clone();
@@ -114,10 +114,10 @@ impl Decider {
         let place = Place {
             parent: None,
             role: Role::WorkflowExit,
-            label: format!("{}.onExit", program.spec.name()),
+            label: format!("{}.onExit", program.spec.name()).into(),
             boundary: None,
         };
-        let key = program.resolve(LOCAL, &hook.template, hook.template_ref.as_ref());
+        let key = Program::resolve(&LOCAL.into(), &hook.template, hook.template_ref.as_ref());
         let given = if hook.arguments.is_empty() { &program.spec.spec.arguments } else { &hook.arguments };
         match self.exit_arguments(given) {
             Ok(arguments) => {
