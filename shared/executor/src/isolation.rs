@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use crate::process::launch;
 
 pub(crate) mod enter;
+pub(crate) mod entrance;
 pub(crate) mod layout;
 #[cfg(test)]
 mod tests;

@@ -7,14 +7,15 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::process::{PidfdFlags, Signal, pidfd_open};
 
 use crate::isolation::enter::Stage;
+use crate::isolation::entrance::Entrance;
 use crate::isolation::layout::lay_out;
 use crate::isolation::{Isolation, Layout, LayoutError};
 use crate::memory::Group;
@@ -28,7 +29,7 @@ pub(crate) mod table;
 pub(crate) mod tests;
 
 use family::{Family, STARTING, adopt_orphans, timespec};
-use launch::{NotStarted, Start, launch};
+use launch::{NotStarted, Root, Start, launch};
 use system::{Image, Reaped};
 
 pub use crate::usage::Usage;
@@ -52,6 +53,8 @@ pub struct Command {
     pub stderr: OwnedFd,
     /// What it sees where.
     pub layout: Layout,
+    /// A namespace that was made for this very layout and working directory.
+    pub entrance: Option<Arc<Entrance>>,
     /// The most memory that it may use.
     pub memory_limit_bytes: Option<u64>,
     /// The attempt's id.
@@ -169,11 +172,12 @@ pub enum Waited {
 /// When it did not start; nothing of it is left.
 pub fn spawn(command: Command, isolation: &Isolation) -> Result<Running, SpawnError> {
     adopt_orphans();
-    let plan = match isolation {
-        Isolation::MountNamespace(namespace) => {
-            Some(lay_out(&command.layout, &command.working_dir, *namespace)?)
+    let root = match (&command.entrance, isolation) {
+        (Some(made), _) => Root::Made(Arc::clone(made)),
+        (None, Isolation::MountNamespace(namespace)) => {
+            Root::New(lay_out(&command.layout, &command.working_dir, *namespace)?)
         }
-        Isolation::Rewrite { .. } => None,
+        (None, Isolation::Rewrite { .. }) => Root::Host,
     };
     let image = image(&command, private_folders(&command.layout.scratch, isolation)?)?;
     let working_dir = c_string(command.working_dir.as_os_str())?;
@@ -184,13 +188,12 @@ pub fn spawn(command: Command, isolation: &Isolation) -> Result<Running, SpawnEr
     let procs = group.as_ref().map(Group::procs).transpose().map_err(SpawnError::Start)?;
     // A limit that no group guards is guarded by the samples.
     let meter = Meter::new(command.memory_limit_bytes, group.is_none());
-    let start = Start { plan, working_dir, image: Some(image), group: procs };
+    let start = Start { root, working_dir, image: Some(image), group: procs };
     let Command { argv, working_dir, stdout, stderr, .. } = command;
     // Until it is registered, the child must not be taken for a stray.
     let starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
-    let child =
-        launch(start, Some(stdout), Some(stderr)).map_err(|error| explain(error, argv, working_dir))?;
-    let pid = Pid::from_child(&child);
+    let pid =
+        launch(&start, Some(stdout), Some(stderr)).map_err(|error| explain(error, argv, working_dir))?;
     let family = Family::register(pid, mark);
     drop(starting);
     let start_time = table::entry(pid.as_raw_nonzero().get()).map_or(0, |entry| entry.start_time);
@@ -218,7 +221,7 @@ fn explain(error: NotStarted, argv: Vec<OsString>, folder: PathBuf) -> SpawnErro
             Some(Errno::NOMEM | Errno::AGAIN | Errno::MFILE | Errno::NFILE) => SpawnError::Start(source),
             _ => SpawnError::NotExecutable { command, source },
         },
-        NotStarted::Child { stage: Stage::Session | Stage::MemoryGroup, source, .. } => {
+        NotStarted::Child { stage: Stage::Streams | Stage::Session | Stage::MemoryGroup, source, .. } => {
             SpawnError::Start(source)
         }
         NotStarted::Child { what, source, .. } => SpawnError::Isolate { what, source },

@@ -12,14 +12,12 @@ use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::store::{Artifacts, Attempts, Created, Logs, StoreError};
 use dropforge_driver::supervision::{Endpoint, Launch};
 use dropforge_engine::attempt::{Outcome, Progress as Counting, Provenance, Reason, Usage, Verdict};
-use dropforge_engine::ids::AttemptId;
 use dropforge_manifest::types::{HttpTemplate, MAIN, Outputs};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::container::client::Engines;
 use crate::http::Request;
 use crate::outputs::{Collected, Collection};
-use crate::removal::remove_folder;
 use crate::transfer::Progress;
 use crate::variables::LocalObjects;
 
@@ -32,6 +30,7 @@ mod pod;
 mod preparation;
 mod probe;
 mod request;
+pub mod room;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +40,7 @@ use ending::{End, judge};
 use execution::{Execution, Finished, ship};
 use pod::Pod;
 use preparation::{Prepared, PreparedPod, prepare};
+use room::{Room, Rooms};
 
 /// Everything a store must give to run steps.
 pub trait StepStore: Attempts + Artifacts + Logs {}
@@ -53,8 +53,8 @@ pub struct Site<S> {
     pub store: S,
     /// Where the store's futures run.
     pub runtime: tokio::runtime::Handle,
-    /// Holds one folder for each attempt while it runs.
-    pub steps: PathBuf,
+    /// Where steps run.
+    pub rooms: Rooms,
     /// Holds the claims that runs made, a folder for each run.
     pub volumes: PathBuf,
     /// The S3 endpoint that steps see.
@@ -71,11 +71,6 @@ impl<S> Site<S> {
     /// Waits for one of the store's answers.
     pub fn wait<F: Future>(&self, answer: F) -> F::Output {
         self.runtime.block_on(answer)
-    }
-
-    /// The attempt's own folder.
-    pub fn folder(&self, attempt: &AttemptId) -> PathBuf {
-        self.steps.join(attempt.as_str())
     }
 }
 
@@ -101,6 +96,14 @@ pub enum Told {
     Counted(Counting),
 }
 
+/// An attempt that has come to its end.
+pub struct Ran {
+    /// What it came to.
+    pub verdict: Verdict,
+    /// Where it ran, to be given back; none: nowhere, or where nobody shall run any more.
+    pub room: Option<Room>,
+}
+
 /// Runs the attempt. None: somebody else has claimed it, and nothing was started. The verdict is not stored
 /// yet: see [`record`].
 ///
@@ -112,7 +115,7 @@ pub fn run<S: StepStore>(
     gpus: &[String],
     control: &Control,
     tell: &(dyn Fn(Told) + Send + Sync),
-) -> Result<Option<Verdict>, StoreError> {
+) -> Result<Option<Ran>, StoreError> {
     let step = Step { site, launch, gpus, control, tell, began: SystemClock.now() };
     let http = launch.attempt.work.template.http.as_ref();
     let ready = step.before_the_claim(|| match http {
@@ -123,9 +126,11 @@ pub fn run<S: StepStore>(
         return Ok(None);
     }
     Ok(Some(match ready {
-        Ok(Ready::Command(prepared)) => step.execute(&prepared),
-        Ok(Ready::Request(http, request)) => step.perform(http, request),
-        Err(refused) => step.verdict(refused.outcome, refused.reason, refused.message),
+        Ok(Ready::Command(pod)) => Ran { verdict: step.execute(&pod), room: Some(pod.room) },
+        Ok(Ready::Request(http, request)) => Ran { verdict: step.perform(http, request), room: None },
+        Err(refused) => {
+            Ran { verdict: step.verdict(refused.outcome, refused.reason, refused.message), room: None }
+        }
     }))
 }
 
@@ -159,14 +164,6 @@ pub fn record<S: StepStore>(
     verdict: &Verdict,
 ) -> Result<Verdict, StoreError> {
     site.wait(site.store.put_verdict(namespace, verdict))
-}
-
-/// Removes what the attempt left on this machine.
-pub fn clear<S>(site: &Site<S>, attempt: &AttemptId) {
-    let folder = site.folder(attempt);
-    if let Err(error) = remove_folder(&folder) {
-        tracing::warn!(folder = %folder.display(), %error, "the attempt's folder could not be removed");
-    }
 }
 
 /// Names one claimer; a claim that is stored with it is this claimer's.

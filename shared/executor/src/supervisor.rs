@@ -26,6 +26,7 @@ use serde_json::json;
 use crate::admission::Machine;
 use crate::container::client::{EngineError, Engines};
 use crate::process::table;
+use crate::step::room::Rooms;
 use crate::step::{Site, StepStore};
 
 mod owner;
@@ -133,7 +134,7 @@ pub fn serve<S: StepStore + 'static>(
     let mut site = Site {
         store,
         runtime: runtime.handle().clone(),
-        steps: options.steps.clone(),
+        rooms: Rooms::below(options.steps.clone()),
         volumes: options.volumes.clone(),
         endpoint: None,
         host: host_name(),
@@ -158,6 +159,7 @@ pub fn serve<S: StepStore + 'static>(
         }
     }
     supervisor.say_the_last_words();
+    supervisor.clear_up();
     // Readers of this file look at the lock first; a file that stays is only stale.
     let _ = fs::remove_file(&about);
     Ok(())

@@ -25,7 +25,8 @@ pub struct Usage {
 /// Watches one command.
 #[derive(Debug)]
 pub struct Meter {
-    /// What the process that starts commands holds itself: the kernel counts it as the child's from before exec.
+    /// The most that the process that starts commands has held itself: the kernel counts it as the child's from before
+    /// exec. Looked at with the first sample: without one, the child's figure is the only one anyway.
     of_the_parent: u64,
     peak: u64,
     samples: u32,
@@ -37,8 +38,7 @@ pub struct Meter {
 impl Meter {
     /// A new one; `guarding`: nobody else guards the limit.
     pub fn new(limit: Option<u64>, guarding: bool) -> Self {
-        let own = table::resident(std::process::id().cast_signed());
-        Meter { of_the_parent: own.map_or(0, |(_, most)| most), peak: 0, samples: 0, limit, guarding }
+        Meter { of_the_parent: 0, peak: 0, samples: 0, limit, guarding }
     }
 
     /// The limit, whoever guards it.
@@ -58,6 +58,10 @@ impl Meter {
 
     /// Looks at these processes; says whether they hold more than the guarded limit.
     pub fn sample(&mut self, members: &[i32]) -> bool {
+        if self.samples == 0 {
+            let own = table::resident(std::process::id().cast_signed());
+            self.of_the_parent = own.map_or(0, |(_, most)| most);
+        }
         self.samples = self.samples.saturating_add(1);
         let held: BTreeMap<i32, (u64, u64)> =
             members.iter().filter_map(|pid| Some((*pid, table::resident(*pid)?))).collect();

@@ -1,9 +1,11 @@
-//! The way into a mount namespace, walked by the child between fork and exec.
+//! The way into a mount namespace, walked by the child before exec.
 //!
-//! Nothing here allocates, locks or panics: the child is a copy of one thread of a process with many, and any
-//! lock may be held for ever by a thread that was not copied. Everything it needs lies ready in a [`Plan`].
+//! Nothing here allocates, locks or panics: the child shares the memory of a process with many threads, which go on. Everything it needs lies ready in a [`Plan`].
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags, open, statvfs};
 use rustix::io::{self, Errno, write};
@@ -60,8 +62,8 @@ impl UserMaps {
 
 /// What the child was doing when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Stage {
+    Streams,
     Session,
     MemoryGroup,
     Unshare,
@@ -73,28 +75,10 @@ pub enum Stage {
     AsTheyAre,
     Bind,
     Pivot,
+    Entrance,
     Capabilities,
     WorkingDir,
     Exec,
-}
-
-impl Stage {
-    pub const ALL: [Stage; 14] = [
-        Stage::Session,
-        Stage::MemoryGroup,
-        Stage::Unshare,
-        Stage::UserMaps,
-        Stage::Private,
-        Stage::Root,
-        Stage::Host,
-        Stage::ReadOnly,
-        Stage::AsTheyAre,
-        Stage::Bind,
-        Stage::Pivot,
-        Stage::Capabilities,
-        Stage::WorkingDir,
-        Stage::Exec,
-    ];
 }
 
 /// Why the child did not get there: the stage, which of its parts, and the kernel's answer.
@@ -109,32 +93,47 @@ pub fn at(stage: Stage) -> impl Fn(Errno) -> Failure {
     move |errno| Failure { stage, index: 0, errno }
 }
 
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Streams => "take its output",
+            Stage::Session => "make a session",
+            Stage::MemoryGroup => "join the memory control group",
+            Stage::Unshare => "make a mount namespace",
+            Stage::UserMaps => "map the user into its namespace",
+            Stage::Private => "make the mounts private",
+            Stage::Root => "mount the step's root",
+            Stage::Host | Stage::AsTheyAre | Stage::Bind => "mount",
+            Stage::ReadOnly => "make the host's folders read-only",
+            Stage::Pivot => "change to the step's root",
+            Stage::Entrance => "enter the mount namespace",
+            Stage::Capabilities => "give up the right to mount",
+            Stage::WorkingDir => "enter the working directory",
+            Stage::Exec => "start the command",
+        })
+    }
+}
+
 impl Plan {
+    /// Where something is mounted, as the host names it.
+    pub fn targets(&self) -> Vec<PathBuf> {
+        let mounts = self.host.iter().chain(&self.as_they_are).chain(&self.binds);
+        mounts.map(|mount| Path::new(OsStr::from_bytes(mount.target.to_bytes())).to_path_buf()).collect()
+    }
+
     /// What a failure was about, for people.
     pub fn describe(&self, stage: Stage, index: u16) -> String {
-        let mount = |attach: Option<&Attach>| {
-            let (source, target) =
-                attach.map_or((c"?", c"?"), |a| (a.source.as_c_str(), a.target.as_c_str()));
-            format!("mount {} on {}", source.to_string_lossy(), target.to_string_lossy())
+        let mounts = match stage {
+            Stage::Unshare if self.user.is_some() => return "make a user and mount namespace".to_owned(),
+            Stage::Root => return format!("{stage} {}", self.root.to_string_lossy()),
+            Stage::Host => &self.host,
+            Stage::AsTheyAre => &self.as_they_are,
+            Stage::Bind => &self.binds,
+            _ => return stage.to_string(),
         };
-        let index = usize::from(index);
-        match stage {
-            Stage::Unshare if self.user.is_some() => "make a user and mount namespace".to_owned(),
-            Stage::Unshare => "make a mount namespace".to_owned(),
-            Stage::UserMaps => "map the user into its namespace".to_owned(),
-            Stage::Private => "make the mounts private".to_owned(),
-            Stage::Root => format!("mount the step's root {}", self.root.to_string_lossy()),
-            Stage::Host => mount(self.host.get(index)),
-            Stage::ReadOnly => "make the host's folders read-only".to_owned(),
-            Stage::AsTheyAre => mount(self.as_they_are.get(index)),
-            Stage::Bind => mount(self.binds.get(index)),
-            Stage::Pivot => "change to the step's root".to_owned(),
-            Stage::Capabilities => "give up the right to mount".to_owned(),
-            Stage::Session => "make a session".to_owned(),
-            Stage::MemoryGroup => "join the memory control group".to_owned(),
-            Stage::WorkingDir => "enter the working directory".to_owned(),
-            Stage::Exec => "start the command".to_owned(),
-        }
+        let attach = mounts.get(usize::from(index));
+        let (source, target) = attach.map_or((c"?", c"?"), |a| (a.source.as_c_str(), a.target.as_c_str()));
+        format!("{stage} {} on {}", source.to_string_lossy(), target.to_string_lossy())
     }
 }
 
@@ -151,8 +150,11 @@ pub fn enter(plan: &Plan) -> Result<(), Failure> {
     seal(plan).map_err(at(Stage::ReadOnly))?;
     attach_all(&plan.as_they_are, Stage::AsTheyAre, plan.recursive_attributes)?;
     attach_all(&plan.binds, Stage::Bind, plan.recursive_attributes)?;
-    pivot(&plan.root).map_err(at(Stage::Pivot))?;
-    // A root user who keeps it could make everything writable again; containers don't have it either.
+    pivot(&plan.root).map_err(at(Stage::Pivot))
+}
+
+/// A root user who keeps the right could make everything writable again; containers don't have it either.
+pub fn give_up_mounting() -> Result<(), Failure> {
     remove_capability_from_bounding_set(CapabilitySet::SYS_ADMIN).map_err(at(Stage::Capabilities))
 }
 

@@ -9,7 +9,8 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::{Mutex, Once, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -35,6 +36,14 @@ pub static STARTING: RwLock<()> = RwLock::new(());
 
 /// The commands whose status somebody here will take.
 static LEADERS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Whether a process could not be ended.
+static UNENDED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a process of a command that has ended may still be there, stuck in the kernel.
+pub fn may_be_unended() -> bool {
+    UNENDED.load(Ordering::Relaxed)
+}
 
 /// Sees to it that orphans come to this process.
 pub fn adopt_orphans() {
@@ -75,7 +84,9 @@ impl Family {
     pub fn register(leader: Pid, marker: Vec<u8>) -> Self {
         let raw = leader.as_raw_nonzero().get();
         leaders().insert(raw);
-        let own = table::mount_namespace(std::process::id().cast_signed());
+        // This process never leaves its own.
+        static OWN: OnceLock<Option<PathBuf>> = OnceLock::new();
+        let own = OWN.get_or_init(|| table::mount_namespace(std::process::id().cast_signed()));
         let namespace = table::mount_namespace(raw).filter(|theirs| own.as_ref() != Some(theirs));
         Family { leader, marker, namespace }
     }
@@ -119,7 +130,11 @@ impl Family {
         let until = Instant::now() + PATIENCE;
         loop {
             let orphans = self.orphans();
-            if orphans.is_empty() || Instant::now() >= until {
+            if orphans.is_empty() {
+                break;
+            }
+            if Instant::now() >= until {
+                UNENDED.store(true, Ordering::Relaxed);
                 break;
             }
             for pid in table::with_descendants(orphans.iter().map(|entry| entry.pid).collect()) {

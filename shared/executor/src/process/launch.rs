@@ -1,23 +1,23 @@
-//! Fork, the way into the step, exec; and what went wrong on it.
+//! A new process, the way into the step, exec; and what went wrong on it.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
-use std::io::{self, PipeReader, Read};
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
-use rustix::fs::Mode;
-use rustix::process::{chdir, setsid, umask};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{Pid, WaitOptions, chdir, setsid, umask, waitpid};
 
-use super::system::{self, Image};
+use super::system::{self, Descriptors, Image};
 use crate::isolation::Namespace;
-use crate::isolation::enter::{Attach, Failure, Plan, Stage, UserMaps, at, enter};
+use crate::isolation::enter::{Attach, Failure, Plan, Stage, UserMaps, at, enter, give_up_mounting};
+use crate::isolation::entrance::Entrance;
 
 /// All that a child needs.
 pub struct Start {
-    /// Where it lives; none: on the host's root.
-    pub plan: Option<Plan>,
+    /// Where it lives.
+    pub root: Root,
     /// Its working directory, as it sees it.
     pub working_dir: CString,
     /// What it becomes; none: nothing, it ends.
@@ -26,7 +26,27 @@ pub struct Start {
     pub group: Option<File>,
 }
 
+/// Where a command lives.
+pub enum Root {
+    /// On the host's root.
+    Host,
+    /// In a mount namespace of its own, made by the command's process on its way.
+    New(Plan),
+    /// In one that was made before.
+    Made(Arc<Entrance>),
+}
+
+impl Root {
+    fn describe(&self, stage: Stage, index: u16) -> String {
+        match self {
+            Root::New(plan) => plan.describe(stage, index),
+            Root::Host | Root::Made(_) => stage.to_string(),
+        }
+    }
+}
+
 /// What went wrong.
+#[derive(Debug)]
 pub enum NotStarted {
     /// There was no child.
     Fork(io::Error),
@@ -41,31 +61,37 @@ pub enum NotStarted {
     },
 }
 
-/// Starts it.
-pub fn launch(start: Start, stdout: Option<OwnedFd>, stderr: Option<OwnedFd>) -> Result<Child, NotStarted> {
-    let (read, write) = io::pipe().map_err(NotStarted::Fork)?;
-    let start = Arc::new(start);
-    let in_child = Arc::clone(&start);
-    // The program's name is never used: the image is what is started, by the last line of the way in.
-    let mut command = Command::new("/");
-    command.stdin(Stdio::null());
-    command.stdout(stdout.map_or_else(Stdio::null, Stdio::from));
-    command.stderr(stderr.map_or_else(Stdio::null, Stdio::from));
-    let spawned = system::spawn(&mut command, move || {
-        let failure = way_in(&in_child);
-        let [high, low] = failure.index.to_be_bytes();
-        // The parent can do without; the error itself takes another way.
-        let _ = rustix::io::write(&write, &[failure.stage as u8, high, low]);
-        Err(failure.errno.into())
-    });
-    // Only then are all ends of the pipe for writing closed in this process.
-    drop(command);
-    spawned.map_err(|source| explain(read, start.plan.as_ref(), source))
+/// Starts it; the streams that are not given lead nowhere.
+pub fn launch(start: &Start, stdout: Option<OwnedFd>, stderr: Option<OwnedFd>) -> Result<Pid, NotStarted> {
+    let nowhere = File::options().read(true).write(true).open("/dev/null").map_err(NotStarted::Fork)?;
+    let stream = |given: &Option<OwnedFd>| given.as_ref().map_or(nowhere.as_raw_fd(), |fd| fd.as_raw_fd());
+    let streams = [nowhere.as_raw_fd(), stream(&stdout), stream(&stderr)];
+    // The child has this memory, and this thread waits for it: so it tells what went wrong.
+    let mut failure = None;
+    let mut way = || failure = Some(way_in(start, streams));
+    let pid = system::spawn(&mut way, Descriptors::Own).map_err(NotStarted::Fork)?;
+    let Some(Failure { stage, index, errno }) = failure else { return Ok(pid) };
+    wait(pid);
+    let what = start.root.describe(stage, index);
+    Err(NotStarted::Child { stage, what, source: errno.into() })
+}
+
+/// Waits for a child that is about to end; says whether it has ended well.
+fn wait(pid: Pid) -> bool {
+    loop {
+        match waitpid(Some(pid), WaitOptions::empty()) {
+            Err(rustix::io::Errno::INTR) => {}
+            ended => {
+                return ended
+                    .is_ok_and(|ended| ended.is_some_and(|(_, status)| status.exit_status() == Some(0)));
+            }
+        }
+    }
 }
 
 /// Returns only with a failure. Runs in the child, where nothing may allocate or lock.
-fn way_in(start: &Start) -> Failure {
-    match prepare(start) {
+fn way_in(start: &Start, streams: [RawFd; 3]) -> Failure {
+    match prepare(start, streams) {
         Err(failure) => failure,
         Ok(()) => match &start.image {
             None => system::exit_now(),
@@ -74,7 +100,8 @@ fn way_in(start: &Start) -> Failure {
     }
 }
 
-fn prepare(start: &Start) -> Result<(), Failure> {
+fn prepare(start: &Start, streams: [RawFd; 3]) -> Result<(), Failure> {
+    system::take_streams(streams).map_err(at(Stage::Streams))?;
     // A session of its own: no terminal's Ctrl-C and no hang-up reaches it.
     setsid().map_err(at(Stage::Session))?;
     umask(Mode::WGRP | Mode::WOTH);
@@ -84,21 +111,44 @@ fn prepare(start: &Start) -> Result<(), Failure> {
         // Zero means the writer.
         rustix::io::write(procs, b"0").map_err(at(Stage::MemoryGroup))?;
     }
-    if let Some(plan) = &start.plan {
-        enter(plan)?;
+    match &start.root {
+        Root::Host => {}
+        Root::New(plan) => {
+            enter(plan)?;
+            give_up_mounting()?;
+        }
+        Root::Made(entrance) => entrance.enter()?,
     }
     chdir(&*start.working_dir).map_err(at(Stage::WorkingDir))
 }
 
-fn explain(mut read: PipeReader, plan: Option<&Plan>, source: io::Error) -> NotStarted {
-    let mut said = [0; 3];
-    if read.read_exact(&mut said).is_err() {
-        return NotStarted::Fork(source);
+/// Makes the plan's mount namespace without starting anything in it; gives what holds it, with the user namespace
+/// where one was made.
+pub fn settle(plan: &Plan) -> Result<(Option<OwnedFd>, OwnedFd), NotStarted> {
+    let mut made = None;
+    let mut way = || made = Some(settled(plan));
+    let pid = system::spawn(&mut way, Descriptors::Shared).map_err(NotStarted::Fork)?;
+    wait(pid);
+    match made {
+        Some(Ok(namespaces)) => Ok(namespaces),
+        Some(Err(Failure { stage, index, errno })) => {
+            let what = plan.describe(stage, index);
+            Err(NotStarted::Child { stage, what, source: errno.into() })
+        }
+        None => Err(NotStarted::Fork(io::Error::other(
+            "the process that should make a mount namespace was killed",
+        ))),
     }
-    let Some(stage) = Stage::ALL.get(usize::from(said[0])).copied() else { return NotStarted::Fork(source) };
-    let index = u16::from_be_bytes([said[1], said[2]]);
-    let what = plan.map(|plan| plan.describe(stage, index)).unwrap_or_default();
-    NotStarted::Child { stage, what, source }
+}
+
+/// In the child, whose descriptors are this process's: they stay when it ends.
+fn settled(plan: &Plan) -> Result<(Option<OwnedFd>, OwnedFd), Failure> {
+    enter(plan)?;
+    let namespace = |path: &CStr| {
+        open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(at(Stage::Entrance))
+    };
+    let user = plan.user.is_some().then(|| namespace(c"/proc/self/ns/user")).transpose()?;
+    Ok((user, namespace(c"/proc/self/ns/mnt")?))
 }
 
 /// Tries the way into a mount namespace without making anything on disk; the error says why there is none.
@@ -118,13 +168,10 @@ pub fn rehearse(namespace: Namespace) -> Result<(), String> {
         recursive_attributes: namespace.recursive_attributes,
         user: namespace.user_namespace.then(UserMaps::of_this_process),
     };
-    let start = Start { plan: Some(plan), working_dir: c"/".to_owned(), image: None, group: None };
-    match launch(start, None, None) {
-        Ok(mut child) => match child.wait() {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(format!("the trial ended with {status}")),
-            Err(error) => Err(error.to_string()),
-        },
+    let start = Start { root: Root::New(plan), working_dir: c"/".to_owned(), image: None, group: None };
+    match launch(&start, None, None) {
+        Ok(pid) if wait(pid) => Ok(()),
+        Ok(_) => Err("the trial did not end well".to_owned()),
         Err(NotStarted::Fork(error)) => Err(error.to_string()),
         // The kernel's words for it are "no space left on device", which sends people to their disks.
         Err(NotStarted::Child { stage: Stage::Unshare, what, source })

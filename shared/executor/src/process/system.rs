@@ -1,9 +1,8 @@
 //! The system calls that have no safe form elsewhere. All of this crate's unsafe code is in this file.
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::os::fd::RawFd;
 
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -63,6 +62,15 @@ pub fn close_others_at_exec() {
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
 }
 
+/// Makes these the standard streams. None of them is one already, since no process here lives without its own.
+pub fn take_streams(streams: [RawFd; 3]) -> rustix::io::Result<()> {
+    for (target, given) in (0..).zip(streams) {
+        // SAFETY: two integers; who is given up by it is the child's own standard stream.
+        checked(unsafe { libc::dup2(given, target) }.min(0).into())?;
+    }
+    Ok(())
+}
+
 /// Gives every signal its first meaning and blocks none.
 pub fn reset_signals() {
     // The kernel's own `struct sigaction`, of zeros: SIG_DFL. The C library's call would leave its two own out.
@@ -83,7 +91,7 @@ pub fn reset_signals() {
     }
 }
 
-/// Ends this process at once, as a forked child must.
+/// Ends this process at once, as a child must that has not become another program.
 pub fn exit_now() -> ! {
     // SAFETY: _exit runs no code of this program.
     unsafe { libc::_exit(0) }
@@ -143,15 +151,55 @@ impl Image {
     }
 }
 
-/// Starts a child that does `then` between fork and exec.
-pub fn spawn(
-    command: &mut Command,
-    then: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
-) -> io::Result<Child> {
-    // SAFETY: what is given here is `launch`'s way into the step, which makes system calls only: it neither
-    // allocates nor takes a lock.
-    unsafe { command.pre_exec(then) };
-    command.spawn()
+/// More than the way into a step takes, in builds without optimisation too.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// Whose descriptors a child has until it becomes another program.
+pub enum Descriptors {
+    /// Copies of its own: what it opens, closes or doubles is nobody else's matter.
+    Own,
+    /// This process's: what it opens is opened here, and stays so.
+    Shared,
+}
+
+/// Starts a child that does `way`, and ends when it returns. As with `vfork`, the child has this process's memory, on
+/// a stack of its own, and the calling thread waits until it has become another program or has ended: nothing is
+/// copied, however large this process is.
+///
+/// Other threads of this process go on meanwhile, so `way` makes system calls only: it neither allocates nor takes a
+/// lock.
+pub fn spawn(way: &mut dyn FnMut(), descriptors: Descriptors) -> io::Result<Pid> {
+    extern "C" fn child(way: *mut c_void) -> c_int {
+        // SAFETY: the pointer is the one given to `clone` below, whose caller waits.
+        let way = unsafe { &mut *way.cast::<&mut dyn FnMut()>() };
+        way();
+        exit_now()
+    }
+    let mut way = way;
+    let mut stack: Vec<u128> = Vec::with_capacity(STACK_BYTES / size_of::<u128>());
+    let shared = match descriptors {
+        Descriptors::Own => 0,
+        Descriptors::Shared => libc::CLONE_FILES,
+    };
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD | shared;
+    // SAFETY: the pointer is the end of the stack's memory, which is aligned and outlives the child's use of it, as
+    // `way` does: with these flags the call returns after exec or exit. No signal's handler can run in the child,
+    // where it would touch this process's memory: all are blocked until it has reset them.
+    let pid = unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        let top = stack.as_mut_ptr().add(stack.capacity()).cast::<c_void>();
+        let pid = libc::clone(child, top, flags, (&raw mut way).cast::<c_void>());
+        let error = io::Error::last_os_error();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+        if pid < 0 {
+            return Err(error);
+        }
+        pid
+    };
+    Pid::from_raw(pid).ok_or_else(|| io::Error::other("the system gave no process id"))
 }
 
 /// How a child ended, and what it used.

@@ -186,6 +186,7 @@ pub fn command(
         stdout,
         stderr,
         layout: process.layout.clone(),
+        entrance: process.entrance.clone(),
         memory_limit_bytes: process.memory_limit_bytes,
         name: attempt.id.to_string(),
         container: (!prepared.alone).then(|| prepared.name.clone()),

@@ -13,9 +13,10 @@ use dropforge_manifest::types::{Container, MAIN, Probe, Template};
 use serde_json::Value;
 
 use super::places::Places;
+use super::room::Room;
 use super::{Refused, Site, StepStore, refused, told};
 use crate::inputs::{self, Loaded};
-use crate::isolation::isolation;
+use crate::isolation::{Bind, Layout, isolation};
 use crate::transfer::Progress;
 use crate::variables::{Expanded, LocalObjects, Surroundings, expand, progress_file, replace};
 use crate::volumes::{self, Folders, Mount};
@@ -40,6 +41,8 @@ pub struct PreparedPod {
     pub beside: Vec<Prepared>,
     /// An empty folder for outputs on their way.
     pub spare: PathBuf,
+    /// Where all of it lies.
+    pub room: Room,
     /// With what it runs and what was read.
     pub provenance: Provenance,
 }
@@ -105,37 +108,32 @@ pub fn prepare<S: StepStore>(
     let Some((first, _)) = mains.first() else {
         return Err(not_ready(MAIN, "the template has no container, script or containerSet".to_owned()));
     };
-    let folders = AttemptFolders::make(site.folder(&launch.attempt.id)).map_err(|error| unmade(&error))?;
+    let room = site.rooms.take();
+    let room = room.map_err(|error| refused(Outcome::Error, Reason::Environment, told(&error)))?;
     let alone = template.containers().len() == 1 && template.container_set.is_none();
-    let mut making = Making { site, launch, gpus, say, folders: &folders, alone };
-    let mut pod = PreparedPod {
-        before: Vec::new(),
-        mains: Vec::new(),
-        beside: Vec::new(),
-        spare: folders.outgoing.clone(),
-        provenance: Provenance::default(),
-    };
+    let mut making = Making { site, launch, gpus, say, room: &room, alone };
+    let (mut before, mut counting, mut beside) = (Vec::new(), Vec::new(), Vec::new());
+    let mut provenance = Provenance::default();
     let mut shown = Vec::new();
     for (name, container) in &mains {
         let files = if name == MAIN { template } else { &*NO_FILES };
         let made = making.container(name, container, files, &[])?;
         // What is on record is the main container, or the first where none is called so.
         if name == MAIN || (name == first && !mains.iter().any(|(other, _)| other == MAIN)) {
-            pod.provenance = made.provenance;
+            provenance = made.provenance;
         }
         shown.extend(made.linked);
-        pod.mains.push(made.prepared);
+        counting.push(made.prepared);
     }
     let main = mains.iter().find(|(name, _)| name == MAIN).map(|(_, container)| container);
-    for (list, containers) in
-        [(&mut pod.before, &template.init_containers), (&mut pod.beside, &template.sidecars)]
-    {
+    for (list, containers) in [(&mut before, &template.init_containers), (&mut beside, &template.sidecars)] {
         for container in containers {
             let (container, linked) = mirrored(container, main, &shown);
             list.push(making.container(container.name(), &container, &NO_FILES, linked)?.prepared);
         }
     }
-    Ok(pod)
+    let spare = room.folders.outgoing.clone();
+    Ok(PreparedPod { before, mains: counting, beside, spare, room, provenance })
 }
 
 /// A container without inputs, outputs and script of its own.
@@ -175,7 +173,7 @@ struct Making<'a, S> {
     /// The GPUs that no container has yet.
     gpus: &'a [String],
     say: &'a (dyn Fn(String) + Send + Sync),
-    folders: &'a AttemptFolders,
+    room: &'a Room,
     alone: bool,
 }
 
@@ -210,9 +208,9 @@ impl<'a, S: StepStore> Making<'a, S> {
         let (environment, memory_limit_bytes, gpus) = self.share(name);
         let (site, launch, attempt) = (self.site, self.launch, &self.launch.attempt);
         let not_ready = |why| not_ready(name, why);
-        let own = if self.alone { None } else { Some(self.folders.own.join("containers").join(name)) };
+        let own = if self.alone { None } else { Some(self.room.folders.own.join("containers").join(name)) };
         let own = own.map(AttemptFolders::make).transpose().map_err(|error| unmade(&error))?;
-        let folders = own.as_ref().unwrap_or(self.folders);
+        let folders = own.as_ref().unwrap_or(&self.room.folders);
         let engine = launch.engine.as_ref();
         let raw = match engine {
             None => process::words(name, container)?,
@@ -231,7 +229,7 @@ impl<'a, S: StepStore> Making<'a, S> {
         };
         let expanded = expand(container, &raw, &around).map_err(|error| not_ready(told(&error)))?;
         let claims = site.volumes.join(attempt.run.as_str());
-        let made = Folders { attempt: &self.folders.own, claims: &claims };
+        let made = Folders { attempt: &self.room.folders.own, claims: &claims };
         let mounts = volumes::mounts(launch, container, &made, &|text| replace(text, &expanded.variables))
             .map_err(|error| not_ready(told(&error)))?;
         let mut places = Places {
@@ -250,7 +248,8 @@ impl<'a, S: StepStore> Making<'a, S> {
         places.mounts.extend(linked.iter().cloned());
         let mut provenance = Provenance { inputs: read, ..provenance(container, &raw, environment) };
         let limit = memory_limit_bytes;
-        let parts = Parts { name, container, files, environment, folders, expanded, limit, gpus };
+        let room = self.room;
+        let parts = Parts { name, container, files, environment, room, folders, expanded, limit, gpus };
         let runs = match engine {
             None => Runs::Process(parts.process(&mut places, &mut provenance, self.say)?),
             Some(engine) => {
@@ -283,6 +282,7 @@ struct Parts<'p> {
     /// Whose inputs, outputs and script it has.
     files: &'p Template,
     environment: &'p StepEnvironment,
+    room: &'p Room,
     folders: &'p AttemptFolders,
     expanded: Expanded,
     /// The most memory it may use.
@@ -322,7 +322,7 @@ fn unmade((path, source): &(PathBuf, io::Error)) -> Refused {
     refused(Outcome::Error, Reason::Environment, message)
 }
 
-type Made<T> = Result<T, (PathBuf, io::Error)>;
+pub(super) type Made<T> = Result<T, (PathBuf, io::Error)>;
 
 fn make(path: PathBuf) -> Made<PathBuf> {
     match fs::create_dir_all(&path) {
@@ -332,11 +332,11 @@ fn make(path: PathBuf) -> Made<PathBuf> {
 }
 
 /// The attempt's folder and what is in it.
-struct AttemptFolders {
-    own: PathBuf,
+pub(super) struct AttemptFolders {
+    pub(super) own: PathBuf,
     /// The step's file system outside of its mounts.
     root: PathBuf,
-    work: PathBuf,
+    pub(super) work: PathBuf,
     home: PathBuf,
     temporary: PathBuf,
     incoming: PathBuf,
@@ -344,7 +344,7 @@ struct AttemptFolders {
 }
 
 impl AttemptFolders {
-    fn make(own: PathBuf) -> Made<Self> {
+    pub(super) fn make(own: PathBuf) -> Made<Self> {
         Ok(AttemptFolders {
             root: make(own.join("root"))?,
             work: make(own.join("work"))?,
@@ -354,6 +354,13 @@ impl AttemptFolders {
             outgoing: make(own.join("out"))?,
             own,
         })
+    }
+
+    /// What a step sees that mounts nothing: its own folders where they are.
+    pub(super) fn layout(&self) -> Layout {
+        let as_it_is = |path: &PathBuf| Bind { source: path.clone(), target: path.clone(), read_only: false };
+        let binds = [&self.work, &self.home].map(as_it_is).into();
+        Layout { scratch: self.own.clone(), binds, writable: Vec::new() }
     }
 }
 

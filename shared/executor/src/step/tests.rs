@@ -7,7 +7,7 @@ use std::thread;
 use dropforge_driver::store::Place;
 use dropforge_driver::supervision::{ContainerLaunch, Demand, StepEnvironment};
 use dropforge_engine::attempt::{Attempt, Work};
-use dropforge_engine::ids::NodeId;
+use dropforge_engine::ids::{AttemptId, NodeId};
 use dropforge_manifest::text::AnyString;
 use dropforge_manifest::types::{
     Archive, Artifact, Container, EnvVar, EnvVarSource, KeySelector, Parameter, RawLocation, S3Location,
@@ -48,7 +48,7 @@ impl Rig {
         let site = Site {
             store: DirectoryStore::open(at.path(), Access::Owner { what: "test" }).unwrap(),
             runtime: runtime.handle().clone(),
-            steps: at.path().join("work"),
+            rooms: Rooms::below(at.path().join("work")),
             volumes: at.path().join("volumes"),
             endpoint: Some(endpoint),
             host: "machine".into(),
@@ -126,7 +126,9 @@ impl Rig {
     }
 
     fn run_told(&self, control: &Control, tell: &(dyn Fn(Told) + Send + Sync)) -> Option<Verdict> {
-        super::run(&self.site, &self.launch(), &[], control, tell).unwrap()
+        let ran = super::run(&self.site, &self.launch(), &[], control, tell).unwrap()?;
+        ran.room.into_iter().for_each(|room| self.site.rooms.give_back(room));
+        Some(ran.verdict)
     }
 
     fn put(&self, key: &str, bytes: &[u8]) {
@@ -571,4 +573,48 @@ fn going_over_the_memory_limit_is_told_as_such() {
 fn a_text_is_cut_where_a_character_begins() {
     assert_eq!(last("häuser".into(), 5), "user".to_owned());
     assert_eq!(last("abc".into(), 5), "abc");
+}
+
+/// Runs these scripts one after another in one store; gives what each wrote.
+fn one_after_another(scripts: &[&str]) -> Vec<String> {
+    let mut rig = Rig::new("");
+    let run = |(number, script): (usize, &&str)| {
+        rig.id = format!("room-{number}").as_str().into();
+        rig.container().command = Some(["sh", "-c", script].map(String::from).to_vec());
+        assert_eq!(rig.run().outcome, Outcome::Succeeded, "{script}");
+        fs::read_to_string(rig.at.path().join(format!("logs/default/room-{number}/main/00000"))).unwrap()
+    };
+    scripts.iter().enumerate().map(run).collect()
+}
+
+#[test]
+fn a_step_finds_nothing_of_the_step_that_had_its_room_before() {
+    let write = "pwd; umask 0; for d in . $HOME $TMPDIR; do mkdir -p $d/deep/er; echo x > $d/file; ln -s / $d/link; done; \
+        chmod 711 . $HOME";
+    let look = "pwd; find . $HOME $TMPDIR -mindepth 1; stat -c %a . $HOME";
+    let said = one_after_another(&[look, write, look]);
+    assert_eq!(said[0], said[2]);
+    assert_eq!(said[1], said[0].lines().next().unwrap().to_owned() + "\n", "all ran in one room");
+}
+
+#[test]
+fn a_step_finds_nothing_at_the_paths_that_the_one_before_it_used() {
+    if !isolation().can_mount() {
+        println!("SKIPPED: no mount namespace here");
+        return;
+    }
+    let write = "touch /df-top /mnt/x /run/x /var/tmp/x; mkdir /df-folder; echo wrote";
+    let look = "ls -d /df-top /df-folder /mnt/* /run/x /var/tmp/* 2>/dev/null; echo looked";
+    assert_eq!(one_after_another(&[write, look]), ["wrote\n", "looked\n"]);
+}
+
+#[test]
+fn a_room_that_is_not_as_it_was_made_is_used_no_more() {
+    if !isolation().can_mount() || !Path::new("/bin").is_symlink() {
+        println!("SKIPPED: no step can harm its root here");
+        return;
+    }
+    let said = one_after_another(&["pwd", "pwd; rm /bin", "pwd"]);
+    assert_eq!(said[0], said[1]);
+    assert_ne!(said[0], said[2]);
 }

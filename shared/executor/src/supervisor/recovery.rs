@@ -12,7 +12,7 @@ use super::records::{Note, Records};
 use crate::container::client::EngineError;
 use crate::process::{Survivor, end_survivors};
 use crate::removal::remove_folder;
-use crate::step::{Site, StepStore, clear, record};
+use crate::step::{Site, StepStore, record};
 
 /// Ends survivors, writes `lost` for attempts that were claimed and have no verdict, and removes what they
 /// left. An attempt that was not claimed never began and is left for whoever starts it.
@@ -32,7 +32,6 @@ pub fn recover<S: StepStore>(site: &Site<S>, records: &Records) -> Result<(), Su
         if claimed.map_err(SupervisorError::Recover)? {
             record(site, &note.namespace, &lost(note)).map_err(SupervisorError::Recover)?;
         }
-        clear(site, &note.attempt);
         records.remove(&note.attempt);
     }
     remove_rest(site);
@@ -64,9 +63,9 @@ fn lost(note: &Note) -> Verdict {
     )
 }
 
-/// Folders of attempts that ended just before the supervisor did.
+/// The rooms of the supervisor that is gone.
 fn remove_rest<S>(site: &Site<S>) {
-    for entry in fs::read_dir(&site.steps).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(site.rooms.folder()).into_iter().flatten().flatten() {
         if let Err(error) = remove_folder(&entry.path()) {
             tracing::warn!(folder = %entry.path().display(), %error, "a folder could not be removed");
         }

@@ -18,7 +18,7 @@ use super::records::{Held, Records};
 use super::{Options, wake};
 use crate::admission::{Admission, Admitted};
 use crate::step::control::{Ask, Control};
-use crate::step::{Site, StepStore, Told, clear, fence, record, run, told};
+use crate::step::{Ran, Site, StepStore, Told, fence, record, run, told};
 
 /// How long before a store that failed is asked again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -260,8 +260,10 @@ impl<S: StepStore + 'static> Supervisor<S> {
     /// One attempt on its own thread.
     fn attend(self: &Arc<Self>, launch: &Launch, gpus: &[String], control: &Control) {
         let attempt = &launch.attempt.id;
-        let verdict = self.run_until_known(launch, gpus, control);
-        let verdict = verdict.and_then(|verdict| self.store(&launch.attempt.namespace, verdict));
+        let (verdict, room) = match self.run_until_known(launch, gpus, control) {
+            Some(Ran { verdict, room }) => (self.store(&launch.attempt.namespace, verdict), room),
+            None => (None, None),
+        };
         let mut state = self.state();
         state.running.remove(attempt);
         state.admission.release(attempt);
@@ -270,7 +272,9 @@ impl<S: StepStore + 'static> Supervisor<S> {
         }
         self.dispatch(&mut state);
         drop(state);
-        clear(&self.site, attempt);
+        if let Some(room) = room {
+            self.site.rooms.give_back(room);
+        }
         // Without a verdict the note stays for the next supervisor, which writes `lost` if there is a claim.
         if verdict.is_some() {
             self.records.remove(attempt);
@@ -281,20 +285,16 @@ impl<S: StepStore + 'static> Supervisor<S> {
     }
 
     /// The verdict, not stored yet; none when the attempt was given up before anybody claimed it.
-    fn run_until_known(
-        self: &Arc<Self>,
-        launch: &Launch,
-        gpus: &[String],
-        control: &Control,
-    ) -> Option<Verdict> {
+    fn run_until_known(self: &Arc<Self>, launch: &Launch, gpus: &[String], control: &Control) -> Option<Ran> {
         let id = &launch.attempt.id;
         loop {
             let why = match catch_unwind(AssertUnwindSafe(|| self.run_once(launch, gpus, control))) {
-                Ok(Ok(verdict)) => return Some(verdict),
+                Ok(Ok(ran)) => return Some(ran),
                 Ok(Err(why)) => why,
                 Err(_) => {
                     let message = "the supervisor failed while it ran the step; its log says where";
-                    return Some(ended(id.clone(), Outcome::Error, Reason::Environment, message));
+                    let verdict = ended(id.clone(), Outcome::Error, Reason::Environment, message);
+                    return Some(Ran { verdict, room: None });
                 }
             };
             let state = self.state();
@@ -316,17 +316,19 @@ impl<S: StepStore + 'static> Supervisor<S> {
         launch: &Launch,
         gpus: &[String],
         control: &Control,
-    ) -> Result<Verdict, String> {
+    ) -> Result<Ran, String> {
         let (id, namespace) = (&launch.attempt.id, &launch.attempt.namespace);
         let held = self.records.hold(id, namespace, launch.engine.as_ref());
         let held =
             Mutex::new(held.map_err(|error| format!("the supervisor's note can't be written: {error}"))?);
         let ran = run(&self.site, launch, gpus, control, &|news| self.heard(id, &held, news));
         match ran.map_err(|error| format!("it can't be claimed: {}", told(&error)))? {
-            Some(verdict) => Ok(verdict),
+            Some(ran) => Ok(ran),
             // Whoever claimed it ran it on this store, whose only supervisor this is: it is gone.
             None => {
-                Ok(ended(id.clone(), Outcome::Lost, Reason::Vanished, "who had claimed the step is gone"))
+                let message = "who had claimed the step is gone";
+                let verdict = ended(id.clone(), Outcome::Lost, Reason::Vanished, message);
+                Ok(Ran { verdict, room: None })
             }
         }
     }
@@ -415,6 +417,11 @@ impl<S> Supervisor<S> {
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic while the lock was held leaves counters that are still right: each is changed in one step.
         self.state.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    /// Removes what was kept for further steps.
+    pub fn clear_up(&self) {
+        self.site.rooms.close();
     }
 
     /// Whether the supervisor has left.

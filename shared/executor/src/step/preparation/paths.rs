@@ -86,17 +86,20 @@ pub(super) fn layout(
     folders: &AttemptFolders,
     places: &Places,
 ) -> Layout {
-    let as_it_is =
-        |path: &Path, read_only| Bind { source: path.to_path_buf(), target: path.to_path_buf(), read_only };
-    let mut binds = vec![as_it_is(&folders.work, false), as_it_is(&folders.home, false)];
+    let mut layout = folders.layout();
     // An environment is the folder that holds its `bin`.
     let homes = environment.path.iter().map(PathBuf::as_path);
     let homes = homes.map(|bin| bin.parent().filter(|_| bin.ends_with("bin")).unwrap_or(bin));
     let homes = homes.filter(|home| is_private(home) && home.is_dir());
-    binds.extend(homes.map(|home| as_it_is(home, true)));
-    binds.extend(places.mounts.iter().map(bind));
+    let shown =
+        |home: &Path| Bind { source: home.to_path_buf(), target: home.to_path_buf(), read_only: true };
+    layout.binds.extend(homes.map(shown));
+    layout.binds.extend(places.mounts.iter().map(bind));
     let parents = declared(template, places).into_iter().filter_map(|path| found_made(&path));
-    Layout { scratch: folders.own.clone(), binds, writable: parents.collect() }
+    // Those in the root are the step's own anyway.
+    let own = |path: &PathBuf| is_private(path) && path.parent() == Some(Path::new("/"));
+    layout.writable = parents.filter(|path| !own(path)).collect();
+    layout
 }
 
 pub(super) fn make_parents(template: &Template, places: &Places) -> Made<()> {

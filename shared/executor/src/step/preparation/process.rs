@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dropforge_engine::attempt::{Outcome, Provenance, Reason};
 use dropforge_manifest::types::Container;
@@ -11,6 +12,7 @@ use super::super::places::{Places, clean};
 use super::super::{Refused, refused};
 use super::paths::{hide_the_hosts, layout, make_parents, rewritten};
 use super::{Parts, SCRIPT, make, not_ready, place_files, script_source, stage, unmade};
+use crate::isolation::entrance::Entrance;
 use crate::isolation::{Bind, Isolation, Layout, isolation};
 use crate::rewrite::{RewriteError, Rewriting};
 
@@ -18,6 +20,8 @@ use crate::rewrite::{RewriteError, Rewriting};
 pub struct Process {
     /// What it sees where.
     pub layout: Layout,
+    /// The room's own namespace, where the layout is the room's own.
+    pub entrance: Option<Arc<Entrance>>,
     /// Program and arguments.
     pub command: Vec<String>,
     /// Its whole environment.
@@ -57,8 +61,10 @@ impl Parts<'_> {
             stage(&places.host(Path::new(SCRIPT)), source).map_err(|error| unmade(&error))?;
         }
         provenance.isolation = isolation().to_string();
+        let layout = layout(self.environment, files, folders, places);
         Ok(Process {
-            layout: layout(self.environment, files, folders, places),
+            entrance: self.room.entrance(&layout, &scene.working_dir),
+            layout,
             command: scene.command,
             variables: scene.variables,
             working_dir: scene.working_dir,

@@ -201,7 +201,7 @@ fn each_container_has_the_environment_and_the_gpus_of_its_own() {
     let gpus = ["7".to_owned()];
     let verdict =
         super::super::run(&rig.site, &rig.launch(), &gpus, &Control::new().unwrap(), &|_| {}).unwrap();
-    assert_eq!(verdict.unwrap().message, "");
+    assert_eq!(verdict.unwrap().verdict.message, "");
     assert_eq!((log_of(&rig, "i"), log_of(&rig, "main")), ("for-i i\n".into(), "for-main 7 main\n".into()));
 }
 
