@@ -29,7 +29,8 @@ pub fn data(text: &str) -> Result<(), CliError> {
 
 /// Writes a line for people to standard error; when nobody reads it, nothing is lost.
 pub fn say(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    // Standard error has no buffer: a line is written whole.
+    let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
 }
 
 /// The style for trees on standard output.

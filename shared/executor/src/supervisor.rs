@@ -36,6 +36,7 @@ mod socket;
 mod state;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 use records::Records;
 use state::Supervisor;

@@ -30,7 +30,8 @@ use crate::{identity, lookup};
 ///
 /// # Errors
 /// See [`CliError`].
-#[tokio::main]
+// One thread: what the steps report is handed on without waking another.
+#[tokio::main(flavor = "current_thread")]
 pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, CliError> {
     let sources = if args.resume.is_none() { checked(&args.source)? } else { Sources::default() };
     let settings = settings(args.steps.config.as_deref(), &settings_folder(global, args).await?)?;

@@ -53,12 +53,18 @@ fn converse<S: StepStore + 'static>(supervisor: &Arc<Supervisor<S>>, connection:
 /// How long an owner may not read. A stopped one must not keep the supervisor from leaving.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the word that a step runs waits for the word that it has ended, so that a short step is one message, one
+/// event's commit and one line on its way.
+const TOGETHER: Duration = Duration::from_millis(10);
+
 /// Writes reports, those that wait together in one go, until nobody sends any more; then closes.
 fn write(reports: Receiver<Report>, mut connection: UnixStream) {
     let _ = connection.set_write_timeout(Some(PATIENCE));
     while let Ok(first) = reports.recv() {
+        let is_running = matches!(first, Report::Running { .. });
+        let second = is_running.then(|| reports.recv_timeout(TOGETHER).ok()).flatten();
         let mut lines = Vec::new();
-        for report in std::iter::once(first).chain(reports.try_iter()) {
+        for report in std::iter::once(first).chain(second).chain(reports.try_iter()) {
             if let Err(error) = serde_json::to_writer(&mut lines, &report) {
                 tracing::error!(%error, "a report could not be written");
                 continue;

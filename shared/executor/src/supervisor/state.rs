@@ -15,6 +15,7 @@ use dropforge_engine::ids::AttemptId;
 use jiff::Timestamp;
 
 use super::records::{Held, Records};
+use super::threads::Threads;
 use super::{Options, wake};
 use crate::admission::{Admission, Admitted};
 use crate::step::control::{Ask, Control};
@@ -33,6 +34,7 @@ pub struct Supervisor<S> {
     options: Options,
     /// The socket that the accepting thread waits on.
     listener: UnixListener,
+    threads: Arc<Threads>,
     state: Mutex<State>,
 }
 
@@ -91,7 +93,8 @@ impl<S: StepStore + 'static> Supervisor<S> {
             over: false,
             last_owner: None,
         };
-        Supervisor { site, records, options, listener, state: Mutex::new(state) }
+        let threads = Arc::default();
+        Supervisor { site, records, options, listener, threads, state: Mutex::new(state) }
     }
 
     /// Goes after `limit` if no owner came.
@@ -241,7 +244,7 @@ impl<S: StepStore + 'static> Supervisor<S> {
             let (supervisor, of_thread) = (Arc::clone(self), Arc::clone(&control));
             let gpus = admitted.gpus;
             let work = move || supervisor.attend(&launch, &gpus, &of_thread);
-            thread::Builder::new().name("step".to_owned()).spawn(work).map(|_| control)
+            self.threads.run(work).map(|()| control)
         });
         match started {
             Ok(control) => {
@@ -422,6 +425,7 @@ impl<S> Supervisor<S> {
     /// Removes what was kept for further steps.
     pub fn clear_up(&self) {
         self.site.rooms.close();
+        self.threads.dismiss();
     }
 
     /// Whether the supervisor has left.

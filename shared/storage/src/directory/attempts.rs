@@ -21,12 +21,13 @@ impl Attempts for DirectoryStore {
     async fn claim(&self, namespace: &str, attempt: &AttemptId, nonce: &str) -> Result<Created, StoreError> {
         let path = self.at(keys::attempt(namespace, attempt)?).join("claim.json");
         let claim = Claim { format: CLAIM_FORMAT, nonce: nonce.to_owned() };
-        if self.create_only(&path, &json::bytes(&path, &claim)?)? == Created::New {
+        if files::create_in_place(&path, &json::bytes(&path, &claim)?, self.durable)? == Created::New {
             return Ok(Created::New);
         }
         let stored = files::read(&path)?.unwrap_or_default();
-        let stored: Claim = json::parse(&path, &stored, CLAIM_FORMAT)?;
-        Ok(if stored.nonce == nonce { Created::New } else { Created::Exists })
+        // Whose claimer died before it wrote its name is claimed all the same: the file alone says so.
+        let ours = json::parse::<Claim>(&path, &stored, CLAIM_FORMAT).is_ok_and(|claim| claim.nonce == nonce);
+        Ok(if ours { Created::New } else { Created::Exists })
     }
 
     async fn claimed(&self, namespace: &str, attempt: &AttemptId) -> Result<bool, StoreError> {

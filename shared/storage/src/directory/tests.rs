@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use dropforge_driver::store::{
-    Artifacts, Attempts, Commit, Documents, ErrorKind as Kind, Inbox, Index, Logs, Place, Runs,
+    Artifacts, Attempts, Commit, Created, Documents, ErrorKind as Kind, Inbox, Index, Logs, Place, Runs,
 };
 use dropforge_engine::event::{Command, Verb};
 use dropforge_engine::ids::NodeId;
@@ -274,4 +274,17 @@ fn set_modes(path: &Path, folder: u32, file: u32) {
     }
     let mode = if is_folder { folder } else { file };
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_claim_whose_claimer_died_as_it_made_it_is_a_claim() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DirectoryStore::open(folder.path(), OWNER).unwrap();
+    for (attempt, left) in [("empty", ""), ("begun", "{\"format\":1,\"no")] {
+        let place = folder.path().join("attempts/default").join(attempt);
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join("claim.json"), left).unwrap();
+        assert!(now(store.claimed("default", &attempt.into())).unwrap());
+        assert_eq!(now(store.claim("default", &attempt.into(), "n")).unwrap(), Created::Exists);
+    }
 }
