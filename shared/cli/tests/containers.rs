@@ -221,6 +221,57 @@ const HELD: &str = r#"
 "#;
 
 #[test]
+fn an_interrupted_step_leaves_no_container_and_runs_again() {
+    let Some(podman) = Podman::start() else { return };
+    podman.bench.hold();
+    let running = podman.start_run(&workflow(HELD), "interrupted");
+    podman.bench.wait_for_file("begun");
+    running.signal(Signal::INT);
+    running.end().exits(130);
+    assert_eq!(podman.containers(), Vec::<String>::new());
+    podman.bench.let_go();
+    podman.dropforge(&["run", "--continue", "interrupted", "--executor", "podman"]).end().exits(0);
+    assert_eq!((podman.bench.lines("begun").len(), podman.bench.lines("done").len()), (2, 1));
+}
+
+/// A server that is asked from inside whether it is ready, its client, the S3 endpoint, and the person's own code.
+const SERVE: &str = r#"
+  - name: main
+    steps: [[{name: server, template: server}], [{name: client, template: client, arguments: {parameters: [{name: ip, value: "{{steps.server.ip}}"}]}}, {name: code, template: code}]]
+  - name: server
+    daemon: true
+    container:
+      image: localhost/box:1
+      command: [busybox, httpd, -f, -p, "127.0.0.1:PORT", -h, /etc]
+      readinessProbe: {exec: {command: [busybox, wget, -q, -O, /dev/null, "http://127.0.0.1:PORT/of-the-image"]}, timeoutSeconds: 10}
+  - name: client
+    inputs: {parameters: [{name: ip}]}
+    container:
+      image: localhost/box:1
+      command: [sh, -c]
+      args:
+      - |
+        busybox wget -q -O /box/answer http://{{inputs.parameters.ip}}:PORT/of-the-image
+        busybox wget -O - $AWS_ENDPOINT_URL 2>&1 | busybox grep -o '403.*' > /box/endpoint
+      volumeMounts: [{name: box, mountPath: /box}]
+  - name: code
+    container: {image: localhost/box:1, command: [sh, own/code.sh], volumeMounts: [{name: box, mountPath: /box}]}
+"#;
+
+#[test]
+fn containers_share_the_machines_network_and_get_the_persons_code() {
+    let Some(podman) = Podman::start() else { return };
+    podman.bench.write("dropforge.toml", "[claims]\nbox = \"box\"\n[code]\ninclude = [\"own/*.sh\"]\n");
+    podman.bench.write("own/code.sh", "echo own code > /box/code\n");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    podman.run(&workflow(&SERVE.replace("PORT", &free.to_string())), "serve").exits(0);
+    assert_eq!(podman.bench.lines("answer"), ["brought by the image"]);
+    assert_eq!(podman.bench.lines("endpoint"), ["403 Forbidden"]);
+    assert_eq!(podman.bench.lines("code"), ["own code"]);
+    assert_eq!(podman.containers(), Vec::<String>::new());
+}
+
+#[test]
 fn a_stop_ends_the_container() {
     let Some(podman) = Podman::start() else { return };
     podman.bench.hold();

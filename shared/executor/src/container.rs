@@ -5,6 +5,7 @@
 pub mod client;
 pub mod creation;
 mod fetch;
+mod gauge;
 mod output;
 pub mod pull;
 pub mod running;

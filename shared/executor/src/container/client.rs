@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::errors::Error as ApiError;
-use bollard::exec::StartExecOptions;
+use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::{CreateImageInfo, ExecConfig, ImageInspect};
 use bollard::query_parameters::{CreateImageOptions, ListContainersOptions, RemoveContainerOptions};
 use bollard::{API_DEFAULT_VERSION, Docker};
@@ -21,9 +21,6 @@ use super::pull::Pull;
 
 /// How long an answer may take; what takes longer on purpose is asked again.
 const PATIENCE_SECONDS: u64 = 300;
-
-/// How often a command in a container is looked at; the engine does not say when it ends.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// Why an engine does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
@@ -140,7 +137,7 @@ impl Client {
 
     /// Waits for the next of several.
     pub fn next<T>(&self, answers: &mut (impl Stream<Item = T> + Unpin)) -> Option<T> {
-        self.wait(std::future::poll_fn(|context| Pin::new(&mut *answers).poll_next(context)))
+        self.wait(next(answers))
     }
 
     /// The image, pulled where that is wanted: once by this process, however many steps need it.
@@ -211,18 +208,23 @@ impl Client {
 
     /// Runs a command in a container that runs; whether that ended well in time.
     pub fn runs(&self, container: &str, argv: &[String], timeout: Duration) -> bool {
-        let config = ExecConfig { cmd: Some(argv.to_vec()), ..ExecConfig::default() };
-        let detached = StartExecOptions { detach: true, ..StartExecOptions::default() };
+        let config = ExecConfig {
+            cmd: Some(argv.to_vec()),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            ..ExecConfig::default()
+        };
         let asked = async {
             let id = self.docker.create_exec(container, config).await?.id;
-            self.docker.start_exec(&id, Some(detached)).await?;
-            loop {
-                let found = self.docker.inspect_exec(&id).await?;
-                if found.running != Some(true) {
-                    return Ok::<_, ApiError>(found.exit_code);
+            // Attached, since podman does not see the end of others.
+            if let StartExecResults::Attached { mut output, .. } =
+                self.docker.start_exec(&id, None::<StartExecOptions>).await?
+            {
+                while let Some(said) = next(&mut output).await {
+                    said?;
                 }
-                tokio::time::sleep(LOOK).await;
             }
+            Ok::<_, ApiError>(self.docker.inspect_exec(&id).await?.exit_code)
         };
         matches!(self.wait(async { tokio::time::timeout(timeout, asked).await }), Ok(Ok(Some(0))))
     }
@@ -254,6 +256,10 @@ impl Client {
             removed => removed,
         }
     }
+}
+
+async fn next<T>(answers: &mut (impl Stream<Item = T> + Unpin)) -> Option<T> {
+    std::future::poll_fn(|context| Pin::new(&mut *answers).poll_next(context)).await
 }
 
 /// Whether what was asked for is not there.

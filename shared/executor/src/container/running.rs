@@ -19,9 +19,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::client::{Client, Image, is_absent};
 use super::creation::{CreationError, Wanted, creation};
 use super::fetch::{FetchError, fetch};
+use super::gauge::Gauge;
 use super::output::Copying;
 use crate::process::family::timespec;
-use crate::process::{Ended, Exit, Usage, Waited};
+use crate::process::{Ended, Exit, Waited};
 use crate::step::places::Places;
 
 /// How long before an engine that does not answer is asked again.
@@ -56,6 +57,7 @@ pub struct Running {
     copying: Option<Copying>,
     ended: PipeReader,
     code: Arc<AtomicI64>,
+    gauge: Gauge,
     limited: bool,
     stopped: bool,
 }
@@ -64,6 +66,8 @@ pub struct Running {
 struct Container {
     client: Arc<Client>,
     name: String,
+    /// What the engine calls it.
+    id: String,
 }
 
 impl Drop for Container {
@@ -96,19 +100,21 @@ impl Running {
         client.wait(docker.start_container(&name, None)).map_err(StartError::Refused)?;
         let code = Arc::new(AtomicI64::new(0));
         let ended = await_end(Arc::clone(&client), name, Arc::clone(&code)).map_err(StartError::Watch)?;
-        let limited = wanted.memory_limit_bytes.is_some();
-        Ok(Running { container, copying: Some(copying), ended, code, limited, stopped: false })
+        let gauge = Gauge::of(first_process(&container), &container.id);
+        let (copying, limited) = (Some(copying), wanted.memory_limit_bytes.is_some());
+        Ok(Running { container, copying, ended, code, gauge, limited, stopped: false })
     }
 
     /// Waits for the end, for at most `limit`, and no longer than until `other` is readable.
-    pub fn wait_until(&self, limit: Option<Duration>, other: Option<BorrowedFd<'_>>) -> Waited {
+    pub fn wait_until(&mut self, limit: Option<Duration>, other: Option<BorrowedFd<'_>>) -> Waited {
         let until = limit.and_then(|limit| Instant::now().checked_add(limit));
         loop {
-            let left = until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let pause = timespec(left.unwrap_or(Duration::MAX).min(self.gauge.pause()));
             let mut polled = vec![PollFd::from_borrowed_fd(self.ended.as_fd(), PollFlags::IN)];
             polled.extend(other.map(|other| PollFd::from_borrowed_fd(other, PollFlags::IN)));
             // An interrupted wait is a short one.
-            let polled_well = poll(&mut polled, left.as_ref()).is_ok();
+            let polled_well = poll(&mut polled, Some(&pause)).is_ok();
             let ready = |index: usize| {
                 polled_well && polled.get(index).is_some_and(|polled| !polled.revents().is_empty())
             };
@@ -118,6 +124,7 @@ impl Running {
             if ready(1) {
                 return Waited::Woken;
             }
+            self.gauge.sample();
             if until.is_some_and(|until| until <= Instant::now()) {
                 return Waited::Late;
             }
@@ -130,9 +137,9 @@ impl Running {
         // The engine counts in whole seconds, and kills at once with none.
         let seconds = i32::try_from(grace.as_secs().max(1)).unwrap_or(i32::MAX);
         let options = StopContainerOptions { t: Some(seconds), signal: None };
-        let Container { client, name } = &self.container;
+        let (client, name) = (Arc::clone(&self.container.client), self.container.name.clone());
         loop {
-            if let Err(error) = client.wait(client.docker.stop_container(name, Some(options.clone()))) {
+            if let Err(error) = client.wait(client.docker.stop_container(&name, Some(options.clone()))) {
                 tracing::warn!(container = name, %error, "a container could not be stopped, trying again");
             }
             // While the engine does not say that it has ended it may run, and then it has no verdict.
@@ -144,7 +151,7 @@ impl Running {
 
     /// How it ended.
     fn end(&self) -> Ended {
-        let Container { client, name } = &self.container;
+        let Container { client, name, .. } = &self.container;
         let code = i32::try_from(self.code.load(Ordering::SeqCst)).unwrap_or(128 + libc::SIGKILL);
         let state =
             client.wait(client.docker.inspect_container(name, None)).ok().and_then(|found| found.state);
@@ -152,7 +159,7 @@ impl Running {
         // Podman does not hear of it from version 1 control groups; whoever kills a step by hand stops it with us.
         let silent = client.kind() == EngineKind::Podman && self.limited && !self.stopped;
         let out_of_memory = code != 0 && (told || (silent && code == 128 + libc::SIGKILL));
-        Ended { exit: Exit::Code(code), out_of_memory, usage: Usage::default() }
+        Ended { exit: Exit::Code(code), out_of_memory, usage: self.gauge.usage() }
     }
 
     /// The end of standard output, after the end.
@@ -168,7 +175,7 @@ impl Running {
     /// # Errors
     /// The first of them; the others are fetched all the same.
     pub fn fetch(&self, paths: &[PathBuf], places: &Places) -> Result<(), FetchError> {
-        let Container { client, name } = &self.container;
+        let Container { client, name, .. } = &self.container;
         let fetched: Vec<_> = paths.iter().map(|path| fetch(client, name, path, places)).collect();
         fetched.into_iter().collect()
     }
@@ -183,11 +190,16 @@ fn create(client: &Arc<Client>, wanted: &Wanted) -> Result<Container, StartError
         let created = client.wait(client.docker.create_container(Some(options), body));
         created.map_err(StartError::Refused)
     };
-    match create(true) {
+    let created = match create(true) {
         Err(StartError::Refused(error)) if error.to_string().contains("init binary") => create(false)?,
         created => created?,
     };
-    Ok(Container { client: Arc::clone(client), name })
+    Ok(Container { client: Arc::clone(client), name, id: created.id })
+}
+
+fn first_process(container: &Container) -> Option<i64> {
+    let Container { client, name, .. } = container;
+    client.wait(client.docker.inspect_container(name, None)).ok()?.state?.pid
 }
 
 /// A command that the image does not have would be looked for by the container's first process, which ends with a

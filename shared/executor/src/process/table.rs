@@ -40,6 +40,18 @@ fn parse(stat: &[u8]) -> Option<Entry> {
     })
 }
 
+/// The kernel's ticks in a second, as it counts for programs on every architecture.
+const TICKS: f64 = 100.0;
+
+/// The time that a process has used, with that of children it has waited for.
+pub fn cpu_seconds(pid: i32) -> Option<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // From the state on, which follows the name in its brackets.
+    let fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let ticks: Option<Vec<u64>> = fields.skip(11).take(4).map(|ticks| ticks.parse().ok()).collect();
+    Some(ticks?.into_iter().sum::<u64>() as f64 / TICKS)
+}
+
 /// All processes that this one may see.
 pub fn all() -> Vec<Entry> {
     numbers("/proc".into()).into_iter().filter_map(entry).collect()
