@@ -2,15 +2,22 @@
 //!
 //! A path that can name one place only gives its value; every other path gives a list.
 
+mod search;
+
 use super::eval::Eval;
-use super::value::{Val, equal, order};
+use super::value::Val;
+use search::{Miss, Search};
 
 /// Comparisons in a filter and steps in a path: bounds the parser's recursion.
 const NESTING_MAX: usize = 32;
+/// Steps of a path: each is a call inside of the one before.
+const STEPS_MAX: usize = 128;
 
 #[derive(Debug)]
 enum Step {
     Key(String),
+    /// `.length`: how many there are, unless there is a field of this name.
+    Length,
     Index(i64),
     All,
     Slice {
@@ -46,7 +53,7 @@ enum Operand {
 /// What `path` finds in `of`.
 pub(super) fn query(eval: &mut Eval<'_>, of: &Val, path: &str) -> Result<Val, String> {
     let invalid = |why: String| format!("invalid JSONPath query '{path}' {why}");
-    let mut parser = Parser { chars: path.trim().chars().collect(), at: 0, nesting: 0 };
+    let mut parser = Parser { chars: path.trim_end().chars().collect(), at: 0, nesting: 0 };
     if !parser.take('$') {
         return Err(invalid("expected '$'".to_owned()));
     }
@@ -54,180 +61,9 @@ pub(super) fn query(eval: &mut Eval<'_>, of: &Val, path: &str) -> Result<Val, St
     if parser.at < parser.chars.len() {
         return Err(invalid(format!("unexpected '{}'", parser.chars[parser.at])));
     }
-    if steps.iter().all(|step| matches!(step, Step::Key(_) | Step::Index(_))) {
-        return one(eval, of, &steps);
-    }
-    Val::list(Search { root: of, eval }.follow(of, &steps)?)
-}
-
-/// The one place that keys and indices lead to.
-fn one(eval: &mut Eval<'_>, of: &Val, steps: &[Step]) -> Result<Val, String> {
-    let mut value = of.clone();
-    for step in steps {
-        let mut search = Search { root: of, eval };
-        let next = search.follow(&value, std::slice::from_ref(step))?.into_iter().next();
-        value = next.ok_or_else(|| missing(&value, step))?;
-    }
-    Ok(value)
-}
-
-fn missing(of: &Val, step: &Step) -> String {
-    let kind = match of {
-        Val::Map(_) => "map",
-        Val::List(_) => "slice",
-        Val::Nil => "nil",
-        other => other.type_name(),
-    };
-    match (step, of) {
-        (Step::Key(key), Val::Map(_)) => format!("key: invalid token key '{key}' not found"),
-        (Step::Key(_), _) => format!("key: invalid token target. expected [map] got [{kind}]"),
-        (_, Val::List(_)) => "index: invalid token out of range".to_owned(),
-        _ => format!("index: invalid token target. expected [array slice] got [{kind}]"),
-    }
-}
-
-struct Search<'s, 'a> {
-    root: &'s Val,
-    eval: &'s mut Eval<'a>,
-}
-
-impl Search<'_, '_> {
-    fn follow(&mut self, of: &Val, steps: &[Step]) -> Result<Vec<Val>, String> {
-        let mut found = vec![of.clone()];
-        for step in steps {
-            let mut next = Vec::new();
-            for value in &found {
-                self.take(value, step, &mut next)?;
-            }
-            found = next;
-        }
-        Ok(found)
-    }
-
-    /// Counts a value that is looked at: `$..*..*` looks at more with every step.
-    fn visit(&mut self) -> Result<(), String> {
-        self.eval.budget.spend(4)
-    }
-
-    fn take(&mut self, of: &Val, step: &Step, found: &mut Vec<Val>) -> Result<(), String> {
-        self.visit()?;
-        match (step, of) {
-            (Step::Key(key), Val::Map(map)) => found.extend(map.fields.get(key.as_str()).cloned()),
-            (Step::Key(key), Val::List(list)) if key == "length" => {
-                found.push(Val::Int(i64::try_from(list.items.len()).unwrap_or(i64::MAX)));
-            }
-            (Step::Index(index), Val::List(list)) => found.extend(at(&list.items, *index).cloned()),
-            (Step::All, _) => {
-                for child in children(of) {
-                    self.visit()?;
-                    found.push(child.clone());
-                }
-            }
-            (Step::Slice { from, to, step }, Val::List(list)) => {
-                found.extend(slice(&list.items, *from, *to, *step).cloned());
-            }
-            (Step::Union(steps), _) => {
-                for step in steps {
-                    self.take(of, step, found)?;
-                }
-            }
-            (Step::Filter(test), Val::List(_) | Val::Map(_)) => {
-                for child in children(of) {
-                    if self.holds(test, child)? {
-                        found.push(child.clone());
-                    }
-                }
-            }
-            (Step::Below, _) => self.below(of, found)?,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn below(&mut self, of: &Val, found: &mut Vec<Val>) -> Result<(), String> {
-        self.visit()?;
-        found.push(of.clone());
-        for child in children(of) {
-            self.below(child, found)?;
-        }
-        Ok(())
-    }
-
-    fn holds(&mut self, test: &Test, of: &Val) -> Result<bool, String> {
-        self.visit()?;
-        Ok(match test {
-            Test::Or(a, b) => self.holds(a, of)? || self.holds(b, of)?,
-            Test::And(a, b) => self.holds(a, of)? && self.holds(b, of)?,
-            Test::Not(a) => !self.holds(a, of)?,
-            Test::Exists(operand) => match self.operand(operand, of)? {
-                None => false,
-                Some(Val::Bool(truth)) => truth,
-                Some(_) => true,
-            },
-            Test::Compare(a, operator, b) => {
-                let (Some(a), Some(b)) = (self.operand(a, of)?, self.operand(b, of)?) else {
-                    return Ok(false);
-                };
-                self.compare(&a, operator, &b)?
-            }
-        })
-    }
-
-    fn operand(&mut self, operand: &Operand, of: &Val) -> Result<Option<Val>, String> {
-        match operand {
-            Operand::Literal(value) => Ok(Some(value.clone())),
-            Operand::Path { root, steps } => {
-                let start = if *root { self.root.clone() } else { of.clone() };
-                Ok(self.follow(&start, steps)?.into_iter().next())
-            }
-        }
-    }
-
-    fn compare(&mut self, a: &Val, operator: &str, b: &Val) -> Result<bool, String> {
-        self.eval.budget.look([a, b])?;
-        Ok(match operator {
-            "==" => equal(a, b),
-            "!=" => !equal(a, b),
-            "=~" => match (a, b) {
-                (Val::Text(text), Val::Text(pattern)) => {
-                    self.eval.pattern(pattern.trim_matches('/'), text)?.is_match(text)
-                }
-                _ => false,
-            },
-            _ => match (order(a, b), operator) {
-                (None, _) => false,
-                (Some(order), "<") => order.is_lt(),
-                (Some(order), "<=") => order.is_le(),
-                (Some(order), ">") => order.is_gt(),
-                (Some(order), _) => order.is_ge(),
-            },
-        })
-    }
-}
-
-fn children(of: &Val) -> Vec<&Val> {
-    match of {
-        Val::List(list) => list.items.iter().collect(),
-        Val::Map(map) => map.fields.values().collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn position(index: i64, length: usize) -> i64 {
-    if index < 0 { index.saturating_add(i64::try_from(length).unwrap_or(i64::MAX)) } else { index }
-}
-
-fn at(items: &[Val], index: i64) -> Option<&Val> {
-    items.get(usize::try_from(position(index, items.len())).ok()?)
-}
-
-fn slice(items: &[Val], from: Option<i64>, to: Option<i64>, step: i64) -> impl Iterator<Item = &Val> {
-    let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
-    let bound = |index: i64| position(index, items.len()).clamp(0, length);
-    let (from, to) = (bound(from.unwrap_or(0)), bound(to.unwrap_or(length)));
-    let stride = usize::try_from(step.max(1)).unwrap_or(usize::MAX);
-    let range = usize::try_from(from).unwrap_or(0)..usize::try_from(to.max(from)).unwrap_or(0);
-    items[range].iter().step_by(stride)
+    Search { root: of, eval }.follow(of, &steps).map_err(|miss| match miss {
+        Miss::Nothing(why) | Miss::Stop(why) => why,
+    })
 }
 
 struct Parser {
@@ -263,10 +99,13 @@ impl Parser {
     fn steps(&mut self) -> Parsed<Vec<Step>> {
         let mut steps = Vec::new();
         loop {
+            if steps.len() > STEPS_MAX {
+                return Err(format!("the path has more than {STEPS_MAX} steps"));
+            }
             if self.take('.') {
                 if self.take('.') {
                     steps.push(Step::Below);
-                    if self.peek() == Some('[') {
+                    if matches!(self.peek(), None | Some('[')) {
                         continue;
                     }
                 }
@@ -289,6 +128,7 @@ impl Parser {
         }
         match self.chars[start..self.at].iter().collect::<String>() {
             name if name.is_empty() => Err("a name is missing".to_owned()),
+            name if name == "length" => Ok(Step::Length),
             name => Ok(Step::Key(name)),
         }
     }

@@ -1,5 +1,6 @@
 mod answers;
 mod hostile;
+mod tables;
 
 use std::collections::BTreeMap;
 

@@ -136,7 +136,14 @@ fn time_method(time: &ZonedDateTime, name: &str, arguments: &[Val]) -> Option<Re
         ("UnixMicro", []) => int(stamp.as_microsecond()),
         ("UnixNano", []) => int(i64::try_from(stamp.as_nanosecond()).unwrap_or(i64::MAX)),
         ("String", []) => Some(Ok(Val::text(Val::Time(Box::new(time.clone())).shown()))),
-        ("UTC", []) => made(time.with_time_zone(TimeZone::UTC)),
+        ("UTC" | "Local", []) => made(time.with_time_zone(TimeZone::UTC)),
+        ("IsZero", []) => Some(Ok(Val::Bool(time.year() == 1 && stamp.as_second() == ZERO_SECONDS))),
+        ("Compare", [Val::Time(other)]) => int(stamp.cmp(&other.timestamp()) as i64),
+        ("Truncate", [Val::Duration(unit)]) => Some(shifted(time, -past(stamp, *unit))),
+        ("Round", [Val::Duration(unit)]) => {
+            let past = past(stamp, *unit);
+            Some(shifted(time, if *unit > 0 && past + past >= *unit { unit - past } else { -past }))
+        }
         ("In", [Val::Zone(zone)]) => made(time.with_time_zone(zone.clone())),
         ("Format", [Val::Text(layout)]) => Some(Ok(Val::text(format_layout(time, layout)))),
         ("Add", [Val::Duration(nanos)]) => Some(shifted(time, *nanos)),
@@ -155,6 +162,18 @@ fn time_method(time: &ZonedDateTime, name: &str, arguments: &[Val]) -> Option<Re
         }
         _ => None,
     }
+}
+
+/// The zero of Go's times.
+const ZERO_SECONDS: i64 = -62_135_596_800;
+
+/// How far a time is past a multiple of a duration, counted from Go's zero.
+fn past(stamp: Timestamp, unit: i64) -> i64 {
+    if unit <= 0 {
+        return 0;
+    }
+    let nanos = stamp.as_nanosecond() - i128::from(ZERO_SECONDS) * 1_000_000_000;
+    i64::try_from(nanos.rem_euclid(i128::from(unit))).unwrap_or(0)
 }
 
 fn duration_method(nanos: i64, name: &str) -> Option<Val> {

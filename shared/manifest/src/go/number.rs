@@ -13,8 +13,7 @@ pub fn parse_integer(text: &str) -> Option<i64> {
     };
     let prefixed = digits.len() < lower.len();
     let misplaced = digits.ends_with('_') || digits.contains("__") || digits.starts_with('_') && !prefixed;
-    // Go takes underscores only where a prefix says that the text is a literal of the language.
-    if misplaced || digits.contains('_') && !prefixed || digits.starts_with(['+', '-']) {
+    if misplaced || digits.starts_with(['+', '-']) {
         return None;
     }
     let magnitude = i128::from_str_radix(&digits.replace('_', ""), radix).ok()?;
@@ -23,7 +22,15 @@ pub fn parse_integer(text: &str) -> Option<i64> {
 
 /// `strconv.ParseFloat(text, 64)`, which refuses what is out of range.
 pub fn parse_float(text: &str) -> Option<f64> {
-    let number: f64 = text.parse().ok()?;
+    let number: f64 = match text.split('_').collect::<Vec<_>>()[..] {
+        [_] => text.parse().ok()?,
+        // Underscores stand between digits.
+        ref parts => {
+            let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+            let apart = |pair: &[&str]| digit(pair[0].chars().last()) && digit(pair[1].chars().next());
+            parts.windows(2).all(apart).then(|| parts.concat().parse().ok()).flatten()?
+        }
+    };
     let named = text.to_ascii_lowercase().contains("inf");
     (!number.is_infinite() || named).then_some(number)
 }

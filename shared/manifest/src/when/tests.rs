@@ -46,3 +46,13 @@ fn hostile_conditions_are_refused() {
     let long = format!("{}true", "true && ".repeat(400));
     assert_eq!(evaluate(&long), Ok(true));
 }
+
+/// What govaluate answers for each condition of a table: the tab stands before `= ` and the truth, or `!`.
+#[test]
+fn conditions_answer_as_govaluates() {
+    for line in include_str!("tests/table.txt").lines() {
+        let (text, expected) = line.split_once('\t').expect("a table's line has two columns");
+        let found = evaluate(text).map_or("!".to_owned(), |truth| format!("= {truth}"));
+        assert_eq!(found, expected, "{text}");
+    }
+}

@@ -41,11 +41,17 @@ pub(super) fn empty(value: &Val) -> bool {
 pub(super) fn int(value: &Val) -> i64 {
     match value {
         Val::Int(int) | Val::Duration(int) => *int,
-        Val::Float(float) => *float as i64,
+        Val::Float(float) => cut(*float),
         Val::Bool(truth) => i64::from(*truth),
         Val::Text(text) => parse_integer(whole(text)).unwrap_or(0),
         _ => 0,
     }
+}
+
+/// What Go's conversion gives on amd64, also where the number is out of range.
+fn cut(float: f64) -> i64 {
+    let whole = float as i64;
+    if float.is_nan() || whole == i64::MAX { i64::MIN } else { whole }
 }
 
 /// The part of a decimal number before its point.
