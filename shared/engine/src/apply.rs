@@ -344,6 +344,7 @@ fn body(created: &NodeCreated) -> Body {
                 open: 0,
                 phases,
                 results: Default::default(),
+                results_bytes: 0,
                 failed: None,
             }
         }
@@ -727,14 +728,26 @@ fn item_ended(state: &mut RunState, parent: NodeId, node: &Node, index: u32) {
     let enclosing = group.boundary.and_then(|b| state.node(b)).and_then(|b| state.template_of(b));
     let keeps = enclosing.and_then(|t| t.call(call)).is_some_and(|c| c.keeps_outputs);
     on_node(state, parent, |p| {
-        let Body::Loop { phases, results, failed: first, .. } = &mut p.body else { return };
+        let Body::Loop { phases, results, results_bytes, failed: first, .. } = &mut p.body else { return };
         phases.set(index as usize, phase_byte(node.phase));
         if keeps && gave(node) {
-            results.insert_mut(index, node.outputs.clone());
+            *results_bytes = results_bytes.saturating_add(size(&node.outputs));
+            if *results_bytes <= RESULTS_BYTES_MAX {
+                results.insert_mut(index, node.outputs.clone());
+            }
         }
         keep_first(first, failed);
     });
     forget_ended(state, node);
+}
+
+/// What the gathered outputs of one loop may take: they become one JSON text.
+pub const RESULTS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// About how many bytes outputs take.
+fn size(outputs: &Outputs) -> usize {
+    let values = outputs.parameters.iter().map(|p| p.name.len() + p.value.as_ref().map_or(0, |v| v.0.len()));
+    values.sum::<usize>() + outputs.result.as_ref().map_or(0, String::len) + outputs.artifacts.len() * 256
 }
 
 /// A child whose outputs its loop gathers: it succeeded, or it did in the run that this one repeats.

@@ -113,6 +113,7 @@ pub fn advance(state: RunState, event: &Event, now: Timestamp) -> (RunState, Res
         work: VecDeque::new(),
         facts: RunFacts::default(),
         starts: 0,
+        made: 0,
     };
     if let Err(rejected) = decider.take(event) {
         debug_assert!(decider.records.is_empty(), "{event:?} changed the state and was rejected");
@@ -148,6 +149,8 @@ struct Decider {
     /// What of the run as a whole has changed since its readers were looked at.
     facts: RunFacts,
     starts: u32,
+    /// Nodes begun by this decision.
+    made: u32,
 }
 
 impl Decider {

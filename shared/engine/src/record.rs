@@ -510,7 +510,7 @@ impl LoopItems {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Block {
-    /// `spec.parallelism`.
+    /// `spec.parallelism`, or the bound on open pods where there is none.
     WorkflowParallelism,
     /// `parallelism` of the enclosing template.
     TemplateParallelism,

@@ -290,7 +290,7 @@ fn expand(mut json: Value, skip: bool) -> Result<LoopItems, Why> {
     let with_items = object.remove("withItems");
     let with_param = object.remove("withParam");
     let with_sequence = object.remove("withSequence");
-    let items = if let Some(Value::Array(list)) =
+    let items: Vec<Item> = if let Some(Value::Array(list)) =
         with_items.filter(|l| l.as_array().is_some_and(|l| !l.is_empty()))
     {
         list.into_iter().map(|v| Item(v.to_string())).collect()
@@ -298,18 +298,32 @@ fn expand(mut json: Value, skip: bool) -> Result<LoopItems, Why> {
         match Item::list(&text) {
             Ok(items) => items,
             Err(_) if skip => Vec::new(),
-            Err(e) => return Err(format!("withParam value could not be parsed as a JSON list: {text}: {e}")),
+            Err(e) => {
+                let text = shortened(&text);
+                return Err(format!("withParam value could not be parsed as a JSON list: {text}: {e}"));
+            }
         }
     } else if let Some(sequence) = with_sequence {
         sequence_items(&serde_json::from_value(sequence).map_err(|e| e.to_string())?)?
     } else {
         Vec::new()
     };
+    few_enough(items.len())?;
     Ok(LoopItems::new(items, json))
 }
 
-/// A loop may have this many items; a wider one belongs into several runs.
-const ITEMS_MAX: i64 = 1_000_000;
+/// The most items of one loop: they are one record, and a child is made of each.
+pub const ITEMS_MAX: usize = 100_000;
+
+fn few_enough(items: usize) -> Result<(), Why> {
+    if items <= ITEMS_MAX {
+        return Ok(());
+    }
+    Err(format!(
+        "the loop has {items} items, more than {ITEMS_MAX}: give each step a range of them to work through, or loop \
+         over parts in a template that loops over each part"
+    ))
+}
 
 fn sequence_items(sequence: &Sequence) -> Result<Vec<Item>, Why> {
     let number = |text: &Option<AnyString>| -> Result<Option<i64>, Why> {
@@ -324,9 +338,7 @@ fn sequence_items(sequence: &Sequence) -> Result<Vec<Item>, Why> {
         (None, Some(count)) => start.saturating_add(count).saturating_sub(1),
         (None, None) => return Err("neither end nor count was specified in withSequence".to_owned()),
     };
-    if end.saturating_sub(start).saturating_abs() >= ITEMS_MAX {
-        return Err(format!("withSequence from {start} to {end} has more than {ITEMS_MAX} items"));
-    }
+    few_enough(usize::try_from(end.abs_diff(start)).unwrap_or(usize::MAX).saturating_add(1))?;
     let format = sequence.format.as_deref().filter(|f| !f.is_empty()).unwrap_or("%d");
     let item = |n: i64| go::printf_integer(format, n).map(|text| Item(Value::String(text).to_string()));
     if start <= end { (start..=end).map(item).collect() } else { (end..=start).rev().map(item).collect() }
@@ -447,7 +459,26 @@ fn input_parameter(
             format!("inputs.parameters.{name} was not supplied")
         });
     };
+    if value.0.len() > PARAMETER_BYTES_MAX {
+        let bytes = value.0.len();
+        return Err(format!(
+            "inputs.parameters.{name} has {bytes} bytes, more than {PARAMETER_BYTES_MAX}: pass it as an artifact"
+        ));
+    }
     Ok(Parameter { value: Some(value), value_from: None, ..declared.clone() })
+}
+
+/// The longest value of an input parameter. Argo's whole run has to fit into 1.5 MB of etcd; here every attempt keeps
+/// its inputs.
+pub const PARAMETER_BYTES_MAX: usize = 1024 * 1024;
+
+/// The beginning of a text that a message quotes: the message becomes part of a record.
+fn shortened(text: &str) -> String {
+    const QUOTED_BYTES_MAX: usize = 1024;
+    if text.len() <= QUOTED_BYTES_MAX {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(QUOTED_BYTES_MAX)])
 }
 
 fn input_artifact(declared: &Artifact, arguments: &Arguments) -> Result<Artifact, Why> {

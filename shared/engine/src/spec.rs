@@ -43,6 +43,11 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
+    /// How many pods the run may have open at once.
+    pub fn open_pods_max(&self) -> i64 {
+        self.spec.parallelism.filter(|p| *p > 0).unwrap_or(self.settings.open_pods_max.into())
+    }
+
     /// The run's name.
     pub fn name(&self) -> &str {
         self.metadata.name.as_deref().unwrap_or_default()
@@ -112,13 +117,38 @@ pub struct DroppedObject {
 pub struct Settings {
     /// How many attempts one decision may start; the rest waits as `admission` and rings again.
     pub starts_per_decision_max: u32,
+    /// How many pods a run has open at once where it sets no `parallelism`: each takes memory while it waits.
+    #[serde(skip_serializing_if = "is_open_pods_max")]
+    pub open_pods_max: u32,
+    /// How many nodes one decision begins: a template that calls itself twice reaches 2^100 before it is too deep.
+    #[serde(skip_serializing_if = "is_nodes_per_decision_max")]
+    pub nodes_per_decision_max: u32,
     /// How often an attempt that infrastructure lost is tried again without using up the user's retries.
     pub infrastructure_retries_max: u32,
 }
 
+/// More than a machine or an ordinary cluster runs at once; their memory is some megabytes.
+const OPEN_PODS_MAX: u32 = 1000;
+/// Some tenths of a second of one decision.
+const NODES_PER_DECISION_MAX: u32 = 20_000;
+
+fn is_open_pods_max(max: &u32) -> bool {
+    *max == OPEN_PODS_MAX
+}
+
+fn is_nodes_per_decision_max(max: &u32) -> bool {
+    *max == NODES_PER_DECISION_MAX
+}
+
 impl Default for Settings {
     fn default() -> Self {
-        // 100 starts fit one function call with room to spare; 3 as in complaint 7 of the others.
-        Settings { starts_per_decision_max: 100, infrastructure_retries_max: 3 }
+        Settings {
+            // Fits one function call with room to spare.
+            starts_per_decision_max: 100,
+            open_pods_max: OPEN_PODS_MAX,
+            nodes_per_decision_max: NODES_PER_DECISION_MAX,
+            // As in complaint 7 of the others.
+            infrastructure_retries_max: 3,
+        }
     }
 }

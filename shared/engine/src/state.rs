@@ -295,6 +295,9 @@ pub enum Body {
         /// Outputs of succeeded children, where somebody reads them.
         #[serde(with = "as_pairs")]
         results: RedBlackTreeMapSync<u32, Arc<Outputs>>,
+        /// About how many bytes these take, or would take were they few enough to be kept.
+        #[serde(default)]
+        results_bytes: usize,
         /// The first child, in order, that failed without `continueOn`.
         failed: Option<FailedChild>,
     },

@@ -176,10 +176,9 @@ fn blocked(state: &RunState, id: NodeId, block: Block) -> On {
         Block::Suspended => On::Suspension,
         Block::Admission => On::Admission,
         Block::Config => On::Config,
-        Block::WorkflowParallelism => On::Slot {
-            of: "the workflow".to_owned(),
-            limit: state.program.spec.spec.parallelism.unwrap_or(0),
-        },
+        Block::WorkflowParallelism => {
+            On::Slot { of: "the workflow".to_owned(), limit: state.program.spec.open_pods_max() }
+        }
         Block::TemplateParallelism => {
             let holder = state.node(id).and_then(|n| n.boundary_of_children()).and_then(|b| state.node(b));
             let template = holder.and_then(|b| state.template_of(b));

@@ -55,6 +55,17 @@ fn code_text<S: Serializer>(code: &Code, serializer: S) -> Result<S::Ok, S::Erro
     serializer.serialize_str(code.name())
 }
 
+/// The most of a message that is shown: it may quote a whole value.
+const MESSAGE_BYTES_MAX: usize = 4096;
+
+fn shortened(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES_MAX {
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+        message.push('…');
+    }
+    message
+}
+
 impl Diagnostic {
     /// A finding of the code's own severity.
     pub fn new(
@@ -71,7 +82,7 @@ impl Diagnostic {
             line: at.line,
             column: at.column,
             path: path.into(),
-            message: message.into(),
+            message: shortened(message.into()),
             remedy: String::new(),
         }
     }

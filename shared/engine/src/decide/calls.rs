@@ -105,6 +105,13 @@ impl Decider {
         if depth >= DEPTH_MAX {
             return Err("Maximum recursion depth exceeded".to_owned());
         }
+        let made_max = self.state.program.spec.settings.nodes_per_decision_max;
+        if self.made >= made_max {
+            return Err(format!(
+                "one event would begin more than {made_max} nodes: end the recursion with a `when`, or bound what runs \
+                 at once with `parallelism`"
+            ));
+        }
         let config = |reference: &_| resolve::config(&self.state, reference);
         let inputs = resolve::inputs(&compiled.template, arguments, absent, &config)?;
         let near = self.near(place);
@@ -290,6 +297,7 @@ impl Decider {
         more: More,
     ) -> NodeId {
         let id = NodeId(self.state.next_node);
+        self.made += u32::from(!phase.fulfilled());
         let Place { parent, role, label, boundary } = place;
         let settled = phase.fulfilled().then(|| self.settled(parent, &role));
         let at = self.now;
@@ -473,7 +481,7 @@ impl Decider {
         if self.starts >= self.state.program.spec.settings.starts_per_decision_max {
             return Some(Block::Admission);
         }
-        let limit = self.state.program.spec.spec.parallelism.filter(|p| *p > 0)?;
+        let limit = self.state.program.spec.open_pods_max();
         (i64::from(self.state.active_pods) >= limit).then_some(Block::WorkflowParallelism)
     }
 

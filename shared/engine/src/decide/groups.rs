@@ -7,6 +7,7 @@ use dropforge_manifest::types::{Inputs, Outputs, Step, Template};
 
 use super::calls::{More, Place};
 use super::{Decider, NodeKind, NodePhase, Role, Work};
+use crate::apply::RESULTS_BYTES_MAX;
 use crate::ids::NodeId;
 use crate::program::LOCAL;
 use crate::record::{Block, LoopItems, TemplateKey};
@@ -275,10 +276,17 @@ impl Decider {
     /// Ends a loop whose items are all settled: Succeeded, or the phase of the last item that failed.
     pub(super) fn check_loop(&mut self, group: NodeId) {
         let Some(node) = self.state.node(group) else { return };
-        let Body::Loop { items, cursor, again, open, phases, .. } = &node.body else { return };
+        let Body::Loop { items, cursor, again, open, phases, results_bytes, .. } = &node.body else { return };
         let all_started = *cursor as usize >= items.items.len() && again.is_empty();
         if !all_started || *open > 0 || node.phase.fulfilled() {
             return;
+        }
+        if *results_bytes > RESULTS_BYTES_MAX {
+            let why = format!(
+                "the outputs of the loop's items take {results_bytes} bytes, more than {RESULTS_BYTES_MAX}: write them \
+                 as artifacts"
+            );
+            return self.finish(group, NodePhase::Error, why, Outputs::default());
         }
         let phase = match phases.iter().rev().find(|b| matches!(*b, b'F' | b'E')) {
             Some(b'F') => NodePhase::Failed,

@@ -5,6 +5,7 @@ mod daemons;
 mod endings;
 mod flow;
 mod hooks;
+mod hostile;
 mod language;
 mod locks;
 mod memos;

@@ -1,6 +1,6 @@
 //! DAG templates: tasks, what each waits for, and what they may name.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -98,18 +98,18 @@ impl<'t> Tasks<'t> {
         Ok(Tasks { ordered, waits })
     }
 
-    /// All that a task waits for, directly or by others.
-    fn ancestors(&self, task: &str) -> BTreeSet<&str> {
-        let mut found = BTreeSet::new();
+    /// Whether `task` waits for `other`, directly or by others.
+    fn waits_for(&self, task: &str, other: &str) -> bool {
+        let mut seen = HashSet::new();
         let mut open = vec![task];
         while let Some(next) = open.pop() {
-            for name in self.waits.get(next).into_iter().flat_map(|waits| waits.keys()) {
-                if found.insert(name.as_str()) {
-                    open.push(name);
-                }
+            let Some(waits) = self.waits.get(next) else { continue };
+            if waits.contains_key(other) {
+                return true;
             }
+            open.extend(waits.keys().map(String::as_str).filter(|name| seen.insert(*name)));
         }
-        found
+        false
     }
 }
 
@@ -172,18 +172,18 @@ impl Validation<'_> {
         let mut own = Scope::default();
         own.add_items(task).map_err(|refusal| refusal.after(&prefix))?;
         let inputs = inline_inputs(task);
-        let ancestors = tasks.ancestors(name);
         let status = |tag: &str| {
             let ancestor = tag.strip_prefix("tasks.").and_then(|rest| rest.strip_suffix(".status"));
-            ancestor
-                .is_some_and(|name| ancestors.contains(name) && called.get(name).is_some_and(Option::is_some))
+            ancestor.is_some_and(|other| {
+                called.get(other).is_some_and(Option::is_some) && tasks.waits_for(name, other)
+            })
         };
         let any_item = |tag: &str| tag.starts_with("item.") && own.has("item.*");
         let more = |tag: &str| own.has(tag) || any_item(tag) || inputs.contains(tag) || status(tag);
         self.resolve(scope, more, &encode(task, "DAGTask")).map_err(|refusal| refusal.after(&prefix))?;
         let label = format!("{label}.tasks.{name}.arguments.");
         arguments::check(task.field("arguments"), &label, "arguments", false)?;
-        read_without_waiting(task.field("arguments"), &ancestors)
+        read_without_waiting(task.field("arguments"), |other| tasks.waits_for(name, other))
             .map_or(Ok(()), |why| Err(Refusal::new(Code::E202, format!("{prefix}{why}"))))
     }
 
@@ -259,13 +259,13 @@ fn check_results(task: &Value, tasks: &Tasks<'_>, label: &str, path: &str) -> Ch
 }
 
 /// The argument that is another task's output although this task does not wait for it.
-fn read_without_waiting(arguments: &Value, ancestors: &BTreeSet<&str>) -> Option<String> {
+fn read_without_waiting(arguments: &Value, waits_for: impl Fn(&str) -> bool) -> Option<String> {
     for (list, field, word) in [("parameters", "value", "parameter"), ("artifacts", "from", "artifact")] {
         for argument in
             arguments.list(list).iter().filter(|argument| argument.text(field).starts_with("{{tasks."))
         {
             let other = argument.text(field).split('.').nth(1).unwrap_or_default();
-            if !ancestors.contains(other) {
+            if !waits_for(other) {
                 let name = argument.text("name");
                 return Some(format!("missing dependency '{other}' for {word} '{name}'"));
             }
