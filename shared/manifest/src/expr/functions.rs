@@ -1,8 +1,9 @@
 //! The built-in functions of expr-lang and Argo's own, except those that take a predicate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::VALUE_BYTES_MAX;
 use super::collections::{descending, sorted};
 use super::eval::{Eval, json};
 use super::operators::fetch;
@@ -96,8 +97,18 @@ fn texts<'a>(parts: impl Iterator<Item = &'a str>) -> Made {
     Val::list(parts.map(Val::text))
 }
 
+/// A text without the characters of `cut` at its ends; both may be long.
+pub(super) fn trimmed<'t>(text: &'t str, cut: &str) -> &'t str {
+    let cut: BTreeSet<char> = cut.chars().collect();
+    text.trim_matches(|c| cut.contains(&c))
+}
+
+/// One more part than a list can hold, which refuses it then.
+const PIECES_MAX: usize = VALUE_BYTES_MAX / 24 + 1;
+
 /// The parts of a text between separators, at most `limit`; an empty separator stands between any two characters.
 pub(super) fn pieces<'a>(text: &'a str, separator: &str, limit: usize) -> Vec<&'a str> {
+    let limit = limit.min(PIECES_MAX);
     if !separator.is_empty() {
         return text.splitn(limit, separator).collect();
     }
@@ -168,7 +179,7 @@ fn text_function(eval: &mut Eval<'_>, name: &str, arguments: &[Val]) -> Result<O
     let text = |value: &str| Ok(Some(Val::text(value)));
     match (name, arguments) {
         ("trim", [Val::Text(a)]) => text(a.trim()),
-        ("trim", [Val::Text(a), Val::Text(cut)]) => text(a.trim_matches(|c| cut.contains(c))),
+        ("trim", [Val::Text(a), Val::Text(cut)]) => text(trimmed(a, cut)),
         ("trimPrefix", [Val::Text(a)]) => text(a.strip_prefix(' ').unwrap_or(a)),
         ("trimPrefix", [Val::Text(a), Val::Text(cut)]) => text(a.strip_prefix(&**cut).unwrap_or(a)),
         ("trimSuffix", [Val::Text(a)]) => text(a.strip_suffix(' ').unwrap_or(a)),

@@ -72,7 +72,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 fn trim_all(_: &mut Eval<'_>, a: &Args) -> Made {
-    Ok(Val::text(a.text(1).trim_matches(|c| a.text(0).contains(c))))
+    Ok(Val::text(functions::trimmed(a.text(1), a.text(0))))
 }
 
 /// The arguments that are not nil, with a space between them.

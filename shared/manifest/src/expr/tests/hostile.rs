@@ -140,6 +140,10 @@ fn too_much_work_is_refused_with_the_figure() {
         ("let a = [1..1000, 1..1000]; len(uniq(map(1..700, a)))", "1"),
         ("let a = 1..10000; any(1..10, sprig.without(map(1..100, a), a, a, a, a, a, a, a, a) == 1)", LONG),
         ("let a = map(1..1000, 'x'); reduce(1..100000, a == a)", LONG),
+        // Each of these took hours once.
+        ("len(trim(sprig.repeat(4000000, 'x'), sprig.repeat(4000000, 'y') + 'x'))", "0"),
+        ("len(sprig.trimAll(sprig.repeat(4000000, 'y') + 'x', sprig.repeat(4000000, 'x')))", "0"),
+        ("len(sprig.wrap(1000000000, sprig.repeat(1000000, 'x ')))", "2000000"),
     ]);
 }
 
