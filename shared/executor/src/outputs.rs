@@ -44,13 +44,24 @@ pub enum OutputError {
     },
     /// A parameter is too long.
     #[error(
-        "output parameter {parameter} has {bytes} bytes, more than {TEXT_BYTES_MAX}: make it an artifact"
+        "output parameter {parameter}: {} has {bytes} bytes, more than {TEXT_BYTES_MAX}: make it an artifact",
+        path.display()
     )]
     TooLong {
         /// The parameter.
         parameter: String,
+        /// Its path in the step.
+        path: PathBuf,
         /// Its size.
         bytes: u64,
+    },
+    /// What stands there is a pipe, a socket or a device, which has no end.
+    #[error("output {output}: {} is neither a file nor a folder", path.display())]
+    NoFile {
+        /// The parameter or artifact.
+        output: String,
+        /// Its path in the step.
+        path: PathBuf,
     },
     /// A file's name within a folder can't be a key.
     #[error(
@@ -195,17 +206,18 @@ impl<S: Artifacts> Collection<'_, S> {
         let Some(path) = from.and_then(|from| from.path.as_deref()) else { return Ok(parameter.clone()) };
         let path = self.path(&parameter.name, path)?;
         let file = self.places.followed(&path);
+        has_an_end(&parameter.name, &path, &file)?;
         let read = match read_at_most(&file, TEXT_BYTES_MAX + 1) {
             Ok(read) => text(read),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let default = from.and_then(|from| from.default.clone());
-                default.ok_or(OutputError::NoParameter { path })?.0
+                default.ok_or_else(|| OutputError::NoParameter { path: path.clone() })?.0
             }
             Err(source) => return Err(OutputError::Read { path, source }),
         };
         if read.len() > TEXT_BYTES_MAX {
             let bytes = file.metadata().map_or(read.len() as u64, |m| m.len());
-            return Err(OutputError::TooLong { parameter: parameter.name.clone(), bytes });
+            return Err(OutputError::TooLong { parameter: parameter.name.clone(), path, bytes });
         }
         Ok(Parameter { value: Some(AnyString(read)), ..parameter.clone() })
     }
@@ -225,6 +237,7 @@ impl<S: Artifacts> Collection<'_, S> {
             let missing = OutputError::NoArtifact { artifact: name.clone(), path };
             return if artifact.optional { Ok(()) } else { Err(missing) };
         }
+        has_an_end(name, &path, &file)?;
         if name == METRICS {
             collected.metrics.extend(metrics::of_file(&file));
         }
@@ -368,6 +381,16 @@ pub fn text(mut bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into_owned())
 }
 
+/// Reading a pipe would wait for a writer for ever. The step has ended: nobody exchanges the file any more.
+fn has_an_end(output: &str, path: &Path, file: &Path) -> Result<(), OutputError> {
+    match file.metadata() {
+        Ok(facts) if !facts.is_file() && !facts.is_dir() => {
+            Err(OutputError::NoFile { output: output.to_owned(), path: path.to_path_buf() })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn read_at_most(file: &Path, bytes: usize) -> io::Result<Vec<u8>> {
     use std::io::Read;
     let mut read = Vec::new();
@@ -389,4 +412,20 @@ fn files_below(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), (PathBuf, 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_end_is_no_output() {
+        let at = tempfile::tempdir().unwrap();
+        let pipe = at.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let told = |file: &Path| has_an_end("o", Path::new("/tmp/o"), file).map_err(|why| why.to_string());
+        let why = Err("output o: /tmp/o is neither a file nor a folder".to_owned());
+        assert_eq!((told(&pipe), told(Path::new("/dev/zero"))), (why.clone(), why));
+        assert_eq!((told(at.path()), told(&at.path().join("missing"))), (Ok(()), Ok(())));
+    }
 }

@@ -67,23 +67,38 @@ pub fn replace(text: &str, scope: &dyn Scope, strictness: Strictness) -> Result<
 /// Replaces the tags in every text of a JSON value, the keys of its objects included.
 ///
 /// # Errors
-/// As `replace`; the value is then partly replaced and must not be used.
+/// As `replace`; the value is then partly replaced and must not be used. All that was replaced together is bounded
+/// as one text is.
 pub fn replace_value(value: &mut Value, scope: &dyn Scope, strictness: Strictness) -> Result<(), TagError> {
+    let mut bytes = 0;
+    each_text(value, &mut |text| {
+        let new = replace(text, scope, strictness)?;
+        bytes += new.len();
+        if bytes > VALUE_BYTES_MAX { Err(TagError::TooLarge) } else { Ok(new) }
+    })
+}
+
+/// Changes every text that has a tag.
+fn each_text(
+    value: &mut Value,
+    change: &mut dyn FnMut(&str) -> Result<String, TagError>,
+) -> Result<(), TagError> {
     match value {
-        Value::String(text) if text.contains("{{") => *text = replace(text, scope, strictness)?,
+        Value::String(text) if text.contains("{{") => *text = change(text)?,
         Value::Array(items) => {
             for item in items {
-                replace_value(item, scope, strictness)?;
+                each_text(item, change)?;
             }
         }
         Value::Object(fields) => {
             for field in fields.values_mut() {
-                replace_value(field, scope, strictness)?;
+                each_text(field, change)?;
             }
             if fields.keys().any(|key| key.contains("{{")) {
                 let old = std::mem::take(fields);
                 for (key, field) in old {
-                    fields.insert(replace(&key, scope, strictness)?, field);
+                    let key = if key.contains("{{") { change(&key)? } else { key };
+                    fields.insert(key, field);
                 }
             }
         }

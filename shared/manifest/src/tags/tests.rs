@@ -345,3 +345,30 @@ fn reads_lists_each_variable_once() {
     assert_eq!(reads(text), ["a.b", "item", "steps.x.outputs.result", "c"]);
     assert_eq!(reads("nothing"), Vec::<String>::new());
 }
+
+#[test]
+fn many_texts_are_bounded_together_as_one_is() {
+    struct Long;
+    impl Scope for Long {
+        fn get(&self, _: &str) -> Lookup {
+            Lookup::Value(Value::from("x".repeat(1 << 20)))
+        }
+        fn subtree(&self, _: &str) -> Option<Value> {
+            None
+        }
+    }
+    let texts = |count: usize| {
+        let mut value = Value::from(vec!["{{x}}"; count]);
+        replace_value(&mut value, &Long, Strictness::Lenient)
+    };
+    assert_eq!((texts(16), texts(17)), (Ok(()), Err(TagError::TooLarge)));
+    assert_eq!(replace(&"{{x}}".repeat(17), &Long, Strictness::Lenient), Err(TagError::TooLarge));
+}
+
+#[test]
+fn tags_that_are_never_closed_or_hold_each_other_take_no_more_time_than_their_length() {
+    let unclosed = "{{".repeat(200_000);
+    assert_eq!(replace(&unclosed, &names([]), Strictness::Lenient), Ok(unclosed.clone()));
+    let nested = format!("{}a{}", "{{".repeat(50_000), "}}".repeat(50_000));
+    assert_eq!(replace(&nested, &names([]), Strictness::Lenient), Ok(nested.clone()));
+}
