@@ -1,6 +1,6 @@
 //! How many events the engine takes in a second, on one core, and whether that depends on the run's size.
 //!
-//! `cargo bench -p dropforge-engine [-- NODES…]`. Each event is decided on a
+//! `cargo bench -p dropforge-engine --bench events [-- SHAPE… NODES…]`. Each event is decided on a
 //! state that takes the decision's records, as an owner's does.
 
 #![expect(clippy::unwrap_used, reason = "a measurement may fail")]
@@ -113,20 +113,33 @@ fn run(program: Arc<Program>) -> u64 {
     taken
 }
 
+/// Nanoseconds per event, over enough runs that a small one is not measured by its first allocations.
+fn cost(program: &Arc<Program>, nodes: usize) -> f64 {
+    run(program.clone());
+    let (from, mut events) = (Instant::now(), 0);
+    for _ in 0..(NODES_MEASURED / nodes).max(1) {
+        events += run(program.clone());
+    }
+    from.elapsed().as_nanos() as f64 / events as f64
+}
+
+const NODES_MEASURED: usize = 20_000;
+
+type Shape = (&'static str, fn(usize) -> String);
+
+const SHAPES: [Shape; 3] = [("wide", wide), ("chain", chain), ("diamonds", diamonds)];
+
 fn main() {
-    let sizes: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let sizes: Vec<usize> = arguments.iter().filter_map(|a| a.parse().ok()).collect();
     let sizes = if sizes.is_empty() { vec![100, 1_000, 10_000, 100_000] } else { sizes };
-    for (shape, make) in [("wide", wide as fn(usize) -> String), ("chain", chain), ("diamonds", diamonds)] {
-        for &nodes in &sizes {
-            let program = program(&make(nodes));
-            let from = Instant::now();
-            let events = run(program);
-            let took = from.elapsed().as_secs_f64();
-            println!(
-                "{shape:>8} of {nodes:>6} nodes: {:>8.0} events per second, {:.1} us each",
-                events as f64 / took,
-                took * 1e6 / events as f64
-            );
-        }
+    let named = |shape: &&Shape| arguments.iter().any(|a| a == shape.0);
+    let any_named = SHAPES.iter().any(|shape| named(&shape));
+    let titles: String = sizes.iter().map(|nodes| format!("{nodes:>12}")).collect();
+    println!("events per second\n   nodes{titles}   last : first, cost of an event");
+    for (shape, make) in SHAPES.iter().filter(|shape| !any_named || named(shape)) {
+        let costs: Vec<f64> = sizes.iter().map(|&nodes| cost(&program(&make(nodes)), nodes)).collect();
+        let rates: String = costs.iter().map(|cost| format!("{:>12.0}", 1e9 / cost)).collect();
+        println!("{shape:>8}{rates}   {:.2}", costs[costs.len() - 1] / costs[0]);
     }
 }

@@ -42,7 +42,7 @@ pub fn apply(state: &mut RunState, record: &Record) {
         }),
         Record::AttemptRunning { attempt, at, .. } => {
             touch(state, *at);
-            if let Some(node) = state.attempts.get(attempt).copied() {
+            if let Some(node) = state.outbox.node_of(attempt) {
                 hold_hooks(state, node);
             }
             on_attempt(state, attempt, |node| {
@@ -187,7 +187,7 @@ fn on_node(state: &mut RunState, id: NodeId, change: impl FnOnce(&mut Node)) {
 }
 
 fn on_attempt(state: &mut RunState, attempt: &AttemptId, change: impl FnOnce(&mut Node)) {
-    if let Some(id) = state.attempts.get(attempt).copied() {
+    if let Some(id) = state.outbox.node_of(attempt) {
         on_node(state, id, change);
     }
 }
@@ -442,9 +442,8 @@ fn attempt_started(state: &mut RunState, attempt: &Arc<Attempt>) {
         }
     });
     state.next_attempt = state.next_attempt.max(attempt.number + 1);
-    state.attempts.insert_mut(attempt.id.clone(), attempt.node);
-    daemons::containers_are(state, &attempt.id, NodePhase::Pending);
     outbox(state, Effect::StartAttempt(attempt.clone()));
+    daemons::containers_are(state, &attempt.id, NodePhase::Pending);
 }
 
 /// Counts a leaf's own units in place of those it was counted by before.
@@ -470,24 +469,18 @@ fn attempt_ended(state: &mut RunState, verdict: &Verdict) {
         attempt_progress(state, &verdict.attempt, progress);
     }
     locks::stopped(state, &verdict.attempt);
-    let start = EffectKey::Start(verdict.attempt.clone());
-    let held = match state.outbox.get(&start).map(|effect| &**effect) {
-        Some(Effect::StartAttempt(attempt)) => resources::duration(&attempt.work, verdict),
-        _ => ResourcesDuration::new(),
-    };
-    state.outbox.remove_mut(&start);
-    state.outbox.remove_mut(&EffectKey::Stop(verdict.attempt.clone()));
     state.metrics.extend(verdict.metrics.iter().map(|(k, v)| (k.clone(), *v)));
-    if let Some(id) = state.attempts.get(&verdict.attempt).copied() {
-        on_node(state, id, |node| {
-            resources::add(&mut node.resources, &held);
+    if let Some(ended) = state.outbox.attempt(&verdict.attempt).cloned() {
+        state.outbox.remove_mut(&EffectKey::Start(verdict.attempt.clone()));
+        state.outbox.remove_mut(&EffectKey::Stop(verdict.attempt.clone()));
+        on_node(state, ended.node, |node| {
+            resources::add(&mut node.resources, &resources::duration(&ended.work, verdict));
             if let Body::Pod { attempt, lost, waiting, .. } = &mut node.body {
                 *attempt = None;
                 *waiting = None;
                 *lost += u32::from(verdict.outcome == Outcome::Lost && verdict.reason != Reason::Interrupted);
             }
         });
-        state.attempts.remove_mut(&verdict.attempt);
     }
 }
 

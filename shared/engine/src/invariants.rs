@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::attempt::Attempt;
 use crate::effect::{Effect, EffectKey};
 use crate::ids::NodeId;
 use crate::record::{Block, NodeKind, Role};
@@ -33,26 +34,26 @@ fn pods(state: &RunState, found: &mut Vec<String>) {
 }
 
 fn attempts(state: &RunState, found: &mut Vec<String>) {
-    for (attempt, node) in &state.attempts {
-        if !state.outbox.contains_key(&EffectKey::Start(attempt.clone())) {
-            found.push(format!("live attempt {attempt} does not stand in the outbox"));
-        }
+    for attempt in state.outbox.attempts() {
         // A pod that was given up is fulfilled, or gone with its parent, before its attempt has ended.
-        if let Some(Body::Pod { attempt: Some(own), .. }) = state.node(*node).map(|n| &n.body)
-            && own != attempt
+        if let Some(Body::Pod { attempt: Some(own), .. }) = state.node(attempt.node).map(|n| &n.body)
+            && *own != attempt.id
         {
-            found.push(format!("node {node} has attempt {own}, not {attempt}"));
+            found.push(format!("node {} has attempt {own}, not {}", attempt.node, attempt.id));
+        }
+    }
+    for node in state.nodes.values() {
+        if let Body::Pod { attempt: Some(own), .. } = &node.body
+            && state.outbox.attempt(own).is_none()
+        {
+            found.push(format!("attempt {own} of node {} does not stand in the outbox", node.id));
         }
     }
     for effect in state.outbox.values() {
-        match &**effect {
-            Effect::StartAttempt(a) if !state.attempts.contains_key(&a.id) => {
-                found.push(format!("attempt {} stands in the outbox and is not live", a.id));
-            }
-            Effect::StopAttempt { attempt, .. } if !state.attempts.contains_key(attempt) => {
-                found.push(format!("the end of attempt {attempt} stands in the outbox and it is not live"));
-            }
-            _ => {}
+        if let Effect::StopAttempt { attempt, .. } = &**effect
+            && state.outbox.attempt(attempt).is_none()
+        {
+            found.push(format!("the end of attempt {attempt} stands in the outbox and it is not live"));
         }
     }
 }
@@ -160,7 +161,7 @@ fn ending(state: &RunState, found: &mut Vec<String>) {
     if state.phase.completed() && state.root.is_some() && !root_settled {
         found.push("the run is over and its entry node is not".to_owned());
     }
-    for attempt in state.attempts.keys() {
+    for Attempt { id: attempt, .. } in state.outbox.attempts().map(|a| &**a) {
         let stopped = state.outbox.contains_key(&EffectKey::Stop(attempt.clone()));
         if state.phase.completed() && !stopped {
             found.push(format!("the run is over and attempt {attempt} was never asked to end"));

@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::Progress;
 use crate::config::{ConfigFound, ConfigKey};
-use crate::effect::{Effect, EffectKey};
 use crate::ids::{AttemptId, CommandId, NodeId, argo_node_id};
 use crate::memo::Memo;
 use crate::phase::{NodePhase, RunPhase};
@@ -28,9 +27,11 @@ use crate::selector::Fields;
 use crate::state::locks::Locks;
 
 mod nodes;
+mod outbox;
 mod phases;
 
 pub use nodes::Nodes;
+pub use outbox::Outbox;
 pub use phases::Phases;
 
 /// A run's state. Cloning it costs nothing that depends on the run's size.
@@ -63,10 +64,8 @@ pub struct RunState {
     pub first_attempt: u32,
     /// Above every attempt's number so far.
     pub next_attempt: u32,
-    /// Live attempts and the node each one executes.
-    pub attempts: RedBlackTreeMapSync<AttemptId, NodeId>,
     /// Effects that no event has answered.
-    pub outbox: RedBlackTreeMapSync<EffectKey, Arc<Effect>>,
+    pub outbox: Outbox,
     /// Nodes held back by a limit of the whole run.
     pub blocked: RedBlackTreeSetSync<NodeId>,
     /// Nodes with hooks that look at the run as a whole.
@@ -393,8 +392,7 @@ impl RunState {
             next_timer: 0,
             first_attempt: 0,
             next_attempt: 0,
-            attempts: RedBlackTreeMapSync::default(),
-            outbox: RedBlackTreeMapSync::default(),
+            outbox: Outbox::default(),
             blocked: RedBlackTreeSetSync::default(),
             watchers: RedBlackTreeSetSync::default(),
             held_hooks: RedBlackTreeSetSync::default(),

@@ -5,16 +5,17 @@ use super::{failed_call, forget, item_ended, keep_first, on_node, settled};
 
 /// The containers of an attempt's pod, as far as they have nodes, are in this phase.
 pub(super) fn containers_are(state: &mut RunState, attempt: &AttemptId, phase: NodePhase) {
-    let node = state.attempts.get(attempt).and_then(|id| state.nodes.get(id)).cloned();
-    let Some(Body::Pod { containers, .. }) = node.map(|n| n.body.clone()) else { return };
-    for container in &containers {
-        on_node(state, *container, |n| n.phase = phase);
+    let node = state.outbox.node_of(attempt).and_then(|id| state.nodes.get(&id));
+    let Some(Body::Pod { containers, .. }) = node.map(|n| &n.body) else { return };
+    let containers: Vec<NodeId> = containers.iter().copied().collect();
+    for container in containers {
+        on_node(state, container, |n| n.phase = phase);
     }
 }
 
 /// A daemon's node, and the Retry node above it, let their parents go on.
 pub(super) fn ready(state: &mut RunState, attempt: &AttemptId, ip: &str) {
-    let mut next = state.attempts.get(attempt).copied();
+    let mut next = state.outbox.node_of(attempt);
     while let Some(node) = next.and_then(|id| state.nodes.get(&id)).cloned() {
         let was_settled = node.settled();
         on_node(state, node.id, |n| {

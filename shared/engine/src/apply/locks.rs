@@ -148,7 +148,7 @@ pub(super) fn stopping(state: &mut RunState, attempt: &AttemptId) {
         return;
     }
     let mut holders: Vec<Holder> = vec![None];
-    let mut next = state.attempts.get(attempt).copied();
+    let mut next = state.outbox.node_of(attempt);
     while let Some(node) = next.and_then(|id| state.nodes.get(&id)) {
         holders.push(Some(node.id));
         next = node.parent;

@@ -462,7 +462,7 @@ impl Decider {
     pub(super) fn timers_of(&self, node: NodeId, kind: TimerKind) -> Vec<TimerId> {
         let at = |generation| EffectKey::Timer(TimerId { kind, node: Some(node), generation });
         let set = self.state.outbox.range(at(0)..=at(u32::MAX));
-        set.filter_map(|(key, _)| match key {
+        set.filter_map(|key| match key {
             EffectKey::Timer(timer) => Some(timer.clone()),
             _ => None,
         })

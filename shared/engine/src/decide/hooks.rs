@@ -45,8 +45,8 @@ impl Decider {
             Record::NodeCreated(c) => {
                 RunFacts { status: c.role == Role::Root, failures: c.phase.failed(), outputs: false }
             }
-            Record::AttemptRunning { attempt, .. } => match self.state.attempts.get(attempt) {
-                Some(node) => of(*node, NodePhase::Running),
+            Record::AttemptRunning { attempt, .. } => match self.state.outbox.node_of(attempt) {
+                Some(node) => of(node, NodePhase::Running),
                 None => RunFacts::default(),
             },
             Record::AttemptStarted { attempt, .. } => of(attempt.node, NodePhase::Pending),

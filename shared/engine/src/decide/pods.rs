@@ -151,7 +151,7 @@ impl Decider {
 
     pub(super) fn live(&self, attempt: &AttemptId) -> Result<NodeId, Rejected> {
         let stale = || Rejected::StaleAttempt { attempt: attempt.clone() };
-        self.state.attempts.get(attempt).copied().ok_or_else(stale)
+        self.state.outbox.node_of(attempt).ok_or_else(stale)
     }
 
     pub(super) fn attempt_running(

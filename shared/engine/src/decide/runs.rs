@@ -186,7 +186,7 @@ impl Decider {
         let first = TimerId { kind: TimerKind::WorkflowDeadline, node: None, generation: 0 };
         let timers = self.state.outbox.range(EffectKey::Timer(first)..EffectKey::Volumes);
         timers
-            .filter_map(|(key, _)| match key {
+            .filter_map(|key| match key {
                 EffectKey::Timer(timer) => Some(timer.clone()),
                 _ => None,
             })

@@ -121,13 +121,14 @@ impl World {
             apply(&mut self.state, record);
         }
         self.records.extend(decision.records.clone());
-        let added: Vec<EffectKey> = self
+        let mut added: Vec<EffectKey> = self
             .state
             .outbox
-            .iter()
-            .filter(|(key, effect)| before.get(key) != Some(effect))
-            .map(|(key, _)| key.clone())
+            .values()
+            .filter(|effect| before.get(&effect.key()) != Some(effect))
+            .map(|effect| effect.key())
             .collect();
+        added.sort();
         let mut effects: Vec<EffectKey> = decision.effects.iter().map(|e| e.key()).collect();
         effects.sort();
         assert_eq!(effects, added, "effects are exactly what the records add to the outbox");
@@ -151,14 +152,14 @@ impl World {
 
     /// The live attempt of the node with this full name.
     pub fn attempt(&self, node: &str) -> Arc<Attempt> {
-        let live = |a: &&Arc<Attempt>| a.node_name == node && self.state.attempts.contains_key(&a.id);
+        let live = |a: &&Arc<Attempt>| a.node_name == node && self.state.outbox.attempt(&a.id).is_some();
         let found = self.started.iter().rev().find(live);
         found.unwrap_or_else(|| panic!("no live attempt of {node}; live: {:?}", self.live())).clone()
     }
 
     /// Full names of the nodes with live attempts, in the order in which they were started.
     pub fn live(&self) -> Vec<String> {
-        let live = self.started.iter().filter(|a| self.state.attempts.contains_key(&a.id));
+        let live = self.started.iter().filter(|a| self.state.outbox.attempt(&a.id).is_some());
         live.map(|a| a.node_name.clone()).collect()
     }
 

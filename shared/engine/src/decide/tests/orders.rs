@@ -232,7 +232,7 @@ fn next(w: &World, sent: &[Event], step: &Move, n: usize) -> Event {
         _ => Outcome::Succeeded,
     };
     let live: Vec<&Arc<Attempt>> =
-        w.started.iter().filter(|a| w.state.attempts.contains_key(&a.id)).collect();
+        w.started.iter().filter(|a| w.state.outbox.attempt(&a.id).is_some()).collect();
     let pick = step.choice / 11;
     match step.choice % 11 {
         10 => answer(w, pick),
@@ -289,13 +289,14 @@ fn answer(w: &World, pick: usize) -> Event {
 /// Lets everything that is open succeed, until nothing is.
 fn play_out(w: &mut World) {
     for _ in 0..500 {
-        if w.state.phase.completed() && w.state.attempts.is_empty() {
+        if w.state.phase.completed() && w.state.outbox.attempts().next().is_none() {
             return;
         }
         let asking = w.taking.iter().find(|r| w.state.outbox.contains_key(&EffectKey::TakeLocks(r.holder)));
         if let Some(holder) = asking.map(|request| request.holder) {
             w.event(Event::LocksTaken { holder });
-        } else if let Some(attempt) = w.started.iter().find(|a| w.state.attempts.contains_key(&a.id)).cloned()
+        } else if let Some(attempt) =
+            w.started.iter().find(|a| w.state.outbox.attempt(&a.id).is_some()).cloned()
         {
             let verdict = Arc::new(verdict(&attempt, Outcome::Succeeded, w.now));
             w.event(Event::AttemptFinished { verdict });
@@ -344,7 +345,7 @@ proptest! {
             apply(&mut replayed, record);
         }
         prop_assert_eq!(format!("{replayed:?}"), format!("{:?}", w.state));
-        for attempt in w.started.iter().filter(|a| w.state.attempts.contains_key(&a.id)) {
+        for attempt in w.started.iter().filter(|a| w.state.outbox.attempt(&a.id).is_some()) {
             let event = Event::AttemptFinished { verdict: Arc::new(verdict(attempt, Outcome::Failed, w.now)) };
             prop_assert_eq!(decide(&replayed, &event, at(w.now)), decide(&w.state, &event, at(w.now)));
         }

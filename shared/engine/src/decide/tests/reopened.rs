@@ -280,7 +280,7 @@ fn a_stopped_run_is_opened_without_its_shutdown_and_with_a_new_deadline() {
     assert_eq!(w.ended().map(|(p, _)| p), Some(RunPhase::Failed));
     w.now += 100;
     assert_eq!(w.retry(retried()), None, "also while the old attempt is being ended");
-    assert!(w.state.shutdown.is_none() && w.state.attempts.contains_key(&attempt.id));
+    assert!(w.state.shutdown.is_none() && w.state.outbox.attempt(&attempt.id).is_some());
     let second = w.timers.last().cloned().unwrap();
     assert!(second.1 > first.1 && second.0.generation > first.0.generation);
     let late = Arc::new(verdict(&attempt, Outcome::Failed, w.now));
@@ -523,11 +523,11 @@ const SHAPES: [&str; 4] = [
 fn play(w: &mut World, moves: &[(usize, u8)]) {
     let mut moves = moves.iter();
     for _ in 0..500 {
-        if w.state.phase.completed() && w.state.attempts.is_empty() {
+        if w.state.phase.completed() && w.state.outbox.attempts().next().is_none() {
             return;
         }
         let live: Vec<Arc<Attempt>> =
-            w.started.iter().filter(|a| w.state.attempts.contains_key(&a.id)).cloned().collect();
+            w.started.iter().filter(|a| w.state.outbox.attempt(&a.id).is_some()).cloned().collect();
         let timer =
             w.timers.iter().find(|(t, _)| w.state.outbox.contains_key(&EffectKey::Timer(t.clone()))).cloned();
         if !live.is_empty() {
@@ -612,7 +612,7 @@ proptest! {
         play(&mut w, &first);
         w.retry(retried());
         for (choice, outcome) in second.iter().take(3) {
-            let live: Vec<_> = w.started.iter().filter(|a| w.state.attempts.contains_key(&a.id)).cloned().collect();
+            let live: Vec<_> = w.started.iter().filter(|a| w.state.outbox.attempt(&a.id).is_some()).cloned().collect();
             let Some(attempt) = live.get(choice % live.len().max(1)) else { break };
             let outcome = if *outcome < 100 { Outcome::Failed } else { Outcome::Succeeded };
             w.event(Event::AttemptFinished { verdict: Arc::new(verdict(attempt, outcome, w.now)) });
