@@ -174,8 +174,10 @@ pub struct Node {
     /// What it and everything below it held of the cluster's resources, as far as that has ended.
     pub resources: ResourcesDuration,
     /// Whether it is a daemon that is, or has been, ready and that runs: its parent goes on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub daemoned: bool,
     /// A daemon's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
     /// Frames of template calls above it; Argo allows 100.
     pub depth: u32,
@@ -234,6 +236,7 @@ pub enum Body {
         /// How far its attempt says it is.
         progress: Progress,
         /// The nodes of its containers, where it has several that count.
+        #[serde(default, skip_serializing_if = "VectorSync::is_empty")]
         containers: VectorSync<NodeId>,
     },
     /// A suspend node.
