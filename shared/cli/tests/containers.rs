@@ -9,6 +9,7 @@ mod bench;
 mod podman;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use bench::{signal, until};
 use podman::Podman;
@@ -255,19 +256,21 @@ const SERVE: &str = r#"
         busybox wget -O - $AWS_ENDPOINT_URL 2>&1 | busybox grep -o '403.*' > /box/endpoint
       volumeMounts: [{name: box, mountPath: /box}]
   - name: code
-    container: {image: localhost/box:1, command: [sh, own/code.sh], volumeMounts: [{name: box, mountPath: /box}]}
+    container: {image: localhost/box:1, command: [sh, own/code.sh], volumeMounts: [{name: box, mountPath: /box}], securityContext: {runAsUser: 1234}}
 "#;
 
 #[test]
 fn containers_share_the_machines_network_and_get_the_persons_code() {
     let Some(podman) = Podman::start() else { return };
     podman.bench.write("dropforge.toml", "[claims]\nbox = \"box\"\n[code]\ninclude = [\"own/*.sh\"]\n");
-    podman.bench.write("own/code.sh", "echo own code > /box/code\n");
+    podman.bench.write("own/code.sh", "echo own code of $(busybox id -u) > /box/code\n");
+    // The claim is the person's own folder: who else may write in it is theirs to say.
+    fs::set_permissions(podman.bench.in_box(""), fs::Permissions::from_mode(0o777)).unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     podman.run(&workflow(&SERVE.replace("PORT", &free.to_string())), "serve").exits(0);
     assert_eq!(podman.bench.lines("answer"), ["brought by the image"]);
     assert_eq!(podman.bench.lines("endpoint"), ["403 Forbidden"]);
-    assert_eq!(podman.bench.lines("code"), ["own code"]);
+    assert_eq!(podman.bench.lines("code"), ["own code of 1234"]);
     assert_eq!(podman.containers(), Vec::<String>::new());
 }
 

@@ -27,6 +27,10 @@ pub struct Wanted {
     pub command: Option<Vec<String>>,
     /// Replaces the image's arguments.
     pub arguments: Option<Vec<String>>,
+    /// The user, and with a colon the group, by number; none: the image's.
+    pub user: Option<String>,
+    /// Whether it may do to this machine what the engine may.
+    pub privileged: bool,
     /// Variables besides the image's.
     pub variables: BTreeMap<String, String>,
     /// The working directory; none: the image's.
@@ -74,6 +78,7 @@ pub fn creation(wanted: &Wanted, init: bool) -> Result<ContainerCreateBody, Crea
         cmd: wanted.arguments.clone(),
         env: Some(wanted.variables.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         working_dir: wanted.working_dir.as_deref().map(text).transpose()?,
+        user: wanted.user.clone(),
         labels: Some(HashMap::from(labels.map(|(label, value)| (label.to_owned(), value.clone())))),
         host_config: Some(host(wanted, init)?),
         ..ContainerCreateBody::default()
@@ -91,6 +96,7 @@ fn host(wanted: &Wanted, init: bool) -> Result<HostConfig, CreationError> {
         // Without this, as much again could be swapped, and the limit would never end the step.
         memory_swap: memory,
         nano_cpus: cpu.map(|nanos| i64::try_from(nanos).unwrap_or(i64::MAX)),
+        privileged: wanted.privileged.then_some(true),
         init: init.then_some(true),
         // Where labels guard files, a container could not open any of this machine's.
         security_opt: Some(vec!["label=disable".to_owned()]),
@@ -144,6 +150,8 @@ mod tests {
             image: "box:1".to_owned(),
             command: words(&["sh"]),
             arguments: words(&["-c", "true"]),
+            user: Some("1000:100".to_owned()),
+            privileged: false,
             variables: BTreeMap::from([("A".to_owned(), "b=c".to_owned())]),
             working_dir: Some(PathBuf::from("/in")),
             binds: Vec::new(),
@@ -166,6 +174,7 @@ mod tests {
             "Cmd": ["-c", "true"],
             "Env": ["A=b=c"],
             "WorkingDir": "/in",
+            "User": "1000:100",
             "Labels": {"dropforge.run": "r-1", "dropforge.attempt": "a-1"},
             "HostConfig": {
                 "NetworkMode": "host",

@@ -32,7 +32,7 @@ use Decision::{Into, Noted, Refused, Runs, Silent, Warned};
 pub type Row = (&'static str, &'static [(&'static str, Decision)]);
 
 const ONE_MACHINE: &str = "there is one machine; steps run on it";
-const POD_USER: &str = "a step runs as the person who started it";
+const POD_USER: &str = "a step runs as the person who started it, or as the user of its image; `runAsUser`, `runAsGroup` and `privileged` of a container hold with a container executor";
 const LOCATION: &str = "use `s3` (the key of an object), `http` (a URL) or `raw` (the text itself)";
 const DATABASE_LOCK: &str = "there is no database here: leave `database` out, and the lock is kept in the store, which all its runs share";
 const LEAF: &str = "use a `container` or `script` template";

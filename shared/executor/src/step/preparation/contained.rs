@@ -88,6 +88,8 @@ impl Parts<'_> {
             image: self.container.image.clone().unwrap_or_default(),
             command,
             arguments,
+            user: user(self.container),
+            privileged: security(self.container, "privileged") == Some(&Value::Bool(true)),
             working_dir,
             binds: places.mounts.iter().map(bind).collect(),
             memory_limit_bytes: self.limit,
@@ -174,6 +176,17 @@ fn open_to_all(folder: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777))
 }
 
+fn security<'c>(container: &'c Container, key: &str) -> Option<&'c Value> {
+    container.security_context.as_ref()?.get(key)
+}
+
+/// `runAsUser` and `runAsGroup`; a group alone leaves the image's user.
+fn user(container: &Container) -> Option<String> {
+    let number = |key| security(container, key).and_then(Value::as_u64);
+    let group = number("runAsGroup").map(|group| format!(":{group}")).unwrap_or_default();
+    number("runAsUser").map(|user| format!("{user}{group}"))
+}
+
 fn cpu_limit_millis(container: &Container) -> Option<u64> {
     let limit = container.resources.as_ref()?.limits.get("cpu")?;
     u64::try_from(limit.as_str().parse::<Quantity>().ok()?.millis()).ok()
@@ -184,4 +197,19 @@ fn not_pulled(name: &str, error: &EngineError) -> Refused {
     let why = format!("failed to {}", told(error));
     let message = format!("Pod failed before {name} container starts due to ErrImagePull: {why}");
     refused(Outcome::Error, Reason::Configuration, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_user_is_the_manifests_where_it_names_one() {
+        let of = |context| user(&Container { security_context: context, ..Container::default() });
+        assert_eq!(of(Some(json!({"runAsUser": 1000, "runAsGroup": 100}))), Some("1000:100".to_owned()));
+        assert_eq!(of(Some(json!({"runAsUser": 0}))), Some("0".to_owned()));
+        assert_eq!((of(Some(json!({"runAsGroup": 100}))), of(None)), (None, None));
+    }
 }
