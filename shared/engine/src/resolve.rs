@@ -55,6 +55,21 @@ pub struct Ready {
 /// A step, task or hook that can't be resolved; in Argo's words.
 pub type Why = String;
 
+/// Why a call can't be made.
+#[derive(Debug)]
+pub enum Uncallable {
+    /// A reference or a condition that has no value.
+    References(Why),
+    /// What it loops over is no list.
+    Items(Why),
+}
+
+impl From<Why> for Uncallable {
+    fn from(why: Why) -> Self {
+        Uncallable::References(why)
+    }
+}
+
 fn seed(state: &RunState, node: NodeId) -> u64 {
     let uid = state.program.spec.uid.as_str().bytes();
     uid.fold(node.0.wrapping_add(0x9e37_79b9_7f4a_7c15), |h, b| {
@@ -129,7 +144,7 @@ pub fn call(
     owner: &Node,
     viewer: Viewer,
     call: &Call,
-) -> Result<Resolved, Why> {
+) -> Result<Resolved, Uncallable> {
     if let Some(step) = call.fixed.clone() {
         return Ok(Resolved::Once(Ready { step, key: call.callee.clone(), absent: Vec::new() }));
     }
@@ -156,7 +171,7 @@ pub fn call(
     }
     put_inline(&mut json, inline);
     if call.looped {
-        return expand(json, skip).map(Resolved::Loop);
+        return expand(json, skip).map(Resolved::Loop).map_err(Uncallable::Items);
     }
     let step: Step = serde_json::from_value(json).map_err(|e| e.to_string())?;
     let caller = owner.template.as_ref();
@@ -298,9 +313,10 @@ fn expand(mut json: Value, skip: bool) -> Result<LoopItems, Why> {
         match Item::list(&text) {
             Ok(items) => items,
             Err(_) if skip => Vec::new(),
-            Err(e) => {
+            Err(error) => {
+                let why = go::json_error(&text).unwrap_or_else(|| error.to_string());
                 let text = shortened(&text);
-                return Err(format!("withParam value could not be parsed as a JSON list: {text}: {e}"));
+                return Err(format!("withParam value could not be parsed as a JSON list: {text}: {why}"));
             }
         }
     } else if let Some(sequence) = with_sequence {

@@ -434,7 +434,7 @@ impl Calls<'_> {
         }
         match field {
             "id" => text(self.group_or(node, |state, id| state.argo_id(id))),
-            "status" => text(node.phase.to_string()),
+            "status" => text(self.phase(node).to_string()),
             "startedAt" => text(whole_seconds(node.started_at)),
             "finishedAt" => node.finished_at.map_or(Lookup::Unknown, |at| text(whole_seconds(at))),
             "exitCode" => node.outputs.exit_code.as_ref().map_or(Lookup::Unknown, |c| text(c.as_str())),
@@ -444,6 +444,14 @@ impl Calls<'_> {
                 None => self.never_ran(node),
             },
             _ => self.named_output(node, field),
+        }
+    }
+
+    /// A looped step shows its group's phase to those that come after: they come only after one that succeeded.
+    fn phase(&self, node: &Node) -> NodePhase {
+        match self.viewer {
+            Viewer::Group(_) | Viewer::Outputs if node.kind == NodeKind::Loop => NodePhase::Succeeded,
+            _ => node.phase,
         }
     }
 
@@ -559,14 +567,7 @@ impl Calls<'_> {
 /// Why a loop's results can't be gathered: one of them is not JSON. In Go's words.
 pub fn unreadable_result(node: &Node) -> Option<String> {
     let Body::Loop { results, .. } = &node.body else { return None };
-    let bad = results
-        .values()
-        .filter_map(|o| o.result.as_deref())
-        .find(|r| serde_json::from_str::<Value>(r).is_err())?;
-    Some(match bad.trim_start().chars().next() {
-        Some(first) => format!("invalid character '{first}' looking for beginning of value"),
-        None => "unexpected end of JSON input".to_owned(),
-    })
+    results.values().filter_map(|outputs| outputs.result.as_deref()).find_map(go::json_error)
 }
 
 /// Every result is taken as JSON, as Argo does; one that is not makes the list unreadable.

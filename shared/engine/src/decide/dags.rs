@@ -11,7 +11,7 @@ use super::{Decider, NodeKind, NodePhase, Record};
 use crate::ids::NodeId;
 use crate::program::{Compiled, Graph};
 use crate::record::Block;
-use crate::resolve::{self, Resolved};
+use crate::resolve::{self, Resolved, Uncallable};
 use crate::scope::Viewer;
 use crate::state::{Body, Node};
 
@@ -97,7 +97,9 @@ impl Decider {
             return Ok(());
         }
         match resolve::call(&self.state, self.now, node, Viewer::Task(task), call) {
-            Err(why) => self.create_ended(place, key(), NodePhase::Error, why),
+            Err(Uncallable::References(why) | Uncallable::Items(why)) => {
+                self.create_ended(place, key(), NodePhase::Error, why);
+            }
             Ok(Resolved::Skip(why)) => self.create_ended(place, key(), NodePhase::Skipped, why),
             Ok(Resolved::Loop(items)) => self.start_loop(place, NodeKind::TaskGroup, key(), items),
             Ok(Resolved::Once(ready)) => {

@@ -11,7 +11,7 @@ use crate::apply::RESULTS_BYTES_MAX;
 use crate::ids::NodeId;
 use crate::program::LOCAL;
 use crate::record::{Block, LoopItems, TemplateKey};
-use crate::resolve::{self, Ready, Resolved};
+use crate::resolve::{self, Ready, Resolved, Uncallable};
 use crate::scope::{Viewer, unreadable_result};
 use crate::state::{Body, FailedChild};
 
@@ -40,14 +40,12 @@ impl Decider {
         // Argo resolves the whole group before it starts any of it: one bad reference and no step begins.
         match self.resolve_group(steps, index, group) {
             Ok(resolved) => self.fill_group(group, resolved),
-            Err(why) => {
-                self.fail_group(group, NodePhase::Error, format!("failed to resolve references: {why}"))
-            }
+            Err(why) => self.fail_group(group, NodePhase::Error, why),
         }
     }
 
     /// Every step of the group that is still to be started, in the order in which [`Self::next_step`] names them.
-    fn resolve_group(&self, steps: NodeId, index: u32, group: NodeId) -> Result<Vec<Resolved>, resolve::Why> {
+    fn resolve_group(&self, steps: NodeId, index: u32, group: NodeId) -> Result<Vec<Resolved>, String> {
         let Some(steps) = self.state.node(steps) else { return Ok(Vec::new()) };
         let Some(compiled) = self.state.template_of(steps) else { return Ok(Vec::new()) };
         let calls = compiled.groups.get(index as usize).map(Vec::as_slice).unwrap_or_default();
@@ -56,7 +54,12 @@ impl Decider {
         };
         let left =
             again.iter().filter_map(|p| calls.get(*p as usize)).chain(calls.iter().skip(*cursor as usize));
-        left.map(|call| resolve::call(&self.state, self.now, steps, Viewer::Group(index), call)).collect()
+        let resolved =
+            left.map(|call| resolve::call(&self.state, self.now, steps, Viewer::Group(index), call));
+        resolved.collect::<Result<_, _>>().map_err(|uncallable| match uncallable {
+            Uncallable::References(why) => format!("failed to resolve references: {why}"),
+            Uncallable::Items(why) => why,
+        })
     }
 
     /// Goes on with a group that a limit held back.
@@ -65,9 +68,7 @@ impl Decider {
         let (Body::Group { index, .. }, Some(steps)) = (&node.body, node.parent) else { return };
         match self.resolve_group(steps, *index, group) {
             Ok(resolved) => self.fill_group(group, resolved),
-            Err(why) => {
-                self.fail_group(group, NodePhase::Error, format!("failed to resolve references: {why}"))
-            }
+            Err(why) => self.fail_group(group, NodePhase::Error, why),
         }
     }
 

@@ -193,3 +193,36 @@ fn a_suspended_run_starts_nothing_until_it_is_resumed() {
     w.command("c1", Verb::Resume { selector: None, outputs: Default::default() });
     assert_eq!(w.live(), ["wf[0].a"]);
 }
+
+#[test]
+fn a_looped_step_shows_its_groups_phase_to_those_after_it() {
+    let mut w = world(
+        "  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - {name: a, template: leaf, withItems: [1, 2], continueOn: {failed: true}}
+    - - {name: b, template: leaf, when: \"{{steps.a.status}} == Succeeded\"}
+  - name: leaf
+    container: {image: busybox}",
+    );
+    w.succeed("wf[0].a(0:1)");
+    w.fail("wf[0].a(1:2)");
+    assert_eq!(w.live(), ["wf[1].b"]);
+}
+
+#[test]
+fn a_list_that_is_none_is_told_in_gos_words() {
+    let w = world(
+        "  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - {name: a, template: leaf, withParam: not json}
+  - name: leaf
+    container: {image: busybox}",
+    );
+    let why = "withParam value could not be parsed as a JSON list: not json: invalid character 'o' in literal null \
+               (expecting 'u')";
+    assert_eq!(w.ended(), Some((RunPhase::Failed, why.to_owned())));
+}
