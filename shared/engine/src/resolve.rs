@@ -343,9 +343,7 @@ fn few_enough(items: usize) -> Result<(), Why> {
 
 fn sequence_items(sequence: &Sequence) -> Result<Vec<Item>, Why> {
     let number = |text: &Option<AnyString>| -> Result<Option<i64>, Why> {
-        text.as_ref()
-            .map(|t| t.0.parse::<i64>().map_err(|e| format!("withSequence: {:?}: {e}", t.0)))
-            .transpose()
+        text.as_ref().map(|t| go::atoi(&t.0)).transpose()
     };
     let start = number(&sequence.start)?.unwrap_or(0);
     let end = match (number(&sequence.end)?, number(&sequence.count)?) {

@@ -254,9 +254,3 @@ fn misfit(code: Code, file: &str, object: &Object, problem: &Problem, word: &str
     let message = format!("{word} {}: {}", object.label(), problem.message);
     Diagnostic::new(code, file, moved(problem.at, object.line), problem.path.clone(), message)
 }
-
-/// Whether Go's `strconv.Atoi` reads it.
-fn is_go_int(text: &str) -> bool {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && text.parse::<i64>().is_ok()
-}

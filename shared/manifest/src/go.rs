@@ -20,7 +20,7 @@ pub use float::{float_json, float_text};
 pub use item::{item_description, item_fields, item_text};
 pub use json::json_error;
 pub use layout::{creation_timestamp_letters, format_layout, parse_layout, strftime};
-pub use number::{parse_float, parse_integer, power};
+pub use number::{atoi, parse_float, parse_integer, power};
 pub use pattern::{Pattern, compile_pattern};
 pub use printf::printf_integer;
 pub use quote::quoted;

@@ -6,7 +6,6 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
-use super::is_go_int;
 use super::json::{Read, encode};
 use super::kind::{Kind, has_main};
 use super::names::{self, Named};
@@ -15,6 +14,7 @@ use super::replace::is_placeholder;
 use super::scope::Scope;
 use super::validation::{Base, ScopeOf, Validation};
 use crate::codes::Code;
+use crate::go::atoi;
 use crate::source::{self, first_error};
 
 impl Validation<'_> {
@@ -206,7 +206,7 @@ fn resource(template: &Value, label: &str) -> Checked {
 
 fn deadline(seconds: &Value, label: &str) -> Checked {
     let fine = match seconds {
-        Value::String(text) if is_go_int(text) => !text.starts_with('-'),
+        Value::String(text) if atoi(text).is_ok() => !text.starts_with('-'),
         Value::String(text) => (text.starts_with("{{") && text.ends_with("}}")) || is_placeholder(text),
         other => other.as_i64().is_none_or(|seconds| seconds >= 0),
     };

@@ -253,7 +253,7 @@ fn fields_of_kind(template: &Value, kind: Kind) -> Checked {
         if !kind.is_leaf() {
             return refuse(Code::E107, format!("{kind} template doesn't support timeout field"), "timeout");
         }
-        if super::is_go_int(template.text("timeout")) {
+        if crate::go::atoi(template.text("timeout")).is_ok() {
             return refuse(Code::E407, format!("{name} has invalid duration format in timeout"), "timeout");
         }
     }

@@ -1,5 +1,21 @@
 //! Numbers read as Go's `strconv` does, and its power.
 
+use std::num::{IntErrorKind, ParseIntError};
+
+/// A decimal number, as `strconv.Atoi` reads it.
+///
+/// # Errors
+/// In Go's words.
+pub fn atoi(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|error: ParseIntError| {
+        let why = match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        format!("strconv.Atoi: parsing {text:?}: {why}")
+    })
+}
+
 /// `strconv.ParseInt(text, 0, 64)`: the base is decided by a prefix, and underscores may separate digits.
 pub fn parse_integer(text: &str) -> Option<i64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);

@@ -19,6 +19,14 @@ fn durations_are_read_as_go_reads_them() {
 }
 
 #[test]
+fn decimal_numbers_are_read_as_atoi_reads_them() {
+    assert_eq!(atoi("+12"), Ok(12));
+    assert_eq!(atoi("0x10"), Err(r#"strconv.Atoi: parsing "0x10": invalid syntax"#.to_owned()));
+    let large = "9223372036854775808";
+    assert_eq!(atoi(large), Err(format!(r#"strconv.Atoi: parsing "{large}": value out of range"#)));
+}
+
+#[test]
 fn durations_are_printed_as_go_prints_them() {
     for (nanos, expected) in answers::DURATION_TEXTS {
         assert_eq!(duration_text(*nanos), *expected, "{nanos}");

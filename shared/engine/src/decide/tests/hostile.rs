@@ -15,7 +15,7 @@ fn calls(call: &str, leaf: &str) -> World {
 fn a_loop_over_more_items_than_fit_is_refused_with_the_figure() {
     let refused = |items: &str| {
         format!(
-            "failed to resolve references: the loop has {items} items, more than {ITEMS_MAX}: give each step a range of \
+            "the loop has {items} items, more than {ITEMS_MAX}: give each step a range of \
              them to work through, or loop over parts in a template that loops over each part"
         )
     };
