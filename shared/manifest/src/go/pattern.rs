@@ -1,5 +1,7 @@
 //! Regular expressions with Go's words for what is wrong, and what they cost.
 
+mod dialect;
+
 use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::{Class, Hir, HirKind};
 
@@ -61,9 +63,11 @@ pub fn compile_pattern(pattern: &str) -> Result<Pattern, String> {
         };
         format!("error parsing regexp: {why}: `{pattern}`")
     };
-    let regex = RegexBuilder::new(pattern).size_limit(SIZE_MAX).build();
+    let rewritten =
+        dialect::rewritten(pattern).map_err(|why| format!("error parsing regexp: {why}: `{pattern}`"))?;
+    let regex = RegexBuilder::new(&rewritten).size_limit(SIZE_MAX).build();
     let regex = regex.map_err(|error| failed(error.to_string()))?;
-    let hir = regex_syntax::parse(pattern).map_err(|error| failed(error.to_string()))?;
+    let hir = regex_syntax::parse(&rewritten).map_err(|error| failed(error.to_string()))?;
     Ok(Pattern { regex, choices: choices(&hir), parts: parts(&hir) })
 }
 
