@@ -176,33 +176,37 @@ impl Display {
         followed: &mut Followed,
         ended: bool,
     ) {
-        let mut text = Vec::new();
         loop {
             let read =
                 self.store.read_log(&followed.namespace, attempt, container, followed.offset, LOG_BYTES_MAX);
-            let Some(Ok(bytes)) = now_or_never(read) else { break };
+            let bytes = now_or_never(read).and_then(Result::ok).unwrap_or_default();
+            // What is left of the log of an ended step is shown piece by piece: it may be larger than the memory.
+            let more = ended && bytes.len() == LOG_BYTES_MAX;
             followed.offset += bytes.len() as u64;
-            let more = bytes.len() == LOG_BYTES_MAX && ended;
-            text.extend(bytes);
+            followed.rest.extend(bytes);
+            let lines = whole_lines(&mut followed.rest, ended && !more);
+            if !lines.is_empty() {
+                erase(shown);
+            }
+            for line in String::from_utf8_lossy(&lines).lines() {
+                super::say(&format!("{}: {line}", followed.label));
+            }
             if !more {
-                break;
+                return;
             }
         }
-        followed.rest.extend(text);
-        let whole = if ended {
-            followed.rest.len()
-        } else {
-            followed.rest.iter().rposition(|b| *b == b'\n').map_or(0, |p| p + 1)
-        };
-        let lines: Vec<u8> = followed.rest.drain(..whole).collect();
-        if lines.is_empty() {
-            return;
-        }
-        erase(shown);
-        for line in String::from_utf8_lossy(&lines).lines() {
-            super::say(&format!("{}: {line}", followed.label));
-        }
     }
+}
+
+/// Takes the lines that are whole; all when nothing follows, and a line that grows too long as if it were one.
+fn whole_lines(text: &mut Vec<u8>, over: bool) -> Vec<u8> {
+    let whole = match text.iter().rposition(|byte| *byte == b'\n') {
+        _ if over => text.len(),
+        Some(newline) => newline + 1,
+        None if text.len() >= LOG_BYTES_MAX => text.len(),
+        None => 0,
+    };
+    text.drain(..whole).collect()
 }
 
 /// The directory store answers at once: its futures never wait.
@@ -309,5 +313,20 @@ fn verb(verb: &dropforge_engine::event::Verb) -> &'static str {
         Verb::Resume { .. } => "resume",
         Verb::Retry(_) => "retry",
         Verb::Set { .. } => "node set",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_waits_for_its_end_unless_it_grows_too_long() {
+        let mut text = b"one\ntw".to_vec();
+        assert_eq!(whole_lines(&mut text, false), b"one\n");
+        assert_eq!((whole_lines(&mut text, false), text.as_slice()), (Vec::new(), b"tw".as_slice()));
+        assert_eq!(whole_lines(&mut text, true), b"tw");
+        let mut endless = vec![b'x'; LOG_BYTES_MAX];
+        assert_eq!(whole_lines(&mut endless, false).len(), LOG_BYTES_MAX);
     }
 }
