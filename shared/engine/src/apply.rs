@@ -3,24 +3,28 @@
 //! Every counter is kept here and nowhere else, so that a replayed state and a live one can't differ.
 
 mod daemons;
+mod endings;
 mod locks;
 mod reopening;
 
 use std::sync::Arc;
 
-use dropforge_manifest::types::Outputs;
 use jiff::Timestamp;
 use rpds::RedBlackTreeSetSync;
 
 use crate::attempt::{Attempt, Outcome, Progress, Reason, Verdict};
 use crate::effect::{Effect, EffectKey};
 use crate::ids::{AttemptId, NodeId};
-use crate::memo::{Memo, MemoEntry};
 use crate::phase::{NodePhase, RunPhase};
 use crate::program::Compiled;
 use crate::record::{Block, NodeCreated, NodeKind, Record, Role};
 use crate::resources::{self, ResourcesDuration};
-use crate::state::{Body, Bound, FailedChild, Failure, Fired, Node, Phases, RunState};
+use crate::state::{Body, Bound, FailedChild, Fired, Node, Phases, RunState};
+
+use endings::{Ending, hook_done, node_finished, note_failure, position_in_group, settled};
+
+/// What the gathered outputs of one loop may take: they become one JSON text.
+pub const RESULTS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Changes the state by one record.
 pub fn apply(state: &mut RunState, record: &Record) {
@@ -490,277 +494,6 @@ fn memo_read(node: &mut Node, hit: bool) {
     }
     if !hit && matches!(node.kind, NodeKind::Steps | NodeKind::Dag | NodeKind::Retry | NodeKind::Suspend) {
         node.phase = NodePhase::Running;
-    }
-}
-
-/// What a memoized node gave is kept for the next one, if it ran and succeeded (Argo's rule M-5).
-fn keep_memo(state: &mut RunState, node: &Node, ending: &Ending<'_>) {
-    let Some(memo) = &node.memo else { return };
-    state.outbox.remove_mut(&EffectKey::ReadMemo(node.id));
-    let Memo { entry, hit: Some(false), .. } = memo else { return };
-    if ending.phase == NodePhase::Succeeded && node.kind != NodeKind::Suspend {
-        let gave = MemoEntry {
-            node_id: state.argo_id(node.id),
-            outputs: (**ending.outputs).clone(),
-            created_at: ending.at,
-        };
-        outbox(state, Effect::WriteMemo { node: node.id, entry: entry.clone(), gave: Box::new(gave) });
-    }
-}
-
-struct Ending<'a> {
-    phase: NodePhase,
-    message: &'a str,
-    outputs: &'a Arc<Outputs>,
-    at: Timestamp,
-    exit_handler: bool,
-    hooks: &'a [String],
-}
-
-fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_>) {
-    let Some(node) = state.nodes.get(&id).cloned() else { return };
-    forget_children(state, &node);
-    set_blocked(state, id, None);
-    keep_memo(state, &node, ending);
-    count_end(state, &node, ending);
-    let was_settled = node.settled();
-    // What is held elsewhere is copied before it is changed.
-    drop(node);
-    on_node(state, id, |n| {
-        n.phase = ending.phase;
-        n.daemoned = false;
-        n.message = ending.message.to_owned();
-        n.outputs = ending.outputs.clone();
-        n.finished_at = Some(ending.at);
-        n.hooks_open += u32::from(ending.exit_handler) + count_of(ending.hooks);
-        n.hooks.exit_due = ending.exit_handler;
-        n.hooks.names.extend_from_slice(ending.hooks);
-        n.hooks.due.extend_from_slice(ending.hooks);
-        n.idle = false;
-        // A loop's phases and results are still read by its enclosing template.
-        if !matches!(n.body, Body::Loop { .. }) {
-            n.body = Body::None;
-        }
-    });
-    note_failure(state, id);
-    hold_hooks(state, id);
-    match (was_settled, state.nodes.get(&id).is_some_and(|n| n.settled())) {
-        (false, true) => settled(state, id),
-        // Only a daemon was settled before it ended.
-        (true, true) => daemons::ended(state, id),
-        (true, false) => daemons::unsettled(state, id),
-        (false, false) => {}
-    }
-}
-
-/// Counts a node that ends wherever it was counted as active.
-fn count_end(state: &mut RunState, node: &Node, ending: &Ending<'_>) {
-    state.daemons.remove_mut(&(node.boundary, node.id));
-    if node.kind == NodeKind::Pod && !node.idle {
-        state.active_pods = state.active_pods.saturating_sub(1);
-    }
-    if let Some(boundary) = node.boundary.filter(|_| counted(node.kind)) {
-        on_bound(state, boundary, |b| {
-            b.active = b.active.saturating_sub(1);
-            b.failed |= ending.phase.failed();
-        });
-    }
-    if executable(node.kind) && ending.phase == NodePhase::Succeeded {
-        let said = match node.body {
-            Body::Pod { progress, .. } => progress,
-            _ => Progress::NOT_SAID,
-        };
-        recount(state, said, said.complete());
-    }
-    let group = matches!(node.role, Role::Group(_));
-    if let Some(parent) = node.parent.filter(|_| group || !node.resources.is_empty()) {
-        on_node(state, parent, |parent| {
-            resources::add(&mut parent.resources, &node.resources);
-            if let (Body::Steps { open, .. }, true) = (&mut parent.body, group) {
-                *open = open.saturating_sub(1);
-            }
-        });
-    }
-}
-
-fn note_failure(state: &mut RunState, id: NodeId) {
-    let Some(node) = state.nodes.get(&id).filter(|n| n.phase.failed() && n.kind != NodeKind::Loop) else {
-        return;
-    };
-    let failure = Failure {
-        display_name: state.display_name(id),
-        message: node.message.clone(),
-        template_name: node.template.as_ref().and_then(|t| t.template_name()).unwrap_or_default().to_owned(),
-        phase: node.phase,
-        pod_name: state.argo_id(id),
-        finished_at: node.finished_at.unwrap_or(state.last),
-    };
-    state.failures.push_back_mut(Arc::new(failure));
-}
-
-/// A node will not change any more and its parent may go on: counts it there, and folds it where the parent
-/// keeps no more than its outcome.
-fn settled(state: &mut RunState, id: NodeId) {
-    let Some(node) = state.nodes.get(&id).cloned() else { return };
-    let Some(parent) = node.parent else { return };
-    state.watchers.remove_mut(&id);
-    match &node.role {
-        Role::Call(name) => call_settled(state, parent, &node, name),
-        Role::Item(index) => item_settled(state, parent, &node, *index),
-        Role::Exit | Role::Hook(_) => {
-            let why = start_error(state, &node);
-            forget_ended(state, &node);
-            on_node(state, parent, |owner| {
-                owner.hooks.open.retain(|open| *open != id);
-                owner.hooks.error = owner.hooks.error.take().or(why);
-            });
-            hook_done(state, parent);
-        }
-        Role::Root | Role::WorkflowExit | Role::Group(_) | Role::Attempt(_) | Role::Container(_) => {}
-    }
-}
-
-/// Forgets a node that has ended; a daemon is kept until it does.
-fn forget_ended(state: &mut RunState, node: &Node) {
-    if !node.daemoned {
-        forget(state, node.id);
-    }
-}
-
-/// One of a node's exit handlers and hooks is done.
-fn hook_done(state: &mut RunState, id: NodeId) {
-    on_node(state, id, |node| node.hooks_open = node.hooks_open.saturating_sub(1));
-    if state.nodes.get(&id).is_some_and(|node| node.settled()) {
-        settled(state, id);
-    }
-}
-
-/// Why a hook could not be started, which fails what encloses its owner; one that ran and failed does not. A DAG passes over
-/// an exit handler that could not be started (Argo's rules H-4, H-12).
-fn start_error(state: &RunState, hook: &Node) -> Option<String> {
-    let in_dag = hook.boundary.and_then(|b| state.node(b)).is_some_and(|b| b.kind == NodeKind::Dag);
-    let passed_over = hook.role == Role::Exit && in_dag;
-    (hook.returned_error() && !passed_over).then(|| hook.message.clone())
-}
-
-fn call_settled(state: &mut RunState, parent: NodeId, node: &Node, name: &str) {
-    let failed = failed_call(state, node, name);
-    on_node(state, parent, |p| match &mut p.body {
-        Body::Group { open, failed: first, .. } => {
-            *open = open.saturating_sub(1);
-            keep_first(first, failed);
-        }
-        Body::Dag { settled, hook_error, .. } => {
-            *settled += 1;
-            *hook_error = hook_error.take().or_else(|| node.hooks.error.clone());
-        }
-        _ => {}
-    });
-}
-
-/// The child by which a settled call of a step group fails the group, if it does.
-fn failed_call(state: &RunState, node: &Node, name: &str) -> Option<FailedChild> {
-    let step = position_in_group(state, node.boundary, name);
-    if let Body::Loop { failed, .. } = &node.body {
-        return failed.clone().map(|f| FailedChild { position: (step, f.position.1), ..f });
-    }
-    failed_child(state, node, name, (step, 0))
-}
-
-/// A node as the child that fails its group. One that could not be made at all takes the whole group into Error,
-/// whatever `continueOn` says (Argo's rule ST-2); only too deep a recursion is an ordinary failure.
-fn failed_child(state: &RunState, node: &Node, call: &str, position: (u32, u32)) -> Option<FailedChild> {
-    let unmade = node.depth < DEPTH_MAX && node.returned_error();
-    let child =
-        || format!("step group deemed errored due to child {} error: {}", state.name(node.id), node.message);
-    let error = unmade.then(child).or_else(|| node.hooks.error.clone());
-    (error.is_some() || fails(state, node, call)).then(|| FailedChild {
-        position,
-        id: state.argo_id(node.id),
-        error,
-    })
-}
-
-fn position_in_group(state: &RunState, boundary: Option<NodeId>, name: &str) -> u32 {
-    let enclosing = boundary.and_then(|b| state.node(b)).and_then(|b| state.template_of(b));
-    enclosing.and_then(|t| t.position(name)).map_or(0, |(_, p)| u32::try_from(p).unwrap_or(u32::MAX))
-}
-
-/// Whether a child's phase fails its parent, `continueOn` considered.
-fn fails(state: &RunState, node: &Node, call: &str) -> bool {
-    let enclosing = node.boundary.and_then(|b| state.node(b)).and_then(|b| state.template_of(b));
-    let on = enclosing.map(|t| t.continue_on(call)).unwrap_or_default();
-    match node.phase {
-        NodePhase::Failed => !on.failed,
-        NodePhase::Error => !on.error,
-        _ => false,
-    }
-}
-
-fn keep_first(first: &mut Option<FailedChild>, new: Option<FailedChild>) {
-    let Some(new) = new else { return };
-    if first.as_ref().is_none_or(|f| new.position < f.position) {
-        *first = Some(new);
-    }
-}
-
-fn item_settled(state: &mut RunState, parent: NodeId, node: &Node, index: u32) {
-    on_node(state, parent, |p| {
-        if let Body::Loop { open, .. } = &mut p.body {
-            *open = open.saturating_sub(1);
-        }
-    });
-    item_ended(state, parent, node, index);
-}
-
-/// Keeps in the loop what others may still read of an item.
-fn item_ended(state: &mut RunState, parent: NodeId, node: &Node, index: u32) {
-    let Some(group) = state.nodes.get(&parent) else { return };
-    let Role::Call(call) = &group.role else { return };
-    let failed = failed_child(state, node, call, (0, index));
-    let enclosing = group.boundary.and_then(|b| state.node(b)).and_then(|b| state.template_of(b));
-    let keeps = enclosing.and_then(|t| t.call(call)).is_some_and(|c| c.keeps_outputs);
-    on_node(state, parent, |p| {
-        let Body::Loop { phases, results, results_bytes, failed: first, .. } = &mut p.body else { return };
-        phases.set(index as usize, phase_byte(node.phase));
-        if keeps && gave(node) {
-            *results_bytes = results_bytes.saturating_add(size(&node.outputs));
-            if *results_bytes <= RESULTS_BYTES_MAX {
-                results.insert_mut(index, node.outputs.clone());
-            }
-        }
-        keep_first(first, failed);
-    });
-    forget_ended(state, node);
-}
-
-/// What the gathered outputs of one loop may take: they become one JSON text.
-pub const RESULTS_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// About how many bytes outputs take.
-fn size(outputs: &Outputs) -> usize {
-    let values = outputs.parameters.iter().map(|p| p.name.len() + p.value.as_ref().map_or(0, |v| v.0.len()));
-    values.sum::<usize>() + outputs.result.as_ref().map_or(0, String::len) + outputs.artifacts.len() * 256
-}
-
-/// A child whose outputs its loop gathers: it succeeded, or it did in the run that this one repeats.
-fn gave(node: &Node) -> bool {
-    match node.phase {
-        NodePhase::Succeeded => node.kind != NodeKind::Skipped,
-        NodePhase::Skipped => !node.outputs.is_empty(),
-        _ => false,
-    }
-}
-
-/// The byte that a loop keeps of a settled child.
-pub fn phase_byte(phase: NodePhase) -> u8 {
-    match phase {
-        NodePhase::Succeeded => b'S',
-        NodePhase::Skipped => b'K',
-        NodePhase::Failed => b'F',
-        NodePhase::Error => b'E',
-        NodePhase::Omitted => b'O',
-        NodePhase::Pending | NodePhase::Running => Phases::OPEN,
     }
 }
 

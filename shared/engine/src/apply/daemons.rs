@@ -1,7 +1,8 @@
 //! Daemons, whose parents go on before they end, and the containers of a pod.
 
+use super::endings::{failed_call, item_ended, keep_first, settled};
 use super::{AttemptId, Body, FailedChild, NodeId, NodePhase, Role, RunState};
-use super::{failed_call, forget, item_ended, keep_first, on_node, settled};
+use super::{forget, on_node};
 
 /// The containers of an attempt's pod, as far as they have nodes, are in this phase.
 pub(super) fn containers_are(state: &mut RunState, attempt: &AttemptId, phase: NodePhase) {
