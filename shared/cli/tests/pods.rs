@@ -39,11 +39,11 @@ const SET: &str = "  - name: main
   - name: set
     volumes: [{name: work, emptyDir: {}}]
     containerSet:
-      volumeMounts: [{name: work, mountPath: /work}]
+      volumeMounts: [{name: work, mountPath: /data}]
       containers:
-      - {name: load, image: busybox, command: [sh, -c, 'echo data > /work/in; echo loaded']}
-      - {name: main, image: busybox, dependencies: [load], command: [sh, -c, 'cat /work/in > /work/out; echo said']}
-    outputs: {parameters: [{name: out, valueFrom: {path: /work/out}}]}
+      - {name: load, image: busybox, command: [sh, -c, 'echo data > /data/in; echo loaded']}
+      - {name: main, image: busybox, dependencies: [load], command: [sh, -c, 'cat /data/in > /data/out; echo said']}
+    outputs: {parameters: [{name: out, valueFrom: {path: /data/out}}]}
   - name: use
     inputs: {parameters: [{name: out}]}
     container: {image: busybox, command: [echo, '{{inputs.parameters.out}}']}
@@ -157,12 +157,12 @@ fn init_containers_and_sidecars_run_before_and_beside_a_step() {
     volumes: [{name: work, emptyDir: {}}]
     container:
       image: busybox
-      command: [sh, -c, 'until [ -s /work/up ]; do sleep 0.01; done; cat /work/first /work/up']
-      volumeMounts: [{name: work, mountPath: /work}]
+      command: [sh, -c, 'until [ -s /data/up ]; do sleep 0.01; done; cat /data/first /data/up']
+      volumeMounts: [{name: work, mountPath: /data}]
     initContainers:
-    - {name: prepare, image: busybox, mirrorVolumeMounts: true, command: [sh, -c, 'echo first > /work/first; echo prepared']}
+    - {name: prepare, image: busybox, mirrorVolumeMounts: true, command: [sh, -c, 'echo first > /data/first; echo prepared']}
     sidecars:
-    - {name: helper, image: busybox, mirrorVolumeMounts: true, command: [sh, -c, 'cp /work/first /work/up; echo helps; sleep 600']}
+    - {name: helper, image: busybox, mirrorVolumeMounts: true, command: [sh, -c, 'cp /data/first /data/up; echo helps; sleep 600']}
 ",
     );
     bench.run(&manifest, "beside").exits(0);
