@@ -15,6 +15,7 @@ use dropforge_engine::attempt::Attempt;
 use dropforge_engine::config::{ConfigFound, ConfigKey};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::{AttemptId, RunUid};
+use dropforge_engine::spec::RunSpec;
 use tokio::sync::mpsc::UnboundedSender;
 
 mod attempts;
@@ -104,16 +105,16 @@ impl<S: Attempts + 'static> LocalCluster<S> {
 }
 
 impl<S: Attempts + 'static> Cluster for LocalCluster<S> {
-    async fn start(&self, attempt: Arc<Attempt>) -> Result<(), ClusterError> {
+    async fn start(&self, _: &RunSpec, attempt: Arc<Attempt>) -> Result<(), ClusterError> {
         self.inner.start(attempt).await
     }
 
-    async fn stop(&self, run: &RunUid, attempt: &AttemptId, why: &str) -> Result<(), ClusterError> {
-        self.inner.stop(run, attempt, why).await
+    async fn stop(&self, spec: &RunSpec, attempt: &AttemptId, why: &str) -> Result<(), ClusterError> {
+        self.inner.stop(spec, attempt, why).await
     }
 
-    async fn observe(&self, run: &RunUid, attempts: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
-        self.inner.observe(run, attempts).await
+    async fn observe(&self, spec: &RunSpec, attempts: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
+        self.inner.observe(&spec.uid, attempts).await
     }
 
     async fn config(&self, config: &ConfigKey) -> Result<Option<ConfigFound>, ClusterError> {

@@ -198,6 +198,7 @@ pub fn run_spec(
         settings: Settings::default(),
         reused: Vec::new(),
         source: None,
+        packed: Default::default(),
     };
     let program = Arc::new(Program::compile(run.clone())?);
     if run.spec.workflow_metadata.is_none() {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use dropforge_engine::attempt::Attempt;
 use dropforge_engine::config::{ConfigFound, ConfigKey};
 use dropforge_engine::event::Event;
-use dropforge_engine::ids::{AttemptId, RunUid};
+use dropforge_engine::ids::AttemptId;
+use dropforge_engine::spec::RunSpec;
 
 /// Performs the effects that concern attempts and config maps. What happens to an attempt comes back as events on the channel
 /// the implementation was made with, or is found by [`Cluster::observe`].
@@ -14,11 +15,15 @@ pub trait Cluster: Send + Sync {
     /// Whether anything is started here. Where nothing is, no lock is taken: nobody would use it.
     const STARTS: bool = true;
 
-    /// Starts an attempt, or sees that it has been started already.
+    /// Starts an attempt of a run, or sees that it has been started already.
     ///
     /// # Errors
     /// When it is unknown whether the attempt was started; it stays in the outbox and is performed again.
-    fn start(&self, attempt: Arc<Attempt>) -> impl Future<Output = Result<(), ClusterError>> + Send;
+    fn start(
+        &self,
+        spec: &RunSpec,
+        attempt: Arc<Attempt>,
+    ) -> impl Future<Output = Result<(), ClusterError>> + Send;
 
     /// Ends an attempt, or fences it so that it never begins; its verdict comes as an event.
     ///
@@ -26,7 +31,7 @@ pub trait Cluster: Send + Sync {
     /// When it is unknown whether the attempt was told; it stays in the outbox and is performed again.
     fn stop(
         &self,
-        run: &RunUid,
+        spec: &RunSpec,
         attempt: &AttemptId,
         why: &str,
     ) -> impl Future<Output = Result<(), ClusterError>> + Send;
@@ -38,7 +43,7 @@ pub trait Cluster: Send + Sync {
     /// When the cluster can't be asked.
     fn observe(
         &self,
-        run: &RunUid,
+        spec: &RunSpec,
         attempts: &[Arc<Attempt>],
     ) -> impl Future<Output = Result<Vec<Event>, ClusterError>> + Send;
 
@@ -93,15 +98,15 @@ pub struct Idle;
 impl Cluster for Idle {
     const STARTS: bool = false;
 
-    async fn start(&self, _: Arc<Attempt>) -> Result<(), ClusterError> {
+    async fn start(&self, _: &RunSpec, _: Arc<Attempt>) -> Result<(), ClusterError> {
         Ok(())
     }
 
-    async fn stop(&self, _: &RunUid, _: &AttemptId, _: &str) -> Result<(), ClusterError> {
+    async fn stop(&self, _: &RunSpec, _: &AttemptId, _: &str) -> Result<(), ClusterError> {
         Ok(())
     }
 
-    async fn observe(&self, _: &RunUid, _: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
+    async fn observe(&self, _: &RunSpec, _: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
         Ok(Vec::new())
     }
 

@@ -17,6 +17,7 @@ pub mod locks;
 pub mod memos;
 pub mod metrics;
 pub mod owner;
+pub mod pods;
 pub mod selectors;
 pub mod store;
 pub mod supervision;

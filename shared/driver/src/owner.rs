@@ -277,11 +277,15 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         let performed = |key: EffectKey| answer(Some(Event::Performed { effect: key, generation }));
         match effect {
             Effect::StartAttempt(attempt) => {
-                self.cluster.start(attempt.clone()).await?;
+                if let Some(spec) = self.spec(run) {
+                    self.cluster.start(spec, attempt.clone()).await?;
+                }
                 Ok(Done::default())
             }
             Effect::StopAttempt { attempt, why } => {
-                self.cluster.stop(run, attempt, why).await?;
+                if let Some(spec) = self.spec(run) {
+                    self.cluster.stop(spec, attempt, why).await?;
+                }
                 Ok(Done::default())
             }
             Effect::SetTimer { timer, due } => {
@@ -289,8 +293,8 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                 Ok(Done::default())
             }
             Effect::DeleteVolumes => {
-                if let Some(held) = self.held.get(run) {
-                    self.ends.remove_volumes(&held.state.program.spec).await?;
+                if let Some(spec) = self.spec(run) {
+                    self.ends.remove_volumes(spec).await?;
                 }
                 Ok(performed(effect.key()))
             }
@@ -305,8 +309,8 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                 Ok(performed(effect.key()))
             }
             Effect::DeleteArtifacts => {
-                if let Some(held) = self.held.get(run) {
-                    self.ends.remove_artifacts(&held.state.program.spec).await?;
+                if let Some(spec) = self.spec(run) {
+                    self.ends.remove_artifacts(spec).await?;
                 }
                 Ok(performed(effect.key()))
             }
@@ -317,16 +321,20 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                 Ok(answer(found.map(|found| Event::ConfigRead { config: config.clone(), found })))
             }
             Effect::AnnounceEnd { phase } => {
-                if let Some(held) = self.held.get(run) {
-                    self.ends.ended(&held.state.program.spec, *phase).await?;
+                if let Some(spec) = self.spec(run) {
+                    self.ends.ended(spec, *phase).await?;
                 }
                 Ok(performed(effect.key()))
             }
         }
     }
 
+    fn spec(&self, run: &RunUid) -> Option<&RunSpec> {
+        self.held.get(run).map(|held| &held.state.program.spec)
+    }
+
     fn namespace(&self, run: &RunUid) -> Option<&str> {
-        self.held.get(run).map(|held| held.state.program.spec.namespace())
+        self.spec(run).map(RunSpec::namespace)
     }
 
     /// Performs again what could not be performed; to be called from time to time.
@@ -359,7 +367,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                 _ => None,
             })
             .collect();
-        match self.cluster.observe(run, &started).await {
+        match self.cluster.observe(&held.state.program.spec, &started).await {
             Ok(events) if !events.is_empty() => self.handle(run, events).await?,
             Ok(_) => {}
             Err(why) => tracing::warn!(%run, error = %chain(&why), "its attempts could not be observed"),

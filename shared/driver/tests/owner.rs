@@ -10,7 +10,7 @@ use dropforge_driver::store::{Inbox, Index, Runs, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::config::{ConfigFound, ConfigKey};
 use dropforge_engine::event::{Command, Event, RetryOptions, Verb};
-use dropforge_engine::ids::{AttemptId, RunUid};
+use dropforge_engine::ids::AttemptId;
 use dropforge_engine::phase::RunPhase;
 use dropforge_engine::record::Record;
 use dropforge_engine::spec::{Cause, RunSpec};
@@ -39,7 +39,7 @@ struct Played {
 }
 
 impl Cluster for Played {
-    async fn start(&self, attempt: Arc<Attempt>) -> Result<(), ClusterError> {
+    async fn start(&self, _: &RunSpec, attempt: Arc<Attempt>) -> Result<(), ClusterError> {
         if *self.down.lock().expect("not poisoned") {
             let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
             return Err(ClusterError::Unreachable { what: "supervisor", source });
@@ -48,12 +48,12 @@ impl Cluster for Played {
         Ok(())
     }
 
-    async fn stop(&self, _: &RunUid, attempt: &AttemptId, _: &str) -> Result<(), ClusterError> {
+    async fn stop(&self, _: &RunSpec, attempt: &AttemptId, _: &str) -> Result<(), ClusterError> {
         self.stopped.lock().expect("not poisoned").push(attempt.clone());
         Ok(())
     }
 
-    async fn observe(&self, _: &RunUid, _: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
+    async fn observe(&self, _: &RunSpec, _: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
         Ok(Vec::new())
     }
 

@@ -67,6 +67,7 @@ fn program(spec: &str) -> Arc<Program> {
         settings: Settings::default(),
         reused: Vec::new(),
         source: None,
+        packed: Default::default(),
     };
     Arc::new(Program::compile(run).unwrap())
 }

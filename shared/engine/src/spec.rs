@@ -40,6 +40,9 @@ pub struct RunSpec {
     /// The file or definition it came from, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// What its steps find beside their images on a cluster.
+    #[serde(default, skip_serializing_if = "Packed::is_empty")]
+    pub packed: Packed,
 }
 
 impl RunSpec {
@@ -109,6 +112,45 @@ pub struct DroppedObject {
     pub size: u64,
     /// When it was written.
     pub time: Timestamp,
+}
+
+/// Environments and code that were stored when the run was submitted, so that a plain image is enough.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Packed {
+    /// By what stands for an image in `dropforge.toml`: an image's name, or a pattern of such names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub environments: BTreeMap<String, PackedEnvironment>,
+    /// The person's own files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<PackedCode>,
+}
+
+impl Packed {
+    fn is_empty(&self) -> bool {
+        *self == Packed::default()
+    }
+}
+
+/// The locked packages that an image lacks, once for each Python and platform they were packed for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PackedEnvironment {
+    /// SHA-256 of the lock file.
+    pub lock_hash: String,
+    /// `3.11-x86_64` to the SHA-256 that names the object: a gzipped tar of an importable folder.
+    pub trees: BTreeMap<String, String>,
+}
+
+/// The person's files, for the working directory of each step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PackedCode {
+    /// The SHA-256 that names the object: a gzipped tar.
+    pub hash: String,
+    /// Git commit of their folder, with `+dirty` when it had changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git: Option<String>,
 }
 
 /// Limits that hold for one run.

@@ -17,6 +17,7 @@ use dropforge_driver::store::{Attempts, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict, Work};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::NodeId;
+use dropforge_engine::spec::RunSpec;
 use dropforge_executor::admission::Machine;
 use dropforge_executor::supervisor::{Options, leave_session, serve};
 use dropforge_manifest::types::{Container, Resources, Template, VolumeMount};
@@ -72,6 +73,14 @@ fn owner(at: &TempDir) -> Owner {
     Owner { runtime, cluster: LocalCluster::new(store, supervisor, workshop, tell), news }
 }
 
+fn spec() -> RunSpec {
+    serde_json::from_value(serde_json::json!({
+        "format": 1, "uid": "uid", "metadata": {"name": "wf"}, "spec": {}, "createdAt": "2026-01-02T03:04:05Z",
+        "cause": {"kind": "person", "by": "ada"},
+    }))
+    .unwrap()
+}
+
 /// A process that another test is just starting holds a copy of every lock of this one until it runs its own
 /// program.
 fn open(store: &Path) -> DirectoryStore {
@@ -85,11 +94,11 @@ fn open(store: &Path) -> DirectoryStore {
 
 impl Owner {
     fn start(&self, attempt: &Arc<Attempt>) {
-        self.runtime.block_on(self.cluster.start(Arc::clone(attempt))).unwrap();
+        self.runtime.block_on(self.cluster.start(&spec(), Arc::clone(attempt))).unwrap();
     }
 
     fn observe(&self, attempts: &[Arc<Attempt>]) -> Vec<Event> {
-        self.runtime.block_on(self.cluster.observe(&"uid".into(), attempts)).unwrap()
+        self.runtime.block_on(self.cluster.observe(&spec(), attempts)).unwrap()
     }
 
     fn hear(&mut self) -> Event {
@@ -292,7 +301,7 @@ fn a_step_is_stopped_whether_it_runs_or_waits() {
     owner.start(&step("waits", "true"));
     owner.hear_waiting("waits");
     for name in ["waits", "leaving"] {
-        owner.runtime.block_on(owner.cluster.stop(&"uid".into(), &name.into(), "enough")).unwrap();
+        owner.runtime.block_on(owner.cluster.stop(&spec(), &name.into(), "enough")).unwrap();
         let verdict = owner.hear_finished(name);
         assert_eq!((verdict.reason, verdict.message.as_str()), (Reason::Stopped, "enough"));
     }

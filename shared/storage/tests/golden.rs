@@ -58,6 +58,7 @@ fn spec() -> RunSpec {
         settings: Settings::default(),
         reused: Vec::new(),
         source: None,
+        packed: Default::default(),
     }
 }
 

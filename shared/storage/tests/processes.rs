@@ -126,6 +126,7 @@ fn spec() -> RunSpec {
         settings: Settings::default(),
         reused: Vec::new(),
         source: None,
+        packed: Default::default(),
     }
 }
 

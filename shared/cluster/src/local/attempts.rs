@@ -13,6 +13,7 @@ use dropforge_driver::supervision::{ContainerLaunch, Demand, Launch, Report, Req
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::{AttemptId, RunUid};
+use dropforge_engine::spec::RunSpec;
 use dropforge_manifest::types::MAIN;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
@@ -142,20 +143,16 @@ impl<S: Attempts + 'static> Inner<S> {
 
     pub async fn stop(
         self: &Arc<Self>,
-        run: &RunUid,
+        spec: &RunSpec,
         attempt: &AttemptId,
         why: &str,
     ) -> Result<(), ClusterError> {
-        let namespace = {
-            let mut known = self.known();
-            let of_run = known.values().find(|other| other.run == *run).map(|other| other.namespace.clone());
-            let entry = known.entry(attempt.clone()).or_insert_with(|| Known {
-                run: run.clone(),
-                namespace: of_run.unwrap_or_else(|| "default".to_owned()),
-                stage: Stage::Seen,
-            });
-            entry.namespace.clone()
-        };
+        let namespace = spec.namespace().to_owned();
+        self.known().entry(attempt.clone()).or_insert_with(|| Known {
+            run: spec.uid.clone(),
+            namespace: namespace.clone(),
+            stage: Stage::Seen,
+        });
         let stop = Request::Stop { attempt: attempt.clone(), namespace, why: why.to_owned() };
         self.link().await?.say(stop);
         Ok(())

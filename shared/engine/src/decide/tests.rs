@@ -84,6 +84,7 @@ impl World {
             settings,
             reused: Vec::new(),
             source: None,
+            packed: Default::default(),
         };
         let program = Arc::new(Program::compile(run).unwrap());
         let state = RunState::new(program.clone());

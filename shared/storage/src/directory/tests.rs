@@ -36,6 +36,7 @@ fn spec(uid: &str) -> RunSpec {
         settings: Settings::default(),
         reused: Vec::new(),
         source: None,
+        packed: Default::default(),
     }
 }
 

@@ -73,6 +73,7 @@ pub fn spec(uid: &str) -> RunSpec {
         settings: Settings::default(),
         reused: Vec::new(),
         source: None,
+        packed: Default::default(),
     }
 }
 

@@ -1,0 +1,1 @@
+//! What the functions share: the settings of a deployment and the parts made from them.

@@ -1,0 +1,20 @@
+//! How the programs of Dropforge reach AWS: credentials, region, endpoint, TLS. The adapters take what this gives.
+//!
+//! Architecture invariants: it knows no other crate of ours, and holds no credential itself.
+
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+
+/// The configuration that the environment gives: the SDK's own chain of credentials (profiles, SSO,
+/// `credential_process`, roles of functions and pods), `AWS_REGION`, `AWS_ENDPOINT_URL`.
+pub async fn from_environment() -> SdkConfig {
+    loader().load().await
+}
+
+/// The same, to be changed before it is loaded: a profile, a region, an endpoint.
+pub fn loader() -> ConfigLoader {
+    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http)
+}
