@@ -4,6 +4,7 @@ bed=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cloud=${DROPFORGE_CLOUD_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/dropforge/cloud}
 # Pid files and sockets: a reboot takes them along with what they name.
 run=/run/dropforge-cloud
+[[ $(id -u) == 0 ]] || run=$cloud/run
 containerd=$run/containerd.sock
 cgroup=dropforge
 node=dropforge
@@ -13,6 +14,7 @@ pods=10.92.0.0/16
 services=10.93.0.0/16
 service=10.93.0.1 # the first of them, which the API server's certificate must name
 api_port=16443
+emulator_port=4566
 . "$bed/../versions"
 export PATH=$cloud/bin:$PATH
 
