@@ -1,7 +1,7 @@
 //! The envelope of a doorbell.
 
-use dropforge_engine::effect::TimerId;
-use dropforge_engine::ids::{AttemptId, CommandId, RunUid};
+pub use dropforge_driver::doorbells::Why;
+use dropforge_engine::ids::RunUid;
 use serde::{Deserialize, Serialize};
 
 /// The version of the envelope that this code writes.
@@ -23,24 +23,9 @@ pub struct Doorbell {
     /// How often this doorbell has rung the next one without progress from outside.
     #[serde(default)]
     pub hops: u32,
-}
-
-/// Why a doorbell rings; a hint that saves a look at everything else.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Why {
-    /// The run was born.
-    Submitted,
-    /// An attempt reported something: read its verdict.
-    Attempt(AttemptId),
-    /// A command lies in the inbox.
-    Command(CommandId),
-    /// A timer is due.
-    Timer(TimerId),
-    /// The sweep: look at everything.
-    Sweep,
-    /// Stored definitions have changed; the doorbell names no run.
-    Definitions,
+    /// Shows that the attempt that it names sent it, where the deployment asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
 }
 
 /// Why a message is no doorbell.
@@ -66,7 +51,7 @@ pub enum DoorbellError {
 impl Doorbell {
     /// A doorbell that somebody outside the run's own chain rings.
     pub fn new(run: RunUid, why: Why) -> Doorbell {
-        Doorbell { format: DOORBELL_FORMAT, run, why, hops: 0 }
+        Doorbell { format: DOORBELL_FORMAT, run, why, hops: 0, token: None }
     }
 
     /// The envelope as text.
