@@ -1,0 +1,64 @@
+output "dropforge" {
+  description = "All that `dropforge deploy` and the command's contexts read, as one value: `terraform output -json dropforge`."
+  value = {
+    format  = 1
+    name    = var.name
+    region  = data.aws_region.current.id
+    account = data.aws_caller_identity.current.account_id
+
+    control_bucket  = module.storage.buckets.control
+    artifact_bucket = module.storage.buckets.artifacts
+    upload_bucket   = module.storage.buckets.uploads
+
+    events_queue_url       = module.queues.urls.events
+    events_queue_arn       = module.queues.arns.events
+    upload_queue_url       = module.queues.urls.uploads
+    upload_queue_arn       = module.queues.arns.uploads
+    dead_letter_queue_urls = module.queues.dead_letter_urls
+
+    schedule_group     = module.scheduler.group
+    scheduler_role_arn = module.scheduler.role_arn
+
+    cluster          = { for field in ["name", "arn", "endpoint", "certificate_authority"] : field => local.cluster[field] }
+    kubernetes_group = module.eks_access.kubernetes_group
+
+    executor_repository = one(module.registry[*].repository_url)
+    executor_image      = local.executor_image
+
+    namespaces = {
+      for namespace, of in var.namespaces : namespace => {
+        service_account = of.service_account
+        role_arn        = module.pod_identity.role_arns[namespace]
+        isolation       = module.pod_identity.isolation
+        pod_security    = of.pod_security
+        model_prefixes  = of.model_prefixes
+      }
+    }
+
+    functions = module.functions.functions
+  }
+}
+
+output "policies" {
+  description = "What each function, the schedules and the steps of each namespace may, as JSON. For roles that are given their owners attach these."
+  value = {
+    functions = module.functions.policies
+    scheduler = module.scheduler.policy
+    steps     = module.pod_identity.policies
+  }
+}
+
+output "trust_policies" {
+  description = "Who may take the role of a namespace's steps, as JSON."
+  value       = module.pod_identity.trust_policies
+}
+
+output "bucket_policies" {
+  description = "The buckets' policies. The owners of existing buckets add their statements."
+  value       = module.storage.bucket_policies
+}
+
+output "kms_key_statements" {
+  description = "Statements that the queues' key needs in its policy; null without a key."
+  value       = module.queues.kms_key_statements
+}

@@ -1,0 +1,299 @@
+variable "name" {
+  description = "Name of the stack; everything's name begins with it. Two stacks in one account have two names."
+  type        = string
+  default     = "dropforge"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,18}[a-z0-9]$", var.name))
+    error_message = "name has 2 to 20 lower-case letters, digits and hyphens, begins with a letter and ends with a letter or digit: bucket names add the account and the region to it and may have 63 characters."
+  }
+}
+
+variable "package_folder" {
+  description = "Folder that holds a zip file for each function, FUNCTION-ARCHITECTURE.zip."
+  type        = string
+}
+
+variable "architecture" {
+  description = "Processor of the functions: arm64 (cheaper) or x86_64."
+  type        = string
+  default     = "arm64"
+  nullable    = false
+}
+
+variable "cluster_name" {
+  description = "Name of an EKS cluster of this account and region, to be looked up. `cluster` instead says everything and looks nothing up."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = (var.cluster_name == null) != (var.cluster == null)
+    error_message = "Give either cluster_name, which is looked up, or cluster, which is taken as it is."
+  }
+
+  validation {
+    condition     = var.cluster_name == null || can(regex("^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$", var.cluster_name))
+    error_message = "cluster_name is an EKS cluster's name: at most 100 letters, digits, hyphens and underscores. It is neither an ARN nor a kubeconfig context."
+  }
+}
+
+variable "cluster" {
+  description = "The EKS cluster, for whoever makes it in the same configuration or may not describe it."
+  type = object({
+    name                  = string
+    arn                   = string
+    endpoint              = string
+    certificate_authority = string
+    authentication_mode   = optional(string)
+  })
+  default = null
+}
+
+variable "namespaces" {
+  description = "Kubernetes namespaces of steps: the service account that gets the role, where steps may put models beside the artifact bucket (BUCKET/PREFIX), which uploads they may read (prefixes), a role that is there already, the pod security level that is enforced."
+  type = map(object({
+    service_account = optional(string, "dropforge-step")
+    model_prefixes  = optional(list(string), [])
+    upload_prefixes = optional(list(string), [""])
+    role_arn        = optional(string)
+    pod_security    = optional(string, "baseline")
+  }))
+  default  = { default = {} }
+  nullable = false
+
+  validation {
+    condition     = alltrue([for namespace, of in var.namespaces : contains(["privileged", "baseline", "restricted"], of.pod_security)])
+    error_message = "pod_security is privileged, baseline or restricted, Kubernetes' pod security standards."
+  }
+}
+
+variable "executor_version" {
+  description = "Version of the executor: the tag of its image in the repository that is made here. `dropforge deploy` pushes its own version."
+  type        = string
+  default     = "0.1.0"
+  nullable    = false
+}
+
+variable "executor_image" {
+  description = "Image of the executor where it lies elsewhere; no repository is made then."
+  type        = string
+  default     = null
+}
+
+variable "existing_buckets" {
+  description = "Names of buckets that are there already, to be used as they are. What is left out is made."
+  type = object({
+    control   = optional(string)
+    artifacts = optional(string)
+    uploads   = optional(string)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "bucket_names" {
+  description = "Names for the buckets that are made, for where the usual name is taken."
+  type = object({
+    control   = optional(string)
+    artifacts = optional(string)
+    uploads   = optional(string)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "force_destroy" {
+  description = "Whether `terraform destroy` may delete buckets that still hold objects, runs and models among them."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "retention_days" {
+  description = "Days after which objects are deleted: journals, logs, old versions, uploads (null: never)."
+  type = object({
+    journals     = optional(number, 400)
+    logs         = optional(number, 400)
+    old_versions = optional(number, 30)
+    uploads      = optional(number)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "upload_notification" {
+  description = "How uploads are told: `queue` (S3 writes to the upload queue), `eventbridge` (a rule does) or `none`."
+  type        = string
+  default     = "queue"
+  nullable    = false
+}
+
+variable "upload_filters" {
+  description = "Which uploads are told, where upload_notification is `queue`; all by default."
+  type = list(object({
+    prefix = optional(string, "")
+    suffix = optional(string, "")
+  }))
+  default  = [{}]
+  nullable = false
+}
+
+variable "access_log_bucket" {
+  description = "Bucket that gets S3's access logs; none are kept where null."
+  type        = string
+  default     = null
+}
+
+variable "dispatch" {
+  description = "Subnets and security groups from which the cluster's private endpoint is reached; null where it has a public one."
+  type = object({
+    subnet_ids         = list(string)
+    security_group_ids = list(string)
+  })
+  default = null
+}
+
+variable "oidc_provider" {
+  description = "OIDC provider of a cluster without Pod Identity; steps are then kept apart by namespace only."
+  type = object({
+    arn = string
+    url = string
+  })
+  default = null
+}
+
+variable "install_pod_identity_agent" {
+  description = "Whether to install the Pod Identity agent's add-on; Auto Mode has it built in."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "pod_defaults" {
+  description = "What every pod gets beside its manifest, as JSON."
+  type        = string
+  default     = null
+}
+
+variable "entrypoint_repository_arns" {
+  description = "ECR repositories of step images whose entrypoint may be looked up."
+  type        = list(string)
+  default     = []
+  nullable    = false
+}
+
+variable "memory_megabytes" {
+  description = "Memory of each function."
+  type = object({
+    ingest   = optional(number, 256)
+    advance  = optional(number, 512)
+    sweep    = optional(number, 256)
+    dispatch = optional(number, 256)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "batches" {
+  description = "How messages reach a function: how many at once, how long Lambda waits for more, how many batches at a time."
+  type = object({
+    ingest  = optional(object({ size = optional(number, 10), window_seconds = optional(number, 0), concurrency_max = optional(number, 10) }), {})
+    advance = optional(object({ size = optional(number, 10), window_seconds = optional(number, 0), concurrency_max = optional(number, 50) }), {})
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "reserved_concurrency" {
+  description = "Concurrency of the account that is kept for a function; none where null."
+  type = object({
+    ingest   = optional(number)
+    advance  = optional(number)
+    sweep    = optional(number)
+    dispatch = optional(number)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "pinned_versions" {
+  description = "Versions that the functions' aliases point at instead of the newest, by function: the way back after an upgrade."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "environment" {
+  description = "More environment variables for every function."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "kms_key_arns" {
+  description = "Keys: of the buckets, of the queues, of the functions' logs, of their environment variables, of the schedules' payloads, of the executor's images. AWS's own where null."
+  type = object({
+    storage     = optional(string)
+    queues      = optional(string)
+    logs        = optional(string)
+    environment = optional(string)
+    schedules   = optional(string)
+    images      = optional(string)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "function_role_arns" {
+  description = "Roles of functions that are there already, by function."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "scheduler_role_arn" {
+  description = "Role of the schedules, where one is there already."
+  type        = string
+  default     = null
+}
+
+variable "iam_path" {
+  description = "Path of the roles and policies that are made."
+  type        = string
+  default     = "/"
+  nullable    = false
+}
+
+variable "permissions_boundary_arn" {
+  description = "Permissions boundary of the roles that are made."
+  type        = string
+  default     = null
+}
+
+variable "code_signing_config_arn" {
+  description = "Code signing configuration that the functions' packages must satisfy."
+  type        = string
+  default     = null
+}
+
+variable "tracing" {
+  description = "X-Ray: PassThrough or Active."
+  type        = string
+  default     = "PassThrough"
+  nullable    = false
+}
+
+variable "log_retention_days" {
+  description = "Days that the functions' own logs are kept."
+  type        = number
+  default     = 30
+  nullable    = false
+}
+
+variable "tags" {
+  description = "Tags for everything that is made."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}

@@ -1,0 +1,175 @@
+# What each function may. Nobody deletes a journal, a claim or a verdict; nobody reads a secret; the right to create pods
+# is Kubernetes' own (the eks-access module), not IAM's.
+locals {
+  control   = "arn:${local.partition}:s3:::${var.buckets.control}"
+  artifacts = "arn:${local.partition}:s3:::${var.buckets.artifacts}"
+  uploads   = "arn:${local.partition}:s3:::${var.buckets.uploads}"
+
+  # Folders of the control bucket by function.
+  access = {
+    ingest = {
+      read   = ["live", "runs", "definitions", "cluster-definitions", "triggers", "crons", "index"]
+      write  = ["live", "runs", "triggers", "crons", "index"]
+      delete = ["live", "triggers", "crons"]
+    }
+    advance = {
+      read   = ["live", "runs", "journals", "attempts", "logs", "definitions", "cluster-definitions", "triggers", "crons", "locks", "memo", "index", "environments"]
+      write  = ["live", "runs", "journals", "attempts", "triggers", "crons", "locks", "memo", "index"]
+      delete = ["live", "runs/*/inbox", "index", "triggers", "crons"]
+    }
+    sweep = {
+      read   = ["live", "runs", "definitions", "cluster-definitions", "triggers", "crons", "locks", "index"]
+      write  = ["live", "runs", "triggers", "crons", "locks", "index"]
+      delete = ["live", "index", "triggers", "crons"]
+    }
+    dispatch = {
+      read   = ["runs"]
+      write  = []
+      delete = []
+    }
+  }
+
+  allow = {
+    for function in local.functions : function => concat(
+      local.control_access[function],
+      local.log_access[function],
+      local.kms_access,
+      local.own_access[function],
+    )
+  }
+
+  policies = { for function, statements in local.allow : function => jsonencode({ Version = "2012-10-17", Statement = statements }) }
+
+  control_access = {
+    for function, folders in local.access : function => concat(
+      [
+        { Sid = "ControlRead", Effect = "Allow", Action = ["s3:GetObject"], Resource = [for folder in folders.read : "${local.control}/${folder}/*"] },
+        # Not only to list: without it S3 answers 403 and not 404 for what is not there.
+        { Sid = "ControlList", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.control] },
+      ],
+      length(folders.write) == 0 ? [] : [
+        { Sid = "ControlWrite", Effect = "Allow", Action = ["s3:PutObject"], Resource = [for folder in folders.write : "${local.control}/${folder}/*"] },
+      ],
+      length(folders.delete) == 0 ? [] : [
+        { Sid = "ControlDelete", Effect = "Allow", Action = ["s3:DeleteObject"], Resource = [for folder in folders.delete : "${local.control}/${folder}/*"] },
+      ],
+    )
+  }
+
+  log_access = {
+    for function, name in local.names : function => [{
+      Sid      = "OwnLogs"
+      Effect   = "Allow"
+      Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+      Resource = ["arn:${local.partition}:logs:${local.region}:${local.account}:log-group:/aws/lambda/${name}:*"]
+    }]
+  }
+
+  kms_keys = compact([var.kms_key_arns.storage, var.kms_key_arns.queues])
+  kms_access = length(local.kms_keys) == 0 ? [] : [{
+    Sid       = "Keys"
+    Effect    = "Allow"
+    Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+    Resource  = distinct(local.kms_keys)
+    Condition = { StringEquals = { "kms:ViaService" = ["s3.${local.region}.amazonaws.com", "sqs.${local.region}.amazonaws.com"] } }
+  }]
+
+  own_access = {
+    ingest   = concat([local.reads.ingest, local.reads_uploads, local.rings], local.timers, local.traces)
+    advance  = concat([local.reads.advance, local.rings], local.timers, local.entrypoints, local.artifact_access, local.dispatches, local.traces)
+    sweep    = concat([local.rings], local.timers, local.dispatches, local.traces)
+    dispatch = concat(local.entrypoints, local.network, local.traces)
+  }
+
+  reads = {
+    for function, arn in local.readers : function => {
+      Sid      = "ReadQueue"
+      Effect   = "Allow"
+      Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"]
+      Resource = [arn]
+    }
+  }
+
+  # A message about an upload is not believed: the object itself is asked.
+  reads_uploads = {
+    Sid      = "ReadUploads"
+    Effect   = "Allow"
+    Action   = ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"]
+    Resource = [local.uploads, "${local.uploads}/*"]
+  }
+
+  rings = {
+    Sid      = "Ring"
+    Effect   = "Allow"
+    Action   = ["sqs:SendMessage"]
+    Resource = [var.queues.events.arn, var.queues.uploads.arn]
+  }
+
+  timers = [
+    {
+      Sid      = "Schedules"
+      Effect   = "Allow"
+      Action   = ["scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"]
+      Resource = ["arn:${local.partition}:scheduler:${local.region}:${local.account}:schedule/${var.scheduler.group}/*"]
+    },
+    {
+      Sid       = "LendSchedulerRole"
+      Effect    = "Allow"
+      Action    = ["iam:PassRole"]
+      Resource  = [var.scheduler.role_arn]
+      Condition = { StringEquals = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
+    },
+  ]
+
+  # Results that are too large for the journal are read and merged; what `artifactGC` names is deleted. The bucket keeps
+  # old versions, so that a deletion can be undone.
+  artifact_access = [{
+    Sid      = "Artifacts"
+    Effect   = "Allow"
+    Action   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+    Resource = [for namespace in sort(var.namespaces) : "${local.artifacts}/${namespace}/*"]
+    },
+    {
+      Sid      = "ListArtifacts"
+      Effect   = "Allow"
+      Action   = ["s3:ListBucket"]
+      Resource = [local.artifacts]
+  }]
+
+  dispatches = var.dispatch == null ? [] : [{
+    Sid      = "Dispatch"
+    Effect   = "Allow"
+    Action   = ["lambda:InvokeFunction"]
+    Resource = [local.dispatch_arn]
+  }]
+
+  entrypoints = length(var.entrypoint_repository_arns) == 0 ? [] : [
+    {
+      Sid      = "Entrypoints"
+      Effect   = "Allow"
+      Action   = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      Resource = var.entrypoint_repository_arns
+    },
+    # ECR knows this action for no single repository.
+    { Sid = "RegistryLogin", Effect = "Allow", Action = ["ecr:GetAuthorizationToken"], Resource = ["*"] },
+  ]
+
+  # EC2 knows these actions for no single interface; this is what AWSLambdaVPCAccessExecutionRole allows.
+  network = [{
+    Sid    = "NetworkInterfaces"
+    Effect = "Allow"
+    Action = [
+      "ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface",
+      "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
+    ]
+    Resource = ["*"]
+  }]
+
+  # X-Ray knows these actions for no single resource.
+  traces = var.tracing != "Active" ? [] : [{
+    Sid      = "Traces"
+    Effect   = "Allow"
+    Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+    Resource = ["*"]
+  }]
+}

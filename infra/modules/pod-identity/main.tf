@@ -1,0 +1,45 @@
+data "aws_partition" "current" {}
+
+locals {
+  partition = data.aws_partition.current.partition
+  made      = { for namespace, of in var.namespaces : namespace => of if of.role_arn == null }
+  role_arns = { for namespace, of in var.namespaces : namespace => of.role_arn == null ? aws_iam_role.this[namespace].arn : of.role_arn }
+}
+
+resource "aws_iam_role" "this" {
+  for_each = local.made
+
+  # A namespace may have 63 characters and a role's name 64: a long one ends in a hash of the whole.
+  name                 = length("${var.name}-step-${each.key}") <= 64 ? "${var.name}-step-${each.key}" : "${substr("${var.name}-step-${each.key}", 0, 55)}-${substr(sha256(each.key), 0, 8)}"
+  path                 = var.iam_path
+  permissions_boundary = var.permissions_boundary_arn
+  description          = "Dropforge steps of ${var.name} in namespace ${each.key}"
+  assume_role_policy   = local.trust[each.key]
+  tags                 = var.tags
+}
+
+resource "aws_iam_role_policy" "this" {
+  for_each = local.made
+
+  name   = "dropforge"
+  role   = aws_iam_role.this[each.key].id
+  policy = local.policies[each.key]
+}
+
+resource "aws_eks_pod_identity_association" "this" {
+  for_each = var.oidc_provider == null ? var.namespaces : {}
+
+  cluster_name    = var.cluster.name
+  namespace       = each.key
+  service_account = each.value.service_account
+  role_arn        = local.role_arns[each.key]
+  tags            = var.tags
+}
+
+resource "aws_eks_addon" "agent" {
+  count = var.install_agent ? 1 : 0
+
+  cluster_name = var.cluster.name
+  addon_name   = "eks-pod-identity-agent"
+  tags         = var.tags
+}

@@ -1,0 +1,82 @@
+variable "name" {
+  description = "Name of the stack, and of the schedule group."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,18}[a-z0-9]$", var.name))
+    error_message = "name has 2 to 20 lower-case letters, digits and hyphens, begins with a letter and ends with a letter or digit."
+  }
+}
+
+variable "queue_arns" {
+  description = "Queues that schedules may send to."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.queue_arns) > 0 && alltrue([for arn in var.queue_arns : can(regex("^arn:[a-z-]+:sqs:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", arn))])
+    error_message = "queue_arns holds ARNs of standard queues."
+  }
+}
+
+variable "sweep_function_arn" {
+  description = "Alias of the function `sweep`."
+  type        = string
+}
+
+variable "sweep_minutes" {
+  description = "Minutes between two sweeps: how long a lost doorbell or a pod that ended without a word may stay unnoticed."
+  type        = number
+  default     = 1
+  nullable    = false
+
+  validation {
+    condition     = var.sweep_minutes >= 1 && var.sweep_minutes <= 15 && floor(var.sweep_minutes) == var.sweep_minutes
+    error_message = "sweep_minutes is a whole number from 1 to 15."
+  }
+}
+
+variable "kms_key_arns" {
+  description = "Keys: of the schedules' payloads, of the queues they send to. AWS's own where null."
+  type = object({
+    schedules = optional(string)
+    queues    = optional(string)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "role_arn" {
+  description = "Role that schedules send with, where one is there already. Nothing is attached to it: `policy` says what it needs."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.role_arn == null || can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/.+$", var.role_arn))
+    error_message = "role_arn is a role's ARN."
+  }
+}
+
+variable "iam_path" {
+  description = "Path of the role that is made."
+  type        = string
+  default     = "/"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^/([A-Za-z0-9_.,+@=-]+/)*$", var.iam_path))
+    error_message = "iam_path begins and ends with a slash."
+  }
+}
+
+variable "permissions_boundary_arn" {
+  description = "Permissions boundary of the role that is made."
+  type        = string
+  default     = null
+}
+
+variable "tags" {
+  description = "Tags for everything that is made."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}

@@ -1,0 +1,144 @@
+variable "name" {
+  description = "Name of the stack; the buckets' names begin with it."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,18}[a-z0-9]$", var.name))
+    error_message = "name has 2 to 20 lower-case letters, digits and hyphens, begins with a letter and ends with a letter or digit: bucket names add the account and the region to it and may have 63 characters."
+  }
+}
+
+variable "existing_buckets" {
+  description = "Names of buckets that are there already, to be used as they are: nothing about them is written, neither policy nor notifications nor lifecycle. What is left out is made."
+  type = object({
+    control   = optional(string)
+    artifacts = optional(string)
+    uploads   = optional(string)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for bucket in values(var.existing_buckets) : bucket == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", bucket))])
+    error_message = "existing_buckets holds bucket names, not ARNs or URLs: 3 to 63 lower-case letters, digits, dots and hyphens."
+  }
+
+  validation {
+    condition     = length(distinct([for bucket in values(var.existing_buckets) : bucket if bucket != null])) == length([for bucket in values(var.existing_buckets) : bucket if bucket != null])
+    error_message = "existing_buckets names one bucket twice: control, artifacts and uploads are kept apart, so that what a step writes never starts a run by itself."
+  }
+}
+
+variable "bucket_names" {
+  description = "Names for the buckets that are made, instead of name-account-region-control, -artifacts and -uploads; for where such a name is taken."
+  type = object({
+    control   = optional(string)
+    artifacts = optional(string)
+    uploads   = optional(string)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for bucket in values(var.bucket_names) : bucket == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", bucket))])
+    error_message = "bucket_names holds names of 3 to 63 lower-case letters, digits, dots and hyphens."
+  }
+}
+
+variable "force_destroy" {
+  description = "Whether `terraform destroy` may delete buckets that still hold objects, runs and models among them."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "kms_key_arn" {
+  description = "Key that encrypts the buckets; S3's own where null."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.kms_key_arn))
+    error_message = "kms_key_arn is a key's ARN (arn:aws:kms:REGION:ACCOUNT:key/ID), not an alias: policies name the key itself."
+  }
+}
+
+variable "control_versioning" {
+  description = "Whether the control bucket keeps old versions. Its journals are written once and never again; the markers below live/ come and go with each run, and with versions each leaves a delete marker that every listing has to pass."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "retention_days" {
+  description = "Days after which objects are deleted: journals with claims, verdicts and logs; old versions of artifacts and uploads; the uploads themselves (null: never). A run ends by itself at 365 days, so journals stay for longer."
+  type = object({
+    journals     = optional(number, 400)
+    logs         = optional(number, 400)
+    old_versions = optional(number, 30)
+    uploads      = optional(number)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.retention_days.journals > 379
+    error_message = "retention_days.journals is at least 380: a run may last 365 days and a message about it 14 more, and a journal that goes before its run breaks it."
+  }
+
+  validation {
+    condition     = var.retention_days.logs >= 1 && var.retention_days.old_versions >= 1 && coalesce(var.retention_days.uploads, 1) >= 1
+    error_message = "retention_days counts whole days, at least 1."
+  }
+}
+
+variable "upload_notification" {
+  description = "How uploads are told: `queue` (S3 writes to the upload queue), `eventbridge` (S3 writes to EventBridge, whose rule the queues module makes) or `none`. A bucket that was there already is never written to: its owner does this."
+  type        = string
+  default     = "queue"
+  nullable    = false
+
+  validation {
+    condition     = contains(["queue", "eventbridge", "none"], var.upload_notification)
+    error_message = "upload_notification is queue, eventbridge or none."
+  }
+}
+
+variable "upload_queue_arn" {
+  description = "Queue that S3 tells of uploads; needed where upload_notification is `queue`."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.upload_queue_arn == null || can(regex("^arn:[a-z-]+:sqs:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.upload_queue_arn))
+    error_message = "upload_queue_arn is the ARN of a standard queue; S3 does not write to FIFO queues."
+  }
+}
+
+variable "upload_filters" {
+  description = "Which uploads are told, where upload_notification is `queue`: each a prefix and a suffix, which must not overlap. All of them by default; Triggers choose among what is told."
+  type = list(object({
+    prefix = optional(string, "")
+    suffix = optional(string, "")
+  }))
+  default  = [{}]
+  nullable = false
+
+  validation {
+    condition     = length(var.upload_filters) >= 1 && length(var.upload_filters) <= 100
+    error_message = "upload_filters has 1 to 100 entries, as many as S3 takes; upload_notification = \"none\" tells of nothing."
+  }
+}
+
+variable "access_log_bucket" {
+  description = "Bucket that gets S3's access logs; none are kept where null."
+  type        = string
+  default     = null
+}
+
+variable "tags" {
+  description = "Tags for everything that is made."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
