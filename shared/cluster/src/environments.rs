@@ -4,25 +4,30 @@
 //! while it is built; the installer inherits it, so that an installer whose Dropforge was killed still keeps others
 //! out. The marker is written last: a folder without one is half built, and is removed and built again.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::python::{Chosen, Version, Wanted};
+use crate::python::{Chosen, Interpreter, Version, Wanted};
 use crate::settings::Requirements;
 
 mod folder;
 mod lockfile;
 mod output;
 mod pip_settings;
+mod target;
 #[cfg(test)]
 mod tests;
 mod tool;
+mod trees;
 
 use folder::{Held, Marker};
 use lockfile::{Entry, LockFile};
+pub use target::{Machine, Target};
 use tool::Tool;
+pub use trees::{Tree, TreeLock};
 
 /// The lock file's name, beside `dropforge.toml`.
 pub const LOCK_FILE_NAME: &str = "dropforge.lock";
@@ -51,6 +56,20 @@ pub struct Progress {
     pub environment: String,
     /// What is done for it.
     pub phase: Phase,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "environment {}: ", self.environment)?;
+        match &self.phase {
+            Phase::Resolving => f.write_str("choosing versions"),
+            Phase::Downloading { package } => write!(f, "downloading {package}"),
+            Phase::Building { package } => write!(f, "building {package}"),
+            Phase::Installing { package } => write!(f, "installing {package}"),
+            Phase::Waiting => f.write_str("waiting for another process that makes it"),
+            Phase::Done => f.write_str("ready"),
+        }
+    }
 }
 
 /// What is done for an environment.
@@ -268,7 +287,7 @@ impl Environments {
         let found = LockFile::load(lock_file)?.find(&seeker);
         let (entry, is_new) = match found {
             Some(entry) => (entry, false),
-            None => self.resolve(seeker, python, lock_file, progress)?,
+            None => self.resolve(seeker, &python.interpreter, None, lock_file, progress)?,
         };
         Ok(Lock {
             name: name.to_owned(),
@@ -286,7 +305,8 @@ impl Environments {
     fn resolve(
         &self,
         wish: Entry,
-        python: &Chosen,
+        python: &Interpreter,
+        target: Option<&Target>,
         lock_file: &Path,
         progress: &dyn Fn(Progress),
     ) -> Result<(Entry, bool), Error> {
@@ -305,9 +325,9 @@ impl Environments {
             return Ok((entry, false));
         }
         report(Phase::Resolving);
-        let tool = Tool::of(&self.options, &python.interpreter)?;
+        let tool = Tool::of(&self.options, python)?;
         let job = self.job(&wish.image, lock_file, &held);
-        let packages = tool.resolve(&job, &wish, &python.interpreter, &report)?;
+        let packages = tool.resolve(&job, &wish, python, target, &report)?;
         let entry = Entry { packages, ..wish.clone() };
         locks.replace(entry.clone());
         locks.save(lock_file)?;

@@ -5,6 +5,8 @@ pub mod engines;
 pub mod environments;
 pub mod gpus;
 pub mod local;
+pub mod packing;
+pub mod parcel;
 mod probe;
 pub mod python;
 pub mod settings;

@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use dropforge_driver::births::Site;
 
 use crate::engines::Executor;
+use crate::environments::Machine;
 use crate::python::Wanted;
 
 mod image;
@@ -125,6 +126,41 @@ pub struct Image {
     pub python: Option<Wanted>,
     /// What replaces them on a machine without a GPU.
     pub without_gpu: Option<StandIn>,
+    /// What steps of the image find on a cluster.
+    pub cluster: OnCluster,
+}
+
+impl Image {
+    /// The packages that steps take along to a cluster; nothing where there are none.
+    pub fn cluster_requirements(&self) -> Option<&Requirements> {
+        let own = self.cluster.requirements.as_ref().or(self.requirements.as_ref());
+        own.filter(|requirements| !requirements.is_empty())
+    }
+
+    /// The Python versions that the image may have on a cluster: as said of the cluster, of the image, or by its tag.
+    pub fn cluster_pythons(&self) -> Vec<Wanted> {
+        if !self.cluster.pythons.is_empty() {
+            return self.cluster.pythons.clone();
+        }
+        self.python.or_else(|| image::python(&self.pattern).flatten()).into_iter().collect()
+    }
+}
+
+/// How an image's packages are packed for a cluster, whose nodes pull the image itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnCluster {
+    /// Other packages than on this machine: an image may bring its own.
+    pub requirements: Option<Requirements>,
+    /// The image's Python versions; none where the image's entry says it.
+    pub pythons: Vec<Wanted>,
+    /// The kinds of nodes; none: nothing is packed.
+    pub platforms: Vec<Machine>,
+}
+
+impl Default for OnCluster {
+    fn default() -> Self {
+        Self { requirements: None, pythons: Vec::new(), platforms: Machine::ALL.to_vec() }
+    }
 }
 
 /// What replaces an image on a machine without a GPU. What it does not name stays the image's.

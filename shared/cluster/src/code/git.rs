@@ -14,6 +14,12 @@ pub struct Git {
     pub dirty: bool,
 }
 
+impl std::fmt::Display for Git {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.commit, if self.dirty { "+dirty" } else { "" })
+    }
+}
+
 /// The state of `files` below `root`; nothing outside a repository, before its first commit or without git.
 pub(super) fn state<'a>(root: &Path, files: impl Iterator<Item = &'a Path>) -> Option<Git> {
     let commit = run(root, &["rev-parse", "--verify", "HEAD^{commit}"], String::new())?.trim().to_owned();

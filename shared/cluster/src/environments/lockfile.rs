@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, sha256};
+use super::{Error, Target, sha256};
 use crate::python::Interpreter;
 use crate::settings::{Place, Requirements};
 
@@ -69,6 +69,17 @@ impl Entry {
             image: image.to_owned(),
             python: python.minor(),
             platform: python.platform.clone(),
+            requirements: [requirements.options.as_slice(), &requirements.packages].concat(),
+            packages: Vec::new(),
+        }
+    }
+
+    /// The same for another machine's Python.
+    pub fn wish_for(image: &str, requirements: &Requirements, target: &Target) -> Self {
+        Self {
+            image: image.to_owned(),
+            python: target.python(),
+            platform: target.platform(),
             requirements: [requirements.options.as_slice(), &requirements.packages].concat(),
             packages: Vec::new(),
         }

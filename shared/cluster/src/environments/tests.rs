@@ -11,6 +11,7 @@ use super::*;
 use crate::python::{Places, Pythons};
 
 mod said;
+mod trees;
 
 /// Makes wheels: `slim` 1.0 and 2.0, and `wide`, which needs `slim`.
 const WHEELS: &str = r#"

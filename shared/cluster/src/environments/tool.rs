@@ -7,7 +7,8 @@ use std::process::Command;
 use super::folder::{Held, Work};
 use super::lockfile::{Entry, Package};
 use super::output::{self, Attempt, Transcript};
-use super::{Error, Lock, Options, Phase};
+use super::trees::TreeLock;
+use super::{Error, Lock, Options, Phase, Target};
 use crate::python::Interpreter;
 
 mod pip;
@@ -52,12 +53,13 @@ impl Tool {
         }
     }
 
-    /// The exact packages that answer a wish, sorted.
+    /// The exact packages that answer a wish, sorted; those for another machine where there is a target.
     pub fn resolve(
         &self,
         job: &Job,
         wish: &Entry,
         python: &Interpreter,
+        target: Option<&Target>,
         report: &dyn Fn(Phase),
     ) -> Result<Vec<Package>, Error> {
         let work = Work::new(job.held)?;
@@ -65,9 +67,9 @@ impl Tool {
         let lines: Vec<String> = wish.requirements.iter().map(|line| job.rooted(line)).collect();
         job.write(&file, &lines)?;
         let mut packages = match self {
-            Self::Uv(uv) => uv::resolve(uv, job, &file, &lines, python, report)?,
-            Self::Pip => pip::resolve(job, &file, work.path(), python, report)?,
-            Self::EnsuredPip => pip::resolve_by_download(job, &file, work.path(), python, report)?,
+            Self::Uv(uv) => uv::resolve(uv, job, &file, &lines, python, target, report)?,
+            Self::Pip => pip::resolve(job, &file, work.path(), python, target, report)?,
+            Self::EnsuredPip => pip::resolve_by_download(job, &file, work.path(), python, target, report)?,
         };
         packages.sort();
         Ok(packages)
@@ -86,17 +88,7 @@ impl Tool {
             package: format!("{count} package{}", if count == 1 { "" } else { "s" }),
         });
         let work = Work::new(job.held)?;
-        // In one file with hashes, everything must have one; a package from a commit cannot.
-        let (hashed, plain): (Vec<_>, Vec<_>) =
-            lock.entry.packages.iter().partition(|package| !package.hashes.is_empty());
-        for (packages, is_hashed) in [(hashed, true), (plain, false)] {
-            if packages.is_empty() {
-                continue;
-            }
-            let file = work.path().join(if is_hashed { "hashed.txt" } else { "plain.txt" });
-            let options = lock.options.iter().map(|line| job.rooted(line));
-            let lines: Vec<String> = options.chain(packages.iter().map(|package| package.line())).collect();
-            job.write(&file, &lines)?;
+        for Locked { file, is_hashed } in job.locked(&work, &lock.entry, &lock.options)? {
             match self {
                 Self::Uv(uv) => uv::install(uv, job, &file, home, python, is_hashed, report)?,
                 Self::Pip | Self::EnsuredPip => {
@@ -106,9 +98,63 @@ impl Tool {
         }
         Ok(())
     }
+
+    /// Puts a lock's packages for another machine into the folder `into`, as files alone: nothing is compiled.
+    pub fn collect(
+        &self,
+        job: &Job,
+        lock: &TreeLock,
+        into: &Path,
+        report: &dyn Fn(Phase),
+    ) -> Result<(), Error> {
+        let work = Work::new(job.held)?;
+        let inside = work.path().join("venv");
+        let python = match self {
+            Self::EnsuredPip => {
+                pip::create(job, &inside, &lock.python, &[])?;
+                &inside.join("bin/python")
+            }
+            Self::Uv(_) | Self::Pip => &lock.python.executable,
+        };
+        for Locked { file, is_hashed } in job.locked(&work, &lock.entry, &lock.options)? {
+            match self {
+                Self::Uv(uv) => {
+                    uv::collect(uv, job, &file, (into, &lock.target), &lock.python, is_hashed, report)?
+                }
+                Self::Pip | Self::EnsuredPip => {
+                    pip::collect(job, &file, (into, &lock.target), python, is_hashed, report)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A requirements file that names what is locked.
+struct Locked {
+    file: PathBuf,
+    is_hashed: bool,
 }
 
 impl Job<'_> {
+    /// Writes what is locked. In one file with hashes, everything must have one; a package from a commit cannot.
+    fn locked(&self, work: &Work, entry: &Entry, options: &[String]) -> Result<Vec<Locked>, Error> {
+        let (hashed, plain): (Vec<_>, Vec<_>) =
+            entry.packages.iter().partition(|package| !package.hashes.is_empty());
+        let mut files = Vec::new();
+        for (packages, is_hashed) in [(hashed, true), (plain, false)] {
+            if packages.is_empty() {
+                continue;
+            }
+            let file = work.path().join(if is_hashed { "hashed.txt" } else { "plain.txt" });
+            let options = options.iter().map(|line| self.rooted(line));
+            let lines: Vec<String> = options.chain(packages.iter().map(|package| package.line())).collect();
+            self.write(&file, &lines)?;
+            files.push(Locked { file, is_hashed });
+        }
+        Ok(files)
+    }
+
     /// Runs a step of the installer in the lock file's folder, where the person's relative paths start.
     fn run(
         &self,
@@ -180,7 +226,7 @@ impl Job<'_> {
         written.map_err(|error| self.unwritten(file, error))
     }
 
-    fn unwritten(&self, path: &Path, source: io::Error) -> Error {
+    pub fn unwritten(&self, path: &Path, source: io::Error) -> Error {
         if source.kind() == io::ErrorKind::StorageFull {
             return Error::DiskFull { environment: self.environment.to_owned(), path: path.to_owned() };
         }

@@ -10,7 +10,7 @@ use dropforge_engine::ids::RunUid;
 use tokio::sync::OnceCell;
 
 use crate::code;
-use crate::environments::{self, Environments, LOCK_FILE_NAME, Phase};
+use crate::environments::{self, Environments, LOCK_FILE_NAME};
 use crate::gpus::Gpus;
 use crate::python::{self, Chosen, Pythons};
 use crate::settings::{Code, CodeFiles, ImagePlan, Runs, Settings, plan};
@@ -143,7 +143,7 @@ impl Workshop {
             return Ok(());
         };
         let environments = Environments::new(self.cache.clone(), self.packages.clone());
-        let report = |news: environments::Progress| progress(sentence(&news));
+        let report = |news: environments::Progress| progress(news.to_string());
         let lock_file = self.settings.root.join(LOCK_FILE_NAME);
         let lock =
             environments.lock(&plan.name, requirements, &chosen, &lock_file, &report).map_err(no_packages)?;
@@ -165,23 +165,10 @@ impl Workshop {
         let files =
             packed.files.iter().map(|file| (PathBuf::from(&file.path), packed.folder.join(&file.path)));
         environment.files = files.collect();
-        environment.git =
-            packed.git.map(|git| format!("{}{}", git.commit, if git.dirty { "+dirty" } else { "" }));
+        environment.git = packed.git.map(|git| git.to_string());
         environment.code_hash = Some(packed.hash);
         Ok(())
     }
-}
-
-fn sentence(news: &environments::Progress) -> String {
-    let doing = match &news.phase {
-        Phase::Resolving => "choosing versions".to_owned(),
-        Phase::Downloading { package } => format!("downloading {package}"),
-        Phase::Building { package } => format!("building {package}"),
-        Phase::Installing { package } => format!("installing {package}"),
-        Phase::Waiting => "waiting for another process that makes it".to_owned(),
-        Phase::Done => "ready".to_owned(),
-    };
-    format!("environment {}: {doing}", news.environment)
 }
 
 fn version(chosen: &Chosen) -> String {

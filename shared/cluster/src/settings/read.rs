@@ -8,10 +8,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::requirements::{self, Requirements};
-use super::{Code, Finding, Image, Pip, Place, Settings, StandIn};
+use super::{Code, Finding, Image, OnCluster, Pip, Place, Settings, StandIn};
 use dropforge_driver::births::Site;
 
 use crate::engines::Executor;
+use crate::environments::Machine;
 use crate::python::Wanted;
 
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
@@ -86,11 +87,45 @@ impl Reader<'_> {
     fn image(&mut self, pattern: &str, place: Place, value: &Value) -> Option<Image> {
         let name = format!("[images.{pattern:?}]");
         let table = self.table(value, &name)?;
-        self.know(table, &["requirements", "requirements-file", "python", "without-gpu"], &name);
+        self.know(table, &["requirements", "requirements-file", "python", "without-gpu", "cluster"], &name);
         let requirements = self.requirements(table, &name);
         let python = self.python(table);
         let without_gpu = table.get("without-gpu").and_then(|value| self.stand_in(value, pattern));
-        Some(Image { pattern: pattern.to_owned(), place, requirements, python, without_gpu })
+        let cluster =
+            table.get("cluster").and_then(|value| self.on_cluster(value, pattern)).unwrap_or_default();
+        Some(Image { pattern: pattern.to_owned(), place, requirements, python, without_gpu, cluster })
+    }
+
+    fn on_cluster(&mut self, value: &Value, pattern: &str) -> Option<OnCluster> {
+        let name = format!("[images.{pattern:?}.cluster]");
+        let table = self.table(value, &name)?;
+        self.know(table, &["requirements", "requirements-file", "python", "platforms"], &name);
+        let pythons = match table.get("python") {
+            Some(value) if value.get_ref().is_array() => {
+                self.strings(value).into_iter().filter_map(|(text, span)| self.version(&text, span)).collect()
+            }
+            _ => self.python(table).into_iter().collect(),
+        };
+        let platforms = table.get("platforms").map(|value| self.machines(value));
+        Some(OnCluster {
+            requirements: self.requirements(table, &name),
+            pythons,
+            platforms: platforms.unwrap_or_else(|| Machine::ALL.to_vec()),
+        })
+    }
+
+    fn machines(&mut self, value: &Value) -> Vec<Machine> {
+        let mut machines = Vec::new();
+        for (name, span) in self.strings(value) {
+            match Machine::named(&name) {
+                Some(machine) => machines.push(machine),
+                None => {
+                    let remedy = "write \"x86_64\" or \"aarch64\"".to_owned();
+                    self.find(span, format!("`{name}` is no kind of node"), Some(remedy));
+                }
+            }
+        }
+        machines
     }
 
     fn stand_in(&mut self, value: &Value, pattern: &str) -> Option<StandIn> {
@@ -138,11 +173,15 @@ impl Reader<'_> {
     fn python(&mut self, table: &DeTable) -> Option<Wanted> {
         let value = table.get("python")?;
         let text = self.string(value)?;
+        self.version(&text, value.span())
+    }
+
+    fn version(&mut self, text: &str, span: Range<usize>) -> Option<Wanted> {
         match text.parse::<Wanted>() {
             Ok(wanted) if wanted.major == 3 => Some(wanted),
             _ => {
                 let remedy = "write the version as a string, such as \"3.11\"".to_owned();
-                self.find(value.span(), format!("`{text}` is not a version of Python 3"), Some(remedy));
+                self.find(span, format!("`{text}` is not a version of Python 3"), Some(remedy));
                 None
             }
         }

@@ -63,6 +63,7 @@ offline = true
                 requirements: Some(Requirements::new(["joblib", "pandas==2.2.*"])),
                 python: None,
                 without_gpu: None,
+                cluster: OnCluster::default(),
             },
             Image {
                 pattern: "tensorflow/tensorflow:2.6.0-gpu".to_owned(),
@@ -70,6 +71,7 @@ offline = true
                 requirements: None,
                 python: wanted("3.8"),
                 without_gpu: Some(stand_in),
+                cluster: OnCluster::default(),
             },
         ],
         code: Code {

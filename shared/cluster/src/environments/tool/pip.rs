@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::Job;
 use crate::environments::lockfile::Package;
-use crate::environments::{Error, Phase};
+use crate::environments::{Error, Phase, Target};
 use crate::python::Interpreter;
 
 /// Asks pip for a report of what it would install.
@@ -18,10 +18,18 @@ pub(super) fn resolve(
     file: &Path,
     work: &Path,
     python: &Interpreter,
+    target: Option<&Target>,
     report: &dyn Fn(Phase),
 ) -> Result<Vec<Package>, Error> {
     let list = work.join("report.json");
-    let mut command = pip_command(job, &python.executable, None, "install");
+    let mut command = match target {
+        None => pip_command(job, &python.executable, None, "install"),
+        Some(target) => target_command(job, &python.executable, target, "install"),
+    };
+    if target.is_some() {
+        // pip takes another platform only with a folder of its own, which a dry run leaves empty.
+        command.arg("--target").arg(work.join("nothing"));
+    }
     command.args(["--dry-run", "--ignore-installed", "--report"]).arg(&list).arg("-r").arg(file);
     job.run(&mut command, work, true, report)?;
     let unread =
@@ -38,12 +46,17 @@ pub(super) fn resolve_by_download(
     file: &Path,
     work: &Path,
     python: &Interpreter,
+    target: Option<&Target>,
     report: &dyn Fn(Phase),
 ) -> Result<Vec<Package>, Error> {
     let home = work.join("venv");
     let folder = work.join("files");
     create(job, &home, python, &[])?;
-    let mut command = pip_command(job, &home.join("bin/python"), None, "download");
+    let inside = home.join("bin/python");
+    let mut command = match target {
+        None => pip_command(job, &inside, None, "download"),
+        Some(target) => target_command(job, &inside, target, "download"),
+    };
     command.arg("--dest").arg(&folder).arg("-r").arg(file);
     job.run(&mut command, work, true, report)?;
     let unread = |error: std::io::Error| job.unwritten(&folder, error);
@@ -93,6 +106,47 @@ pub(super) fn install(
     job.run(&mut command, home, false, report).map(drop)
 }
 
+/// Installs a locked file for another machine into the folder `into`.
+pub(super) fn collect(
+    job: &Job,
+    file: &Path,
+    (into, target): (&Path, &Target),
+    python: &Path,
+    is_hashed: bool,
+    report: &dyn Fn(Phase),
+) -> Result<(), Error> {
+    let mut command = target_command(job, python, target, "install");
+    command.args(["--no-deps", "--no-compile", "--target"]).arg(into).arg("-r").arg(file);
+    if is_hashed {
+        command.arg("--require-hashes");
+    }
+    job.run(&mut command, into, false, report).map(drop)
+}
+
+/// Lets pip read the conditions of requirements, such as `platform_machine == "x86_64"`, as the other machine would:
+/// of itself it reads them as its own interpreter, whatever platform it is asked for.
+const AS_TARGET: &str = r#"
+import runpy, sys
+from pip._vendor.packaging import markers
+python, machine = sys.argv[1:3]
+del sys.argv[1:3]
+own = markers.default_environment
+def other():
+    return {**own(), "python_version": python, "python_full_version": python + ".0", "implementation_version": python + ".0",
+            "implementation_name": "cpython", "platform_python_implementation": "CPython", "platform_machine": machine,
+            "platform_system": "Linux", "sys_platform": "linux", "os_name": "posix"}
+markers.default_environment = other
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"#;
+
+fn target_command(job: &Job, python: &Path, target: &Target, verb: &str) -> Command {
+    let mut command = Command::new(python);
+    command.args(["-I", "-u", "-c", AS_TARGET, &target.python(), target.machine.name()]);
+    with_options(&mut command, job, verb);
+    command.args(target.pip_arguments());
+    command
+}
+
 fn pip_command(job: &Job, python: &Path, target: Option<&Path>, verb: &str) -> Command {
     let mut command = Command::new(python);
     // `-I` hides the person's own packages, `-u` lets progress through a pipe at once.
@@ -100,6 +154,11 @@ fn pip_command(job: &Job, python: &Path, target: Option<&Path>, verb: &str) -> C
     if let Some(target) = target {
         command.arg("--python").arg(target);
     }
+    with_options(&mut command, job, verb);
+    command
+}
+
+fn with_options(command: &mut Command, job: &Job, verb: &str) {
     command.args([verb, "--no-input", "--progress-bar", "off"]);
     if job.options.offline {
         command.arg("--no-index");
@@ -107,7 +166,6 @@ fn pip_command(job: &Job, python: &Path, target: Option<&Path>, verb: &str) -> C
     if let Some(wheels) = &job.options.wheels {
         command.arg("--find-links").arg(wheels);
     }
-    command
 }
 
 #[derive(Deserialize)]

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::Job;
 use crate::environments::lockfile::Package;
 use crate::environments::pip_settings::{Handed, PipSettings};
-use crate::environments::{Error, Phase};
+use crate::environments::{Error, Phase, Target};
 use crate::python::Interpreter;
 
 pub(super) fn resolve(
@@ -15,9 +15,11 @@ pub(super) fn resolve(
     file: &Path,
     lines: &[String],
     python: &Interpreter,
+    target: Option<&Target>,
     report: &dyn Fn(Phase),
 ) -> Result<Vec<Package>, Error> {
     let mut command = pip_command(uv, job, "compile", python);
+    command.args(target.map(Target::uv_arguments).into_iter().flatten());
     command
         .args(["--generate-hashes", "--no-header", "--no-annotate", "--python"])
         .arg(&python.executable)
@@ -60,6 +62,25 @@ pub(super) fn install(
         command.arg("--require-hashes");
     }
     job.run(&mut command, home, false, report).map(drop)
+}
+
+/// Installs a locked file for another machine into the folder `into`. Copies: a link would be the cache's own file.
+pub(super) fn collect(
+    uv: &Path,
+    job: &Job,
+    file: &Path,
+    (into, target): (&Path, &Target),
+    python: &Interpreter,
+    is_hashed: bool,
+    report: &dyn Fn(Phase),
+) -> Result<(), Error> {
+    let mut command = pip_command(uv, job, "install", python);
+    command.args(["--no-deps", "--link-mode", "copy"]).args(target.uv_arguments());
+    command.arg("--python").arg(&python.executable).arg("--target").arg(into).arg("-r").arg(file);
+    if is_hashed {
+        command.arg("--require-hashes");
+    }
+    job.run(&mut command, into, false, report).map(drop)
 }
 
 fn pip_command(uv: &Path, job: &Job, verb: &str, python: &Interpreter) -> Command {
