@@ -16,7 +16,7 @@ data "aws_eks_cluster" "this" {
   lifecycle {
     precondition {
       condition     = contains(data.aws_eks_clusters.here[0].names, var.cluster_name)
-      error_message = "There is no EKS cluster ${var.cluster_name} in ${data.aws_region.current.id} of account ${data.aws_caller_identity.current.account_id}. There: ${join(", ", concat(sort(data.aws_eks_clusters.here[0].names), ["nothing else"]))}. Correct cluster_name or the provider's region."
+      error_message = "There is no EKS cluster ${var.cluster_name} in ${data.aws_region.current.id} of account ${data.aws_caller_identity.current.account_id}. Clusters there: ${coalesce(join(", ", sort(data.aws_eks_clusters.here[0].names)), "none")}. Correct cluster_name or the provider's region."
     }
   }
 }

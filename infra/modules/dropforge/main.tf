@@ -34,6 +34,11 @@ module "registry" {
 }
 
 locals {
+  # AWS gives the role to this account; Pod Identity brings a token of its own.
+  account_spec   = { serviceAccountName = values(var.namespaces)[0].service_accounts[0], automountServiceAccountToken = false }
+  given_defaults = jsondecode(var.pod_defaults)
+  pod_defaults   = merge(local.given_defaults, { spec = merge(local.account_spec, try(local.given_defaults.spec, {})) })
+
   executor_image = var.executor_image != null ? var.executor_image : "${module.registry[0].repository_url}:${var.executor_version}"
 }
 
@@ -49,7 +54,7 @@ module "functions" {
   cluster                    = { for field in ["name", "endpoint", "certificate_authority"] : field => local.cluster[field] }
   namespaces                 = toset(keys(var.namespaces))
   executor_image             = local.executor_image
-  pod_defaults               = var.pod_defaults
+  pod_defaults               = jsonencode(local.pod_defaults)
   dispatch                   = var.dispatch
   memory_megabytes           = var.memory_megabytes
   batches                    = var.batches
@@ -63,6 +68,7 @@ module "functions" {
   permissions_boundary_arn   = var.permissions_boundary_arn
   code_signing_config_arn    = var.code_signing_config_arn
   tracing                    = var.tracing
+  alarm_topic_arns           = [module.observability.topic_arn]
   log_retention_days         = var.log_retention_days
   tags                       = var.tags
 }
@@ -73,6 +79,8 @@ module "scheduler" {
   name                     = var.name
   queue_arns               = [module.queues.arns.uploads, module.queues.arns.events]
   sweep_function_arn       = module.functions.functions.sweep.alias_arn
+  crons                    = var.crons
+  upload_queue_arn         = module.queues.arns.uploads
   kms_key_arns             = { schedules = var.kms_key_arns.schedules, queues = var.kms_key_arns.queues }
   role_arn                 = var.scheduler_role_arn
   iam_path                 = var.iam_path
@@ -103,4 +111,34 @@ module "pod_identity" {
   iam_path                 = var.iam_path
   permissions_boundary_arn = var.permissions_boundary_arn
   tags                     = var.tags
+}
+
+module "people" {
+  source = "../people"
+
+  name               = var.name
+  namespaces         = toset(keys(var.namespaces))
+  model_prefixes     = { for namespace, of in var.namespaces : namespace => of.model_prefixes }
+  buckets            = module.storage.names
+  queue_arns         = { events = module.queues.arns.events, uploads = module.queues.arns.uploads, dead_letters = values(module.queues.dead_letter_arns) }
+  schedule_group     = module.scheduler.group
+  scheduler_role_arn = module.scheduler.role_arn
+  functions          = toset(values(module.functions.names))
+  cluster_arn        = local.cluster.arn
+  repository_arn     = one(module.registry[*].repository_arn)
+  kms_key_arns       = compact([var.kms_key_arns.storage, var.kms_key_arns.queues])
+  iam_path           = var.iam_path
+  tags               = var.tags
+}
+
+module "observability" {
+  source = "../observability"
+
+  name              = var.name
+  queue_names       = module.queues.names
+  dead_letter_names = module.queues.dead_letter_names
+  function_names    = module.functions.names
+  topic_arn         = var.alarm_topic_arn
+  emails            = var.alarm_emails
+  tags              = var.tags
 }

@@ -27,7 +27,7 @@ output "dropforge" {
 
     namespaces = {
       for namespace, of in var.namespaces : namespace => {
-        service_account = of.service_account
+        service_account = of.service_accounts[0]
         role_arn        = module.pod_identity.role_arns[namespace]
         isolation       = module.pod_identity.isolation
         pod_security    = of.pod_security
@@ -35,16 +35,19 @@ output "dropforge" {
       }
     }
 
-    functions = module.functions.functions
+    functions       = module.functions.functions
+    people_policies = module.people.policy_arns
+    alarm_topic_arn = module.observability.topic_arn
   }
 }
 
 output "policies" {
-  description = "What each function, the schedules and the steps of each namespace may, as JSON. For roles that are given their owners attach these."
+  description = "What each function, the schedules, the steps of each namespace and people may, as JSON. For roles that are given their owners attach these."
   value = {
     functions = module.functions.policies
     scheduler = module.scheduler.policy
     steps     = module.pod_identity.policies
+    people    = module.people.policies
   }
 }
 

@@ -51,13 +51,13 @@ variable "cluster" {
 }
 
 variable "namespaces" {
-  description = "Kubernetes namespaces of steps: the service account that gets the role, where steps may put models beside the artifact bucket (BUCKET/PREFIX), which uploads they may read (prefixes), a role that is there already, the pod security level that is enforced."
+  description = "Kubernetes namespaces of steps: the service accounts that get the role (the first is what steps run as that name none, the same in all namespaces), where steps may put models beside the artifact bucket (BUCKET/PREFIX), which uploads they may read (prefixes), a role that is there already, the pod security level that is enforced."
   type = map(object({
-    service_account = optional(string, "dropforge-step")
-    model_prefixes  = optional(list(string), [])
-    upload_prefixes = optional(list(string), [""])
-    role_arn        = optional(string)
-    pod_security    = optional(string, "baseline")
+    service_accounts = optional(list(string), ["dropforge-step"])
+    model_prefixes   = optional(list(string), [])
+    upload_prefixes  = optional(list(string), [""])
+    role_arn         = optional(string)
+    pod_security     = optional(string, "baseline")
   }))
   default  = { default = {} }
   nullable = false
@@ -65,6 +65,11 @@ variable "namespaces" {
   validation {
     condition     = alltrue([for namespace, of in var.namespaces : contains(["privileged", "baseline", "restricted"], of.pod_security)])
     error_message = "pod_security is privileged, baseline or restricted, Kubernetes' pod security standards."
+  }
+
+  validation {
+    condition     = length(distinct([for namespace, of in var.namespaces : of.service_accounts[0]])) <= 1
+    error_message = "The first of service_accounts is the same in all namespaces: it is what every step runs as that names none."
   }
 }
 
@@ -171,9 +176,28 @@ variable "install_pod_identity_agent" {
 }
 
 variable "pod_defaults" {
-  description = "What every pod gets beside its manifest, as JSON."
+  description = "What every pod gets beside its manifest, as JSON: over the service account and no token of it, which stand there already."
+  type        = string
+  default     = "{}"
+  nullable    = false
+
+  validation {
+    condition     = can(keys(jsondecode(var.pod_defaults)))
+    error_message = "pod_defaults is a JSON object; functions/README.md names its fields."
+  }
+}
+
+variable "alarm_topic_arn" {
+  description = "SNS topic that alarms are sent to, where one is there already."
   type        = string
   default     = null
+}
+
+variable "alarm_emails" {
+  description = "Addresses that are told of alarms."
+  type        = set(string)
+  default     = []
+  nullable    = false
 }
 
 variable "entrypoint_repository_arns" {
@@ -229,6 +253,18 @@ variable "environment" {
   type        = map(string)
   default     = {}
   nullable    = false
+}
+
+variable "crons" {
+  description = "Reminders of CronWorkflows that come with the configuration: when which CronWorkflow of which namespace is looked at. `dropforge apply` makes these by itself."
+  type = map(object({
+    namespace  = string
+    name       = string
+    expression = string
+    timezone   = optional(string, "UTC")
+  }))
+  default  = {}
+  nullable = false
 }
 
 variable "kms_key_arns" {

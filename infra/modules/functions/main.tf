@@ -33,7 +33,7 @@ locals {
     DROPFORGE_EXECUTOR_IMAGE     = var.executor_image
   }
 
-  cluster = var.cluster == null ? {} : {
+  cluster = var.cluster == null || contains(keys(var.environment), "DROPFORGE_KUBECONFIG") ? {} : {
     DROPFORGE_CLUSTER_NAME     = var.cluster.name
     DROPFORGE_CLUSTER_ENDPOINT = var.cluster.endpoint
     DROPFORGE_CLUSTER_CA       = var.cluster.certificate_authority

@@ -218,14 +218,14 @@ variable "entrypoint_repository_arns" {
 }
 
 variable "environment" {
-  description = "More environment variables for every function."
+  description = "More environment variables for every function. DROPFORGE_KUBECONFIG, a file in the package, stands for `cluster` where that is not on EKS."
   type        = map(string)
   default     = {}
   nullable    = false
 
   validation {
-    condition     = alltrue([for variable in keys(var.environment) : !startswith(variable, "DROPFORGE_")])
-    error_message = "environment sets none of the DROPFORGE_ variables: the module's own variables do."
+    condition     = alltrue([for variable in keys(var.environment) : !startswith(variable, "DROPFORGE_") || variable == "DROPFORGE_KUBECONFIG"])
+    error_message = "environment sets no DROPFORGE_ variable but DROPFORGE_KUBECONFIG: the module's own variables set them."
   }
 }
 

@@ -4,6 +4,10 @@ locals {
   partition = data.aws_partition.current.partition
   made      = { for namespace, of in var.namespaces : namespace => of if of.role_arn == null }
   role_arns = { for namespace, of in var.namespaces : namespace => of.role_arn == null ? aws_iam_role.this[namespace].arn : of.role_arn }
+
+  accounts = merge([for namespace, of in var.namespaces : {
+    for account in of.service_accounts : "${namespace}/${account}" => { namespace = namespace, account = account }
+  }]...)
 }
 
 resource "aws_iam_role" "this" {
@@ -27,12 +31,12 @@ resource "aws_iam_role_policy" "this" {
 }
 
 resource "aws_eks_pod_identity_association" "this" {
-  for_each = var.oidc_provider == null ? var.namespaces : {}
+  for_each = var.oidc_provider == null ? local.accounts : {}
 
   cluster_name    = var.cluster.name
-  namespace       = each.key
-  service_account = each.value.service_account
-  role_arn        = local.role_arns[each.key]
+  namespace       = each.value.namespace
+  service_account = each.value.account
+  role_arn        = local.role_arns[each.value.namespace]
   tags            = var.tags
 }
 

@@ -10,7 +10,7 @@ locals {
   policies = {
     for namespace, of in var.namespaces : namespace => jsonencode({
       Version   = "2012-10-17"
-      Statement = concat(local.basic[namespace], local.models[namespace], local.keys)
+      Statement = concat(local.basic[namespace], local.upload_access[namespace], local.models[namespace], local.keys)
     })
   }
 
@@ -48,6 +48,17 @@ locals {
         Condition = { StringLike = { "s3:prefix" = ["${namespace}/*"] } }
       },
       {
+        Sid      = "Doorbell"
+        Effect   = "Allow"
+        Action   = ["sqs:SendMessage"]
+        Resource = [var.events_queue_arn]
+      },
+    ]
+  }
+
+  upload_access = {
+    for namespace, of in var.namespaces : namespace => [for statement in [
+      {
         Sid      = "Uploads"
         Effect   = "Allow"
         Action   = ["s3:GetObject", "s3:GetObjectVersion"]
@@ -60,13 +71,7 @@ locals {
         Resource  = [local.uploads]
         Condition = { StringLike = { "s3:prefix" = [for prefix in of.upload_prefixes : "${prefix}*"] } }
       },
-      {
-        Sid      = "Doorbell"
-        Effect   = "Allow"
-        Action   = ["sqs:SendMessage"]
-        Resource = [var.events_queue_arn]
-      },
-    ]
+    ] : statement if length(of.upload_prefixes) > 0]
   }
 
   models = {
@@ -100,7 +105,7 @@ locals {
   }]
 }
 
-# Who may take the role: one service account of one namespace of one cluster.
+# Who may take the role: the service accounts of one namespace of one cluster.
 locals {
   pod_identity_trust = {
     for namespace, of in var.namespaces : namespace => jsonencode({
@@ -114,7 +119,7 @@ locals {
           StringEquals = {
             "aws:RequestTag/eks-cluster-arn"            = var.cluster.arn
             "aws:RequestTag/kubernetes-namespace"       = namespace
-            "aws:RequestTag/kubernetes-service-account" = of.service_account
+            "aws:RequestTag/kubernetes-service-account" = of.service_accounts
           }
         }
       }]
@@ -134,7 +139,7 @@ locals {
         Condition = {
           StringEquals = {
             "${local.issuer}:aud" = "sts.amazonaws.com"
-            "${local.issuer}:sub" = "system:serviceaccount:${namespace}:${of.service_account}"
+            "${local.issuer}:sub" = [for account in of.service_accounts : "system:serviceaccount:${namespace}:${account}"]
           }
         }
       }]

@@ -38,12 +38,12 @@ variable "install_agent" {
 }
 
 variable "namespaces" {
-  description = "Namespaces of steps: the service account that gets the role, where steps may put models beside the artifact bucket (BUCKET/PREFIX), which uploads they may read (prefixes), a role that is there already."
+  description = "Namespaces of steps: the service accounts that get the role (the first is what steps run as that name none), where steps may put models beside the artifact bucket (BUCKET/PREFIX), which uploads they may read (prefixes), a role that is there already."
   type = map(object({
-    service_account = optional(string, "dropforge-step")
-    model_prefixes  = optional(list(string), [])
-    upload_prefixes = optional(list(string), [""])
-    role_arn        = optional(string)
+    service_accounts = optional(list(string), ["dropforge-step"])
+    model_prefixes   = optional(list(string), [])
+    upload_prefixes  = optional(list(string), [""])
+    role_arn         = optional(string)
   }))
 
   validation {
@@ -59,6 +59,11 @@ variable "namespaces" {
   validation {
     condition     = alltrue([for namespace, of in var.namespaces : alltrue([for prefix in of.upload_prefixes : can(regex("^[^*?]*$", prefix)) && !startswith(prefix, "/")])])
     error_message = "upload_prefixes are prefixes of keys in the upload bucket: no wildcard, no slash in front. The empty one is all of it."
+  }
+
+  validation {
+    condition     = alltrue([for namespace, of in var.namespaces : length(of.service_accounts) > 0 && alltrue([for account in of.service_accounts : can(regex("^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", account))])])
+    error_message = "service_accounts names at least one Kubernetes service account for each namespace."
   }
 
   validation {

@@ -21,6 +21,11 @@ output "dead_letter_names" {
   value       = { for queue in local.queues : queue => aws_sqs_queue.dead[queue].name }
 }
 
+output "dead_letter_arns" {
+  description = "ARNs of the dead-letter queues: uploads, events."
+  value       = { for queue in local.queues : queue => aws_sqs_queue.dead[queue].arn }
+}
+
 output "names" {
   description = "Names of the queues, for alarms: uploads, events."
   value       = { for queue in local.queues : queue => aws_sqs_queue.this[queue].name }

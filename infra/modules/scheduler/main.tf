@@ -67,6 +67,7 @@ resource "aws_scheduler_schedule" "sweep" {
   name                = "sweep"
   group_name          = aws_scheduler_schedule_group.this.name
   description         = "Rings what moved or may be stuck"
+  state               = "ENABLED"
   schedule_expression = var.sweep_minutes == 1 ? "rate(1 minute)" : "rate(${var.sweep_minutes} minutes)"
   kms_key_arn         = var.kms_key_arns.schedules
 
@@ -84,6 +85,33 @@ resource "aws_scheduler_schedule" "sweep" {
       maximum_retry_attempts       = 0
       maximum_event_age_in_seconds = 60
     }
+  }
+
+  depends_on = [aws_iam_role_policy.this]
+}
+
+resource "aws_scheduler_schedule" "cron" {
+  #checkov:skip=CKV_AWS_297: `kms_key_arns.schedules` asks for a key; the payload names a CronWorkflow and no more
+  for_each = var.crons
+
+  name                         = "cron-${each.key}"
+  group_name                   = aws_scheduler_schedule_group.this.name
+  description                  = "CronWorkflow ${each.value.namespace}/${each.value.name}"
+  schedule_expression          = each.value.expression
+  schedule_expression_timezone = each.value.timezone
+  kms_key_arn                  = var.kms_key_arns.schedules
+
+  flexible_time_window {
+    mode = "OFF"
+  }
+
+  target {
+    arn      = var.upload_queue_arn
+    role_arn = local.role_arn
+    input = jsonencode({
+      format = 1
+      remind = { cronWorkflow = { namespace = each.value.namespace, name = each.value.name } }
+    })
   }
 
   depends_on = [aws_iam_role_policy.this]

@@ -35,6 +35,39 @@ variable "sweep_minutes" {
   }
 }
 
+variable "crons" {
+  description = "Reminders of CronWorkflows that come with the configuration, by any name: when (a schedule expression of EventBridge Scheduler) which CronWorkflow of which namespace is looked at. The CronWorkflow itself says which runs are due then. `dropforge apply` makes these by itself."
+  type = map(object({
+    namespace  = string
+    name       = string
+    expression = string
+    timezone   = optional(string, "UTC")
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for cron in values(var.crons) : can(regex("^(cron|rate|at)\\(.+\\)$", cron.expression))])
+    error_message = "expression is one of EventBridge Scheduler: cron(0 6 ? * 2-6 *), six fields in which Sunday is 1, or rate(1 hour)."
+  }
+
+  validation {
+    condition     = alltrue([for key in keys(var.crons) : can(regex("^[A-Za-z0-9_.-]{1,59}$", key))])
+    error_message = "crons' keys have at most 59 letters, digits, dots, hyphens and underscores: they are schedules' names."
+  }
+}
+
+variable "upload_queue_arn" {
+  description = "Queue that reminders of CronWorkflows are sent to; needed with `crons`."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = length(var.crons) == 0 || var.upload_queue_arn != null
+    error_message = "upload_queue_arn names the queue that the reminders of `crons` are sent to."
+  }
+}
+
 variable "kms_key_arns" {
   description = "Keys: of the schedules' payloads, of the queues they send to. AWS's own where null."
   type = object({

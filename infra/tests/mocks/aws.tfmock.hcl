@@ -11,6 +11,10 @@ mock_data "aws_partition" {
   defaults = { partition = "aws" }
 }
 
+mock_data "aws_availability_zones" {
+  defaults = { names = ["eu-central-1a", "eu-central-1b", "eu-central-1c"] }
+}
+
 mock_data "aws_eks_clusters" {
   defaults = { names = ["research", "shop"] }
 }

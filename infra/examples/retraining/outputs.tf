@@ -1,0 +1,4 @@
+output "dropforge" {
+  description = "All that `dropforge deploy` reads: `terraform output -json dropforge`."
+  value       = module.dropforge.dropforge
+}

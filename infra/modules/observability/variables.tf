@@ -1,0 +1,79 @@
+variable "name" {
+  description = "Name of the stack; the alarms' names begin with it."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,18}[a-z0-9]$", var.name))
+    error_message = "name has 2 to 20 lower-case letters, digits and hyphens, begins with a letter and ends with a letter or digit."
+  }
+}
+
+variable "queue_names" {
+  description = "Names of the queues: uploads, events."
+  type        = map(string)
+}
+
+variable "dead_letter_names" {
+  description = "Names of the dead-letter queues: uploads, events."
+  type        = map(string)
+}
+
+variable "function_names" {
+  description = "Names of the functions, by function."
+  type        = map(string)
+}
+
+variable "topic_arn" {
+  description = "SNS topic that alarms are sent to, where one is there already."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.topic_arn == null || can(regex("^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.topic_arn))
+    error_message = "topic_arn is the ARN of an SNS topic."
+  }
+}
+
+variable "emails" {
+  description = "Addresses that are told of alarms; each gets a message to confirm it first."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for address in var.emails : can(regex("^[^@ ]+@[^@ ]+$", address))])
+    error_message = "emails holds addresses like someone@example.com."
+  }
+}
+
+variable "kms_key_arn" {
+  description = "Key that encrypts the topic that is made; CloudWatch must be allowed to use it. SNS's own where null."
+  type        = string
+  default     = null
+}
+
+variable "oldest_message_minutes" {
+  description = "Minutes that a message may wait before the alarm of that queue rings."
+  type        = number
+  default     = 10
+  nullable    = false
+
+  validation {
+    condition     = var.oldest_message_minutes >= 1
+    error_message = "oldest_message_minutes is at least 1."
+  }
+}
+
+variable "metric_namespace" {
+  description = "Namespace of the metrics that the functions log."
+  type        = string
+  default     = "Dropforge"
+  nullable    = false
+}
+
+variable "tags" {
+  description = "Tags for everything that is made."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}

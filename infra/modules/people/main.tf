@@ -1,0 +1,28 @@
+data "aws_caller_identity" "current" {}
+
+data "aws_region" "current" {}
+
+data "aws_partition" "current" {}
+
+# Policies to be attached to roles or permission sets. For each namespace: `read` sees its runs, `submit` starts and steers
+# them too. For the stack: `operate` deploys and repairs it. Nobody writes a journal, a claim or a verdict: what people want
+# of a run is a command in its inbox.
+resource "aws_iam_policy" "namespace" {
+  for_each = merge([for namespace in var.namespaces : {
+    for who in ["read", "submit"] : "${who}-${namespace}" => { who = who, namespace = namespace }
+  }]...)
+
+  name        = "${var.name}-${each.key}"
+  path        = var.iam_path
+  description = "${each.value.who == "read" ? "Sees" : "Sees, starts and steers"} runs of ${var.name} in ${each.value.namespace}"
+  policy      = local.policies[each.value.who][each.value.namespace]
+  tags        = var.tags
+}
+
+resource "aws_iam_policy" "operate" {
+  name        = "${var.name}-operate"
+  path        = var.iam_path
+  description = "Deploys and repairs ${var.name}"
+  policy      = local.operate_policy
+  tags        = var.tags
+}

@@ -1,0 +1,13 @@
+output "policy_arns" {
+  description = "ARNs of the policies: read and submit by namespace, operate."
+  value = {
+    read    = { for namespace in var.namespaces : namespace => aws_iam_policy.namespace["read-${namespace}"].arn }
+    submit  = { for namespace in var.namespaces : namespace => aws_iam_policy.namespace["submit-${namespace}"].arn }
+    operate = aws_iam_policy.operate.arn
+  }
+}
+
+output "policies" {
+  description = "The policies as JSON: read and submit by namespace, operate."
+  value       = merge(local.policies, { operate = local.operate_policy })
+}

@@ -1,0 +1,95 @@
+locals {
+  region    = data.aws_region.current.id
+  account   = data.aws_caller_identity.current.account_id
+  partition = data.aws_partition.current.partition
+  control   = "arn:${local.partition}:s3:::${var.buckets.control}"
+  artifacts = "arn:${local.partition}:s3:::${var.buckets.artifacts}"
+  uploads   = "arn:${local.partition}:s3:::${var.buckets.uploads}"
+
+  policies = {
+    for who, statements in { read = local.read, submit = { for namespace in var.namespaces : namespace => concat(local.read[namespace], local.submit[namespace]) } } : who => {
+      for namespace, of in statements : namespace => jsonencode({ Version = "2012-10-17", Statement = of })
+    }
+  }
+  operate_policy = jsonencode({ Version = "2012-10-17", Statement = local.operate })
+
+  # Runs are named by uid, not by namespace: who may see one may see which there are.
+  shared_folders = ["live", "runs", "journals", "cluster-definitions"]
+  own_folders    = ["attempts", "logs", "index", "definitions", "triggers", "crons", "environments", "locks"]
+
+  read = { for namespace in var.namespaces : namespace => concat(
+    [
+      {
+        Sid    = "Read"
+        Effect = "Allow"
+        Action = ["s3:GetObject", "s3:GetObjectVersion"]
+        Resource = concat(
+          [for folder in local.shared_folders : "${local.control}/${folder}/*"],
+          [for folder in local.own_folders : "${local.control}/${folder}/${namespace}/*"],
+          ["${local.artifacts}/${namespace}/*", "${local.uploads}/*"],
+          [for prefix in lookup(var.model_prefixes, namespace, []) : "arn:${local.partition}:s3:::${prefix}*"],
+        )
+      },
+      # Not only to list: without it S3 answers 403 and not 404 for what is not there.
+      { Sid = "List", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.control, local.artifacts, local.uploads] },
+      { Sid = "Queues", Effect = "Allow", Action = ["sqs:GetQueueAttributes"], Resource = concat([var.queue_arns.events, var.queue_arns.uploads], var.queue_arns.dead_letters) },
+      { Sid = "Cluster", Effect = "Allow", Action = ["eks:DescribeCluster"], Resource = [var.cluster_arn] },
+    ],
+    length(var.kms_key_arns) == 0 ? [] : [{ Sid = "Keys", Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = distinct(var.kms_key_arns) }],
+  ) }
+
+  submit = { for namespace in var.namespaces : namespace => [
+    {
+      Sid    = "Start"
+      Effect = "Allow"
+      Action = ["s3:PutObject"]
+      Resource = concat(
+        ["${local.control}/live/*", "${local.control}/runs/*/spec.json", "${local.control}/runs/*/inbox/*"],
+        [for folder in ["index", "definitions", "triggers", "crons", "environments"] : "${local.control}/${folder}/${namespace}/*"],
+        ["${local.control}/cluster-definitions/*", "${local.artifacts}/${namespace}/*", "${local.uploads}/*"],
+      )
+    },
+    {
+      Sid    = "Forget"
+      Effect = "Allow"
+      Action = ["s3:DeleteObject"]
+      Resource = concat(
+        ["${local.control}/cluster-definitions/*"],
+        [for folder in ["index", "definitions", "triggers", "crons"] : "${local.control}/${folder}/${namespace}/*"],
+      )
+    },
+    { Sid = "Ring", Effect = "Allow", Action = ["sqs:SendMessage"], Resource = [var.queue_arns.events, var.queue_arns.uploads] },
+    {
+      Sid      = "Schedules"
+      Effect   = "Allow"
+      Action   = ["scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"]
+      Resource = ["arn:${local.partition}:scheduler:${local.region}:${local.account}:schedule/${var.schedule_group}/*"]
+    },
+    {
+      Sid       = "LendSchedulerRole"
+      Effect    = "Allow"
+      Action    = ["iam:PassRole"]
+      Resource  = [var.scheduler_role_arn]
+      Condition = { StringEquals = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
+    },
+  ] }
+
+  operate = concat(
+    [
+      # `redrive` puts dead letters back, after a look at them.
+      { Sid = "Redrive", Effect = "Allow", Action = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:StartMessageMoveTask", "sqs:ListMessageMoveTasks", "sqs:CancelMessageMoveTask"], Resource = var.queue_arns.dead_letters },
+      { Sid = "Functions", Effect = "Allow", Action = ["lambda:GetFunctionConfiguration", "lambda:GetAlias", "lambda:ListVersionsByFunction", "lambda:InvokeFunction", "lambda:ListTags"], Resource = [for function in sort(var.functions) : "arn:${local.partition}:lambda:${local.region}:${local.account}:function:${function}*"] },
+      { Sid = "FunctionLogs", Effect = "Allow", Action = ["logs:FilterLogEvents", "logs:GetLogEvents", "logs:DescribeLogStreams", "logs:StartQuery", "logs:GetQueryResults"], Resource = [for function in sort(var.functions) : "arn:${local.partition}:logs:${local.region}:${local.account}:log-group:/aws/lambda/${function}:*"] },
+      { Sid = "Buckets", Effect = "Allow", Action = ["s3:GetBucketLocation", "s3:GetBucketNotification", "s3:GetBucketPolicy", "s3:GetBucketVersioning", "s3:GetLifecycleConfiguration", "s3:GetEncryptionConfiguration"], Resource = [local.control, local.artifacts, local.uploads] },
+      # AWS knows these actions for no single resource; all of them only look.
+      { Sid = "Doctor", Effect = "Allow", Action = ["ecr:GetAuthorizationToken", "servicequotas:GetServiceQuota", "cloudwatch:DescribeAlarms", "lambda:ListEventSourceMappings", "ec2:DescribeInstanceTypeOfferings"], Resource = ["*"] },
+      { Sid = "ClusterParts", Effect = "Allow", Action = ["eks:DescribeAddon", "eks:ListAddons", "eks:DescribeAccessEntry", "eks:ListAccessEntries", "eks:ListPodIdentityAssociations", "eks:DescribePodIdentityAssociation"], Resource = [var.cluster_arn, "${replace(var.cluster_arn, ":cluster/", ":*/")}/*"] },
+    ],
+    var.repository_arn == null ? [] : [{
+      Sid      = "PushExecutor"
+      Effect   = "Allow"
+      Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:DescribeImages", "ecr:GetDownloadUrlForLayer", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"]
+      Resource = [var.repository_arn]
+    }],
+  )
+}

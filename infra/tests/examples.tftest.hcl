@@ -1,0 +1,108 @@
+# The examples plan as they are.
+mock_provider "aws" {
+  source = "./mocks"
+}
+
+run "minimal" {
+  command = plan
+
+  module {
+    source = "../examples/minimal"
+  }
+
+  variables {
+    region         = "eu-central-1"
+    cluster_name   = "research"
+    package_folder = "./packages"
+  }
+}
+
+run "complete" {
+  command = plan
+
+  module {
+    source = "../examples/complete"
+  }
+
+  variables {
+    package_folder = "./packages"
+  }
+
+  assert {
+    condition     = module.dropforge.dropforge.functions.dispatch.name == "dropforge-dispatch"
+    error_message = "its endpoint is private, so pods are created from inside the VPC"
+  }
+}
+
+run "retraining" {
+  command = plan
+
+  module {
+    source = "../examples/retraining"
+  }
+
+  variables {
+    region         = "eu-central-1"
+    cluster_name   = "research"
+    package_folder = "./packages"
+    image          = "registry.example.com/sklearn:1"
+  }
+
+  assert {
+    condition     = { for key, object in aws_s3_object.definition : key => object.key } == { "workflowtemplate/ml-pipeline" = "definitions/retraining/workflowtemplate/ml-pipeline.yaml", "trigger/ml-pipeline" = "definitions/retraining/trigger/ml-pipeline.yaml", "cronworkflow/ml-pipeline" = "definitions/retraining/cronworkflow/ml-pipeline.yaml" }
+    error_message = "definitions lie where the functions read them"
+  }
+  assert {
+    condition     = yamldecode(aws_s3_object.definition["trigger/ml-pipeline"].content).spec.s3.bucket == "dropforge-111122223333-eu-central-1-uploads" && !strcontains(aws_s3_object.definition["workflowtemplate/ml-pipeline"].content, "python:3.9")
+    error_message = "the sample is told this stack's bucket and image"
+  }
+}
+
+run "corporate" {
+  command = plan
+
+  module {
+    source = "../examples/corporate"
+  }
+
+  variables {
+    region         = "eu-central-1"
+    name           = "acme-ml"
+    tags           = { owner = "ml-platform", cost-center = "42" }
+    package_folder = "./packages"
+    cluster = {
+      name                  = "acme"
+      arn                   = "arn:aws:eks:eu-central-1:111122223333:cluster/acme"
+      endpoint              = "https://0123456789ABCDEF.gr7.eu-central-1.eks.amazonaws.com"
+      certificate_authority = "LS0tLS1CRUdJTg=="
+    }
+    subnet_ids         = ["subnet-1", "subnet-2"]
+    security_group_ids = ["sg-1"]
+    buckets            = { control = "acme-ml-control", artifacts = "acme-ml-artifacts", uploads = "acme-datalake" }
+    namespaces = {
+      fraud = { role_arn = "arn:aws:iam::111122223333:role/acme/fraud", model_prefixes = ["acme-models/fraud/"], upload_prefixes = ["fraud/"] }
+    }
+    executor_image = "registry.acme.example/dropforge-executor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    function_role_arns = {
+      ingest   = "arn:aws:iam::111122223333:role/acme/ingest"
+      advance  = "arn:aws:iam::111122223333:role/acme/advance"
+      sweep    = "arn:aws:iam::111122223333:role/acme/sweep"
+      dispatch = "arn:aws:iam::111122223333:role/acme/dispatch"
+    }
+    scheduler_role_arn       = "arn:aws:iam::111122223333:role/acme/scheduler"
+    iam_path                 = "/acme/"
+    permissions_boundary_arn = "arn:aws:iam::111122223333:policy/acme-boundary"
+    kms_key_arn              = "arn:aws:kms:eu-central-1:111122223333:key/k1"
+    alarm_topic_arn          = "arn:aws:sns:eu-central-1:111122223333:acme-alarms"
+  }
+
+  override_data {
+    target = module.dropforge.module.storage.data.aws_s3_bucket.existing
+    values = { region = "eu-central-1" }
+  }
+
+  assert {
+    condition     = strcontains(output.bucket_policies.control, "CreateOnly") && strcontains(output.kms_key_statements, "events.amazonaws.com")
+    error_message = "the owners are told what to add"
+  }
+}

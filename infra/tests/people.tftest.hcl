@@ -1,0 +1,148 @@
+# What people may, and when somebody is woken.
+mock_provider "aws" {
+  source = "./mocks"
+}
+
+run "policies_fit_into_iam" {
+  module {
+    source = "../modules/people"
+  }
+
+  variables {
+    name               = "demo"
+    namespaces         = ["team-a", "team-b", "team-c", "team-d"]
+    model_prefixes     = { team-a = ["models/team-a/"] }
+    buckets            = { control = "demo-control", artifacts = "demo-artifacts", uploads = "demo-uploads" }
+    queue_arns         = { events = "arn:aws:sqs:eu-central-1:111122223333:demo-events", uploads = "arn:aws:sqs:eu-central-1:111122223333:demo-uploads", dead_letters = ["arn:aws:sqs:eu-central-1:111122223333:demo-events-dead", "arn:aws:sqs:eu-central-1:111122223333:demo-uploads-dead"] }
+    schedule_group     = "demo"
+    scheduler_role_arn = "arn:aws:iam::111122223333:role/demo-scheduler"
+    functions          = ["demo-ingest", "demo-advance", "demo-sweep"]
+    cluster_arn        = "arn:aws:eks:eu-central-1:111122223333:cluster/research"
+    repository_arn     = "arn:aws:ecr:eu-central-1:111122223333:repository/demo/executor"
+  }
+
+  assert {
+    condition     = alltrue([for policy in concat(values(aws_iam_policy.namespace)[*].policy, [aws_iam_policy.operate.policy]) : length(policy) <= 6144])
+    error_message = "IAM takes 6144 characters"
+  }
+  assert {
+    condition     = alltrue(flatten([for policy in concat(values(output.policies.read), values(output.policies.submit), [output.policies.operate]) : [for statement in jsondecode(policy).Statement : [for action in statement.Action : !strcontains(action, "*")]]]))
+    error_message = "actions are named, none by a wildcard"
+  }
+}
+
+run "alarms_wake_somebody" {
+  module {
+    source = "../modules/observability"
+  }
+
+  variables {
+    name              = "demo"
+    queue_names       = { uploads = "demo-uploads", events = "demo-events" }
+    dead_letter_names = { uploads = "demo-uploads-dead", events = "demo-events-dead" }
+    function_names    = { ingest = "demo-ingest", advance = "demo-advance", sweep = "demo-sweep" }
+    emails            = ["someone@example.com"]
+  }
+
+  assert {
+    condition     = keys(aws_cloudwatch_metric_alarm.this) == ["dead-events", "dead-uploads", "old-events", "old-uploads", "runs-failed", "runs-stuck"]
+    error_message = "dead letters, messages that wait, runs that failed or do not move"
+  }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_actions == toset([output.topic_arn])])
+    error_message = "each tells the topic"
+  }
+  assert {
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 6
+    error_message = "one look at all of it"
+  }
+}
+
+run "bad_addresses_are_refused" {
+  command = plan
+
+  module {
+    source = "../modules/observability"
+  }
+
+  variables {
+    name                   = "demo"
+    queue_names            = {}
+    dead_letter_names      = {}
+    function_names         = {}
+    topic_arn              = "alarms"
+    emails                 = ["someone"]
+    oldest_message_minutes = 0
+  }
+
+  expect_failures = [var.topic_arn, var.emails, var.oldest_message_minutes]
+}
+
+run "bad_endpoints_are_refused" {
+  command = plan
+
+  module {
+    source = "../modules/network-endpoints"
+  }
+
+  variables {
+    name               = "demo"
+    vpc_id             = "10.0.0.0/16"
+    route_table_ids    = []
+    client_cidr_blocks = ["0.0.0.0/0"]
+  }
+
+  expect_failures = [var.vpc_id, var.subnet_ids, var.route_table_ids, var.client_cidr_blocks]
+}
+
+run "the_s3_gateway_alone_costs_nothing" {
+  module {
+    source = "../modules/network-endpoints"
+  }
+
+  variables {
+    name               = "demo"
+    vpc_id             = "vpc-1"
+    route_table_ids    = ["rtb-1"]
+    client_cidr_blocks = ["10.0.0.0/16"]
+    interfaces         = []
+  }
+
+  assert {
+    condition     = length(aws_vpc_endpoint.interface) == 0 && length(aws_security_group.this) == 0 && aws_vpc_endpoint.s3.vpc_endpoint_type == "Gateway"
+    error_message = "no interface endpoint"
+  }
+}
+
+run "a_cluster_without_access_entries_is_refused" {
+  command = plan
+
+  module {
+    source = "../modules/eks-access"
+  }
+
+  variables {
+    cluster_name        = "arn:aws:eks:eu-central-1:111122223333:cluster/research"
+    authentication_mode = "CONFIG_MAP"
+    role_arns           = {}
+    kubernetes_group    = "system:masters"
+  }
+
+  expect_failures = [var.cluster_name, var.authentication_mode, var.kubernetes_group]
+}
+
+run "an_entry_gives_a_group_and_no_more" {
+  module {
+    source = "../modules/eks-access"
+  }
+
+  variables {
+    cluster_name = "research"
+    role_arns    = { advance = "arn:aws:iam::111122223333:role/demo-advance" }
+  }
+
+  assert {
+    condition     = aws_eks_access_entry.this["advance"].kubernetes_groups == toset(["dropforge:dispatcher"]) && aws_eks_access_entry.this["advance"].type == "STANDARD"
+    error_message = "RBAC says what the group may"
+  }
+}

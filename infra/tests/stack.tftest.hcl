@@ -1,0 +1,76 @@
+# A whole stack, as the policy tests of tests/infra read it; and what is refused before anything is made.
+mock_provider "aws" {
+  source = "./mocks"
+
+  override_resource {
+    target = module.queues.aws_sqs_queue.this["uploads"]
+    values = { arn = "arn:aws:sqs:eu-central-1:111122223333:demo-uploads" }
+  }
+  override_resource {
+    target = module.queues.aws_sqs_queue.this["events"]
+    values = { arn = "arn:aws:sqs:eu-central-1:111122223333:demo-events" }
+  }
+  override_resource {
+    target = module.scheduler.aws_iam_role.this[0]
+    values = { arn = "arn:aws:iam::111122223333:role/demo-scheduler" }
+  }
+}
+
+variables {
+  name           = "demo"
+  package_folder = "./packages"
+  cluster_name   = "research"
+}
+
+run "rendered" {
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    bucket_names = { control = "demo-control", artifacts = "demo-artifacts", uploads = "uploads" }
+    namespaces = {
+      team-a = { model_prefixes = ["models/train-until-accurate/"] }
+      team-b = { upload_prefixes = ["team-b/"] }
+    }
+  }
+
+  assert {
+    condition     = output.dropforge.format == 1 && output.dropforge.namespaces.team-a.service_account == "dropforge-step"
+    error_message = "one value holds all that deploy reads"
+  }
+  assert {
+    condition     = jsondecode(module.functions.environments.advance.DROPFORGE_POD_DEFAULTS) == { spec = { serviceAccountName = "dropforge-step", automountServiceAccountToken = false } }
+    error_message = "steps run as the account that gets the role, and hold no token of Kubernetes"
+  }
+}
+
+run "a_cluster_that_is_not_there_is_told_with_those_that_are" {
+  command = plan
+
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    cluster_name = "reserch"
+  }
+
+  expect_failures = [data.aws_eks_cluster.this]
+}
+
+run "either_a_name_or_a_cluster" {
+  command = plan
+
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    cluster_name = null
+    namespaces   = { default = { pod_security = "strict" } }
+    pod_defaults = "[1]"
+  }
+
+  expect_failures = [var.cluster_name, var.namespaces, var.pod_defaults]
+}
