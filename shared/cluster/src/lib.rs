@@ -4,6 +4,8 @@ pub mod code;
 pub mod engines;
 pub mod environments;
 pub mod gpus;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod local;
 pub mod packing;
 pub mod parcel;

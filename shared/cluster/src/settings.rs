@@ -21,6 +21,8 @@ mod site;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "kubernetes")]
+pub(crate) use image::matches as image_matches;
 pub use plan::{CodeFiles, ImagePlan, Runs, plan};
 pub use requirements::Requirements;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dropforge_manifest::types::{Outputs, Template};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::ids::{AttemptId, NodeId, RunUid};
 
@@ -60,6 +60,34 @@ pub struct Work {
     pub priority: i64,
     /// Key prefix of output artifacts without a key of their own: `<run name>/<attempt id>`.
     pub artifact_prefix: String,
+    /// What the manifest says of the pod beside its containers and volumes, for a cluster that makes pods.
+    #[serde(skip_serializing_if = "PodFields::is_empty")]
+    pub pod: PodFields,
+}
+
+/// A pod's own fields, as Kubernetes names them, every tag replaced.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodFields {
+    /// Labels.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Fields of its spec.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub spec: Map<String, Value>,
+    /// The `podSpecPatch`es, the workflow's first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub patches: Vec<Value>,
+}
+
+impl PodFields {
+    /// Whether the manifest says nothing of the pod itself.
+    pub fn is_empty(&self) -> bool {
+        *self == PodFields::default()
+    }
 }
 
 /// How an attempt ended.

@@ -2,10 +2,12 @@
 //! Everything here is a pure function of the state; the order of substitution is Argo's (rule S-7).
 
 mod hooks;
+mod pods;
 
 use std::sync::Arc;
 
 pub use hooks::{hook_arguments, hook_expression};
+pub use pods::pod_fields;
 
 use dropforge_manifest::tags::{self, Lookup, Scope, Strictness, TagError, TagKind};
 use dropforge_manifest::text::{AnyString, Item};

@@ -28,6 +28,12 @@ pub fn with_defaults(spec: &WorkflowSpec, defaults: &WorkflowDefaults) -> Workfl
     WorkflowSpec { suspend: if own { spec.suspend } else { joined.suspend }, ..joined }
 }
 
+/// `high` over `low`, both of an object of Kubernetes: mappings are joined key by key, containers, volumes and their
+/// like by name; a null of `high` takes a field of `low` away.
+pub fn strategic(low: Value, high: Value) -> Value {
+    strategic::merge(low, high)
+}
+
 /// Every body that a template can have.
 const BODIES: [&str; 10] =
     ["container", "script", "steps", "dag", "suspend", "containerSet", "resource", "data", "http", "plugin"];

@@ -3,7 +3,7 @@
 use crate::python::Wanted;
 
 /// Whether `image` is `pattern`, in which `*` is any run of characters.
-pub(super) fn matches(pattern: &str, image: &str) -> bool {
+pub(crate) fn matches(pattern: &str, image: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == image };
     let Some(mut left) = image.strip_prefix(first) else { return false };
     let mut pieces = rest.split('*').peekable();

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::retries::later;
 use super::{Decider, NodeKind, NodePhase, Record, Rejected, Role};
-use crate::attempt::{Attempt, Outcome, Progress, Verdict, Work};
+use crate::attempt::{Attempt, Outcome, PodFields, Progress, Verdict, Work};
 use crate::effect::{Effect, EffectKey, TimerId, TimerKind};
 use crate::ids::{AttemptId, NodeId, attempt_id};
 use crate::program::Compiled;
@@ -64,7 +64,7 @@ impl Decider {
         let spec = &self.state.program.spec;
         let (node_name, number) = (self.state.name(node.id), self.state.first_attempt);
         let id = attempt_id(&spec.uid, spec.name(), &compiled.template.name, &node_name, number);
-        let template = self.leaf_template(node, &id, &compiled, attempt)?;
+        let (template, patches) = self.leaf_template(node, &id, &compiled, attempt)?;
         let (volumes, claims) = resolve::volumes(&self.state, self.now, node.id)?;
         let work = Work {
             volumes,
@@ -76,6 +76,10 @@ impl Decider {
             archive_logs: spec.spec.archive_logs.unwrap_or(false),
             priority: spec.spec.priority.unwrap_or(0),
             artifact_prefix: artifact_prefix(spec.name(), &id),
+            pod: match node.kind {
+                NodeKind::Http => PodFields::default(),
+                _ => resolve::pod_fields(&self.state, self.now, node, &template, &patches)?,
+            },
             template,
         };
         Ok(Attempt {
@@ -91,7 +95,7 @@ impl Decider {
         })
     }
 
-    /// A leaf's template with every tag replaced, patched. With a Retry node above, Argo's `node.name` is the wrapper's
+    /// A leaf's template with every tag replaced, patched, and the patches. With a Retry node above, Argo's `node.name` is the wrapper's
     /// and `pod.name` the attempt's.
     fn leaf_template(
         &self,
@@ -99,11 +103,11 @@ impl Decider {
         id: &AttemptId,
         compiled: &Compiled,
         attempt: &Locals,
-    ) -> Result<Arc<Template>, String> {
+    ) -> Result<(Arc<Template>, Vec<String>), String> {
         let workflow = self.state.program.spec.spec.pod_spec_patch.as_ref();
         let patched = workflow.or(compiled.template.pod_spec_patch.as_ref()).is_some();
         if !patched && let Some(template) = resolve::fixed_template(compiled, &node.inputs) {
-            return Ok(template);
+            return Ok((template, Vec::new()));
         }
         let named = match node.role {
             Role::Attempt(_) => node.parent.unwrap_or(node.id),
@@ -115,9 +119,10 @@ impl Decider {
             resolve::template(&self.state, self.now, node.id, compiled, &node.inputs, &locals, attempt)?;
         let patches = resolve::pod_spec_patches(&self.state, self.now, node, &template, &locals)?;
         if patches.is_empty() {
-            return Ok(template);
+            return Ok((template, patches));
         }
-        patch::apply(&template, &patches).map(Arc::new).map_err(|why| why.to_string())
+        let patched = patch::apply(&template, &patches).map_err(|why| why.to_string())?;
+        Ok((Arc::new(patched), patches))
     }
 
     /// Standard output is captured when the calling template's text reads it (rule O-1).

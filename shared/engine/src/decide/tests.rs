@@ -11,6 +11,7 @@ mod locks;
 mod memos;
 mod metrics;
 mod orders;
+mod pods;
 mod reopened;
 mod requests;
 mod table;
