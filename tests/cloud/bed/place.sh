@@ -15,6 +15,10 @@ services=10.93.0.0/16
 service=10.93.0.1 # the first of them, which the API server's certificate must name
 api_port=16443
 emulator_port=4566
+# The keys open nothing; a test looks for the secret one in all that is kept.
+emulator_key=test
+emulator_secret=no-secret-but-looked-for
+proxy_port=4567 # the emulator as functions and pods see it
 . "$bed/../versions"
 export PATH=$cloud/bin:$PATH
 

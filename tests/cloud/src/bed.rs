@@ -63,9 +63,18 @@ impl Bed {
         self.deployment[name].as_str().unwrap_or_else(|| panic!("the deployment has no {name}"))
     }
 
+    /// The name of one of our functions: `ingest`, `advance`, `sweep`.
+    ///
+    /// # Panics
+    /// When the deployment has no such function.
+    pub fn function(&self, function: &str) -> &str {
+        let name = self.deployment["functions"][function]["name"].as_str();
+        name.unwrap_or_else(|| panic!("the deployment has no function {function}"))
+    }
+
     /// Has the sweep look, without waiting for its minute.
     pub fn sweep(&self) {
-        self.emulator.invoke("dropforge-sweep", &Value::Object(serde_json::Map::new()));
+        self.emulator.invoke(self.function("sweep"), &Value::Object(serde_json::Map::new()));
     }
 }
 

@@ -51,10 +51,21 @@ impl<'a> Desk<'a> {
     /// # Panics
     /// When it is refused.
     pub fn submit(&self, manifest: &str) -> String {
+        self.call(&["submit", &self.file(manifest)]).data().trim().to_owned()
+    }
+
+    /// Applies a definition that stands here as text.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn apply(&self, definition: &str) {
+        self.call(&["apply", &self.file(definition)]).data();
+    }
+
+    fn file(&self, text: &str) -> String {
         let path = self.said.path().join("manifest.yaml");
-        std::fs::write(&path, manifest).expect("there is room for a manifest");
-        let path = path.to_str().expect("the folder has a plain name");
-        self.call(&["submit", path]).data().trim().to_owned()
+        std::fs::write(&path, text).expect("there is room for a manifest");
+        path.to_str().expect("the folder has a plain name").to_owned()
     }
 
     /// All runs of the namespace.

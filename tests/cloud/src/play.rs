@@ -1,7 +1,7 @@
 //! Plays the cases of a sample on the cluster and compares its runs with the laptop's.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dropforge_samples_tests::check::{self, Entry, Seen};
 use dropforge_samples_tests::expected::{Case, Expected};
@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::bed::{Bed, until};
 use crate::desk::Desk;
+use crate::folder;
 use crate::tree;
 
 /// The runs of a case must have come to their end by then.
@@ -22,6 +23,7 @@ const CASE_SECONDS_MAX: u64 = 600;
 /// When what happened is not what is expected, or not the same.
 pub fn sample(bed: &Bed, name: &str) {
     let place = play::play(name, &Person::default());
+    folder::for_test_images(place.sample());
     let desk = Desk::new(bed, place.sample());
     let cloud: Vec<Value> = Expected::read(place.sample())
         .cases
@@ -168,9 +170,4 @@ impl Play<'_> {
 
 fn s3_url(place: &str) -> Option<(&str, &str)> {
     place.strip_prefix("s3://")?.split_once('/')
-}
-
-/// The folder of this crate, where manifests of scenarios lie.
-pub fn here() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }

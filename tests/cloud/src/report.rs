@@ -36,7 +36,7 @@ fn pods(bed: &Bed) -> String {
 
 fn logs(bed: &Bed) -> String {
     let of = |function: &str| {
-        let lines = bed.emulator.log(&format!("dropforge-{function}"));
+        let lines = bed.emulator.log(bed.function(function));
         let own = |line: &&String| !["START ", "END ", "REPORT "].iter().any(|word| line.starts_with(word));
         let own: Vec<&str> = lines.iter().filter(own).map(String::as_str).collect();
         format!("-- {function}\n{}\n", own[own.len().saturating_sub(LOG_LINES)..].join("\n"))

@@ -1,0 +1,160 @@
+//! What befalls pods, and what becomes of their runs: nothing is lost, no attempt executes twice, and no retry of the
+//! user's is used up by it.
+
+use dropforge_cloud_tests::bed::scenario;
+use dropforge_cloud_tests::cluster;
+use dropforge_cloud_tests::small::{Run, chain, messages, step, workflow};
+
+#[test]
+fn a_pod_deleted_while_pending_is_made_again() {
+    scenario("a pod deleted while pending", |bed| {
+        let manifest = workflow(
+            "pending",
+            &format!("{}    nodeSelector: {{test: pending}}\n", step("main", "true", "")),
+        );
+        let run = Run::submit(bed, &manifest);
+        let pod = run.pod("pending", |pod| cluster::phase(pod) == "Pending");
+        bed.cluster.ask(&["delete", "pod", cluster::name(&pod)]);
+        run.sweep_until("has a pod again", |_| {
+            bed.cluster
+                .pods(Some(&run.uid))
+                .into_iter()
+                .find(|again| again["metadata"]["uid"] != pod["metadata"]["uid"])
+        });
+        bed.cluster.ask(&["label", "node", "--all", "test=pending", "--overwrite"]);
+        let ended = run.end();
+        bed.cluster.ask(&["label", "node", "--all", "test-"]);
+        assert_eq!((ended.phase(), run.executions(), run.claims().len()), ("Succeeded", 1, 1));
+    });
+}
+
+#[test]
+fn a_pod_deleted_while_running_is_replaced_without_a_retry() {
+    scenario("a pod deleted while running", |bed| {
+        let run = Run::submit(bed, &workflow("running", &step("main", "sleep 6", "")));
+        let pod = run.running_pod();
+        bed.cluster.ask(&["delete", "pod", cluster::name(&pod), "--grace-period=0", "--force"]);
+        let ended = run.end_by_sweeps();
+        assert_eq!((ended.phase(), run.claims().len(), ended.count("Retry")), ("Succeeded", 2, 0));
+    });
+}
+
+#[test]
+fn a_pod_deleted_after_its_result_changes_nothing() {
+    scenario("a pod deleted after its result", |bed| {
+        let run = Run::submit(bed, &chain("after", "true"));
+        let first = run.pod("there", |_| true);
+        let result = format!("attempts/{}/{}/result.json", bed.cluster.namespace(), cluster::name(&first));
+        dropforge_cloud_tests::bed::until("the first result", 60, || {
+            bed.emulator.get(bed.named("control_bucket"), &result)
+        });
+        // It may be gone already.
+        bed.cluster.try_ask(&["delete", "pod", cluster::name(&first), "--grace-period=0", "--force"]);
+        assert_eq!((run.end().phase(), run.executions(), run.claims().len()), ("Succeeded", 3, 3));
+    });
+}
+
+#[test]
+fn a_step_above_its_memory_limit_is_called_out_of_memory() {
+    scenario("out of memory", |bed| {
+        let limit = ", resources: {limits: {memory: 32Mi}}";
+        let run = Run::submit(
+            bed,
+            &workflow("oom", &step("main", "head -c 300m /dev/zero | tail -c 200m | wc -c", limit)),
+        );
+        let ended = run.end();
+        assert_eq!(ended.phase(), "Failed");
+        assert!(
+            ended.messages().iter().any(|message| message.contains("OOMKilled")),
+            "{:?}",
+            ended.messages()
+        );
+        assert_eq!(run.executions(), 1);
+    });
+}
+
+#[test]
+fn an_image_that_does_not_exist_is_named_while_it_waits() {
+    scenario("an image that does not exist", |bed| {
+        let manifest = workflow(
+            "image",
+            "  - name: main\n    container: {image: nowhere.invalid/none:1, command: [\"true\"]}\n",
+        );
+        let run = Run::submit(bed, &manifest);
+        run.sweep_until("names the image", |workflow| {
+            messages(workflow).contains("nowhere.invalid/none:1").then_some(())
+        });
+        run.terminate();
+    });
+}
+
+#[test]
+fn a_pod_that_no_node_takes_says_why() {
+    scenario("an unschedulable pod", |bed| {
+        let manifest = workflow(
+            "nowhere",
+            &format!("{}    nodeSelector: {{test: nowhere}}\n", step("main", "true", "")),
+        );
+        let run = Run::submit(bed, &manifest);
+        run.sweep_until("says why it waits", |workflow| {
+            let said = messages(workflow);
+            (said.contains("0/1 nodes") && said.contains("node affinity/selector")).then_some(())
+        });
+        run.terminate();
+        assert_eq!(run.executions(), 0);
+    });
+}
+
+#[test]
+fn a_pod_on_a_node_that_is_gone_is_made_again_elsewhere() {
+    scenario("a node gone", |bed| {
+        let node = simulated_node("gone", "");
+        bed.cluster.apply(&node);
+        bed.cluster.ask(&["patch", "node", "gone", "--subresource=status", "--type=merge", "-p", READY]);
+        let manifest =
+            workflow("gone", &format!("{}    nodeSelector: {{simulated: gone}}\n", step("main", "true", "")));
+        let run = Run::submit(bed, &manifest);
+        run.pod("bound to the node", |pod| pod["spec"]["nodeName"] == "gone");
+        bed.cluster.ask(&["delete", "node", "gone"]);
+        bed.cluster.ask(&["label", "node", "--all", "simulated=gone", "--overwrite"]);
+        let ended = run.end_by_sweeps();
+        bed.cluster.ask(&["label", "node", "--all", "simulated-"]);
+        assert_eq!((ended.phase(), run.executions()), ("Succeeded", 1));
+    });
+}
+
+#[test]
+fn only_the_training_pod_goes_to_the_node_with_a_gpu() {
+    scenario("GPU placement", |bed| {
+        let manifest = workflow(
+            "gpu",
+            &format!(
+                "  - name: main\n    steps:\n    - - {{name: prepare, template: prepare}}\n    - - {{name: train, template: train}}\n{}{}",
+                step("prepare", "true", ""),
+                step("train", "true", ", resources: {limits: {nvidia.com/gpu: 1}}"),
+            ),
+        );
+        let run = Run::submit(bed, &manifest);
+        run.sweep_until("waits for a GPU", |workflow| {
+            messages(workflow).contains("0/1 nodes have nvidia.com/gpu").then_some(())
+        });
+        assert_eq!(run.executions(), 1, "the step before it needs none");
+        bed.cluster.apply(&simulated_node("gpu", ", nvidia.com/gpu: \"1\""));
+        bed.cluster.ask(&["patch", "node", "gpu", "--subresource=status", "--type=merge", "-p", READY]);
+        run.pod("bound to the node with a GPU", |pod| pod["spec"]["nodeName"] == "gpu");
+        run.terminate();
+        bed.cluster.ask(&["delete", "node", "gpu"]);
+    });
+}
+
+/// What a kubelet would say of a node at first; nobody says more, so it is ready for 40 seconds.
+const READY: &str =
+    r#"{"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "Simulated"}]}}"#;
+
+fn simulated_node(name: &str, capacity: &str) -> String {
+    let capacity = format!("{{cpu: \"4\", memory: 8Gi, pods: \"10\"{capacity}}}");
+    format!(
+        "apiVersion: v1\nkind: Node\nmetadata: {{name: {name}, labels: {{simulated: {name}}}}}\n\
+         status: {{capacity: {capacity}, allocatable: {capacity}}}\n"
+    )
+}
