@@ -19,6 +19,8 @@ pub use layout::{Bind, Layout, LayoutError};
 pub enum Isolation {
     /// Steps run in a mount namespace, on a root of their own.
     MountNamespace(Namespace),
+    /// This process runs in the step's own container, whose paths are the manifest's.
+    Container,
     /// No mount namespace can be made.
     Rewrite {
         /// Why, for people.
@@ -39,6 +41,7 @@ impl fmt::Display for Isolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Isolation::MountNamespace(_) => f.write_str("mount namespace"),
+            Isolation::Container => f.write_str("container"),
             Isolation::Rewrite { .. } => f.write_str("rewritten paths"),
         }
     }
@@ -51,10 +54,16 @@ impl Isolation {
     }
 }
 
+static FOUND: OnceLock<Isolation> = OnceLock::new();
+
 /// What this machine allows, tried out once by this process.
 pub fn isolation() -> &'static Isolation {
-    static FOUND: OnceLock<Isolation> = OnceLock::new();
     FOUND.get_or_init(probe)
+}
+
+/// Says that this process runs in the step's own container; said before anything is tried out.
+pub fn this_is_the_container() {
+    let _ = FOUND.set(Isolation::Container);
 }
 
 /// Tries it out: a permission alone says nothing, since security modules refuse single mounts.

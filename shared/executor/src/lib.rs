@@ -19,6 +19,7 @@ mod outputs;
 pub mod process;
 pub mod removal;
 pub mod rewrite;
+pub mod roles;
 pub mod step;
 pub mod supervisor;
 mod transfer;

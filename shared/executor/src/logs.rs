@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -27,7 +28,27 @@ pub struct Streams {
     /// For the command.
     pub stderr: OwnedFd,
     /// What copies.
-    pub pump: Option<Pump>,
+    pub pumps: Pumps,
+}
+
+/// The copying of a command's output.
+#[derive(Default)]
+pub struct Pumps {
+    /// Of standard output, where its end is wanted.
+    captured: Option<Pump>,
+    others: Vec<Pump>,
+}
+
+impl Pumps {
+    /// The end of standard output where it is wanted, once the command has ended.
+    ///
+    /// # Errors
+    /// When the log could not be written.
+    pub fn finish(self) -> io::Result<Option<Vec<u8>>> {
+        let kept = self.captured.map(Pump::finish).transpose();
+        let others: io::Result<Vec<_>> = self.others.into_iter().map(Pump::finish).collect();
+        others.and(kept)
+    }
 }
 
 /// The log file, opened so that several writers never overwrite each other.
@@ -50,7 +71,7 @@ pub fn open(file: &Path) -> io::Result<File> {
 /// # Errors
 /// When the descriptors can't be doubled.
 pub fn straight(log: &File) -> io::Result<Streams> {
-    Ok(Streams { stdout: log.try_clone()?.into(), stderr: log.try_clone()?.into(), pump: None })
+    Ok(Streams { stdout: log.try_clone()?.into(), stderr: log.try_clone()?.into(), pumps: Pumps::default() })
 }
 
 /// Standard error straight into the log, standard output copied there and kept.
@@ -62,29 +83,84 @@ pub fn captured(log: &File) -> io::Result<Streams> {
     let stderr = log.try_clone()?.into();
     let mut log = log.try_clone()?;
     let pump = Pump::start(pipe, move |bytes| log.write_all(bytes))?;
-    Ok(Streams { stdout: stdout.into(), stderr, pump: Some(pump) })
+    let pumps = Pumps { captured: Some(pump), others: Vec::new() };
+    Ok(Streams { stdout: stdout.into(), stderr, pumps })
 }
 
-/// How often a log is brought to a store that is elsewhere.
-const SHIP_EVERY: Duration = Duration::from_secs(1);
-
-/// Brings what is appended to `log` to `sink` until `ended` is closed; gives up at the first failure.
+/// Both streams copied into the log and to this process's own, where a container's engine reads them; standard output
+/// is kept where it is `wanted`.
 ///
 /// # Errors
-/// When the log can't be read, or the sink's error.
-pub fn ship(log: &Path, ended: &PipeReader, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    let mut log = File::open(log)?;
-    let mut buffer = vec![0; 1 << 18];
+/// When no pipe or thread can be made.
+pub fn teed(log: &File, wanted: bool) -> io::Result<Streams> {
+    let (stdout, first) = tee(log, io::stdout().as_fd().try_clone_to_owned()?)?;
+    let (stderr, second) = tee(log, io::stderr().as_fd().try_clone_to_owned()?)?;
+    let pumps = match wanted {
+        true => Pumps { captured: Some(first), others: vec![second] },
+        false => Pumps { captured: None, others: vec![first, second] },
+    };
+    Ok(Streams { stdout, stderr, pumps })
+}
+
+fn tee(log: &File, own: OwnedFd) -> io::Result<(OwnedFd, Pump)> {
+    let (pipe, end) = io::pipe()?;
+    let (mut log, mut own) = (log.try_clone()?, File::from(own));
+    let pump = Pump::start(pipe, move |bytes| {
+        // The log is what counts; who reads the other may have gone.
+        let _ = own.write_all(bytes);
+        log.write_all(bytes)
+    })?;
+    Ok((end.into(), pump))
+}
+
+/// How often a log is brought to a store that is elsewhere: at first, and after a long time, since each time is paid for.
+const SHIP_SOON: Duration = Duration::from_secs(1);
+const SHIP_LATE: Duration = Duration::from_secs(10);
+
+/// The most that is brought at once.
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// How often the last of a log is tried before it is given up.
+const LAST_TRIES: usize = 5;
+
+/// Brings what is appended to `log`, from byte `from` on, to `sink` until `ended` is closed. What the sink refuses is
+/// tried again.
+///
+/// # Errors
+/// When the log can't be read, or the sink's last error.
+pub fn ship(
+    log: &Path,
+    from: u64,
+    ended: &PipeReader,
+    mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let begun = Instant::now();
+    let mut at = from;
     loop {
-        let over = wait_for(ended, None, Some(SHIP_EVERY))?;
-        loop {
-            match log.read(&mut buffer)? {
-                0 => break,
-                read => sink(&buffer[..read])?,
-            }
-        }
+        let pause = (begun.elapsed() / 10).clamp(SHIP_SOON, SHIP_LATE);
+        let over = wait_for(ended, None, Some(pause))?;
+        let tries = if over { LAST_TRIES } else { 1 };
+        let brought = (0..tries).map(|_| bring(log, &mut at, &mut sink)).find(io::Result::is_ok);
         if over {
-            return Ok(());
+            return brought.unwrap_or_else(|| bring(log, &mut at, &mut sink));
+        }
+    }
+}
+
+/// Brings what there is from byte `at` on, which moves.
+fn bring(log: &Path, at: &mut u64, sink: &mut impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let log = match File::open(log) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let mut buffer = vec![0; CHUNK_BYTES];
+    loop {
+        match log.read_at(&mut buffer, *at)? {
+            0 => return Ok(()),
+            read => {
+                sink(&buffer[..read])?;
+                *at += read as u64;
+            }
         }
     }
 }
@@ -194,7 +270,7 @@ mod tests {
         let (at, file) = log();
         let streams = captured(&file).unwrap();
         File::from(streams.stdout).write_all(b"out \xff\n").unwrap();
-        let kept = streams.pump.unwrap().finish().unwrap();
+        let kept = streams.pumps.finish().unwrap().unwrap();
         File::from(streams.stderr).write_all(b"err\n").unwrap();
         assert_eq!(kept, b"out \xff\n");
         assert_eq!(fs::read(at.path().join("new/folder/main")).unwrap(), b"out \xff\nerr\n");
@@ -206,7 +282,7 @@ mod tests {
         let streams = captured(&file).unwrap();
         let mut escaped = File::from(streams.stdout);
         escaped.write_all(b"last words").unwrap();
-        assert_eq!(streams.pump.unwrap().finish().unwrap(), b"last words");
+        assert_eq!(streams.pumps.finish().unwrap().unwrap(), b"last words");
         drop(escaped);
     }
 

@@ -81,13 +81,46 @@ impl Group {
 
     /// Whether the kernel ended a process because of the limit.
     pub fn has_killed(&self) -> bool {
-        let file = match self.version {
+        kills(&self.folder.join(self.version.kills_file())).is_some_and(|kills| kills > 0)
+    }
+}
+
+impl Version {
+    fn kills_file(self) -> &'static str {
+        match self {
             Version::One => "memory.oom_control",
             Version::Two => "memory.events",
-        };
-        let counts = fs::read_to_string(self.folder.join(file)).unwrap_or_default();
-        let kills = counts.lines().find_map(|line| line.strip_prefix("oom_kill "));
-        kills.is_some_and(|kills| kills.trim() != "0")
+        }
+    }
+}
+
+/// How many processes the kernel has ended for the limit; none where nobody counts.
+fn kills(file: &Path) -> Option<u64> {
+    let counts = fs::read_to_string(file).ok()?;
+    counts.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
+}
+
+/// The memory limit that this process is under itself, as one in a container is.
+#[derive(Debug)]
+pub struct Kills {
+    file: Option<PathBuf>,
+    before: u64,
+}
+
+impl Kills {
+    /// Counts from here.
+    pub fn watch() -> Kills {
+        let places = Places::of_this_process();
+        let one = places.one.map(|folder| folder.join(Version::One.kills_file()));
+        let two = places.two.map(|(_, folder)| folder.join(Version::Two.kills_file()));
+        let found = one.into_iter().chain(two).find_map(|file| Some((kills(&file)?, file)));
+        let (before, file) = found.map_or((0, None), |(before, file)| (before, Some(file)));
+        Kills { file, before }
+    }
+
+    /// Whether the kernel has ended a process since.
+    pub fn is_more(&self) -> bool {
+        self.file.as_deref().and_then(kills).is_some_and(|now| now > self.before)
     }
 }
 

@@ -9,11 +9,12 @@ use dropforge_driver::store::{Artifacts, ObjectFacts, Place, StoreError};
 use dropforge_engine::attempt::{Attempt, StoredObject};
 use dropforge_manifest::text::AnyString;
 use dropforge_manifest::types::{Artifact, HttpLocation, Outputs, Parameter, S3Location};
+use serde::{Deserialize, Serialize};
 
 use crate::archive::{self, ArchiveError, Packing};
 use crate::http;
-use crate::step::Site;
 use crate::step::places::{BadPath, Places, clean};
+use crate::step::{Site, told};
 use crate::transfer::{Progress, stored_at, stored_directory, stored_object};
 use crate::variables::LocalObjects;
 
@@ -137,7 +138,8 @@ pub enum OutputError {
 }
 
 /// What a step gave.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Collected {
     /// Parameters and artifacts.
     pub outputs: Outputs,
@@ -145,13 +147,22 @@ pub struct Collected {
     pub written: Vec<StoredObject>,
     /// The numbers of the output called `metrics`.
     pub metrics: BTreeMap<String, f64>,
-    /// The first output that could not be had; the others are collected all the same.
-    pub failure: Option<OutputError>,
+    /// Why the first output that could not be had could not; the others are collected all the same.
+    pub failure: Option<String>,
 }
 
 impl Collected {
-    fn failed(&mut self, error: OutputError) {
-        self.failure.get_or_insert(error);
+    fn failed(&mut self, error: &OutputError) {
+        self.failure.get_or_insert_with(|| told(error));
+    }
+
+    /// Adds what another container gave.
+    pub fn add(&mut self, other: Collected) {
+        self.outputs.parameters.extend(other.outputs.parameters);
+        self.outputs.artifacts.extend(other.outputs.artifacts);
+        self.written.extend(other.written);
+        self.metrics.extend(other.metrics);
+        self.failure = self.failure.take().or(other.failure);
     }
 }
 
@@ -161,6 +172,8 @@ pub struct Collection<'a, S> {
     pub site: &'a Site<S>,
     /// The attempt.
     pub attempt: &'a Attempt,
+    /// The outputs that are looked for.
+    pub declared: &'a Outputs,
     /// Where the step's paths are.
     pub places: &'a Places,
     /// An empty folder of the attempt's.
@@ -177,25 +190,24 @@ impl<S: Artifacts> Collection<'_, S> {
     /// Collects all outputs, going on past those that fail.
     pub fn collect(&self) -> Collected {
         let mut collected = Collected::default();
-        let declared = &self.attempt.work.template.outputs;
-        for parameter in &declared.parameters {
+        for parameter in &self.declared.parameters {
             match self.parameter(parameter) {
                 Ok(parameter) => {
                     let value = parameter.value.as_ref().filter(|_| parameter.name == METRICS);
                     collected.metrics.extend(value.map(|v| metrics::numbers(v.as_str())).unwrap_or_default());
                     collected.outputs.parameters.push(parameter);
                 }
-                Err(error) => collected.failed(error),
+                Err(error) => collected.failed(&error),
             }
         }
-        for artifact in &declared.artifacts {
+        for artifact in &self.declared.artifacts {
             if let Err(error) = self.artifact(artifact, &mut collected) {
-                collected.failed(error);
+                collected.failed(&error);
             }
         }
         for (container, log) in self.logs {
             if let Err(error) = self.log(container, log, &mut collected) {
-                collected.failed(error);
+                collected.failed(&error);
             }
         }
         collected
@@ -317,7 +329,7 @@ impl<S: Artifacts> Collection<'_, S> {
 
     /// Whether the file is the attempt's, so that the store may take it away, and no other output needs it.
     fn is_ours_alone(&self, path: &Path) -> bool {
-        let outputs = &self.attempt.work.template.outputs;
+        let outputs = self.declared;
         let artifacts = outputs.artifacts.iter().filter_map(|artifact| artifact.path.as_deref());
         let parameters = outputs.parameters.iter().filter_map(|p| p.value_from.as_ref()?.path.as_deref());
         let needing =

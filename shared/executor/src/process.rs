@@ -18,7 +18,7 @@ use crate::isolation::enter::Stage;
 use crate::isolation::entrance::Entrance;
 use crate::isolation::layout::lay_out;
 use crate::isolation::{Isolation, Layout, LayoutError};
-use crate::memory::Group;
+use crate::memory::{Group, Kills};
 use crate::usage::Meter;
 
 pub(crate) mod family;
@@ -177,7 +177,7 @@ pub fn spawn(command: Command, isolation: &Isolation) -> Result<Running, SpawnEr
         (None, Isolation::MountNamespace(namespace)) => {
             Root::New(lay_out(&command.layout, &command.working_dir, *namespace)?)
         }
-        (None, Isolation::Rewrite { .. }) => Root::Host,
+        (None, Isolation::Rewrite { .. } | Isolation::Container) => Root::Host,
     };
     let image = image(&command, private_folders(&command.layout.scratch, isolation)?)?;
     let working_dir = c_string(command.working_dir.as_os_str())?;
@@ -186,6 +186,7 @@ pub fn spawn(command: Command, isolation: &Isolation) -> Result<Running, SpawnEr
         .memory_limit_bytes
         .and_then(|limit| Group::make(&command.name, command.container.as_deref(), limit));
     let procs = group.as_ref().map(Group::procs).transpose().map_err(SpawnError::Start)?;
+    let kills = (*isolation == Isolation::Container).then(Kills::watch);
     // A limit that no group guards is guarded by the samples.
     let meter = Meter::new(command.memory_limit_bytes, group.is_none());
     let start = Start { root, working_dir, image: Some(image), group: procs };
@@ -198,7 +199,7 @@ pub fn spawn(command: Command, isolation: &Isolation) -> Result<Running, SpawnEr
     drop(starting);
     let start_time = table::entry(pid.as_raw_nonzero().get()).map_or(0, |entry| entry.start_time);
     let mut running =
-        Running { family, process: None, start_time, group, meter, over_limit: false, ended: None };
+        Running { family, process: None, start_time, group, kills, meter, over_limit: false, ended: None };
     // When it fails, dropping `running` ends the command.
     running.process =
         Some(pidfd_open(pid, PidfdFlags::empty()).map_err(|error| SpawnError::Start(error.into()))?);
@@ -228,12 +229,12 @@ fn explain(error: NotStarted, argv: Vec<OsString>, folder: PathBuf) -> SpawnErro
     }
 }
 
-/// Without a root of its own, the step must be kept from the person's home and from the common `/tmp`.
+/// On the host's root, the step must be kept from the person's home and from the common `/tmp`.
 fn private_folders(
     scratch: &Path,
     isolation: &Isolation,
 ) -> Result<Vec<(&'static str, PathBuf)>, LayoutError> {
-    if isolation.can_mount() {
+    if !matches!(isolation, Isolation::Rewrite { .. }) {
         return Ok(Vec::new());
     }
     [("HOME", "home"), ("TMPDIR", "tmp")]
@@ -300,6 +301,7 @@ pub struct Running {
     process: Option<OwnedFd>,
     start_time: u64,
     group: Option<Group>,
+    kills: Option<Kills>,
     meter: Meter,
     over_limit: bool,
     ended: Option<Ended>,
@@ -390,7 +392,11 @@ impl Running {
     fn finish(&mut self) -> Ended {
         let reaped = self.family.end();
         let exit = reaped.first().map_or(Exit::Signal(libc::SIGKILL), |main: &Reaped| Exit::of(main.status));
-        let killed = self.over_limit || self.group.as_ref().is_some_and(Group::has_killed);
+        // By its own memory limit a container's kernel may end one process and leave this one.
+        let by_the_container =
+            exit == Exit::Signal(libc::SIGKILL) && self.kills.as_ref().is_some_and(Kills::is_more);
+        let killed =
+            self.over_limit || self.group.as_ref().is_some_and(Group::has_killed) || by_the_container;
         let mut usage = self.meter.total(&reaped);
         let out_of_memory = killed && exit != Exit::Code(0);
         if out_of_memory && let Some(limit) = self.meter.limit() {

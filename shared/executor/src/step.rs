@@ -14,6 +14,7 @@ use dropforge_driver::supervision::{Endpoint, Launch};
 use dropforge_engine::attempt::{Outcome, Progress as Counting, Provenance, Reason, Usage, Verdict};
 use dropforge_manifest::types::{HttpTemplate, MAIN, Outputs};
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::container::client::Engines;
 use crate::http::Request;
@@ -33,10 +34,11 @@ mod request;
 pub mod room;
 #[cfg(test)]
 mod tests;
+pub mod wrapped;
 
 use control::{Ask, Control};
 use counted::Counted;
-use ending::{End, judge};
+use ending::judge;
 use execution::{Execution, Finished, ship};
 use pod::Pod;
 use preparation::{Prepared, PreparedPod, prepare};
@@ -120,13 +122,13 @@ pub fn run<S: StepStore>(
     let http = launch.attempt.work.template.http.as_ref();
     let ready = step.before_the_claim(|| match http {
         Some(http) => step.request(http).map(|request| Ready::Request(http, request)),
-        None => step.prepare().map(|prepared| Ready::Command(Box::new(prepared))),
+        None => step.prepare().map(|(prepared, room)| Ready::Command(Box::new(prepared), room)),
     });
     if !step.claim()? {
         return Ok(None);
     }
     Ok(Some(match ready {
-        Ok(Ready::Command(pod)) => Ran { verdict: step.execute(&pod), room: Some(pod.room) },
+        Ok(Ready::Command(pod, room)) => Ran { verdict: step.execute(&pod), room: Some(room) },
         Ok(Ready::Request(http, request)) => Ran { verdict: step.perform(http, request), room: None },
         Err(refused) => {
             Ran { verdict: step.verdict(refused.outcome, refused.reason, refused.message), room: None }
@@ -136,7 +138,7 @@ pub fn run<S: StepStore>(
 
 /// What is done once the attempt is claimed.
 enum Ready<'a> {
-    Command(Box<PreparedPod>),
+    Command(Box<PreparedPod>, Room),
     Request(&'a HttpTemplate, Request),
 }
 
@@ -175,6 +177,7 @@ fn nonce() -> String {
 }
 
 /// Why an attempt ends without its command having been started.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Refused {
     outcome: Outcome,
     reason: Reason,
@@ -198,7 +201,7 @@ struct Step<'a, S> {
 }
 
 impl<S: StepStore> Step<'_, S> {
-    fn prepare(&self) -> Result<PreparedPod, Refused> {
+    fn prepare(&self) -> Result<(PreparedPod, Room), Refused> {
         prepare(self.site, self.launch, self.gpus, &|what| (self.tell)(Told::Progress(what)))
     }
 
@@ -208,11 +211,13 @@ impl<S: StepStore> Step<'_, S> {
     ) -> Result<Ready<'r>, Refused> {
         let prepared = prepare();
         // Inputs may take long; what was asked meanwhile counts.
-        match (self.control.asked(), self.passed_deadline()) {
-            (Some(ask), _) => Err(refused_by(ask)),
-            (None, Some(message)) => Err(refused(Outcome::Failed, Reason::DeadlineExceeded, message)),
-            (None, None) => prepared,
-        }
+        self.refused_meanwhile().map_or(prepared, Err)
+    }
+
+    /// Why nothing is started any more.
+    fn refused_meanwhile(&self) -> Option<Refused> {
+        let late = |message| refused(Outcome::Failed, Reason::DeadlineExceeded, message);
+        self.control.asked().map(refused_by).or_else(|| self.passed_deadline().map(late))
     }
 
     fn claim(&self) -> Result<bool, StoreError> {
@@ -294,14 +299,14 @@ impl<S: StepStore> Step<'_, S> {
         finished: Finished,
     ) -> Verdict {
         let ended = SystemClock.now();
-        let lost = matches!(finished.end, End::Asked(Ask::Interrupt));
         let logs = [(prepared.name.as_str(), prepared.log.as_path())];
-        let mut collected = if lost { Collected::default() } else { self.collect(pod, prepared, &logs) };
+        let mut collected =
+            if finished.end.is_lost() { Collected::default() } else { self.collect(pod, prepared, &logs) };
         if let Some(kept) = finished.result {
             let kept = crate::outputs::text(kept);
             collected.outputs.result = Some(last(kept, crate::outputs::TEXT_BYTES_MAX));
         }
-        let failure = collected.failure.as_ref().map(|failure| told(failure)).or(finished.failure);
+        let failure = collected.failure.take().or(finished.failure);
         let judgement = judge(&prepared.name, &finished.end, failure);
         collected.outputs.exit_code = Some(judgement.exit_code.to_string());
         Verdict {
@@ -339,6 +344,7 @@ impl<S: StepStore> Step<'_, S> {
         Collection {
             site: self.site,
             attempt: &self.launch.attempt,
+            declared: &self.launch.attempt.work.template.outputs,
             places: &prepared.places,
             spare: &pod.spare,
             secrets: &LocalObjects::secrets(self.launch.environment.secrets.as_deref()),
@@ -362,6 +368,7 @@ fn refused_by(ask: Ask) -> Refused {
     match ask {
         Ask::Stop(why) => refused(Outcome::Failed, Reason::Stopped, why),
         Ask::Interrupt => refused(Outcome::Lost, Reason::Interrupted, "interrupted"),
+        Ask::Evict => refused(Outcome::Lost, Reason::Vanished, ending::EVICTED),
         Ask::Over => refused(Outcome::Failed, Reason::Stopped, "the other containers have ended"),
     }
 }

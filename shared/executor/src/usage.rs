@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::process::system::Reaped;
 use crate::process::table;
 
@@ -13,7 +15,7 @@ const SAMPLES_APART: Duration = Duration::from_millis(100);
 const GUARD_SAMPLES_APART: Duration = Duration::from_millis(50);
 
 /// What a command used.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     /// User and system time of all its processes.
     pub cpu_seconds: f64,

@@ -78,7 +78,7 @@ pub fn expand(
     command: &[String],
     around: &Surroundings<'_>,
 ) -> Result<Expanded, VariableError> {
-    let mut declared = argo(around);
+    let mut declared = argo(around.launch, around.container);
     add_declared(&mut declared, container, around)?;
     let command = command.iter().map(|part| replace(part, &declared)).collect();
     let base = base(around);
@@ -94,13 +94,29 @@ fn base(around: &Surroundings<'_>) -> BTreeMap<String, String> {
         Some(_) => BTreeMap::new(),
         None => of_image(around),
     };
-    let each = [
-        ("HOSTNAME", around.launch.attempt.id.to_string()),
-        ("ARGO_PROGRESS_FILE", progress_file(around.home).to_string_lossy().into_owned()),
+    variables.insert("HOSTNAME".to_owned(), around.launch.attempt.id.to_string());
+    variables.extend(progress(&progress_file(around.home)));
+    variables
+}
+
+/// What tells a step where it may write how far it is.
+fn progress(file: &Path) -> [(String, String); 3] {
+    [
+        ("ARGO_PROGRESS_FILE", file.to_string_lossy().into_owned()),
         ("ARGO_PROGRESS_FILE_TICK_DURATION", "3s".to_owned()),
         ("ARGO_PROGRESS_PATCH_TICK_DURATION", "15s".to_owned()),
-    ];
-    variables.extend(each.map(|(name, value)| (name.to_owned(), value)));
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+}
+
+/// A longer value could not be handed to a program: Linux takes 128 KiB.
+const VALUE_BYTES_MAX: usize = 120 * 1024;
+
+/// What Argo gives a container of a pod, beside what its pod gives it.
+pub fn of_a_pod(launch: &Launch, container: &str, progress_file: &Path) -> BTreeMap<String, String> {
+    let mut variables = argo(launch, container);
+    variables.extend(progress(progress_file));
+    variables.retain(|_, value| value.len() <= VALUE_BYTES_MAX);
     variables
 }
 
@@ -126,13 +142,13 @@ pub fn progress_file(home: &Path) -> PathBuf {
 }
 
 /// The variables that Argo gives every container.
-fn argo(around: &Surroundings<'_>) -> BTreeMap<String, String> {
-    let attempt = &around.launch.attempt;
+fn argo(launch: &Launch, container: &str) -> BTreeMap<String, String> {
+    let attempt = &launch.attempt;
     let deadline = attempt.work.deadline.map_or("0001-01-01T00:00:00Z".to_owned(), |d| d.to_string());
     let mut template = (*attempt.work.template).clone();
     template.inputs.parameters.clear();
     [
-        ("ARGO_CONTAINER_NAME", around.container.to_owned()),
+        ("ARGO_CONTAINER_NAME", container.to_owned()),
         ("ARGO_NODE_ID", argo_node_id(&attempt.run_name, &attempt.node_name)),
         ("ARGO_POD_NAME", attempt.id.to_string()),
         ("ARGO_WORKFLOW_NAME", attempt.run_name.clone()),

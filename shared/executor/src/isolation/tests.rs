@@ -23,6 +23,7 @@ fn namespaces(isolation: &Isolation) -> Vec<Isolation> {
             println!("SKIPPED: no mount namespace here: {reason}");
             Vec::new()
         }
+        Isolation::Container => Vec::new(),
     }
 }
 

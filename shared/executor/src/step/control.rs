@@ -6,14 +6,17 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::{Deserialize, Serialize};
 
 /// What an attempt is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
     /// A person or the engine stops it: the user's failure, with this message.
     Stop(String),
     /// The owner ends: the attempt is lost and can be tried again.
     Interrupt,
+    /// The cluster takes the pod away: drained, preempted, deleted.
+    Evict,
     /// The other containers of its attempt have ended, or one of them has failed: its exit code says how it ended.
     Over,
 }

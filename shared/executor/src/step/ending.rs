@@ -1,11 +1,18 @@
 //! What a command's end means.
 
+use std::borrow::Cow;
+
 use dropforge_engine::attempt::{Outcome, Reason};
+use serde::{Deserialize, Serialize};
 
 use super::control::Ask;
 
+/// What is said of a step whose pod is taken away.
+pub const EVICTED: &str =
+    "the cluster took the pod away: its node is drained or reclaimed, or the pod was preempted or deleted";
+
 /// How a command ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// By itself, with this exit code.
     Exited(i32),
@@ -16,7 +23,14 @@ pub enum End {
     /// Ended by us, as asked.
     Asked(Ask),
     /// Ended by us, since its time was over; with what is said then.
-    Deadline(&'static str),
+    Deadline(Cow<'static, str>),
+}
+
+impl End {
+    /// Whether nothing that the command left counts: it is tried again.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, End::Asked(Ask::Interrupt | Ask::Evict))
+    }
 }
 
 /// What goes into the verdict.
@@ -64,8 +78,13 @@ pub fn judge(container: &str, end: &End, outputs: Option<String>) -> Judgement {
         (End::Asked(Ask::Interrupt), _) => {
             judgement(Outcome::Lost, Reason::Interrupted, "interrupted".to_owned(), 128 + libc::SIGTERM)
         }
+        (End::Asked(Ask::Evict), _) => {
+            let code = 128 + libc::SIGTERM;
+            judgement(Outcome::Lost, Reason::Vanished, EVICTED.to_owned(), code)
+        }
         (End::Deadline(message), _) => {
-            judgement(Outcome::Failed, Reason::DeadlineExceeded, (*message).to_owned(), 128 + libc::SIGTERM)
+            let message = message.clone().into_owned();
+            judgement(Outcome::Failed, Reason::DeadlineExceeded, message, 128 + libc::SIGTERM)
         }
     }
 }
@@ -95,9 +114,10 @@ mod tests {
             (End::Signalled(11), None, (Failed, Reason::Signalled, "main: Error (exit code 139)", 139)),
             (End::Signalled(15), None, (Lost, Reason::Signalled, "main: Error (exit code 143)", 143)),
             (End::OutOfMemory, None, (Failed, Reason::OutOfMemory, "main: OOMKilled (exit code 137)", 137)),
-            (End::Deadline("late"), Some("open x"), (Failed, Reason::DeadlineExceeded, "late", 143)),
+            (End::Deadline("late".into()), Some("open x"), (Failed, Reason::DeadlineExceeded, "late", 143)),
             (End::Asked(Ask::Stop("enough".into())), None, (Failed, Reason::Stopped, "enough", 143)),
             (End::Asked(Ask::Interrupt), None, (Lost, Reason::Interrupted, "interrupted", 143)),
+            (End::Asked(Ask::Evict), None, (Lost, Reason::Vanished, EVICTED, 143)),
         ];
         for (end, outputs, (outcome, reason, message, code)) in table {
             assert_eq!(told(end, outputs), (outcome, reason, message.to_owned(), code));

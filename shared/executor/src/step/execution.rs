@@ -9,6 +9,7 @@ use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason};
 use dropforge_manifest::types::MAIN;
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::control::{Ask, Control};
 use super::counted::LOOK;
@@ -17,7 +18,7 @@ use super::preparation::{Prepared, Process, Runs};
 use super::{Refused, refused, told};
 use crate::container::running::{self, StartError};
 use crate::isolation::isolation;
-use crate::logs::{self, Pump};
+use crate::logs::{self, Pumps};
 use crate::process::{self, Command, Ended, Exit, SpawnError, Waited, spawn};
 use crate::usage::Usage;
 
@@ -28,13 +29,14 @@ pub struct Execution {
 
 /// What runs it.
 enum Running {
-    /// This machine, with what copies its standard output.
-    Process(process::Running, Option<Pump>),
+    /// This machine, with what copies its output.
+    Process(Box<process::Running>, Pumps),
     /// A container engine; with whether the end of standard output is wanted.
     Container(Box<running::Running>, bool),
 }
 
 /// What a command's end left.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Finished {
     pub end: End,
     /// The end of standard output, where it was captured.
@@ -53,12 +55,18 @@ impl Execution {
         let captured = attempt.work.capture_result && prepared.name == MAIN;
         let running = match &prepared.runs {
             Runs::Process(process) => {
-                let streams = if captured { logs::captured(&log) } else { logs::straight(&log) };
+                let streams = match prepared.teed {
+                    true => logs::teed(&log, captured),
+                    false if captured => logs::captured(&log),
+                    false => logs::straight(&log),
+                };
                 let streams = streams.map_err(|error| no_log(prepared, &error))?;
                 let argv = process.command.iter().map(OsString::from).collect();
                 let command = command(prepared, process, attempt, argv, (streams.stdout, streams.stderr));
                 let spawned = spawn(command, isolation());
-                spawned.map(|running| Running::Process(running, streams.pump)).map_err(|e| e.into())
+                spawned
+                    .map(|running| Running::Process(Box::new(running), streams.pumps))
+                    .map_err(|e| e.into())
             }
             Runs::Container(container) => container
                 .start(log)
@@ -88,7 +96,7 @@ impl Execution {
         look: &mut dyn FnMut(),
     ) -> Finished {
         let (by_us, ended) = self.wait_or_end(control, deadline, grace, look);
-        let interrupted = by_us == Some(End::Asked(Ask::Interrupt));
+        let interrupted = by_us.as_ref().is_some_and(End::is_lost);
         let (result, failure) = self.running.left(prepared, !interrupted);
         let exit_code = ended.exit.code();
         let end = match by_us {
@@ -118,7 +126,7 @@ impl Execution {
                     look();
                     deadline
                         .filter(|(at, _)| *at <= SystemClock.now())
-                        .map(|(_, message)| End::Deadline(message))
+                        .map(|(_, message)| End::Deadline(message.into()))
                 }
             };
             if why.is_some() {
@@ -148,9 +156,8 @@ impl Running {
     fn left(self, prepared: &Prepared, wanted: bool) -> (Option<Vec<u8>>, Option<String>) {
         let incomplete = |error: io::Error| Some(format!("write the log: {error}"));
         match self {
-            Running::Process(_, None) => (None, None),
-            Running::Process(_, Some(pump)) => match pump.finish() {
-                Ok(kept) => (Some(kept), None),
+            Running::Process(_, pumps) => match pumps.finish() {
+                Ok(kept) => (kept, None),
                 Err(error) => (None, incomplete(error)),
             },
             Running::Container(mut container, captured) => {
@@ -273,7 +280,7 @@ pub fn ship<'scope>(
     }
     let (ended, ending) = io::pipe()?;
     scope.spawn(move || {
-        if let Err(error) = logs::ship(&prepared.log, &ended, &mut sink) {
+        if let Err(error) = logs::ship(&prepared.log, 0, &ended, &mut sink) {
             tracing::error!(log = %prepared.log.display(), %error, "the log could not be shipped");
         }
     });

@@ -12,32 +12,32 @@ use std::thread;
 use std::time::Duration;
 
 use dropforge_driver::clock::{Clock, SystemClock};
-use dropforge_engine::attempt::{Outcome, Provenance, Reason, Usage, Verdict};
+use dropforge_engine::attempt::{Outcome, Reason, Verdict};
 use dropforge_manifest::go;
 use dropforge_manifest::types::MAIN;
-use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::control::{Ask, Control};
 use super::counted;
-use super::ending::{End, judge};
-use super::execution::{Execution, Finished};
+use super::execution::Execution;
 use super::preparation::{Prepared, PreparedPod, Runs};
 use super::probe::becomes_ready;
-use super::{Refused, Step, StepStore, Told, last, refused, refused_by, told};
-use crate::outputs::{Collected, TEXT_BYTES_MAX, text};
+use super::{Refused, Step, StepStore, Told};
+use crate::outputs::Collected;
 
 mod board;
-mod end;
+pub mod end;
+pub mod ends;
 
 use board::Board;
 use end::{Ended, How};
+use ends::Ends;
 
 /// The containers of one attempt under way.
 pub struct Pod<'a, S> {
     step: &'a Step<'a, S>,
     prepared: &'a PreparedPod,
-    board: Board,
+    pub board: Board,
 }
 
 /// The ways to the containers that run side by side.
@@ -48,6 +48,11 @@ impl<'a, S: StepStore> Pod<'a, S> {
         let side_by_side = prepared.beside.iter().chain(&prepared.mains);
         let probed = side_by_side.filter(|container| container.probe.is_some());
         Pod { step, prepared, board: Board::new(probed.map(|container| container.name.clone())) }
+    }
+
+    /// The containers on which others depend.
+    pub fn dependencies(&self) -> impl Iterator<Item = &String> {
+        self.prepared.mains.iter().flat_map(|container| &container.dependencies)
     }
 
     /// Runs the containers to their end.
@@ -124,7 +129,8 @@ impl<'a, S: StepStore> Pod<'a, S> {
         self.board.close();
     }
 
-    fn ask(&self, container: &Prepared) {
+    /// Asks a container whether it is ready until it is, or has ended.
+    pub fn ask(&self, container: &Prepared) {
         let Some(probe) = &container.probe else { return };
         let pause = |limit: Duration| self.board.pause(&container.name, limit);
         if becomes_ready(probe, container, &self.step.launch.attempt, &pause) {
@@ -156,7 +162,7 @@ impl<'a, S: StepStore> Pod<'a, S> {
         ended
     }
 
-    fn in_turn(&self, container: &Prepared, control: &Control, main: bool) -> Ended {
+    pub fn in_turn(&self, container: &Prepared, control: &Control, main: bool) -> Ended {
         for dependency in &container.dependencies {
             match self.board.code_of(dependency) {
                 None => return Ended::now(container, How::Unneeded),
@@ -227,46 +233,18 @@ impl<'a, S: StepStore> Pod<'a, S> {
     }
 
     fn verdict(&self, ends: Vec<Ended>) -> Verdict {
-        let lost = |end: &Ended| matches!(&end.how, How::Ran(f) if f.end == End::Asked(Ask::Interrupt));
-        let mut collected = if ends.iter().any(lost) { Collected::default() } else { self.collect(&ends) };
-        let main = ends.iter().find(|end| end.name == MAIN);
-        let kept = main.and_then(|main| main.finished()?.result.clone());
-        collected.outputs.result = kept.map(|kept| last(text(kept), TEXT_BYTES_MAX));
-        let log_failure = ends.iter().find_map(|end| end.finished()?.failure.clone());
-        let failure = collected.failure.as_ref().map(|failure| told(failure)).or(log_failure);
-        let (outcome, reason, message) = self.judged(&ends, failure);
-        let exit_code = main.filter(|main| !matches!(main.how, How::Unneeded)).map(Ended::code);
-        collected.outputs.exit_code = exit_code.map(|code| code.to_string());
-        let started_at = self.first_start(&ends);
-        let finished_at = SystemClock.now();
-        Verdict {
-            exit_code,
-            started_at,
-            finished_at,
-            outputs: collected.outputs,
-            containers: ends.iter().filter(|end| !end.alone).map(Ended::told).collect(),
-            metrics: collected.metrics,
-            progress: self.prepared.main().and_then(|main| counted::read(&main.progress)),
-            provenance: Provenance { outputs: collected.written, ..self.prepared.provenance.clone() },
-            usage: self.usage(&ends, started_at, finished_at),
-            ..self.step.verdict(outcome, reason, message)
-        }
-    }
-
-    fn first_start(&self, ends: &[Ended]) -> Option<Timestamp> {
-        let mains = ends.iter().filter(|end| self.prepared.mains.iter().any(|main| main.name == end.name));
-        mains.filter_map(|end| end.started).min()
-    }
-
-    fn usage(&self, ends: &[Ended], started: Option<Timestamp>, ended: Timestamp) -> Usage {
-        let used = || ends.iter().filter_map(|end| end.finished()).map(|finished| &finished.usage);
-        Usage {
-            cpu_seconds: used().map(|usage| usage.cpu_seconds).sum(),
-            memory_bytes_max: used().map(|usage| usage.memory_bytes_max).sum(),
-            wall_seconds: started.map_or(0.0, |at| ended.duration_since(at).as_secs_f64()),
-            gpus: self.step.gpus.to_vec(),
-            host: self.step.site.host.clone(),
-        }
+        let lost = ends.iter().any(Ended::is_lost);
+        let collected = if lost { Collected::default() } else { self.collect(&ends) };
+        let mut ends = ends;
+        let mut of = |list: &[Prepared]| {
+            let among = |end: &mut Ended| list.iter().any(|container| container.name == end.name);
+            ends.extract_if(.., among).collect()
+        };
+        let (before, mains) = (of(&self.prepared.before), of(&self.prepared.mains));
+        let asked = self.step.control.asked();
+        let ends = Ends { before, mains, beside: ends, asked };
+        let progress = self.prepared.main().and_then(|main| counted::read(&main.progress));
+        ends.verdict(self.step, collected, self.prepared.provenance.clone(), progress)
     }
 
     /// Outputs from where `main` left them, and the logs of those that count and began.
@@ -281,51 +259,5 @@ impl<'a, S: StepStore> Pod<'a, S> {
             Some(main) => self.step.collect(self.prepared, main, &logs),
             None => Collected::default(),
         }
-    }
-
-    /// Argo's order: what runs before, what counts, the outputs, what runs beside (rule PS-4).
-    fn judged(&self, ends: &[Ended], outputs: Option<String>) -> (Outcome, Reason, String) {
-        let of = |list: &[Prepared]| -> Vec<&Ended> {
-            list.iter().filter_map(|container| ends.iter().find(|end| end.name == container.name)).collect()
-        };
-        let helpers = of(&self.prepared.beside);
-        let missing = helpers.iter().find_map(|end| match &end.how {
-            How::NotStarted(why) => Some((why.outcome, why.reason, why.message.clone())),
-            _ => None,
-        });
-        let counting = of(&self.prepared.before).into_iter().chain(of(&self.prepared.mains));
-        let failed = counting.into_iter().find_map(|end| self.failure(end));
-        if let Some(failure) = missing.or(failed) {
-            return failure;
-        }
-        if let Some(why) = outputs {
-            let judged = judge(MAIN, &End::Exited(0), Some(why));
-            return (judged.outcome, judged.reason, judged.message);
-        }
-        // The signals by which helpers are ended are no failure of theirs.
-        let helper = helpers.into_iter().filter(|end| !matches!(end.code(), 0 | 137 | 143));
-        helper.into_iter().find_map(|end| self.failure(end)).unwrap_or((
-            Outcome::Succeeded,
-            Reason::Exited,
-            String::new(),
-        ))
-    }
-
-    fn failure(&self, end: &Ended) -> Option<(Outcome, Reason, String)> {
-        let judged = match &end.how {
-            How::Ran(Finished { end: how, .. }) => {
-                let judged = judge(&end.name, how, None);
-                (judged.outcome, judged.reason, judged.message)
-            }
-            How::NotStarted(why) => (why.outcome, why.reason, why.message.clone()),
-            How::Forsaken { .. } => (Outcome::Failed, Reason::Exited, end.message()),
-            How::Unneeded => {
-                let ask = self.step.control.asked();
-                let why =
-                    ask.map_or_else(|| refused(Outcome::Failed, Reason::Stopped, end.message()), refused_by);
-                (why.outcome, why.reason, why.message)
-            }
-        };
-        (judged.0 != Outcome::Succeeded).then_some(judged)
     }
 }

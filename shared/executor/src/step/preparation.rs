@@ -41,8 +41,6 @@ pub struct PreparedPod {
     pub beside: Vec<Prepared>,
     /// An empty folder for outputs on their way.
     pub spare: PathBuf,
-    /// Where all of it lies.
-    pub room: Room,
     /// With what it runs and what was read.
     pub provenance: Provenance,
 }
@@ -82,6 +80,8 @@ pub struct Prepared {
     pub runs: Runs,
     /// The file that takes standard output and error.
     pub log: PathBuf,
+    /// Whether its output also goes to this process's own, which somebody reads.
+    pub teed: bool,
     /// Whether the log must be brought to the store, which is elsewhere.
     pub log_is_shipped: bool,
     /// The file into which it writes how far it is.
@@ -96,13 +96,13 @@ pub enum Runs {
     Container(Box<Contained>),
 }
 
-/// Makes volumes, inputs, variables and files.
+/// Makes volumes, inputs, variables and files; gives the room in which all of it lies, too.
 pub fn prepare<S: StepStore>(
     site: &Site<S>,
     launch: &Launch,
     gpus: &[String],
     say: &(dyn Fn(String) + Send + Sync),
-) -> Result<PreparedPod, Refused> {
+) -> Result<(PreparedPod, Room), Refused> {
     let template = &launch.attempt.work.template;
     let mains = mains(template);
     let Some((first, _)) = mains.first() else {
@@ -133,7 +133,7 @@ pub fn prepare<S: StepStore>(
         }
     }
     let spare = room.folders.outgoing.clone();
-    Ok(PreparedPod { before, mains: counting, beside, spare, room, provenance })
+    Ok((PreparedPod { before, mains: counting, beside, spare, provenance }, room))
 }
 
 /// A container without inputs, outputs and script of its own.
@@ -266,6 +266,7 @@ impl<'a, S: StepStore> Making<'a, S> {
             ports: ports(container),
             image: container.image.clone().unwrap_or_default(),
             runs,
+            teed: false,
             log_is_shipped: log_file.is_none(),
             log: log_file.unwrap_or_else(|| folders.own.join(format!("{name}.log"))),
             progress: progress_file(&folders.home),
@@ -297,7 +298,7 @@ fn links_are_safe() -> bool {
 }
 
 /// The ports that have names, which a probe may use.
-fn ports(container: &Container) -> BTreeMap<String, u16> {
+pub(super) fn ports(container: &Container) -> BTreeMap<String, u16> {
     let list = container.ports.as_ref().and_then(Value::as_array).into_iter().flatten();
     let named = list.filter_map(|port| {
         let number = u16::try_from(port.get("containerPort")?.as_u64()?).ok()?;
@@ -313,7 +314,7 @@ fn not_ready(name: &str, why: String) -> Refused {
     refused(Outcome::Error, Reason::Configuration, message)
 }
 
-fn bad_input(why: String) -> Refused {
+pub(super) fn bad_input(why: String) -> Refused {
     refused(Outcome::Error, Reason::Inputs, format!("init: Error (exit code 64): {why}"))
 }
 

@@ -135,15 +135,15 @@ impl<S: StepStore> Step<'_, S> {
                 return Ok(answer);
             }
             match self.control.asked() {
-                Some(Ask::Interrupt) if !interrupted => {
+                Some(ask @ (Ask::Interrupt | Ask::Evict)) if !interrupted => {
                     interrupted = true;
                     let at = SystemClock
                         .now()
                         .saturating_add(jiff::SignedDuration::try_from(self.site.grace).unwrap_or_default());
-                    ends = at.ok().map(|at| (at, refused_by(Ask::Interrupt)));
+                    ends = at.ok().map(|at| (at, refused_by(ask)));
                 }
                 Some(ask @ (Ask::Stop(_) | Ask::Over)) => return Err(refused_by(ask)),
-                Some(Ask::Interrupt) | None => {}
+                Some(Ask::Interrupt | Ask::Evict) | None => {}
             }
             if let Some((at, _)) = &ends
                 && *at <= SystemClock.now()

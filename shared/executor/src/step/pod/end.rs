@@ -3,6 +3,7 @@
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_engine::attempt::{ContainerEnd, Outcome};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::super::Refused;
 use super::super::ending::End;
@@ -10,6 +11,7 @@ use super::super::execution::Finished;
 use super::super::preparation::Prepared;
 
 /// A container's end.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Ended {
     pub name: String,
     /// Whether its attempt has no other container.
@@ -21,6 +23,7 @@ pub struct Ended {
 }
 
 /// How it came to it.
+#[derive(Debug, Serialize, Deserialize)]
 pub enum How {
     /// Its command was started.
     Ran(Finished),
@@ -53,6 +56,11 @@ impl Ended {
             How::Ran(finished) => Some(finished),
             _ => None,
         }
+    }
+
+    /// Whether its command was taken away, so that nothing it left counts.
+    pub fn is_lost(&self) -> bool {
+        self.finished().is_some_and(|finished| finished.end.is_lost())
     }
 
     /// Its exit code, as Argo shows it.
