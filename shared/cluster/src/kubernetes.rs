@@ -1,12 +1,23 @@
 //! Steps as pods of a Kubernetes cluster.
 //!
 //! Architecture invariants: what a pod looks like and what its status means are pure functions ([`pod`](mod@pod),
-//! [`status`]); only this module and `client` speak to a cluster. Nothing here decides what a run does next.
+//! `status`); only `cluster`, `volumes` and `client` speak to a cluster. Nothing here decides what a run does next.
 //!
-//! Start reading at [`pod::pod`].
+//! Start reading at [`pod::pod`], then [`KubernetesCluster`].
 
+mod admission;
+mod client;
+mod cluster;
+mod images;
+mod pace;
 pub mod pod;
 pub mod site;
+mod status;
+mod token;
+mod volumes;
 
+pub use client::{Access, Eks};
+pub use cluster::{KubernetesCluster, OurPod, Settings};
 pub use pod::{Commands, ImageCommand, Launched, PodError};
 pub use site::{PodDefaults, Site, Witness};
+pub use status::{Glance, Patience};

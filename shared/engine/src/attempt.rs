@@ -81,6 +81,9 @@ pub struct PodFields {
     /// The `podSpecPatch`es, the workflow's first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub patches: Vec<Value>,
+    /// The workflow's `volumeClaimTemplates`, where one of them had a tag; otherwise they stand in its spec.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Value>,
 }
 
 impl PodFields {

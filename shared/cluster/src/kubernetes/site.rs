@@ -8,6 +8,8 @@ use dropforge_engine::ids::{AttemptId, RunUid};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::pod::ImageCommand;
+
 /// Makes the token by which a doorbell is known to come from an attempt.
 pub type Tokens = Arc<dyn Fn(&RunUid, &AttemptId) -> String + Send + Sync>;
 
@@ -53,6 +55,9 @@ pub struct PodDefaults {
     /// without a registry is one of `docker.io`, without a path one of `docker.io/library`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub registry_rewrite: BTreeMap<String, String>,
+    /// What images start by themselves, as Argo's `images`: of these no registry is asked.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, ImageCommand>,
     /// Which pods have a witness.
     #[serde(skip_serializing_if = "Witness::is_where_needed")]
     pub witness: Witness,

@@ -71,7 +71,16 @@ pub fn pod_fields(
     let (labels, annotations) = metadata(state, now, node, template)?;
     let patches = patches.iter().map(|text| dropforge_manifest::patch::parse(text));
     let patches = patches.collect::<Result<_, _>>().map_err(|why| why.to_string())?;
-    Ok(PodFields { labels, annotations, spec, patches })
+    let claims = claims(state, now, node)?;
+    Ok(PodFields { labels, annotations, spec, patches, claims })
+}
+
+fn claims(state: &RunState, now: Timestamp, node: &Node) -> Result<Vec<Value>, Why> {
+    let templates = &state.program.spec.spec.volume_claim_templates;
+    if !templates.iter().any(|template| template.to_string().contains("{{")) {
+        return Ok(Vec::new());
+    }
+    templates.iter().map(|template| global(state, now, node, template)).collect()
 }
 
 /// A value of the workflow's spec with the tags of globals replaced.

@@ -60,6 +60,7 @@ fn of_a_pods_own_fields_the_template_wins_over_the_caller_and_the_caller_over_th
         }))
         .unwrap(),
         patches: Vec::new(),
+        claims: Vec::new(),
     };
     assert_eq!(pod(&w, "wf[0].a"), own);
     let plain = pod(&w, "wf[0].b");
@@ -81,4 +82,18 @@ fn patches_are_kept_for_the_pod_with_their_tags_replaced() {
     );
     let patches = [json!({"nodeSelector": {"a": "workflow"}}), json!({"nodeSelector": {"zone": "z"}})];
     assert_eq!(pod(&w, "wf").patches, patches);
+}
+
+#[test]
+fn claims_whose_size_is_a_parameter_are_kept_with_it() {
+    let w = world(
+        "  entrypoint: main
+  arguments: {parameters: [{name: size, value: 5Gi}]}
+  volumeClaimTemplates: [{metadata: {name: w}, spec: {resources: {requests: {storage: '{{workflow.parameters.size}}'}}}}]
+  templates:
+  - name: main
+    container: {image: busybox, command: [true]}",
+    );
+    let claim = json!({"metadata": {"name": "w"}, "spec": {"resources": {"requests": {"storage": "5Gi"}}}});
+    assert_eq!(pod(&w, "wf").claims, [claim]);
 }

@@ -1,0 +1,96 @@
+//! What images start by themselves: from the settings, from what was looked up before, from their registry.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dropforge_driver::clock::{Clock, SystemClock};
+use dropforge_driver::documents;
+use dropforge_driver::store::{Documents, StoreError};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::pod::{Commands, ImageCommand};
+
+mod registry;
+
+pub use registry::{Logins, RegistryError, logins};
+
+/// The version of the documents that this code writes.
+const FORMAT: u32 = 1;
+
+/// How long what a tag starts is believed: tags move.
+const TAG_HOLDS: SignedDuration = SignedDuration::from_hours(24);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Known {
+    format: u32,
+    image: String,
+    at: Timestamp,
+    starts: ImageCommand,
+}
+
+/// What images start.
+pub struct Images<S> {
+    store: Arc<S>,
+    said: Commands,
+    known: Mutex<BTreeMap<String, Known>>,
+}
+
+impl<S: Documents> Images<S> {
+    /// Knows what the settings say.
+    pub fn new(store: Arc<S>, said: Commands) -> Self {
+        Images { store, said, known: Mutex::default() }
+    }
+
+    /// What an image starts, where nothing need be asked but the store.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn known(&self, image: &str) -> Result<Option<ImageCommand>, StoreError> {
+        if let Some(said) = self.said.get(image) {
+            return Ok(Some(said.clone()));
+        }
+        if let Some(known) = self.memory().get(image).filter(|known| holds(known)) {
+            return Ok(Some(known.starts.clone()));
+        }
+        let known: Option<Known> = documents::read(&*self.store, &key(image), FORMAT).await?;
+        let Some(known) = known.filter(|known| known.image == image && holds(known)) else { return Ok(None) };
+        self.memory().insert(image.to_owned(), known.clone());
+        Ok(Some(known.starts))
+    }
+
+    /// Asks the image's registry (`pulled` is its name there), and keeps the answer.
+    ///
+    /// # Errors
+    /// When the registry does not say it; that the answer can't be kept is no error.
+    pub async fn look_up(
+        &self,
+        image: &str,
+        pulled: &str,
+        logins: Logins,
+    ) -> Result<ImageCommand, RegistryError> {
+        let asked = pulled.to_owned();
+        let asking = tokio::task::spawn_blocking(move || registry::starts(&asked, &logins));
+        let starts = asking.await.map_err(|why| RegistryError::of(pulled, &why))??;
+        let known =
+            Known { format: FORMAT, image: image.to_owned(), at: SystemClock.now(), starts: starts.clone() };
+        self.memory().insert(image.to_owned(), known.clone());
+        if let Err(error) = documents::put(&*self.store, &key(image), FORMAT, &known).await {
+            tracing::warn!(image, %error, "what an image starts could not be kept, and will be asked again");
+        }
+        Ok(starts)
+    }
+
+    fn memory(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(image: &str) -> String {
+    format!("images/{}.json", documents::component(documents::escaped(image)))
+}
+
+/// A digest names the same image for ever, a tag for a while.
+fn holds(known: &Known) -> bool {
+    known.image.contains("@sha256:") || SystemClock.now().duration_since(known.at) < TAG_HOLDS
+}

@@ -1,0 +1,169 @@
+//! Why a pod does not begin, and how long that is borne.
+
+use std::time::Duration;
+
+use dropforge_engine::attempt::{Outcome, Reason};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+
+use super::{Seen, View, condition, containers, time};
+
+/// How long what may still come right is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For an image that can't be pulled.
+    pub image: Duration,
+    /// For a container that can't be made: a secret or config map may come a little later than the pod.
+    pub configuration: Duration,
+    /// For a node. GPUs may be in use for hours by steps that came earlier, so this is long; `pendingTimeout` of the
+    /// template says less where less is wanted.
+    pub node: Duration,
+    /// For a node that does not answer, after the pod should have been gone.
+    pub contact: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            image: Duration::from_secs(5 * 60),
+            configuration: Duration::from_secs(2 * 60),
+            node: Duration::from_secs(24 * 60 * 60),
+            contact: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Words of a registry or a network that is busy or away: trying again later helps.
+const PASSING: [&str; 10] = [
+    "toomanyrequests",
+    "429",
+    "rate limit",
+    "timeout",
+    "connection refused",
+    "connection reset",
+    "no such host",
+    "unexpected EOF",
+    "service unavailable",
+    "internal server error",
+];
+
+enum Trouble {
+    Image,
+    Configuration,
+    /// No time makes it right.
+    Never,
+}
+
+fn trouble(reason: &str) -> Option<Trouble> {
+    match reason {
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "RegistryUnavailable"
+        | "ImageInspectError"
+        | "SignatureValidationFailed" => Some(Trouble::Image),
+        "InvalidImageName" | "ErrImageNeverPull" => Some(Trouble::Never),
+        "CreateContainerConfigError"
+        | "CreateContainerError"
+        | "RunContainerError"
+        | "PreCreateHookError"
+        | "PreStartHookError"
+        | "PostStartHookError"
+        | "CrashLoopBackOff" => Some(Trouble::Configuration),
+        _ => None,
+    }
+}
+
+/// Whether a pod waits for what may not come.
+pub(super) fn is_stuck(pod: &Pod) -> bool {
+    let unscheduled = condition(pod, "PodScheduled").is_some_and(|condition| condition.status == "False");
+    let mut reasons = containers(pod).filter_map(waits).map(|(reason, _)| reason);
+    unscheduled || reasons.any(|reason| trouble(reason).is_some())
+}
+
+/// What a pod that has not begun is waiting for.
+pub(super) fn waiting(view: &View<'_>, patience: &Patience) -> Seen {
+    let troubled = containers(view.pod).find_map(|status| {
+        let (reason, message) = waits(status)?;
+        Some((status, trouble(reason)?, said(reason, message)))
+    });
+    if let Some((status, trouble, why)) = troubled {
+        return troubled_container(view, patience, status, &trouble, &why);
+    }
+    if let Some(seen) = no_node(view, patience) {
+        return seen;
+    }
+    let ordinary = containers(view.pod).find_map(waits).map(|(reason, message)| said(reason, message));
+    Seen::Waiting(ordinary.unwrap_or_else(|| view.phase().to_owned()))
+}
+
+fn troubled_container(
+    view: &View<'_>,
+    patience: &Patience,
+    status: &ContainerStatus,
+    trouble: &Trouble,
+    why: &str,
+) -> Seen {
+    let (limit, what) = match trouble {
+        Trouble::Image => (patience.image, "image"),
+        Trouble::Configuration => (patience.configuration, "container"),
+        Trouble::Never => (Duration::ZERO, "image"),
+    };
+    let waited = since(view, Some("PodScheduled"));
+    if waited <= limit && !matches!(trouble, Trouble::Never) {
+        return Seen::Waiting(why.to_owned());
+    }
+    let message = format!("Pod failed before {} container starts due to {why}", status.name);
+    let passing = matches!(trouble, Trouble::Image) && {
+        let words = why.to_lowercase();
+        PASSING.iter().any(|word| words.contains(&word.to_lowercase()))
+    };
+    let verdict = match passing {
+        true => view.lost(&format!("{message} (the {what} did not come for {} s)", waited.as_secs())),
+        false => view.verdict(Outcome::Error, Reason::Configuration, message),
+    };
+    Seen::Ended(Box::new(verdict))
+}
+
+/// The scheduler's word.
+fn no_node(view: &View<'_>, patience: &Patience) -> Option<Seen> {
+    let condition = view.condition("PodScheduled").filter(|condition| condition.status == "False")?;
+    let message = condition.message.as_deref().unwrap_or_default();
+    if condition.reason.as_deref() == Some("SchedulingGated") {
+        return Some(Seen::Waiting(format!("Queued: {message}")));
+    }
+    let why = match lacking(message) {
+        Some(lacking) => format!("Unschedulable: {lacking} ({message})"),
+        None => format!("Unschedulable: {message}"),
+    };
+    if since(view, Some("PodScheduled")) <= patience.node {
+        return Some(Seen::Waiting(why));
+    }
+    Some(Seen::Ended(Box::new(view.verdict(Outcome::Error, Reason::Unschedulable, why))))
+}
+
+/// `0/2 nodes have nvidia.com/gpu`, of `0/2 nodes are available: 2 Insufficient nvidia.com/gpu. …`.
+fn lacking(message: &str) -> Option<String> {
+    let (nodes, why) = message.split_once(" nodes are available: ")?;
+    let (_, rest) = why.split_once("Insufficient ")?;
+    let resource: &str = rest.split([',', ' ']).next()?.trim_end_matches('.');
+    // Of what a device plugin gives, a person wants to know which; cpu and memory are in the scheduler's own words.
+    resource.contains('/').then(|| format!("{nodes} nodes have {resource} free"))
+}
+
+/// How long a condition is as it is; without one, how long the pod exists.
+fn since(view: &View<'_>, condition: Option<&str>) -> Duration {
+    let changed = condition.and_then(|kind| view.condition(kind)?.last_transition_time.as_ref()).map(time);
+    let created: Option<Timestamp> = view.pod.metadata.creation_timestamp.as_ref().map(time);
+    let from = changed.or(created).unwrap_or(view.now);
+    Duration::try_from(view.now.duration_since(from)).unwrap_or_default()
+}
+
+fn waits(status: &ContainerStatus) -> Option<(&str, &str)> {
+    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    Some((waiting.reason.as_deref()?, waiting.message.as_deref().unwrap_or_default()))
+}
+
+/// In Argo's words: `Reason: message`.
+fn said(reason: &str, message: &str) -> String {
+    if message.is_empty() { reason.to_owned() } else { format!("{reason}: {message}") }
+}

@@ -1,0 +1,486 @@
+//! Against a real Kubernetes: `KUBECONFIG` names it. The pods run `true` or sleep in busybox; nothing of ours is in them,
+//! so that these tests see what a cluster does and not what the executor says.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dropforge_cluster::kubernetes::{Access, Glance, KubernetesCluster, PodDefaults, Settings, Site};
+use dropforge_driver::cluster::Cluster;
+use dropforge_driver::pods::Stores;
+use dropforge_driver::store::{Attempts, Created, Documents, StoreError, Swap, Versioned};
+use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict, Work};
+use dropforge_engine::config::{ConfigFound, ConfigKey};
+use dropforge_engine::event::Event;
+use dropforge_engine::ids::{AttemptId, NodeId};
+use dropforge_engine::spec::{Cause, RunSpec, SPEC_FORMAT};
+use dropforge_manifest::types::{ObjectMeta, WorkflowSpec};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Pod};
+use kube::Client;
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use serde_json::{Value, json};
+
+/// Claims, verdicts and documents in memory.
+#[derive(Default)]
+struct Memory {
+    claims: Mutex<BTreeMap<String, String>>,
+    verdicts: Mutex<BTreeMap<String, Verdict>>,
+}
+
+impl Attempts for Memory {
+    async fn claim(&self, _: &str, attempt: &AttemptId, nonce: &str) -> Result<Created, StoreError> {
+        let mut claims = self.claims.lock().unwrap();
+        let held = claims.entry(attempt.to_string()).or_insert_with(|| nonce.to_owned());
+        Ok(if held == nonce { Created::New } else { Created::Exists })
+    }
+
+    async fn claimed(&self, _: &str, attempt: &AttemptId) -> Result<bool, StoreError> {
+        Ok(self.claims.lock().unwrap().contains_key(attempt.as_str()))
+    }
+
+    async fn put_verdict(&self, _: &str, verdict: &Verdict) -> Result<Verdict, StoreError> {
+        let mut verdicts = self.verdicts.lock().unwrap();
+        Ok(verdicts.entry(verdict.attempt.to_string()).or_insert_with(|| verdict.clone()).clone())
+    }
+
+    async fn verdict(&self, _: &str, attempt: &AttemptId) -> Result<Option<Verdict>, StoreError> {
+        Ok(self.verdicts.lock().unwrap().get(attempt.as_str()).cloned())
+    }
+}
+
+impl Documents for Memory {
+    async fn get(&self, _: &str) -> Result<Option<Versioned>, StoreError> {
+        Ok(None)
+    }
+
+    async fn swap(&self, _: &str, _: Option<&str>, _: &[u8]) -> Result<Swap, StoreError> {
+        Ok(Swap::Stored { version: "1".to_owned() })
+    }
+
+    async fn remove(&self, _: &str, _: &str) -> Result<Swap, StoreError> {
+        Ok(Swap::Conflict)
+    }
+
+    async fn keys(&self, _: &str) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+/// A namespace of a real cluster.
+struct Rig {
+    client: Client,
+    namespace: String,
+    store: Arc<Memory>,
+    cluster: KubernetesCluster<Memory>,
+}
+
+impl Rig {
+    /// The cluster that `KUBECONFIG` names, with an empty namespace.
+    async fn new(name: &str, settings: Settings) -> Option<Rig> {
+        let Some(kubeconfig) = std::env::var_os("KUBECONFIG") else {
+            println!("SKIPPED: pods on a real Kubernetes ({name}) (KUBECONFIG is not set)");
+            return None;
+        };
+        let client = Client::try_default().await.unwrap();
+        let namespace = format!("cluster-test-{name}-{}", std::process::id());
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let labels = json!({"pod-security.kubernetes.io/enforce": "baseline"});
+        let object = json!({"metadata": {"name": namespace, "labels": labels}});
+        namespaces.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+        let store = Arc::new(Memory::default());
+        // The person's image stands for the executor's: init and wait are busybox' own programs.
+        let defaults: PodDefaults = serde_json::from_value(json!({
+            "container": {"imagePullPolicy": "IfNotPresent"},
+            "executor": {"imagePullPolicy": "IfNotPresent", "command": ["true"]},
+            "spec": {"terminationGracePeriodSeconds": 1},
+        }))
+        .unwrap();
+        let site = Site {
+            executor_image: "busybox:1".to_owned(),
+            stores: Stores::default(),
+            queue_url: String::new(),
+            token: Arc::new(|_, _| String::new()),
+            defaults,
+        };
+        let access = Access::Kubeconfig(kubeconfig.into());
+        let cluster = KubernetesCluster::new(access, site, store.clone(), settings);
+        let rig = Rig { client, namespace, store, cluster };
+        rig.eventually("its default service account", || async {
+            let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = rig.api();
+            accounts.get_opt("default").await.unwrap()
+        })
+        .await;
+        Some(rig)
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    fn run(&self, uid: &str) -> RunSpec {
+        RunSpec {
+            format: SPEC_FORMAT,
+            uid: uid.into(),
+            metadata: ObjectMeta {
+                name: Some("wf".to_owned()),
+                namespace: Some(self.namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            spec: WorkflowSpec::default(),
+            library: Default::default(),
+            created_at: Timestamp::UNIX_EPOCH,
+            cause: Cause::Person { by: "test".to_owned() },
+            settings: Default::default(),
+            reused: Vec::new(),
+            source: None,
+            packed: Default::default(),
+        }
+    }
+
+    fn attempt(&self, name: &str, container: Value) -> Arc<Attempt> {
+        let template = json!({"name": "main", "container": container});
+        let work = Work { template: serde_json::from_value(template).unwrap(), ..Work::default() };
+        Arc::new(Attempt {
+            id: name.into(),
+            run: "run-1".into(),
+            run_name: "wf".to_owned(),
+            namespace: self.namespace.clone(),
+            node: NodeId(1),
+            node_name: "wf".to_owned(),
+            number: 0,
+            on_exit: false,
+            work: Arc::new(work),
+        })
+    }
+
+    /// What `observe` says of one attempt.
+    async fn look(&self, attempt: &Arc<Attempt>) -> Option<Event> {
+        self.cluster.observe(&self.run("run-1"), std::slice::from_ref(attempt)).await.unwrap().pop()
+    }
+
+    /// Asks until there is an answer; a cluster takes its time.
+    async fn eventually<T, F: Future<Output = Option<T>>>(&self, what: &str, ask: impl Fn() -> F) -> T {
+        let mut clock = tokio::time::interval(Duration::from_millis(200));
+        let asking = async {
+            loop {
+                clock.tick().await;
+                if let Some(answer) = ask().await {
+                    return answer;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), asking).await.unwrap_or_else(|_| panic!("no {what}"))
+    }
+
+    async fn ended(&self, attempt: &Arc<Attempt>) -> (Outcome, Reason, String) {
+        let verdict = self
+            .eventually("end", || async {
+                match self.look(attempt).await {
+                    Some(Event::AttemptFinished { verdict }) => Some(verdict),
+                    _ => None,
+                }
+            })
+            .await;
+        (verdict.outcome, verdict.reason, verdict.message.clone())
+    }
+
+    async fn done(self) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces.delete(&self.namespace, &DeleteParams::default()).await.unwrap();
+    }
+}
+
+/// A container whose wrapper can't be started, since no executor lies in its volume.
+fn unwrapped() -> Value {
+    json!({"image": "busybox:1", "command": ["true"]})
+}
+
+#[tokio::test]
+async fn an_attempt_is_started_once_and_its_end_without_a_result_is_told() {
+    let Some(rig) = Rig::new("once", Settings::default()).await else { return };
+    let run = rig.run("run-1");
+    let attempt = rig.attempt("wf-main-1", unwrapped());
+    assert_eq!(rig.cluster.begin(&run, attempt.clone()).await.unwrap(), None);
+    let uid = rig.api::<Pod>().get("wf-main-1").await.unwrap().metadata.uid;
+    assert_eq!(rig.cluster.begin(&run, attempt.clone()).await.unwrap(), None, "twice is harmless");
+    assert_eq!(rig.api::<Pod>().get("wf-main-1").await.unwrap().metadata.uid, uid);
+    let (outcome, reason, message) = rig.ended(&attempt).await;
+    assert_eq!((outcome, reason), (Outcome::Error, Reason::NotStarted), "{message}");
+    assert!(message.starts_with("main: StartError (exit code 128)"), "{message}");
+    assert!(rig.store.claimed("", &attempt.id).await.unwrap(), "given up, so fenced");
+    let pods = rig.cluster.pods(std::slice::from_ref(&rig.namespace)).await.unwrap();
+    assert_eq!(
+        pods.iter().map(|pod| (pod.run.as_str(), pod.state)).collect::<Vec<_>>(),
+        [("run-1", Glance::Ended)]
+    );
+    rig.cluster.remove_pods(&run, std::slice::from_ref(&attempt.id)).await.unwrap();
+    rig.cluster.remove_pods(&run, std::slice::from_ref(&attempt.id)).await.unwrap();
+    rig.eventually("deletion", || async {
+        rig.api::<Pod>().get_opt("wf-main-1").await.unwrap().is_none().then_some(())
+    })
+    .await;
+    rig.done().await;
+}
+
+#[tokio::test]
+async fn a_pod_of_another_run_is_not_taken_for_ours() {
+    let Some(rig) = Rig::new("another", Settings::default()).await else { return };
+    let attempt = rig.attempt("wf-main-1", unwrapped());
+    rig.cluster.begin(&rig.run("run-0"), attempt.clone()).await.unwrap();
+    let Some(Event::AttemptFinished { verdict }) =
+        rig.cluster.begin(&rig.run("run-1"), attempt).await.unwrap()
+    else {
+        panic!("it is refused")
+    };
+    let words =
+        format!("there is a pod wf-main-1 in the namespace {} that is not of this run", rig.namespace);
+    assert!(verdict.message.starts_with(&words), "{}", verdict.message);
+    assert_eq!((verdict.outcome, verdict.reason), (Outcome::Error, Reason::Configuration));
+    rig.done().await;
+}
+
+#[tokio::test]
+async fn what_the_cluster_refuses_for_good_ends_the_attempt_with_its_words() {
+    let Some(rig) = Rig::new("refused", Settings::default()).await else { return };
+    let run = rig.run("run-1");
+    let privileged =
+        json!({"image": "busybox:1", "command": ["true"], "securityContext": {"privileged": true}});
+    let attempt = rig.attempt("wf-main-1", privileged);
+    let Some(Event::AttemptFinished { verdict }) = rig.cluster.begin(&run, attempt).await.unwrap() else {
+        panic!("it is refused")
+    };
+    assert_eq!((verdict.outcome, verdict.reason), (Outcome::Error, Reason::Configuration));
+    assert!(verdict.message.contains("violates PodSecurity \"baseline:latest\""), "{}", verdict.message);
+    rig.done().await;
+}
+
+#[tokio::test]
+async fn a_quota_is_waited_for() {
+    let Some(rig) = Rig::new("quota", Settings::default()).await else { return };
+    let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}});
+    let quotas: Api<k8s_openapi::api::core::v1::ResourceQuota> = rig.api();
+    quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
+    let (run, attempt) = (rig.run("run-1"), rig.attempt("wf-main-1", unwrapped()));
+    let why = rig
+        .eventually("quota", || async {
+            let event = rig.cluster.begin(&run, attempt.clone()).await.unwrap();
+            if event.is_none() {
+                // The quota is not counted yet.
+                rig.cluster.remove_pods(&run, std::slice::from_ref(&attempt.id)).await.unwrap();
+            }
+            match event {
+                Some(Event::AttemptWaiting { why, .. }) => Some(why),
+                _ => None,
+            }
+        })
+        .await;
+    assert!(why.contains("exceeded quota"), "{why}");
+    rig.done().await;
+}
+
+#[tokio::test]
+async fn a_pod_that_is_gone_is_made_again_unless_it_was_claimed() {
+    let Some(rig) = Rig::new("gone", Settings::default()).await else { return };
+    let attempt = rig.attempt("wf-main-1", unwrapped());
+    assert_eq!(rig.look(&attempt).await, None, "never claimed: who performs the start again makes it");
+    rig.store.claim("", &attempt.id, "of a pod").await.unwrap();
+    assert_eq!(rig.ended(&attempt).await, (Outcome::Lost, Reason::Vanished, "pod deleted".to_owned()));
+    rig.done().await;
+}
+
+#[tokio::test]
+async fn what_ended_before_is_told_and_what_is_left_of_it_deleted() {
+    let Some(rig) = Rig::new("left", Settings::default()).await else { return };
+    let run = rig.run("run-1");
+    let [known, forgotten, unborn] =
+        ["wf-a-1", "wf-b-1", "wf-c-1"].map(|name| rig.attempt(name, unwrapped()));
+    for attempt in [&known, &forgotten] {
+        rig.cluster.begin(&run, attempt.clone()).await.unwrap();
+        let end = (Outcome::Succeeded, Reason::Exited);
+        let verdict = Verdict::without_outputs(attempt.id.clone(), end.0, end.1, "", Timestamp::UNIX_EPOCH);
+        rig.store.put_verdict("", &verdict).await.unwrap();
+    }
+    let events = rig.cluster.observe(&run, &[known.clone(), unborn]).await.unwrap();
+    let [Event::AttemptFinished { verdict }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((&verdict.attempt, verdict.outcome), (&known.id, Outcome::Succeeded));
+    let pod = |name: &'static str| async { rig.api::<Pod>().get_opt(name).await.unwrap() };
+    let gone = |pod: Option<Pod>| pod.is_none_or(|pod| pod.metadata.deletion_timestamp.is_some());
+    assert!(gone(pod("wf-b-1").await), "its end was on record before");
+    assert!(!gone(pod("wf-a-1").await), "its end is being put on record");
+    rig.done().await;
+}
+
+#[tokio::test]
+async fn a_stopped_attempt_has_its_verdict_before_its_pod_is_gone() {
+    let Some(rig) = Rig::new("stop", Settings::default()).await else { return };
+    let (run, attempt) = (rig.run("run-1"), rig.attempt("wf-main-1", unwrapped()));
+    rig.cluster.begin(&run, attempt.clone()).await.unwrap();
+    rig.cluster.stop(&run, &attempt.id, "workflow shutdown with strategy:  Stop").await.unwrap();
+    let wanted = (Outcome::Failed, Reason::Stopped, "workflow shutdown with strategy:  Stop".to_owned());
+    assert_eq!(rig.ended(&attempt).await, wanted);
+    let unborn = rig.attempt("wf-main-2", unwrapped());
+    rig.cluster.stop(&run, &unborn.id, "early").await.unwrap();
+    assert_eq!(rig.ended(&unborn).await.1, Reason::Stopped, "also one that never was");
+    rig.done().await;
+}
+
+#[tokio::test]
+async fn an_image_that_is_not_there_is_told_at_once_and_given_up() {
+    let mut settings = Settings::default();
+    settings.patience.image = Duration::from_secs(10);
+    let Some(rig) = Rig::new("image", settings).await else { return };
+    let attempt = rig.attempt("wf-main-1", json!({"image": "127.0.0.1:1/nothing:1", "command": ["true"]}));
+    rig.cluster.begin(&rig.run("run-1"), attempt.clone()).await.unwrap();
+    let why = rig
+        .eventually("reason", || async {
+            match rig.look(&attempt).await {
+                Some(Event::AttemptWaiting { why, .. }) if why.contains("Pull") => Some(why),
+                _ => None,
+            }
+        })
+        .await;
+    assert!(why.starts_with("ErrImagePull: ") || why.starts_with("ImagePullBackOff: "), "{why}");
+    let (outcome, _, message) = rig.ended(&attempt).await;
+    // A registry that does not answer is infrastructure.
+    assert_eq!(outcome, Outcome::Lost, "{message}");
+    assert!(message.starts_with("Pod failed before main container starts due to "), "{message}");
+    rig.done().await;
+}
+
+#[tokio::test]
+async fn a_step_that_no_node_can_take_says_what_is_missing() {
+    let Some(rig) = Rig::new("gpu", Settings::default()).await else { return };
+    let container =
+        json!({"image": "busybox:1", "command": ["true"], "resources": {"limits": {"example.com/gpu": "1"}}});
+    let attempt = rig.attempt("wf-main-1", container);
+    rig.cluster.begin(&rig.run("run-1"), attempt.clone()).await.unwrap();
+    let why = rig
+        .eventually("reason", || async {
+            match rig.look(&attempt).await {
+                Some(Event::AttemptWaiting { why, .. }) if why.starts_with("Unschedulable") => Some(why),
+                _ => None,
+            }
+        })
+        .await;
+    assert!(why.contains(" nodes have example.com/gpu free ("), "{why}");
+    let pods = rig.cluster.pods(std::slice::from_ref(&rig.namespace)).await.unwrap();
+    assert_eq!(pods[0].state, Glance::Stuck);
+    rig.done().await;
+}
+
+#[tokio::test]
+async fn a_runs_volume_claims_are_made_once_and_go_with_it() {
+    let Some(rig) = Rig::new("claims", Settings::default()).await else { return };
+    let mut run = rig.run("run-1");
+    run.spec.volume_claim_templates = vec![json!({
+        "metadata": {"name": "work"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+    })];
+    let started = |name: &str| {
+        let container = json!({"image": "busybox:1", "command": ["true"], "volumeMounts": [{"name": "work", "mountPath": "/w"}]});
+        let mut attempt = (*rig.attempt(name, container)).clone();
+        let mut work = (*attempt.work).clone();
+        work.volumes = vec![json!({"name": "work", "persistentVolumeClaim": {"claimName": "wf-work"}})];
+        work.claims = vec!["wf-work".to_owned()];
+        attempt.work = Arc::new(work);
+        Arc::new(attempt)
+    };
+    for name in ["wf-main-1", "wf-main-2"] {
+        assert_eq!(rig.cluster.begin(&run, started(name)).await.unwrap(), None);
+    }
+    let claims: Api<PersistentVolumeClaim> = rig.api();
+    assert_eq!(claims.list(&ListParams::default()).await.unwrap().items.len(), 1);
+    let other = RunSpec { uid: "run-2".into(), ..run.clone() };
+    let fresh = KubernetesCluster::new(
+        Access::Kubeconfig(std::env::var_os("KUBECONFIG").unwrap().into()),
+        Site {
+            executor_image: "busybox:1".to_owned(),
+            stores: Stores::default(),
+            queue_url: String::new(),
+            token: Arc::new(|_, _| String::new()),
+            defaults: PodDefaults::default(),
+        },
+        rig.store.clone(),
+        Settings::default(),
+    );
+    let Some(Event::AttemptFinished { verdict }) = fresh.begin(&other, started("wf-main-3")).await.unwrap()
+    else {
+        panic!("the claim is another run's")
+    };
+    assert!(verdict.message.starts_with("there is a volume claim wf-work that is not of this run"));
+    let ids = ["wf-main-1".into(), "wf-main-2".into()];
+    rig.cluster.remove_pods(&run, &ids).await.unwrap();
+    rig.cluster.remove_volumes(&run).await.unwrap();
+    rig.eventually("end of the claim", || async {
+        claims.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(())
+    })
+    .await;
+    rig.cluster.remove_volumes(&run).await.unwrap();
+    rig.done().await;
+}
+
+#[tokio::test]
+async fn a_config_map_gives_parameters_by_its_label_and_limits_without() {
+    let Some(rig) = Rig::new("maps", Settings::default()).await else { return };
+    let maps: Api<ConfigMap> = rig.api();
+    let label = "workflows.argoproj.io/configmap-type";
+    for (name, labels) in
+        [("plain", json!({})), ("labelled", json!({label: "Parameter"})), ("other", json!({label: "Cache"}))]
+    {
+        let map = json!({"metadata": {"name": name, "labels": labels}, "data": {"k": "v"}});
+        maps.create(&PostParams::default(), &serde_json::from_value(map).unwrap()).await.unwrap();
+    }
+    let key = |name: &str, key: &str| ConfigKey {
+        namespace: rig.namespace.clone(),
+        name: name.to_owned(),
+        key: key.to_owned(),
+    };
+    let value = Some(ConfigFound::Value { value: "v".to_owned() });
+    assert_eq!(rig.cluster.config(&key("labelled", "k")).await.unwrap(), value);
+    assert_eq!(rig.cluster.limit(&key("plain", "k")).await.unwrap(), value);
+    assert_eq!(rig.cluster.config(&key("other", "k")).await.unwrap(), Some(ConfigFound::NotParameters));
+    let place = format!("the namespace {}", rig.namespace);
+    let no_map = |expected: String| Some(ConfigFound::NoMap { expected });
+    assert_eq!(
+        rig.cluster.config(&key("plain", "k")).await.unwrap(),
+        no_map(format!("{place}, with that label"))
+    );
+    assert_eq!(rig.cluster.config(&key("none", "k")).await.unwrap(), no_map(place.clone()));
+    assert_eq!(
+        rig.cluster.limit(&key("plain", "x")).await.unwrap(),
+        Some(ConfigFound::NoKey { expected: place })
+    );
+    rig.done().await;
+}
+
+#[tokio::test]
+async fn a_cluster_that_does_not_answer_is_unreachable_and_nothing_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("config");
+    let text = json!({
+        "current-context": "x", "users": [{"name": "x", "user": {}}],
+        "clusters": [{"name": "x", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+    });
+    std::fs::write(&kubeconfig, text.to_string()).unwrap();
+    let config = ConfigKey { namespace: "n".to_owned(), name: "m".to_owned(), key: "k".to_owned() };
+    let site = Site {
+        executor_image: "x".to_owned(),
+        stores: Stores::default(),
+        queue_url: String::new(),
+        token: Arc::new(|_, _| String::new()),
+        defaults: PodDefaults::default(),
+    };
+    let store = Arc::new(Memory::default());
+    let cluster = KubernetesCluster::new(Access::Kubeconfig(kubeconfig), site, store, Settings::default());
+    let error = cluster.config(&config).await.unwrap_err();
+    assert_eq!(error.to_string(), "reach the Kubernetes API");
+}
