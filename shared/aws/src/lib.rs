@@ -4,8 +4,10 @@
 
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext};
+
+pub mod roots;
 
 /// The configuration that the environment gives: the SDK's own chain of credentials (profiles, SSO,
 /// `credential_process`, roles of functions and pods), `AWS_REGION`, `AWS_ENDPOINT_URL`.
@@ -15,6 +17,9 @@ pub async fn from_environment() -> SdkConfig {
 
 /// The same, to be changed before it is loaded: a profile, a region, an endpoint.
 pub fn loader() -> ConfigLoader {
-    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let trusting = TlsContext::builder().with_trust_store(roots::trusted()).build();
+    let trusting = trusting.expect("the context's only parts are certificates, which are looked at later");
+    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(trusting);
+    let http = http.build_https();
     aws_config::defaults(BehaviorVersion::latest()).http_client(http)
 }

@@ -2,7 +2,7 @@
 //! adapters, which never see each other.
 //!
 //! The document stands in the environment variable [`LAUNCH_VARIABLE`] of each of the pod's own containers; where it is
-//! larger than [`LAUNCH_BYTES_MAX`] the variable is `@` and the document is the object `launch.json` beside the
+//! larger than [`LAUNCH_BYTES_MAX`] the variable is `@` and a [`LaunchPlace`]: the object `launch.json` beside the
 //! attempt's claim. It names credentials nowhere: the executor finds them as every AWS program does.
 
 use std::collections::BTreeMap;
@@ -50,6 +50,16 @@ pub struct PodLaunch {
     /// name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub commands: BTreeMap<String, Vec<String>>,
+}
+
+/// Where a document is that is too large for a variable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchPlace {
+    /// The stores, of which the one for control holds it.
+    pub stores: Stores,
+    /// Its key.
+    pub key: String,
 }
 
 /// The buckets of a deployment.

@@ -179,7 +179,7 @@ impl Request {
             None => None,
         };
         let tls = TlsConfig::builder()
-            .root_certs(RootCerts::PlatformVerifier)
+            .root_certs(trusted())
             .disable_verification(self.insecure)
             .client_cert(certificate)
             .build();
@@ -203,6 +203,15 @@ impl Request {
         let operation = method[..1].to_ascii_uppercase() + &method[1..];
         HttpError::Exchange { operation, url: self.url.clone(), why: cause(error) }
     }
+}
+
+/// The system's certificates; an image in which a pod's containers run may have none.
+fn trusted() -> RootCerts {
+    #[cfg(feature = "pod")]
+    if !dropforge_aws::roots::of_the_system() {
+        return RootCerts::WebPki;
+    }
+    RootCerts::PlatformVerifier
 }
 
 /// The value of `Authorization` for a name and a password.
