@@ -98,7 +98,7 @@ fn a_pod_that_no_node_takes_says_why() {
         let run = Run::submit(bed, &manifest);
         run.sweep_until("says why it waits", |workflow| {
             let said = messages(workflow);
-            (said.contains("0/1 nodes") && said.contains("node affinity/selector")).then_some(())
+            (said.contains("nodes") && said.contains("node affinity/selector")).then_some(())
         });
         run.terminate();
         assert_eq!(run.executions(), 0);
@@ -136,7 +136,7 @@ fn only_the_training_pod_goes_to_the_node_with_a_gpu() {
         );
         let run = Run::submit(bed, &manifest);
         run.sweep_until("waits for a GPU", |workflow| {
-            messages(workflow).contains("0/1 nodes have nvidia.com/gpu").then_some(())
+            messages(workflow).contains(" nodes have nvidia.com/gpu").then_some(())
         });
         assert_eq!(run.executions(), 1, "the step before it needs none");
         bed.cluster.apply(&simulated_node("gpu", ", nvidia.com/gpu: \"1\""));
