@@ -74,13 +74,15 @@ pub fn signal(name: &str, pids: &[String]) {
 pub struct Hanging(Vec<String>);
 
 impl Hanging {
-    /// Stops the processes of this command line.
+    /// Stops the processes of this program with this option.
     ///
     /// # Panics
     /// When there is none.
-    pub fn new(command: &str) -> Hanging {
-        let pids = processes(command, "");
-        assert!(!pids.is_empty(), "no process of {command}");
+    pub fn new(program: &str, option: &str) -> Hanging {
+        let mut pids = processes(&format!("{program} "), "");
+        let with_option = processes(option, "");
+        pids.retain(|pid| with_option.contains(pid));
+        assert!(!pids.is_empty(), "no process of {program} {option}");
         signal("STOP", &pids);
         Hanging(pids)
     }

@@ -73,7 +73,7 @@ fn advances_that_race_execute_nothing_twice() {
 fn an_advance_killed_between_commit_and_effect_is_made_good() {
     scenario("an advance killed between commit and effect", |bed| {
         // With an API server that does not answer, an advance has committed the start and can't perform it.
-        let hanging = Hanging::new("kube-apiserver");
+        let hanging = Hanging::new("kube-apiserver", "--secure-port 16443");
         let run = Run::submit(bed, &workflow("killed", &step("main", "true", "")));
         let function = bed.function("advance");
         let advances = until("an advance at work", 30, || {

@@ -1,8 +1,9 @@
 //! What befalls pods, and what becomes of their runs: nothing is lost, no attempt executes twice, and no retry of the
 //! user's is used up by it.
 
-use dropforge_cloud_tests::bed::scenario;
+use dropforge_cloud_tests::bed::{scenario, until};
 use dropforge_cloud_tests::cluster;
+use dropforge_cloud_tests::faults::Hanging;
 use dropforge_cloud_tests::small::{Run, chain, messages, step, workflow};
 
 #[test]
@@ -45,9 +46,7 @@ fn a_pod_deleted_after_its_result_changes_nothing() {
         let run = Run::submit(bed, &chain("after", "true"));
         let first = run.pod("there", |_| true);
         let result = format!("attempts/{}/{}/result.json", bed.cluster.namespace(), cluster::name(&first));
-        dropforge_cloud_tests::bed::until("the first result", 60, || {
-            bed.emulator.get(bed.named("control_bucket"), &result)
-        });
+        until("the first result", 60, || bed.emulator.get(bed.named("control_bucket"), &result));
         // It may be gone already.
         bed.cluster.try_ask(&["delete", "pod", cluster::name(&first), "--grace-period=0", "--force"]);
         assert_eq!((run.end().phase(), run.executions(), run.claims().len()), ("Succeeded", 3, 3));
@@ -120,6 +119,32 @@ fn a_pod_on_a_node_that_is_gone_is_made_again_elsewhere() {
         let ended = run.end_by_sweeps();
         bed.cluster.ask(&["label", "node", "--all", "simulated-"]);
         assert_eq!((ended.phase(), run.executions()), ("Succeeded", 1));
+    });
+}
+
+#[test]
+fn a_pod_that_comes_back_after_its_node_had_no_contact_changes_nothing() {
+    scenario("a node without contact", |bed| {
+        // It outlives the time without contact, and says its word again at its end.
+        let run = Run::submit(bed, &workflow("silent", &step("main", "sleep 150; echo late", "")));
+        run.running_pod();
+        let hanging = Hanging::new("kubelet", "--hostname-override dropforge");
+        let first = run.claims();
+        // Longer than Kubernetes and then Dropforge wait for a node.
+        until("a second attempt", 180, || {
+            bed.sweep();
+            (bed.cluster.pods(Some(&run.uid)).len() > 1).then_some(())
+        });
+        drop(hanging);
+        let ended = run.end();
+        assert_eq!((ended.phase(), run.claims().len(), run.executions()), ("Succeeded", 2, 2));
+        assert_eq!(ended.count("Pod"), 1, "an attempt is no node: {:?}", ended.messages());
+        let lost = first
+            .first()
+            .map(|attempt| bed.emulator.get(bed.named("control_bucket"), &format!("{attempt}/result.json")));
+        let lost =
+            String::from_utf8(lost.flatten().expect("the first attempt has a verdict")).expect("it is JSON");
+        assert!(lost.contains("\"Lost\""), "the pod that came back changed the verdict: {lost}");
     });
 }
 
