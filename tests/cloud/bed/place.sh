@@ -25,9 +25,9 @@ export PATH=$cloud/bin:$PATH
 born() { # when the process began, so that a pid used again is not taken for ours
   local stat
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return
-  stat=${stat##*) }
-  set -- $stat
-  echo "${20}"
+  # What follows the name: state, parent, …; one that has ended and is not waited for yet is none.
+  set -- ${stat##*) }
+  [[ $1 != Z ]] && echo "${20}"
 }
 
 running() {
