@@ -204,7 +204,10 @@ fn a_document_too_large_for_a_variable_is_an_object() {
     let (run, attempt) =
         one(&format!("{{name: main, script: {{image: a, command: [sh], source: '{source}'}}}}"));
     let launched = pod::pod(&run, &attempt, &site(), &commands()).unwrap();
-    assert_eq!(launched.pod["spec"]["containers"][0]["env"][0]["value"], "@");
+    let value = launched.pod["spec"]["containers"][0]["env"][0]["value"].as_str().unwrap();
+    let place: Value = serde_json::from_str(value.strip_prefix('@').unwrap()).unwrap();
+    let key = format!("attempts/ml/{}/launch.json", attempt.id);
+    assert_eq!(place, json!({"stores": site().stores, "key": key}));
     let launch: PodLaunch = serde_json::from_slice(&launched.document.unwrap()).unwrap();
     assert_eq!(launch.attempt, attempt);
 }

@@ -259,8 +259,19 @@ fn add_launch(
     let value = text.replace('$', "$$");
     let total = value.len() * all(spec).count();
     let fits = value.len() <= LAUNCH_BYTES_MAX && total <= POD_LAUNCH_BYTES_MAX;
-    containers::add_variables(spec, LAUNCH_VARIABLE, if fits { &value } else { "@" });
-    Ok((!fits).then(|| text.into_bytes()))
+    if fits {
+        containers::add_variables(spec, LAUNCH_VARIABLE, &value);
+        return Ok(None);
+    }
+    let place = json!({"stores": site.stores, "key": launch_key(attempt)});
+    containers::add_variables(spec, LAUNCH_VARIABLE, &format!("@{place}"));
+    Ok(Some(text.into_bytes()))
+}
+
+/// Where the launch document lies that is too large for a pod: beside the attempt's claim. Kubernetes' names need no
+/// escaping.
+pub fn launch_key(attempt: &Attempt) -> String {
+    format!("attempts/{}/{}/launch.json", attempt.namespace, attempt.id)
 }
 
 /// What each container finds beside its image: the most specific pattern that its image matches.

@@ -1,0 +1,151 @@
+//! Looking at the attempts of a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+
+use dropforge_driver::clock::{Clock, SystemClock};
+use dropforge_driver::cluster::ClusterError;
+use dropforge_driver::store::{Attempts, Documents, StoreError};
+use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
+use dropforge_engine::event::Event;
+use dropforge_engine::ids::AttemptId;
+use dropforge_engine::spec::RunSpec;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::Api;
+use tokio::task::JoinSet;
+
+use super::{KubernetesCluster, is_of, unreadable, verdict};
+use crate::kubernetes::client::{CallError, call};
+use crate::kubernetes::pod::{RUN_LABEL, label_value};
+use crate::kubernetes::status::{Seen, seen};
+
+/// How many verdicts are read at once.
+const READS_AT_ONCE: usize = 16;
+
+impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
+    /// What has happened to attempts of a run, whose pods are looked at in one go.
+    pub(super) async fn look(
+        &self,
+        spec: &RunSpec,
+        attempts: &[Arc<Attempt>],
+    ) -> Result<Vec<Event>, ClusterError> {
+        let own = |attempt: &&Arc<Attempt>| attempt.run == spec.uid && attempt.work.template.http.is_none();
+        let attempts: Vec<&Arc<Attempt>> = attempts.iter().filter(own).collect();
+        if attempts.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Pods first: a verdict is stored before its pod ends, so that none is missed.
+        let pods = self.pods_of(spec, &attempts).await.map_err(CallError::unreachable)?;
+        let asked: BTreeSet<&str> = attempts.iter().map(|attempt| attempt.id.as_str()).collect();
+        let left = pods.keys().filter(|name| !asked.contains(name.as_str()));
+        let ids = attempts.iter().map(|attempt| attempt.id.clone());
+        let ids = ids.chain(left.map(|name| AttemptId::from(name.as_str()))).collect();
+        let verdicts = self.verdicts(spec.namespace(), ids).await.map_err(|e| unreadable(&e))?;
+        let mut verdicts: BTreeMap<AttemptId, Verdict> =
+            verdicts.into_iter().map(|verdict| (verdict.attempt.clone(), verdict)).collect();
+        let mut events = Vec::new();
+        for attempt in attempts {
+            events.extend(match verdicts.remove(&attempt.id) {
+                Some(verdict) => Some(Event::AttemptFinished { verdict: Arc::new(verdict) }),
+                None => self.look_at(spec, attempt, pods.get(attempt.id.as_str())).await?,
+            });
+        }
+        // Whose end was on record before: somebody died before deleting them.
+        let left: Vec<AttemptId> = verdicts.into_keys().filter(|id| pods.contains_key(id.as_str())).collect();
+        self.remove_pods(spec, &left).await?;
+        Ok(events)
+    }
+
+    /// The pods of a run by name: all in one question, or the one that is asked for.
+    async fn pods_of(
+        &self,
+        spec: &RunSpec,
+        attempts: &[&Arc<Attempt>],
+    ) -> Result<BTreeMap<String, Pod>, CallError> {
+        let mut pods = BTreeMap::new();
+        let mut keep = |pod: Pod| {
+            if is_of(&pod, spec) {
+                pods.insert(pod.metadata.name.clone().unwrap_or_default(), pod);
+            }
+        };
+        if let [attempt] = attempts {
+            let api: Api<Pod> = self.api(spec.namespace()).await?;
+            call(api.get_opt(attempt.id.as_str())).await?.into_iter().for_each(keep);
+        } else {
+            let selector = format!("{RUN_LABEL}={}", label_value(spec.uid.as_str()));
+            self.list(spec.namespace(), &selector, &mut keep).await?;
+        }
+        Ok(pods)
+    }
+
+    /// The verdicts that are stored for these attempts.
+    async fn verdicts(&self, namespace: &str, attempts: Vec<AttemptId>) -> Result<Vec<Verdict>, StoreError> {
+        let mut open = attempts.into_iter();
+        let mut reading = JoinSet::new();
+        let mut found = Vec::new();
+        loop {
+            while reading.len() < READS_AT_ONCE
+                && let Some(attempt) = open.next()
+            {
+                let (store, namespace) = (self.store.clone(), namespace.to_owned());
+                reading.spawn(async move { store.verdict(&namespace, &attempt).await });
+            }
+            match reading.join_next().await {
+                Some(read) => found.extend(read.map_err(|why| panicked(&why))??),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// What a pod without a stored verdict says of its attempt.
+    async fn look_at(
+        &self,
+        spec: &RunSpec,
+        attempt: &Attempt,
+        pod: Option<&Pod>,
+    ) -> Result<Option<Event>, ClusterError> {
+        let id = attempt.id.clone();
+        let Some(pod) = pod else { return self.absent(spec, attempt).await };
+        let event = match seen(pod, attempt, &self.settings.patience, SystemClock.now()) {
+            Seen::Waiting(why) => Event::AttemptWaiting { attempt: id, why },
+            Seen::Running { at, host } => Event::AttemptRunning { attempt: id, at, host },
+            Seen::Ready { at, ip } => {
+                // Its wrapper is ready before its command is.
+                let claimed =
+                    self.store.claimed(&attempt.namespace, &id).await.map_err(|e| unreadable(&e))?;
+                if !claimed {
+                    let why = "the daemon's command has not begun".to_owned();
+                    return Ok(Some(Event::AttemptWaiting { attempt: id, why }));
+                }
+                Event::AttemptReady { attempt: id, at, ip }
+            }
+            Seen::Ended(verdict) => {
+                let verdict = self.fence(&attempt.namespace, *verdict).await.map_err(|e| unreadable(&e))?;
+                Event::AttemptFinished { verdict: Arc::new(verdict) }
+            }
+        };
+        Ok(Some(event))
+    }
+
+    /// No pod: one that was never claimed is made again by who performs the start again; one that was is lost.
+    async fn absent(&self, spec: &RunSpec, attempt: &Attempt) -> Result<Option<Event>, ClusterError> {
+        let (namespace, id) = (&attempt.namespace, &attempt.id);
+        if !self.store.claimed(namespace, id).await.map_err(|e| unreadable(&e))? {
+            return Ok(None);
+        }
+        // The pod may have been made, and claimed, between the two looks.
+        let api: Api<Pod> = self.api(namespace).await.map_err(CallError::unreachable)?;
+        let again = call(api.get_opt(id.as_str())).await.map_err(CallError::unreachable)?;
+        if again.is_some_and(|pod| is_of(&pod, spec)) {
+            return Ok(None);
+        }
+        let lost = verdict(id, Outcome::Lost, Reason::Vanished, "pod deleted".to_owned());
+        let verdict = self.store.put_verdict(namespace, &lost).await.map_err(|e| unreadable(&e))?;
+        Ok(Some(Event::AttemptFinished { verdict: Arc::new(verdict) }))
+    }
+}
+
+fn panicked(why: &tokio::task::JoinError) -> StoreError {
+    StoreError::Io { action: "read", key: "a verdict".to_owned(), source: io::Error::other(why.to_string()) }
+}

@@ -1,0 +1,172 @@
+//! Starting an attempt.
+
+use std::io;
+use std::sync::Arc;
+
+use dropforge_driver::cluster::ClusterError;
+use dropforge_driver::store::{Attempts, Documents};
+use dropforge_engine::attempt::{Attempt, Outcome, Reason};
+use dropforge_engine::event::Event;
+use dropforge_engine::spec::RunSpec;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::Client;
+use kube::api::{Api, PostParams};
+use kube::core::Request;
+use serde_json::Value;
+
+use super::{KubernetesCluster, is_of, unreadable, verdict};
+use crate::kubernetes::client::{CallError, call};
+use crate::kubernetes::images::{Logins, logins};
+use crate::kubernetes::pod::{self, Commands, ImageCommand, Launched};
+
+/// Why an attempt was not started.
+enum NotStarted {
+    /// For good.
+    Refused { reason: Reason, why: String },
+    /// For the time being.
+    Later { why: String },
+    /// It is not known whether.
+    Unknown(ClusterError),
+}
+
+impl From<CallError> for NotStarted {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused { .. } => {
+                NotStarted::Refused { reason: Reason::Configuration, why: error.to_string() }
+            }
+            CallError::Full { message } => NotStarted::Later { why: message },
+            CallError::Unknown(_) => NotStarted::Unknown(error.unreachable()),
+        }
+    }
+}
+
+impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
+    async fn create(&self, spec: &RunSpec, attempt: &Arc<Attempt>) -> Result<(), NotStarted> {
+        if attempt.work.template.http.is_some() {
+            let why = "a cluster makes no requests".to_owned();
+            return Err(NotStarted::Refused { reason: Reason::NotStarted, why });
+        }
+        let refused = |why: String| NotStarted::Refused { reason: Reason::Configuration, why };
+        let commands = self.commands(attempt).await?;
+        let launched = pod::pod(spec, attempt, &self.site, &commands);
+        let Launched { pod, document } = launched.map_err(|error| refused(format!("failed to {error}")))?;
+        if let Some(document) = document {
+            let key = pod::launch_key(attempt);
+            // A conflict is the same document, stored before.
+            self.store.swap(&key, None, &document).await.map_err(|e| NotStarted::Unknown(unreadable(&e)))?;
+        }
+        let client = self.client().await?;
+        if let Some(why) = self.volumes.ensure(&client, spec, attempt, &pod).await? {
+            return Err(refused(why));
+        }
+        if !self.admission.take().await.map_err(|e| NotStarted::Unknown(unreadable(&e)))? {
+            let max = self.settings.open_pods_max.unwrap_or_default();
+            return Err(NotStarted::Later {
+                why: format!("{max} pods are open in the cluster, which is its bound"),
+            });
+        }
+        self.pace.turn().await;
+        let Err(error) = post(&client, &attempt.namespace, &pod).await else { return Ok(()) };
+        // Where nobody knows whether there is a pod, the next count does.
+        if !matches!(error, CallError::Unknown(_)) {
+            self.give_back(1).await;
+        }
+        match error.code() {
+            Some(409) => self.same(spec, attempt).await,
+            _ => Err(error.into()),
+        }
+    }
+
+    /// What the images start that say no command in the manifest.
+    async fn commands(&self, attempt: &Attempt) -> Result<Commands, NotStarted> {
+        let mut commands = Commands::new();
+        for image in pod::images_without_command(&attempt.work.template) {
+            let known = self.images.known(image).await.map_err(|e| NotStarted::Unknown(unreadable(&e)))?;
+            let starts = match known {
+                Some(starts) => starts,
+                None => self.looked_up(attempt, image).await?,
+            };
+            commands.insert(image.to_owned(), starts);
+        }
+        Ok(commands)
+    }
+
+    async fn looked_up(&self, attempt: &Attempt, image: &str) -> Result<ImageCommand, NotStarted> {
+        let logins = self.logins(attempt).await?;
+        let asked = self.images.look_up(image, &self.site.defaults.image(image), logins).await;
+        asked.map_err(|error| {
+            let why = format!(
+                "failed to look-up entrypoint/cmd for image {image:?}, you must either explicitly specify the command, or list \
+                 the image's command in the index: failed to {error}"
+            );
+            NotStarted::Refused { reason: Reason::Configuration, why }
+        })
+    }
+
+    /// The logins of the pull secrets that the pod would have; secrets that may not be read are passed over.
+    async fn logins(&self, attempt: &Attempt) -> Result<Logins, NotStarted> {
+        let own = attempt.work.pod.spec.get("imagePullSecrets");
+        let secrets = own.or(self.site.defaults.spec.get("imagePullSecrets")).and_then(Value::as_array);
+        let names = secrets.into_iter().flatten().filter_map(|secret| secret["name"].as_str());
+        let mut found = Logins::new();
+        for name in names {
+            let api: Api<Secret> = self.api(&attempt.namespace).await?;
+            match call(api.get_opt(name)).await {
+                Ok(secret) => {
+                    let data = secret.and_then(|secret| secret.data?.remove(".dockerconfigjson"));
+                    found.extend(data.map(|data| logins(&data.0)).unwrap_or_default());
+                }
+                Err(error) if error.code() == Some(403) => {
+                    tracing::warn!(secret = name, %error, "a pull secret may not be read");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(found)
+    }
+
+    /// There is a pod of this name already: the attempt's own, or another's.
+    async fn same(&self, spec: &RunSpec, attempt: &Attempt) -> Result<(), NotStarted> {
+        let api: Api<Pod> = self.api(&attempt.namespace).await?;
+        match call(api.get_opt(attempt.id.as_str())).await? {
+            Some(pod) if is_of(&pod, spec) => Ok(()),
+            Some(_) => {
+                let why = format!(
+                    "there is a pod {} in the namespace {} that is not of this run; remove it, or name the run otherwise",
+                    attempt.id, attempt.namespace
+                );
+                Err(NotStarted::Refused { reason: Reason::Configuration, why })
+            }
+            // It went meanwhile: who performs the effect again makes it anew.
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Cluster::start`], with what is known at once: that the cluster refused it for good, or has no room.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn begin(&self, spec: &RunSpec, attempt: Arc<Attempt>) -> Result<Option<Event>, ClusterError> {
+        match self.create(spec, &attempt).await {
+            Ok(()) => Ok(None),
+            Err(NotStarted::Unknown(error)) => Err(error),
+            Err(NotStarted::Later { why }) => {
+                Ok(Some(Event::AttemptWaiting { attempt: attempt.id.clone(), why }))
+            }
+            Err(NotStarted::Refused { reason, why }) => {
+                let verdict = verdict(&attempt.id, Outcome::Error, reason, why);
+                let verdict = self.fence(&attempt.namespace, verdict).await.map_err(|e| unreadable(&e))?;
+                Ok(Some(Event::AttemptFinished { verdict: Arc::new(verdict) }))
+            }
+        }
+    }
+}
+
+/// Creates a pod as it is written: fields that this program's types do not know pass through.
+async fn post(client: &Client, namespace: &str, pod: &Value) -> Result<(), CallError> {
+    let body = serde_json::to_vec(pod).map_err(io::Error::other)?;
+    let request = Request::new(format!("/api/v1/namespaces/{namespace}/pods"));
+    let request = request.create(&PostParams::default(), body).map_err(io::Error::other)?;
+    call(client.request::<serde::de::IgnoredAny>(request)).await.map(|_| ())
+}
