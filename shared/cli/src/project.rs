@@ -95,7 +95,7 @@ pub fn texts(paths: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, CliError> {
 /// What the check may take for granted when these parameters are given on the command line.
 pub fn submitting(parameters: &[(String, String)]) -> Options {
     let given: BTreeSet<String> = parameters.iter().map(|(name, _)| name.clone()).collect();
-    Options { submit: true, given, stored_elsewhere: true }
+    Options { submit: true, given, stored_elsewhere: true, ..Options::default() }
 }
 
 fn stdin() -> Result<Vec<u8>, CliError> {

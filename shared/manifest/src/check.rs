@@ -54,6 +54,8 @@ pub struct Options {
     pub given: BTreeSet<String>,
     /// Templates may be stored elsewhere: one that no document defines is no error.
     pub stored_elsewhere: bool,
+    /// Steps run as pods of a cluster, where all holds that a pod can be.
+    pub pods: bool,
 }
 
 /// Every finding in the documents, which know each other, in the order of the documents and their lines.

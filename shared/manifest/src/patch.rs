@@ -72,6 +72,24 @@ pub fn parse(text: &str) -> Result<Value, PatchError> {
     Ok(Value::Object(patch))
 }
 
+/// The fields of a patch that only a pod of a cluster has, each with what to do instead on one machine.
+pub fn of_pods(patch: &Value) -> Vec<(String, &'static str)> {
+    let mut found = Vec::new();
+    for (field, value) in patch.as_object().into_iter().flatten() {
+        if let Some(Decision::Pods(instead)) = decision("pod", field) {
+            found.push((field.clone(), instead));
+        }
+        let containers =
+            value.as_array().filter(|_| matches!(field.as_str(), "containers" | "initContainers"));
+        let fields = containers.into_iter().flatten().filter_map(Value::as_object).flatten();
+        found.extend(fields.filter_map(|(own, _)| match decision("container", own) {
+            Some(Decision::Pods(instead)) => Some((format!("{field}.{own}"), instead)),
+            _ => None,
+        }));
+    }
+    found
+}
+
 fn supported(object: &str, field: &str, path: &str) -> Result<(), PatchError> {
     let not_here =
         |instead: &str| PatchError::NotHere { field: path.to_owned(), instead: instead.to_owned() };
@@ -159,7 +177,7 @@ fn put_pod(
 mod tests {
     use serde_json::json;
 
-    use super::{PatchError, apply, parse};
+    use super::{PatchError, apply, of_pods, parse};
     use crate::types::Template;
 
     fn template(fields: serde_json::Value) -> Template {
@@ -191,8 +209,8 @@ mod tests {
                 .starts_with("`ephemeralContainers` of a podSpecPatch is not supported")
         );
         assert!(
-            why("containers: [{name: main, volumeDevices: []}]")
-                .starts_with("`containers.volumeDevices` of a")
+            why("containers: [{name: main, restartPolicy: Always}]")
+                .starts_with("`containers.restartPolicy` of a")
         );
         assert!(
             why("containers: [{name: main, imag: x}]").starts_with("`containers.imag` of a podSpecPatch")
@@ -205,6 +223,16 @@ mod tests {
         assert_eq!(patched(main.clone(), &["containers: [{name: other, image: x}]"]), Err(none));
         let misfit = patched(main, &["containers: [{name: main, image: [1]}]"]).unwrap_err().to_string();
         assert!(misfit.starts_with("podSpecPatch: a field has the wrong type"), "{misfit}");
+    }
+
+    #[test]
+    fn what_only_a_pod_of_a_cluster_has_is_named() {
+        let patch =
+            parse("hostname: h\nnodeName: n\ncontainers: [{name: main, volumeDevices: [], image: a}]")
+                .unwrap();
+        let found = of_pods(&patch);
+        let fields: Vec<&str> = found.iter().map(|(field, _)| field.as_str()).collect();
+        assert_eq!(fields, ["containers.volumeDevices", "hostname"]);
     }
 
     #[test]

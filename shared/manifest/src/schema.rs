@@ -105,6 +105,7 @@ fn describe(defs: &mut Map<String, Value>, row: &'static str, schema: &Value, op
 fn text(word: Decision) -> Option<String> {
     match word {
         Decision::Refused(instead) => Some(format!("Refused here: {instead}.")),
+        Decision::Pods(instead) => Some(format!("Only on a cluster; on one machine: {instead}.")),
         Decision::Warned(why) => Some(format!("Does nothing here: {why}.")),
         Decision::Noted(why) => Some(format!("Means nothing on one machine: {why}.")),
         Decision::Silent => Some("Means nothing on one machine.".to_owned()),

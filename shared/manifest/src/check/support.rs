@@ -22,11 +22,13 @@ pub enum Decision {
     Noted(&'static str),
     /// It does nothing here; the run's result is the same.
     Warned(&'static str),
+    /// A pod has it; on one machine it would change what runs, and is refused. The text says what is supported instead.
+    Pods(&'static str),
     /// It would change what runs: refused. The text says what is supported instead.
     Refused(&'static str),
 }
 
-use Decision::{Into, Noted, Refused, Runs, Silent, Warned};
+use Decision::{Into, Noted, Pods, Refused, Runs, Silent, Warned};
 
 /// An object and the decision on each of its fields; `*` stands for every other field.
 pub type Row = (&'static str, &'static [(&'static str, Decision)]);
@@ -81,10 +83,10 @@ pub const TABLE: &[Row] = &[
             ("hostNetwork", Silent),
             ("dnsPolicy", Silent),
             ("dnsConfig", Noted("names are resolved as the machine resolves them")),
-            ("hostAliases", Refused("use the address itself")),
+            ("hostAliases", Pods("use the address itself")),
             ("securityContext", Noted(POD_USER)),
-            ("podResources", Refused("set `resources` on the container")),
-            ("resourceClaims", Refused("ask for GPUs with `resources.limits[\"nvidia.com/gpu\"]`")),
+            ("podResources", Pods("set `resources` on the container")),
+            ("resourceClaims", Pods("ask for GPUs with `resources.limits[\"nvidia.com/gpu\"]`")),
             ("podDisruptionBudget", Silent),
         ],
     ),
@@ -131,10 +133,10 @@ pub const TABLE: &[Row] = &[
             ("serviceAccountName", Silent),
             ("automountServiceAccountToken", Silent),
             ("executor", Silent),
-            ("hostAliases", Refused("use the address itself")),
+            ("hostAliases", Pods("use the address itself")),
             ("securityContext", Noted(POD_USER)),
-            ("podResources", Refused("set `resources` on the container")),
-            ("resourceClaims", Refused("ask for GPUs with `resources.limits[\"nvidia.com/gpu\"]`")),
+            ("podResources", Pods("set `resources` on the container")),
+            ("resourceClaims", Pods("ask for GPUs with `resources.limits[\"nvidia.com/gpu\"]`")),
         ],
     ),
     (
@@ -151,12 +153,12 @@ pub const TABLE: &[Row] = &[
             ("dnsPolicy", Silent),
             ("enableServiceLinks", Silent),
             ("ephemeralContainers", Refused("use `sidecars` of the template")),
-            ("hostAliases", Refused("use the address itself")),
+            ("hostAliases", Pods("use the address itself")),
             ("hostIPC", Silent),
             ("hostNetwork", Silent),
             ("hostPID", Silent),
             ("hostUsers", Silent),
-            ("hostname", Refused("a step has the machine's name")),
+            ("hostname", Pods("a step has the machine's name")),
             ("imagePullSecrets", Silent),
             ("nodeName", Silent),
             ("nodeSelector", Silent),
@@ -166,8 +168,8 @@ pub const TABLE: &[Row] = &[
             ("priority", Silent),
             ("priorityClassName", Silent),
             ("readinessGates", Silent),
-            ("resourceClaims", Refused("ask for GPUs with `resources.limits[\"nvidia.com/gpu\"]`")),
-            ("resources", Refused("set `resources` on the container")),
+            ("resourceClaims", Pods("ask for GPUs with `resources.limits[\"nvidia.com/gpu\"]`")),
+            ("resources", Pods("set `resources` on the container")),
             ("restartPolicy", Refused("use `retryStrategy` on the template")),
             ("runtimeClassName", Silent),
             ("schedulerName", Silent),
@@ -198,7 +200,7 @@ pub const TABLE: &[Row] = &[
             ("resources", Into("resources")),
             ("volumeMounts", Into("volumeMount")),
             ("imagePullPolicy", Silent),
-            ("lifecycle", Refused("do it in the step's command")),
+            ("lifecycle", Pods("do it in the step's command")),
             ("livenessProbe", Noted("nothing probes a step; its `timeout` ends it")),
             ("ports", Silent),
             ("readinessProbe", Into("probe")),
@@ -212,7 +214,7 @@ pub const TABLE: &[Row] = &[
             ("terminationMessagePath", Silent),
             ("terminationMessagePolicy", Silent),
             ("tty", Silent),
-            ("volumeDevices", Refused("use `volumeMounts`")),
+            ("volumeDevices", Pods("use `volumeMounts`")),
             ("dependencies", Runs),
             ("mirrorVolumeMounts", Runs),
         ],
@@ -232,7 +234,7 @@ pub const TABLE: &[Row] = &[
             ("exec", Runs),
             ("httpGet", Runs),
             ("tcpSocket", Runs),
-            ("grpc", Refused("use `httpGet`, `tcpSocket` or `exec`")),
+            ("grpc", Pods("use `httpGet`, `tcpSocket` or `exec`")),
             ("initialDelaySeconds", Runs),
             ("periodSeconds", Runs),
             ("timeoutSeconds", Runs),
@@ -246,7 +248,7 @@ pub const TABLE: &[Row] = &[
         &[
             ("requests", Runs),
             ("limits", Runs),
-            ("claims", Refused("ask for GPUs with `limits[\"nvidia.com/gpu\"]`")),
+            ("claims", Pods("ask for GPUs with `limits[\"nvidia.com/gpu\"]`")),
         ],
     ),
     ("env", &[("name", Runs), ("value", Runs), ("valueFrom", Into("envSource"))]),
@@ -282,7 +284,7 @@ pub const TABLE: &[Row] = &[
             ("configMap", Runs),
             (
                 "*",
-                Refused(
+                Pods(
                     "use `persistentVolumeClaim` (a local folder of that name), `emptyDir`, `secret` or `configMap`",
                 ),
             ),
@@ -515,6 +517,7 @@ pub(super) fn check(subject: &Subject<'_>) {
 }
 
 fn walk(subject: &Subject<'_>, object: &str, node: &Node, path: &str) {
+    let pods = subject.world.options.pods;
     for (index, item) in node.items().iter().enumerate() {
         walk(subject, object, item, &format!("{path}[{index}]"));
     }
@@ -526,7 +529,11 @@ fn walk(subject: &Subject<'_>, object: &str, node: &Node, path: &str) {
             Some(Refused(instead)) if !says_nothing(value) => {
                 subject.report(Code::E601, &path, format!("`{key}` is not supported yet"), instead);
             }
-            Some(Noted(why)) if !says_nothing(value) => {
+            Some(Pods(instead)) if !pods && !says_nothing(value) => {
+                let message = format!("`{key}` is not supported on one machine");
+                subject.report(Code::E601, &path, message, instead);
+            }
+            Some(Noted(why)) if !pods && !says_nothing(value) => {
                 subject.report(Code::N802, &path, format!("`{key}` means nothing on one machine"), why);
             }
             Some(Warned(why)) if !says_nothing(value) => {

@@ -92,7 +92,14 @@ pub(super) fn pod_spec_patch(check: &SpecCheck<'_>, text: Option<&str>, path: &s
     let Some(text) = text.filter(|text| !text.is_empty()) else { return };
     let path = format!("{path}.podSpecPatch");
     match patch::parse(text) {
-        Ok(_) => {}
+        Ok(patch) => {
+            for (field, instead) in
+                patch::of_pods(&patch).into_iter().filter(|_| !check.subject.world.options.pods)
+            {
+                let message = format!("`{field}` of a podSpecPatch is not supported on one machine");
+                check.report(Code::E601, &path, message, instead);
+            }
+        }
         Err(PatchError::Unreadable { .. }) if language::has_tag(text) => {}
         Err(PatchError::NotHere { field, instead }) => {
             let message = format!("`{field}` of a podSpecPatch is not supported yet");

@@ -68,9 +68,12 @@ fn the_manifests_schema_follows_the_types_and_says_what_is_refused() {
         field("Template", "steps"),
         json!({"type": "array", "items": {"type": "array", "items": {"$ref": "#/$defs/Step"}}})
     );
-    assert_eq!(field("WorkflowSpec", "hostAliases")["deprecated"], json!(true));
+    assert_eq!(field("WorkflowSpec", "executorPlugins")["deprecated"], json!(true));
     assert!(
-        field("WorkflowSpec", "hostAliases")["description"].as_str().unwrap().starts_with("Refused here: ")
+        field("WorkflowSpec", "hostAliases")["description"]
+            .as_str()
+            .unwrap()
+            .starts_with("Only on a cluster; ")
     );
     assert_eq!(schema["properties"]["kind"]["enum"].as_array().unwrap().len(), 5);
 }

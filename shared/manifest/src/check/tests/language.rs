@@ -102,7 +102,7 @@ fn a_pod_spec_patch_sets_only_what_there_is() {
     );
     expect(
         &main("{containers: [{name: main, lifecycle: {}}]}"),
-        &["E601 5: `containers.lifecycle` of a podSpecPatch is not supported yet"],
+        &["E601 5: `containers.lifecycle` of a podSpecPatch is not supported on one machine"],
     );
     expect(&main("[]"), &["E006 5: podSpecPatch is no YAML or JSON of a pod's spec: it is no mapping"]);
     expect(&main("{containers: {{workflow.name}}"), &[]);

@@ -87,13 +87,35 @@ fn what_is_not_supported_yet_is_refused_with_what_is() {
         findings(&text),
         [
             "E601 5: `plugin` is not supported yet",
-            "E601 6: `hostAliases` is not supported yet",
-            "E601 6: `lifecycle` is not supported yet",
-            "E601 7: `lifecycle` is not supported yet",
+            "E601 6: `hostAliases` is not supported on one machine",
+            "E601 6: `lifecycle` is not supported on one machine",
+            "E601 7: `lifecycle` is not supported on one machine",
             "E601 8: `git` is not supported yet",
         ]
     );
     assert!(remedies(&text).iter().all(|remedy| !remedy.is_empty()));
+    let pods = Options { pods: true, ..Options::default() };
+    let everywhere = ["E601 5: `plugin` is not supported yet", "E601 8: `git` is not supported yet"];
+    assert_eq!(findings_with(&text, &pods), everywhere);
+}
+
+#[test]
+fn what_a_pod_can_be_is_no_finding_where_steps_are_pods() {
+    let text = workflow(
+        "{name: main, nodeSelector: {a: b}, podSpecPatch: '{hostname: h}', volumes: [{name: vol, nfs: {server: s, path: /}}], container: {image: 'x:1'}}",
+    );
+    let here = [
+        "N802 5: `nodeSelector` means nothing on one machine",
+        "E601 5: `hostname` of a podSpecPatch is not supported on one machine",
+        "E601 5: `nfs` is not supported on one machine",
+    ];
+    let mut found = findings(&text);
+    found.sort();
+    let mut wanted = here.map(str::to_owned).to_vec();
+    wanted.sort();
+    assert_eq!(found, wanted);
+    let pods = Options { pods: true, ..Options::default() };
+    assert_eq!(findings_with(&text, &pods), Vec::<String>::new());
 }
 
 #[test]

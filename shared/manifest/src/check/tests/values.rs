@@ -225,7 +225,7 @@ fn volumes_are_defined_and_paths_are_free() {
         findings(text),
         [
             "E308 5: '5GB' is not a quantity: expected a number and one of the suffixes n u m k M G T P E Ki Mi Gi Ti Pi Ei",
-            "E601 6: `hostPath` is not supported yet",
+            "E601 6: `hostPath` is not supported on one machine",
             "E102 6: volume 'v' is not unique",
             "E306 9: inputs.artifacts.f path '/mnt/data' already mounted in container.volumeMounts.data",
             "E108 16: mountPath 'mnt/x' is not absolute",
