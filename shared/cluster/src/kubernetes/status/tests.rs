@@ -208,6 +208,18 @@ fn what_is_waited_for_is_said_and_not_borne_for_ever() {
 }
 
 #[test]
+fn an_image_that_is_pulled_after_long_inputs_has_all_its_time() {
+    let status = json!({
+        "phase": "Pending",
+        "conditions": [{"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-11-28T08:00:00Z"}],
+        "initContainerStatuses": [ended("init", "Completed", 0)],
+        "containerStatuses": [waits("main", "ErrImagePull", "x")],
+    });
+    assert_eq!(look(status.clone(), "10:06:59"), Seen::Waiting("ErrImagePull: x".to_owned()));
+    assert_eq!(end(look(status, "10:07:01")).1, Reason::Configuration);
+}
+
+#[test]
 fn a_resource_that_no_node_has_is_named() {
     let unscheduled = |message: &str, now: &str| {
         let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message, "lastTransitionTime": "2026-11-28T10:00:00Z"});

@@ -108,7 +108,7 @@ fn troubled_container(
         Trouble::Configuration => (patience.configuration, "container"),
         Trouble::Never => (Duration::ZERO, "image"),
     };
-    let waited = since(view, Some("PodScheduled"));
+    let waited = since_its_turn(view);
     if waited <= limit && !matches!(trouble, Trouble::Never) {
         return Seen::Waiting(why.to_owned());
     }
@@ -148,6 +148,20 @@ fn lacking(message: &str) -> Option<String> {
     let resource: &str = rest.split([',', ' ']).next()?.trim_end_matches('.');
     // Of what a device plugin gives, a person wants to know which; cpu and memory are in the scheduler's own words.
     resource.contains('/').then(|| format!("{nodes} nodes have {resource} free"))
+}
+
+/// How long it is a container's turn to start: the pod has a node, and what had to come before has been. Init
+/// containers may take their time over inputs, and only then are the images of the others pulled.
+fn since_its_turn(view: &View<'_>) -> Duration {
+    let before = view.pod.status.as_ref().and_then(|status| status.init_container_statuses.as_ref());
+    let states = before.into_iter().flatten().filter_map(|status| status.state.as_ref());
+    let done = states.filter_map(|state| {
+        let ended = state.terminated.as_ref().and_then(|ended| ended.finished_at.as_ref());
+        ended.or(state.running.as_ref().and_then(|running| running.started_at.as_ref())).map(time)
+    });
+    let scheduled = since(view, Some("PodScheduled"));
+    let since_done = done.max().map(|at| Duration::try_from(view.now.duration_since(at)).unwrap_or_default());
+    since_done.map_or(scheduled, |since| since.min(scheduled))
 }
 
 /// How long a condition is as it is; without one, how long the pod exists.
