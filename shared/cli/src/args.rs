@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+mod contexts;
 mod control;
 mod definitions;
 mod forms;
@@ -11,6 +12,7 @@ mod local;
 mod outputs;
 mod runs;
 
+pub use contexts::*;
 pub use control::*;
 pub use definitions::*;
 pub use forms::*;
@@ -27,20 +29,23 @@ pub use runs::*;
 )]
 pub struct Cli {
     #[command(flatten)]
-    pub global: Global,
+    pub global: GlobalArgs,
     #[command(subcommand)]
     pub command: Command,
 }
 
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
-pub struct Global {
+pub struct GlobalArgs {
     /// The folder that keeps runs, artifacts and buckets.
     #[arg(long, global = true, env = "DROPFORGE_STORE", default_value = ".dropforge", value_name = "DIR")]
     pub store: PathBuf,
-    /// The namespace.
-    #[arg(short, long, global = true, default_value = "default")]
-    pub namespace: String,
+    /// A deployment on AWS instead of this machine; `dropforge context list` shows those that are known.
+    #[arg(long, global = true, env = "DROPFORGE_CONTEXT", value_name = "NAME")]
+    pub context: Option<String>,
+    /// The namespace; by itself the context's, else `default`.
+    #[arg(short, long, global = true)]
+    pub namespace: Option<String>,
     /// Say more on standard error.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -101,6 +106,9 @@ pub enum Command {
     Cron(CronCommand),
     /// Say why a run or one of its nodes ran, waits or failed, from its records; or what a code like E012 means.
     Explain(ExplainArgs),
+    /// Deployments on AWS that are known here.
+    #[command(subcommand)]
+    Context(ContextCommand),
     /// Start the dev server, drop a CSV, train a model, and show where it lies.
     Demo(DemoArgs),
     /// Write a project that runs: pipeline, code, data, trigger.

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod completion;
+pub mod context;
 pub mod control;
 pub mod cp;
 pub mod cron;

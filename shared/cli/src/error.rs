@@ -32,12 +32,12 @@ pub enum CliError {
     #[error(transparent)]
     Birth(#[from] BirthError),
     /// There is no run of that name or uid.
-    #[error("there is no run {name:?} in the store {}; `dropforge list` shows those there are", store.display())]
+    #[error("there is no run {name:?} in {place}; `dropforge list` shows those there are")]
     NoRun {
         /// What was typed.
         name: String,
         /// Where it was looked for.
-        store: PathBuf,
+        place: String,
     },
     /// The run has no such node.
     #[error("run {run} has no node {node:?}; `dropforge get {run}` shows those there are")]

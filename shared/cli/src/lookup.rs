@@ -10,44 +10,51 @@ use dropforge_engine::record::Record;
 use dropforge_engine::view::View;
 use dropforge_storage::directory::{Access, DirectoryStore};
 
-use crate::args::Global;
-use crate::bell;
 use crate::error::CliError;
+use crate::global::Global;
+use crate::home::Home;
 
 /// Means the newest run of the namespace.
 const LATEST: &str = "@latest";
 
-/// The store for reading, and for leaving commands.
+/// Where runs are, for reading and for leaving commands.
 ///
 /// # Errors
-/// When there is none.
-pub fn reader(global: &Global) -> Result<DirectoryStore, CliError> {
-    if !global.store.is_dir() {
+/// When there is no store.
+pub async fn reader(global: &Global) -> Result<Home, CliError> {
+    if !global.has_store() {
         return Err(CliError::Usage(format!(
             "there is no store at {}: `dropforge run` makes one, or name another with --store",
             global.store.display()
         )));
     }
-    Ok(DirectoryStore::open(&global.store, Access::Reader)?)
+    opened(global).await
 }
 
-/// The store, made where there is none, for who brings something.
+/// The same, made where there is none, for who brings something.
 ///
 /// # Errors
 /// When it can't be made.
-pub fn made(global: &Global) -> Result<DirectoryStore, CliError> {
-    if !global.store.exists() {
+pub async fn made(global: &Global) -> Result<Home, CliError> {
+    if !global.has_store() {
         let failed = |source| CliError::File { action: "make", path: global.store.clone(), source };
         std::fs::create_dir_all(&global.store).map_err(failed)?;
     }
-    Ok(DirectoryStore::open(&global.store, Access::Reader)?)
+    opened(global).await
+}
+
+async fn opened(global: &Global) -> Result<Home, CliError> {
+    match &global.context {
+        None => Ok(Home::Local(Arc::new(DirectoryStore::open(&global.store, Access::Reader)?))),
+        Some(context) => Home::of(context).await,
+    }
 }
 
 /// The run that a name or uid means: a uid, or the newest run of that name.
 ///
 /// # Errors
 /// `NoRun` when there is none.
-pub async fn entry(store: &DirectoryStore, global: &Global, wanted: &str) -> Result<IndexEntry, CliError> {
+pub async fn entry(store: &Home, global: &Global, wanted: &str) -> Result<IndexEntry, CliError> {
     let entries = entries(store, Some(&global.namespace)).await?;
     let found = entries
         .iter()
@@ -55,7 +62,7 @@ pub async fn entry(store: &DirectoryStore, global: &Global, wanted: &str) -> Res
         .or_else(|| entries.iter().find(|e| e.name == wanted || wanted == LATEST));
     match found {
         Some(entry) => Ok(entry.clone()),
-        None => Err(CliError::NoRun { name: wanted.to_owned(), store: global.store.clone() }),
+        None => Err(CliError::NoRun { name: wanted.to_owned(), place: global.place() }),
     }
 }
 
@@ -64,9 +71,9 @@ pub async fn entry(store: &DirectoryStore, global: &Global, wanted: &str) -> Res
 ///
 /// # Errors
 /// When the store can't be read.
-pub async fn entries(store: &DirectoryStore, namespace: Option<&str>) -> Result<Vec<IndexEntry>, CliError> {
+pub async fn entries(store: &Home, namespace: Option<&str>) -> Result<Vec<IndexEntry>, CliError> {
     let mut entries = store.entries(namespace).await?;
-    let owned = bell::is_answered(store.root());
+    let owned = store.is_answered();
     for uid in store.live_runs().await? {
         let listed = entries.iter().position(|e| e.uid == uid);
         if listed.is_some_and(|at| owned || entries[at].phase.completed()) {
@@ -91,7 +98,7 @@ pub async fn entries(store: &DirectoryStore, namespace: Option<&str>) -> Result<
 ///
 /// # Errors
 /// When it can't be read.
-pub async fn view(store: &DirectoryStore, uid: &RunUid) -> Result<(View, Vec<Record>), CliError> {
+pub async fn view(store: &Home, uid: &RunUid) -> Result<(View, Vec<Record>), CliError> {
     let loaded = store.load_run(uid).await?;
     let program = Program::compile(loaded.spec)
         .map_err(|why| CliError::Below { what: "compile the stored spec", why: why.to_string() })?;
@@ -103,11 +110,7 @@ pub async fn view(store: &DirectoryStore, uid: &RunUid) -> Result<(View, Vec<Rec
 ///
 /// # Errors
 /// When the store can't be read.
-pub async fn live_named(
-    store: &DirectoryStore,
-    namespace: &str,
-    name: &str,
-) -> Result<Option<RunUid>, CliError> {
+pub async fn live_named(store: &Home, namespace: &str, name: &str) -> Result<Option<RunUid>, CliError> {
     let entries = entries(store, Some(namespace)).await?;
     Ok(entries.into_iter().find(|e| e.name == name && !e.phase.completed()).map(|e| e.uid))
 }

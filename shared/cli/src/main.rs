@@ -6,13 +6,17 @@
 mod args;
 mod bell;
 mod commands;
+mod contexts;
 mod ends;
 mod error;
 mod exit;
 mod filter;
+mod global;
 mod graph;
+mod home;
 mod identity;
 mod lookup;
+mod luggage;
 mod machine;
 mod metrics;
 mod output;
@@ -29,6 +33,7 @@ use clap::Parser;
 use args::{Cli, Command, NodeCommand};
 use error::CliError;
 use exit::Exit;
+use global::{Global, Reach};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -53,7 +58,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<Exit, CliError> {
-    let global = &cli.global;
+    let global = &Global::of(&cli.global, reaches(&cli.command))?;
     match &cli.command {
         Command::Run(args) => commands::run::run(global, args),
         Command::Submit(args) => commands::submit::submit(global, args),
@@ -82,15 +87,33 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
         Command::Version => {
             output::data(&format!("dropforge {}\n", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Succeeded)
         }
+        Command::Context(what) => commands::context::context(&cli.global, what),
+        Command::Completion(args) => commands::completion::completion(args),
         Command::Init(args) => commands::init::init(args),
         Command::Render(args) => commands::render::render(global, args),
         Command::Graph(args) => commands::graph::graph(global, args),
         Command::Schema(args) => commands::schema::schema(args),
-        Command::Completion(args) => commands::completion::completion(args),
         Command::Dev(args) => commands::dev::dev(global, args),
         Command::Trigger(what) => commands::trigger::trigger(global, what),
         Command::Cron(what) => commands::cron::cron(global, what),
         Command::Demo(args) => commands::demo::demo(global, args),
+    }
+}
+
+/// How far a verb reaches.
+fn reaches(command: &Command) -> Reach {
+    match command {
+        Command::Context(_)
+        | Command::Supervisor(_)
+        | Command::Lint(_)
+        | Command::Init(_)
+        | Command::Schema(_)
+        | Command::Completion(_)
+        | Command::Version => Reach::Nowhere,
+        Command::Run(_) => Reach::Here("`submit` starts runs there"),
+        Command::Dev(_) => Reach::Here("`apply` stores definitions there, and uploads start their runs"),
+        Command::Demo(_) => Reach::Here("samplepipelines/ml-pipeline shows the same there"),
+        _ => Reach::Anywhere,
     }
 }
 

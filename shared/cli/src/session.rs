@@ -26,9 +26,11 @@ use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::args::{Global, StepArgs};
+use crate::args::StepArgs;
 use crate::ends::LocalEnds;
 use crate::error::CliError;
+use crate::global::Global;
+use crate::home::Home;
 use crate::metrics::StoreMetrics;
 use crate::output::progress::Display;
 use crate::{bell, output};
@@ -61,6 +63,8 @@ type LocalOwner = Owner<DirectoryStore, LocalCluster<DirectoryStore>, LocalTimer
 pub struct Session {
     /// The store.
     pub store: Arc<DirectoryStore>,
+    /// The same, as verbs take it.
+    pub home: Home,
     /// Its runs.
     pub owner: LocalOwner,
     /// Where its steps run.
@@ -122,7 +126,18 @@ impl Session {
             handler(SignalKind::terminate())?,
             handler(SignalKind::hangup())?,
         ];
-        Ok(Session { store, owner, cluster, display, ends, timers, news, rings, signals })
+        Ok(Session {
+            home: Home::Local(store.clone()),
+            store,
+            owner,
+            cluster,
+            display,
+            ends,
+            timers,
+            news,
+            rings,
+            signals,
+        })
     }
 
     /// Takes every live run of the store in hand. One that can't be read is named and left alone.
@@ -282,6 +297,9 @@ fn wait_for(due: Option<jiff::Timestamp>) -> Duration {
 
 /// Where environments, code and other things that can be made again are kept: beside no store, so that all share
 /// them.
+///
+/// # Errors
+/// When no folder is known for it.
 pub fn cache() -> Result<PathBuf, CliError> {
     let home = || std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache"));
     let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());

@@ -17,6 +17,8 @@ use dropforge_manifest::types::{
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::packing::{self, PACKED_ANNOTATION};
+
 /// The stored templates that a namespace's runs can take.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Library {
@@ -24,6 +26,8 @@ pub struct Library {
     pub namespaced: BTreeMap<String, WorkflowSpec>,
     /// The ClusterWorkflowTemplates, which all namespaces share, by name.
     pub cluster: BTreeMap<String, WorkflowSpec>,
+    /// What their runs take along, as it was noted on them, by `namespaced/<object>` or `cluster/<object>`.
+    pub packed: BTreeMap<String, String>,
 }
 
 impl Library {
@@ -35,6 +39,27 @@ impl Library {
     /// The stored templates of one kind.
     pub fn of_kind(&self, cluster: bool) -> &BTreeMap<String, WorkflowSpec> {
         if cluster { &self.cluster } else { &self.namespaced }
+    }
+
+    /// Adds a stored object.
+    pub fn add(&mut self, cluster: bool, name: &str, metadata: &ObjectMeta, spec: WorkflowSpec) {
+        let scope = Holder { cluster, name }.scope();
+        match metadata.annotations.get(PACKED_ANNOTATION) {
+            Some(text) => self.packed.insert(scope, text.clone()),
+            None => self.packed.remove(&scope),
+        };
+        let objects = if cluster { &mut self.cluster } else { &mut self.namespaced };
+        objects.insert(name.to_owned(), spec);
+    }
+
+    /// Adds other objects; where both have a name, the other's wins.
+    pub fn extend(&mut self, other: Library) {
+        for scope in other.holders().map(|holder| holder.scope()) {
+            self.packed.remove(&scope);
+        }
+        self.namespaced.extend(other.namespaced);
+        self.cluster.extend(other.cluster);
+        self.packed.extend(other.packed);
     }
 
     /// All names.
@@ -154,6 +179,14 @@ pub enum BirthError {
     /// It has neither a name nor a generateName.
     #[error("metadata: name or generateName is required")]
     NoName,
+    /// What it takes along is noted in a way that can't be read.
+    #[error(
+        "annotation {PACKED_ANNOTATION} is not as `dropforge apply` writes it: {source}; apply the definition again"
+    )]
+    Packed {
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
     /// The spec contradicts itself.
     #[error("invalid spec: {source}")]
     Spec {
@@ -186,19 +219,23 @@ pub fn run_spec(
     override_spec(&mut spec, overrides);
     require_entrypoint(&spec, overrides.entrypoint.as_ref())?;
     require_values(&mut spec.arguments.parameters)?;
-    let library = reachable(&spec, library);
+    let reached = reachable(&spec, library);
+    let first = workflow.spec.workflow_template_ref.iter().map(|reference| reference.holder().scope());
+    let stored = first.chain(reached.keys().cloned()).filter_map(|scope| library.packed.get(&scope));
+    let packed =
+        packing::taken(&mut metadata.annotations, stored).map_err(|source| BirthError::Packed { source })?;
     let run = RunSpec {
         format: SPEC_FORMAT,
         uid: identity.uid.clone(),
         metadata,
         spec,
-        library,
+        library: reached,
         created_at: now,
         cause,
         settings: Settings::default(),
         reused: Vec::new(),
         source: None,
-        packed: Default::default(),
+        packed,
     };
     let program = Arc::new(Program::compile(run.clone())?);
     if run.spec.workflow_metadata.is_none() {

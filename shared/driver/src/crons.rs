@@ -14,6 +14,7 @@ use dropforge_manifest::types::{CronWorkflow, CronWorkflowSpec, ObjectMeta, Work
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::packing;
 use crate::store::IndexEntry;
 
 pub mod keep;
@@ -413,6 +414,7 @@ pub fn workflow_of(cron: &CronWorkflow, tick: Timestamp) -> Workflow {
     metadata.labels.extend(creators.map(|(name, value)| (name.clone(), value.clone())));
     metadata.labels.insert(CRON_LABEL.to_owned(), cron.metadata.name.clone().unwrap_or_default());
     metadata.annotations.insert(SCHEDULED_TIME.to_owned(), tick.to_string());
+    packing::hand_on(&cron.metadata, &mut metadata);
     Workflow {
         api_version: ARGO_VERSION.to_owned(),
         kind: "Workflow".to_owned(),

@@ -29,10 +29,10 @@ impl Definitions {
         let name = object.name().to_owned();
         match object {
             AnyObject::WorkflowTemplate(template) => {
-                self.templates.namespaced.insert(name, template.spec);
+                self.templates.add(false, &name, &template.metadata, template.spec);
             }
             AnyObject::ClusterWorkflowTemplate(template) => {
-                self.templates.cluster.insert(name, template.spec);
+                self.templates.add(true, &name, &template.metadata, template.spec);
             }
             AnyObject::CronWorkflow(cron) => {
                 self.crons.insert(name, *cron);
@@ -46,8 +46,7 @@ impl Definitions {
 
     /// Adds another set; where both have a name, the other's wins.
     pub fn extend(&mut self, other: Definitions) {
-        self.templates.namespaced.extend(other.templates.namespaced);
-        self.templates.cluster.extend(other.templates.cluster);
+        self.templates.extend(other.templates);
         self.crons.extend(other.crons);
         self.triggers.extend(other.triggers);
     }

@@ -18,6 +18,7 @@ pub mod locks;
 pub mod memos;
 pub mod metrics;
 pub mod owner;
+pub mod packing;
 pub mod pods;
 pub mod reminders;
 pub mod selectors;

@@ -80,6 +80,17 @@ impl AnyObject {
         }
     }
 
+    /// The same, to be changed.
+    pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
+        match self {
+            AnyObject::Workflow(object)
+            | AnyObject::WorkflowTemplate(object)
+            | AnyObject::ClusterWorkflowTemplate(object) => &mut object.metadata,
+            AnyObject::CronWorkflow(object) => &mut object.metadata,
+            AnyObject::Trigger(object) => &mut object.metadata,
+        }
+    }
+
     /// The object's name; empty when it has none.
     pub fn name(&self) -> &str {
         self.metadata().name.as_deref().unwrap_or_default()

@@ -1,12 +1,12 @@
 //! `apply`: stores templates, schedules and triggers, whether or not they were there.
 
-use crate::args::{ApplyArgs, Global};
+use crate::args::ApplyArgs;
 use crate::commands::definitions::{self, Change, Expected, place, titled};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
 use crate::lookup;
 use crate::output;
-use crate::project::own_text;
 
 /// Stores what is in the files.
 ///
@@ -14,12 +14,9 @@ use crate::project::own_text;
 /// `Findings` when something is wrong with it; then nothing is stored.
 #[tokio::main(flavor = "current_thread")]
 pub async fn apply(global: &Global, args: &ApplyArgs) -> Result<Exit, CliError> {
-    let mut objects = Vec::new();
-    for document in definitions::checked(&args.paths, None)? {
-        let text = own_text(&document)?;
-        objects.push((document, text));
-    }
-    let store = lookup::made(global)?;
+    let documents = definitions::checked(&args.paths, None)?;
+    let store = lookup::made(global).await?;
+    let objects = definitions::packed(global, &store, documents, &args.paths).await?;
     let changes = definitions::put(global, &store, &objects, Expected::Any).await?;
     for ((document, _), change) in objects.iter().zip(changes) {
         let (_, kind, name) = place(global, &document.object);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::Idle;
@@ -16,17 +16,15 @@ use dropforge_queue::doorbell::{Doorbell, Why};
 use dropforge_queue::local::LocalTimers;
 use dropforge_storage::directory::{Access, DirectoryStore};
 
-use crate::args::{ControlArgs, Global, NodeSetArgs, ResumeArgs, StopArgs};
-use crate::bell;
+use crate::args::{ControlArgs, NodeSetArgs, ResumeArgs, StopArgs};
 use crate::ends::LocalEnds;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
+use crate::home::Home;
 use crate::identity;
 use crate::lookup;
 use crate::output::say;
-
-/// How long a live owner has to read a command.
-const ANSWER_SECONDS: u64 = 10;
 
 /// Resumes suspended nodes, or the runs.
 ///
@@ -104,7 +102,7 @@ fn unquoted(value: &str) -> String {
 
 #[tokio::main(flavor = "current_thread")]
 async fn commands(global: &Global, runs: &[String], verb: Verb, done: &str) -> Result<Exit, CliError> {
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     for run in runs {
         let entry = lookup::entry(&store, global, run).await?;
         send(global, &store, &entry, verb.clone()).await?;
@@ -117,26 +115,22 @@ async fn commands(global: &Global, runs: &[String], verb: Verb, done: &str) -> R
 ///
 /// # Errors
 /// `Refused` when the run can't do it.
-pub async fn send(
-    global: &Global,
-    store: &DirectoryStore,
-    entry: &IndexEntry,
-    verb: Verb,
-) -> Result<(), CliError> {
+pub async fn send(global: &Global, store: &Home, entry: &IndexEntry, verb: Verb) -> Result<(), CliError> {
     // A run that can't be read gets no command: whoever owns it could only trip over it.
     lookup::view(store, &entry.uid).await?;
     let command =
         Command { id: identity::unique().into(), by: identity::person(), at: SystemClock.now(), verb };
     store.put_command(&entry.uid, &command).await?;
     let doorbell = Doorbell::new(entry.uid.clone(), Why::Command(command.id.clone()));
-    bell::ring(&global.store, &doorbell)?;
+    store.ring(&doorbell).await?;
     match answer(global, store, &entry.uid, &command.id).await? {
         Some(None) => Ok(()),
         Some(Some(refused)) => Err(CliError::Refused(refused)),
         None => Err(CliError::Below {
-            what: "wait for the owner of the store",
+            what: "wait for whoever advances the run",
             why: format!(
-                "it has not read the command within {ANSWER_SECONDS} s; the command stays in the inbox"
+                "the command was not read within {} s; it stays in the inbox",
+                store.patience().as_secs()
             ),
         }),
     }
@@ -163,24 +157,28 @@ async fn without_owner(global: &Global, run: &RunUid) -> Result<(), CliError> {
 /// Waits for the record that says what became of the command: `Some(None)` applied, `Some(Some(why))` refused.
 async fn answer(
     global: &Global,
-    store: &DirectoryStore,
+    store: &Home,
     run: &RunUid,
     command: &CommandId,
 ) -> Result<Option<Option<String>>, CliError> {
-    for _ in 0..ANSWER_SECONDS * 50 {
-        let records = store.load_run(run).await?.records;
-        let read = records.iter().rev().find_map(|r| match r {
-            Record::CommandRead { command: c, refused } if c.id == *command => Some(refused.clone()),
-            _ => None,
-        });
-        if read.is_some() {
-            return Ok(read);
+    let end = Instant::now() + store.patience();
+    while Instant::now() < end {
+        // It leaves the inbox once its record is committed: until then there is no need to load the run.
+        if !store.commands(run).await?.iter().any(|unread| unread.id == *command) {
+            let records = store.load_run(run).await?.records;
+            let read = records.iter().rev().find_map(|r| match r {
+                Record::CommandRead { command: c, refused } if c.id == *command => Some(refused.clone()),
+                _ => None,
+            });
+            if read.is_some() {
+                return Ok(read);
+            }
         }
         // Also an owner that was rung can leave before it has read the command.
-        if !bell::is_answered(&global.store) {
+        if !store.is_answered() {
             without_owner(global, run).await?;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(store.pause(Duration::from_millis(20))).await;
     }
     Ok(None)
 }

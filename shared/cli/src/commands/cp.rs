@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use dropforge_driver::store::{Artifacts, Place};
 use dropforge_engine::view::ViewNode;
 use dropforge_manifest::types::Artifact;
-use dropforge_storage::directory::DirectoryStore;
 
-use crate::args::{CpArgs, Global};
+use crate::args::CpArgs;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
+use crate::home::Home;
 use crate::lookup;
 use crate::output::{data, say};
 
@@ -19,7 +20,7 @@ use crate::output::{data, say};
 /// When there is no such run, node or artifact, or a file can't be written.
 #[tokio::main(flavor = "current_thread")]
 pub async fn cp(global: &Global, args: &CpArgs) -> Result<Exit, CliError> {
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     let entry = lookup::entry(&store, global, &args.run).await?;
     let (view, _) = lookup::view(&store, &entry.uid).await?;
     let nodes: Vec<&ViewNode> = match &args.node {
@@ -52,12 +53,7 @@ fn folder_name(name: &str) -> String {
     name.replace(['/', '\0'], "_")
 }
 
-async fn copy(
-    store: &DirectoryStore,
-    global: &Global,
-    artifact: &Artifact,
-    folder: &Path,
-) -> Result<usize, CliError> {
+async fn copy(store: &Home, global: &Global, artifact: &Artifact, folder: &Path) -> Result<usize, CliError> {
     let Some(s3) = &artifact.s3 else { return Ok(0) };
     let place = Place::of(s3);
     if store.head(&global.namespace, &place).await?.is_some() {
@@ -74,7 +70,7 @@ async fn copy(
     Ok(below.len())
 }
 
-async fn fetch(store: &DirectoryStore, global: &Global, place: &Place, to: &PathBuf) -> Result<(), CliError> {
+async fn fetch(store: &Home, global: &Global, place: &Place, to: &PathBuf) -> Result<(), CliError> {
     if let Some(parent) = to.parent() {
         let failed = |source| CliError::File { action: "make", path: parent.to_path_buf(), source };
         std::fs::create_dir_all(parent).map_err(failed)?;

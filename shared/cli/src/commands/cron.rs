@@ -10,16 +10,15 @@ use dropforge_manifest::parse::{AnyObject, Document, parse};
 use dropforge_manifest::types::CronWorkflow;
 use serde_json::{Value, json};
 
-use crate::args::{
-    CronCommand, DefinitionGetArgs, DefinitionOutput, DefinitionPutArgs, Global, OverrideArgs,
-};
+use crate::args::{CronCommand, DefinitionGetArgs, DefinitionOutput, DefinitionPutArgs, OverrideArgs};
 use crate::commands::definitions::{self, Expected, delete, list, named, print};
 use crate::commands::lint;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
 use crate::output::{self, say, yaml};
 use crate::overrides::overrides;
-use crate::project::{object_value, own_text};
+use crate::project::object_value;
 use crate::{identity, lookup};
 
 mod backfill;
@@ -66,10 +65,10 @@ fn cron_of(object: &AnyObject) -> Option<&CronWorkflow> {
 }
 
 async fn state(global: &Global, name: &str) -> Result<Option<CronState>, CliError> {
-    if !global.store.is_dir() {
+    if !global.has_store() {
         return Ok(None);
     }
-    Ok(keep::state(&lookup::reader(global)?, &global.namespace, name).await?)
+    Ok(keep::state(&lookup::reader(global).await?, &global.namespace, name).await?)
 }
 
 async fn get(global: &Global, args: &DefinitionGetArgs) -> Result<Exit, CliError> {
@@ -112,14 +111,10 @@ async fn put(
     for document in definitions::checked(&args.paths, Some(KIND))? {
         let Some(cron) = cron_of(&document.object) else { continue };
         let changed = overridden(cron, &given, schedule);
-        objects.push(if changed == *cron {
-            let text = own_text(&document)?;
-            (document, text)
-        } else {
-            rewritten(&document.file, changed)?
-        });
+        objects.push(if changed == *cron { document } else { rewritten(&document.file, changed)?.0 });
     }
-    let store = lookup::made(global)?;
+    let store = lookup::made(global).await?;
+    let objects = definitions::packed(global, &store, objects, &args.paths).await?;
     definitions::put(global, &store, &objects, expected).await?;
     for (document, _) in &objects {
         show(global, &document.object, args.output).await?;
@@ -167,7 +162,7 @@ async fn suspend(global: &Global, names: &[String], suspend: bool) -> Result<Exi
             objects.push(rewritten(&stored.key, cron)?);
         }
     }
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     definitions::put(global, &store, &objects, Expected::There).await?;
     let word = if suspend { "suspended" } else { "resumed" };
     output::data(&names.iter().map(|name| format!("CronWorkflow '{name}' {word}\n")).collect::<String>())?;

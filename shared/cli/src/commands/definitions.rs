@@ -7,22 +7,23 @@ use std::path::PathBuf;
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::definitions::{self, Stored, folder};
-use dropforge_driver::{crons, triggers};
+use dropforge_driver::{crons, packing, triggers};
+use dropforge_engine::spec::Packed;
 use dropforge_manifest::check::Options;
 use dropforge_manifest::parse::{AnyObject, Document};
 use dropforge_manifest::types::Trigger;
 use dropforge_queue::doorbell::{Doorbell, Why};
-use dropforge_storage::directory::DirectoryStore;
-use dropforge_storage::endpoint::create_bucket;
 use serde_json::Value;
 
-use crate::args::{DefinitionDeleteArgs, DefinitionListArgs, DefinitionOutput, Global, ListOutput};
+use crate::args::{DefinitionDeleteArgs, DefinitionListArgs, DefinitionOutput, ListOutput};
 use crate::commands::list::columns;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
+use crate::home::Home;
 use crate::output::{self, say};
-use crate::project::{Sources, object_value};
-use crate::{bell, filter, lookup};
+use crate::project::{Sources, object_value, own_text};
+use crate::{filter, lookup, luggage};
 
 /// What became of an object that was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +71,44 @@ pub fn checked(paths: &[PathBuf], kind: Option<&str>) -> Result<Vec<Document>, C
     Ok(sources.documents)
 }
 
+/// Objects with the texts to be stored: as a person wrote them, but where their runs take something along to a cluster,
+/// which is noted on them.
+///
+/// # Errors
+/// When something can't be packed or stored.
+pub async fn packed(
+    global: &Global,
+    store: &Home,
+    documents: Vec<Document>,
+    paths: &[PathBuf],
+) -> Result<Vec<(Document, String)>, CliError> {
+    let mut objects = Vec::new();
+    for mut document in documents {
+        let folder = luggage::settings_folder(&document.file, paths);
+        let value = object_value(&document.object)?;
+        let (namespace, ..) = place(global, &document.object);
+        let luggage = match document.object.workflow_spec() {
+            Some(_) => luggage::taken(store, namespace, &folder, &value).await?,
+            None => Packed::default(),
+        };
+        let text = if luggage == Packed::default() {
+            own_text(&document)?
+        } else {
+            packing::note(document.object.metadata_mut(), &luggage);
+            output::yaml(&object_value(&document.object)?)
+        };
+        objects.push((document, text));
+    }
+    Ok(objects)
+}
+
 /// Stores objects with their texts, all or none, and rings the store's owner; gives what became of each.
 ///
 /// # Errors
 /// When one is there that must not be, or the other way round.
 pub async fn put(
     global: &Global,
-    store: &DirectoryStore,
+    store: &Home,
     objects: &[(Document, String)],
     expected: Expected,
 ) -> Result<Vec<Change>, CliError> {
@@ -108,16 +140,11 @@ pub async fn put(
             (true, false) => Change::Created,
         });
     }
-    ring(store)?;
+    ring(store).await?;
     Ok(changes)
 }
 
-async fn put_one(
-    global: &Global,
-    store: &DirectoryStore,
-    document: &Document,
-    text: &str,
-) -> Result<bool, CliError> {
+async fn put_one(global: &Global, store: &Home, document: &Document, text: &str) -> Result<bool, CliError> {
     let (namespace, kind, name) = place(global, &document.object);
     let changed = definitions::put(store, namespace, document, text).await?;
     match &document.object {
@@ -143,18 +170,14 @@ async fn put_one(
 /// # Errors
 /// When its document or the bucket can't be made.
 pub async fn begin_trigger(
-    store: &DirectoryStore,
+    store: &Home,
     namespace: &str,
     trigger: &Trigger,
     saved: bool,
 ) -> Result<(), CliError> {
     let name = trigger.metadata.name.as_deref().unwrap_or_default();
     triggers::keep::begin(store, namespace, name, saved, SystemClock.now()).await?;
-    let bucket = &trigger.spec.s3.bucket;
-    if create_bucket(store.buckets(), bucket)? {
-        say(&format!("bucket {bucket}: made for trigger {name}"));
-    }
-    Ok(())
+    store.watch_bucket(&trigger.spec.s3.bucket, name)
 }
 
 /// Where an object is stored: its own namespace, or the command line's; its kind and name.
@@ -172,10 +195,10 @@ pub fn titled(kind: &str, name: &str) -> String {
 ///
 /// # Errors
 /// When there is one and it can't be told.
-pub fn ring(store: &DirectoryStore) -> Result<(), CliError> {
+pub async fn ring(store: &Home) -> Result<(), CliError> {
     // The doorbell's form wants a run; none is meant.
     let doorbell = Doorbell::new("definitions".into(), Why::Definitions);
-    bell::ring(store.root(), &doorbell).map(drop)
+    store.ring(&doorbell).await.map(drop)
 }
 
 /// The stored definitions of a kind; none where there is no store yet.
@@ -183,10 +206,10 @@ pub fn ring(store: &DirectoryStore) -> Result<(), CliError> {
 /// # Errors
 /// When they can't be read.
 pub async fn all(global: &Global, kind: &str) -> Result<BTreeMap<String, Stored>, CliError> {
-    if !global.store.is_dir() {
+    if !global.has_store() {
         return Ok(BTreeMap::new());
     }
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     Ok(definitions::of_kind(&store, &global.namespace, kind).await?)
 }
 
@@ -286,9 +309,9 @@ pub async fn delete(global: &Global, args: &DefinitionDeleteArgs, kind: &str) ->
         say("none is stored: nothing was deleted");
         return Ok(Exit::Succeeded);
     }
-    let (store, namespace) = (lookup::reader(global)?, global.namespace.as_str());
+    let (store, namespace) = (lookup::reader(global).await?, global.namespace.as_str());
     let loaded = folder::loaded(&store, namespace).await?;
-    let served = bell::is_answered(store.root());
+    let served = store.is_answered();
     for name in &names {
         if let Some(loaded) = loaded.get(&definitions::key(namespace, kind, name)).filter(|_| served) {
             return Err(CliError::Usage(format!(
@@ -302,6 +325,6 @@ pub async fn delete(global: &Global, args: &DefinitionDeleteArgs, kind: &str) ->
         definitions::take_away(&store, namespace, kind, name).await?;
         output::data(&format!("{kind} '{name}' deleted\n"))?;
     }
-    ring(&store)?;
+    ring(&store).await?;
     Ok(Exit::Succeeded)
 }

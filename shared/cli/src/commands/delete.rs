@@ -8,14 +8,15 @@ use dropforge_driver::deaths;
 use dropforge_driver::store::{Buried, IndexEntry, Runs};
 use dropforge_engine::event::Verb;
 use dropforge_engine::ids::RunUid;
-use dropforge_storage::directory::DirectoryStore;
 use jiff::Timestamp;
 
-use crate::args::{DeleteArgs, FilterArgs, Global};
+use crate::args::{DeleteArgs, FilterArgs};
 use crate::commands::control::send;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::filter::{self, Filter};
+use crate::global::Global;
+use crate::home::Home;
 use crate::output::{self, say};
 use crate::{bell, identity, lookup};
 
@@ -38,7 +39,7 @@ pub async fn delete(global: &Global, args: &DeleteArgs) -> Result<Exit, CliError
         ));
     }
     let filter = Filter::of(&args.filter)?;
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     let mut entries = Vec::new();
     for run in &args.runs {
         entries.push(lookup::entry(&store, global, run).await?);
@@ -70,12 +71,7 @@ fn selects(args: &FilterArgs) -> bool {
 }
 
 /// Deletes one run; gives whether it is gone.
-async fn one(
-    global: &Global,
-    args: &DeleteArgs,
-    store: &DirectoryStore,
-    entry: &IndexEntry,
-) -> Result<bool, CliError> {
+async fn one(global: &Global, args: &DeleteArgs, store: &Home, entry: &IndexEntry) -> Result<bool, CliError> {
     if entry.phase.completed() {
         // Its owner is about to let go of it.
         wait_while_owned(store, &entry.uid, LET_GO).await?;
@@ -102,7 +98,7 @@ async fn one(
             Ok(true)
         }
         Buried::Live => {
-            let why = if bell::is_answered(store.root()) { "it has not ended yet" } else { bell::UNANSWERED };
+            let why = if store.is_answered() { "it has not ended yet" } else { bell::UNANSWERED };
             say(&format!("{} is not deleted: {why}", entry.name));
             Ok(false)
         }
@@ -114,7 +110,7 @@ fn state(entry: &IndexEntry) -> String {
 }
 
 /// Terminates a run and waits until its steps have ended.
-async fn end(global: &Global, store: &DirectoryStore, entry: &IndexEntry) -> Result<(), CliError> {
+async fn end(global: &Global, store: &Home, entry: &IndexEntry) -> Result<(), CliError> {
     match send(global, store, entry, Verb::Terminate).await {
         // It is over or about to be.
         Ok(()) | Err(CliError::Refused(_)) => {}
@@ -124,14 +120,14 @@ async fn end(global: &Global, store: &DirectoryStore, entry: &IndexEntry) -> Res
 }
 
 /// Waits while somebody runs a live run, but not for ever.
-async fn wait_while_owned(store: &DirectoryStore, uid: &RunUid, most: Duration) -> Result<(), CliError> {
+async fn wait_while_owned(store: &Home, uid: &RunUid, most: Duration) -> Result<(), CliError> {
     let end = SystemClock.now().saturating_add(most).unwrap_or(Timestamp::MAX);
-    while is_live(store, uid).await? && bell::is_answered(store.root()) && SystemClock.now() < end {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    while is_live(store, uid).await? && store.is_answered() && SystemClock.now() < end {
+        tokio::time::sleep(store.pause(Duration::from_millis(20))).await;
     }
     Ok(())
 }
 
-async fn is_live(store: &DirectoryStore, uid: &RunUid) -> Result<bool, CliError> {
+async fn is_live(store: &Home, uid: &RunUid) -> Result<bool, CliError> {
     Ok(store.live_runs().await?.contains(uid))
 }

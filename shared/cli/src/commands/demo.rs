@@ -11,11 +11,12 @@ use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::store::{Index, IndexEntry};
 use dropforge_storage::directory::{Access, DirectoryStore};
 
-use crate::args::{DemoArgs, Global, RunOutput};
+use crate::args::{DemoArgs, RunOutput};
 use crate::commands::dev::READY;
 use crate::commands::run::exit_of;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
 use crate::lookup;
 use crate::output::{self, say};
 
@@ -186,7 +187,7 @@ async fn finished(
 
 #[tokio::main(flavor = "current_thread")]
 async fn report(global: &Global, entry: &IndexEntry) -> Result<Exit, CliError> {
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     let (view, _) = lookup::view(&store, &entry.uid).await?;
     say("");
     output::run(&view, SystemClock.now(), RunOutput::Tree)?;

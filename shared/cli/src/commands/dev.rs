@@ -19,9 +19,10 @@ use dropforge_storage::endpoint::{Announcer, ObjectEvent, watch};
 use jiff::Timestamp;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-use crate::args::{DevArgs, Global, StepArgs};
+use crate::args::{DevArgs, StepArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
 use crate::output::say;
 use crate::session::{Happened, Session, settings};
 

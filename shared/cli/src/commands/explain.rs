@@ -13,9 +13,10 @@ use dropforge_manifest::codes::Code;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::args::{ExplainArgs, ExplainOutput, Global};
+use crate::args::{ExplainArgs, ExplainOutput};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
 use crate::lookup;
 use crate::output::{self, tree};
 
@@ -29,7 +30,7 @@ pub async fn explain(global: &Global, args: &ExplainArgs) -> Result<Exit, CliErr
         output::data(&format!("{}\n", code.page().trim_end()))?;
         return Ok(Exit::Succeeded);
     }
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     let entry = lookup::entry(&store, global, &args.run).await?;
     let (view, records) = lookup::view(&store, &entry.uid).await?;
     let node = match &args.node {

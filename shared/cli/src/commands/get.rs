@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_engine::ids::RunUid;
-use dropforge_storage::directory::DirectoryStore;
 
-use crate::args::{GetArgs, Global, RunOutput};
+use crate::args::{GetArgs, RunOutput};
 use crate::bell;
 use crate::commands::run::exit_of;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
+use crate::home::Home;
 use crate::lookup;
 use crate::output::{self, say, terminal, tree};
 
@@ -21,7 +22,7 @@ use crate::output::{self, say, terminal, tree};
 /// When there is no such run.
 #[tokio::main(flavor = "current_thread")]
 pub async fn get(global: &Global, args: &GetArgs) -> Result<Exit, CliError> {
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     let entry = lookup::entry(&store, global, &args.run).await?;
     let (view, _) = lookup::view(&store, &entry.uid).await?;
     output::run(&view, SystemClock.now(), args.output)?;
@@ -34,7 +35,7 @@ pub async fn get(global: &Global, args: &GetArgs) -> Result<Exit, CliError> {
 /// When there is no such run.
 #[tokio::main(flavor = "current_thread")]
 pub async fn watch(global: &Global, run: &str) -> Result<Exit, CliError> {
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     let entry = lookup::entry(&store, global, run).await?;
     follow(&store, &entry.uid, &entry.name).await
 }
@@ -43,12 +44,12 @@ pub async fn watch(global: &Global, run: &str) -> Result<Exit, CliError> {
 ///
 /// # Errors
 /// When it can't be read.
-pub async fn follow(store: &DirectoryStore, uid: &RunUid, name: &str) -> Result<Exit, CliError> {
+pub async fn follow(store: &Home, uid: &RunUid, name: &str) -> Result<Exit, CliError> {
     let live = std::io::stderr().is_terminal();
     let mut seen = 0;
     loop {
         // Asked before the journal is read: what an owner wrote before it left is seen.
-        let answered = bell::is_answered(store.root());
+        let answered = store.is_answered();
         let (view, all) = lookup::view(store, uid).await?;
         let records = all.len();
         if view.state.phase.completed() || !answered {
@@ -69,7 +70,7 @@ pub async fn follow(store: &DirectoryStore, uid: &RunUid, name: &str) -> Result<
             say(&format!("{name} {} {}/{}", view.state.phase, view.state.progress.0, view.state.progress.1));
         }
         seen = records;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(store.pause(Duration::from_millis(300))).await;
     }
 }
 
@@ -77,10 +78,10 @@ pub async fn follow(store: &DirectoryStore, uid: &RunUid, name: &str) -> Result<
 ///
 /// # Errors
 /// When it can't be read.
-pub async fn wait(store: &DirectoryStore, uid: &RunUid) -> Result<Exit, CliError> {
+pub async fn wait(store: &Home, uid: &RunUid) -> Result<Exit, CliError> {
     loop {
         // Asked before the journal is read: what an owner wrote before it left is seen.
-        let answered = bell::is_answered(store.root());
+        let answered = store.is_answered();
         let (view, _) = lookup::view(store, uid).await?;
         if view.state.phase.completed() {
             return Ok(exit_of(view.state.phase));
@@ -89,6 +90,6 @@ pub async fn wait(store: &DirectoryStore, uid: &RunUid) -> Result<Exit, CliError
             say(bell::UNANSWERED);
             return Ok(Exit::Trouble);
         }
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        tokio::time::sleep(store.pause(Duration::from_millis(150))).await;
     }
 }

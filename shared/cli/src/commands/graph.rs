@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::args::{Global, GraphArgs, GraphOutput, OverrideArgs, SourceArgs};
+use crate::args::{GraphArgs, GraphOutput, OverrideArgs, SourceArgs};
 use crate::commands::run::{births, site, stored};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
 use crate::graph::{self, Graph};
 use crate::project::{Sources, submitting};
 use crate::{lookup, output};
@@ -18,8 +19,8 @@ use crate::{lookup, output};
 pub async fn graph(global: &Global, args: &GraphArgs) -> Result<Exit, CliError> {
     let graphs = if args.what == "-" || Path::new(&args.what).exists() {
         of_files(global, &args.what).await?
-    } else if global.store.is_dir() {
-        let store = lookup::reader(global)?;
+    } else if global.has_store() {
+        let store = lookup::reader(global).await?;
         let entry = lookup::entry(&store, global, &args.what).await?;
         vec![graph::of_run(&lookup::view(&store, &entry.uid).await?.0)]
     } else {

@@ -5,10 +5,11 @@ use dropforge_driver::store::IndexEntry;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::args::{Global, ListArgs, ListOutput};
+use crate::args::{ListArgs, ListOutput};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::filter::{self, Filter};
+use crate::global::Global;
 use crate::lookup;
 use crate::output::{self, tree};
 use crate::since::moment;
@@ -22,7 +23,7 @@ pub async fn list(global: &Global, args: &ListArgs) -> Result<Exit, CliError> {
     let filter = Filter::of(&args.filter)?;
     let now = SystemClock.now();
     let since = args.since.as_deref().map(|ago| moment("--since", ago, now)).transpose()?;
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     let namespace = filter::namespace(&args.filter, &global.namespace);
     let entries: Vec<IndexEntry> = lookup::entries(&store, namespace)
         .await?

@@ -8,11 +8,12 @@ use dropforge_engine::ids::{AttemptId, RunUid};
 use dropforge_engine::record::Role;
 use dropforge_engine::view::{View, ViewNode};
 use dropforge_manifest::types::{MAIN, Template};
-use dropforge_storage::directory::DirectoryStore;
 
-use crate::args::{Global, LogsArgs};
+use crate::args::LogsArgs;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
+use crate::home::Home;
 use crate::{bell, lookup, output};
 
 /// A read of a log is at most this long.
@@ -24,7 +25,7 @@ const CHUNK: usize = 1 << 20;
 /// When there is no such run or node.
 #[tokio::main(flavor = "current_thread")]
 pub async fn logs(global: &Global, args: &LogsArgs) -> Result<Exit, CliError> {
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     let entry = lookup::entry(&store, global, &args.run).await?;
     print(global, &store, &entry.uid, &entry.name, args).await
 }
@@ -35,7 +36,7 @@ pub async fn logs(global: &Global, args: &LogsArgs) -> Result<Exit, CliError> {
 /// When there is no such node, or the logs can't be read.
 pub async fn print(
     global: &Global,
-    store: &DirectoryStore,
+    store: &Home,
     uid: &RunUid,
     name: &str,
     args: &LogsArgs,
@@ -43,7 +44,7 @@ pub async fn print(
     let mut follower = Follower::new(global.namespace.clone(), args);
     loop {
         // Asked before the journal is read: what an owner wrote before it left is seen.
-        let answered = bell::is_answered(store.root());
+        let answered = store.is_answered();
         let (view, _) = lookup::view(store, uid).await?;
         follower.print(store, &view, args, name).await?;
         if view.state.phase.completed() || !args.follow {
@@ -53,7 +54,7 @@ pub async fn print(
             output::say(bell::UNANSWERED);
             return Ok(Exit::Trouble);
         }
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        tokio::time::sleep(store.pause(Duration::from_millis(150))).await;
     }
 }
 
@@ -68,13 +69,7 @@ impl Follower {
         Follower { namespace, offsets: BTreeMap::new(), prefix: !args.no_prefix && args.node.is_none() }
     }
 
-    async fn print(
-        &mut self,
-        store: &DirectoryStore,
-        view: &View,
-        args: &LogsArgs,
-        run: &str,
-    ) -> Result<(), CliError> {
+    async fn print(&mut self, store: &Home, view: &View, args: &LogsArgs, run: &str) -> Result<(), CliError> {
         let wanted: Vec<&ViewNode> = match &args.node {
             Some(node) => {
                 let found = view.find(node);
@@ -98,7 +93,7 @@ impl Follower {
 
     async fn print_container(
         &mut self,
-        store: &DirectoryStore,
+        store: &Home,
         name: &str,
         attempt: &AttemptId,
         container: &str,

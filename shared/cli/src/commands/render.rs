@@ -4,10 +4,11 @@ use dropforge_engine::spec::RunSpec;
 use dropforge_manifest::parse::ARGO_VERSION;
 use serde_json::{Value, json};
 
-use crate::args::{Global, RenderArgs, RenderOutput};
+use crate::args::{RenderArgs, RenderOutput};
 use crate::commands::run::{births, checked, site, stored};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
 use crate::output;
 
 /// Prints each Workflow with its template, its defaults and its parameters in their places, and the stored templates

@@ -11,13 +11,14 @@ use dropforge_engine::resubmit::reused;
 use dropforge_engine::spec::{Cause, RunSpec};
 use dropforge_engine::state::RunState;
 use dropforge_engine::view::View;
-use dropforge_storage::directory::DirectoryStore;
 
-use crate::args::{Global, ResubmitArgs};
+use crate::args::ResubmitArgs;
 use crate::commands::run::leave;
 use crate::commands::wait::follow;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
+use crate::home::Home;
 use crate::output::{self, say};
 use crate::{bell, identity, lookup};
 
@@ -31,7 +32,7 @@ pub fn resubmit(global: &Global, args: &ResubmitArgs) -> Result<Exit, CliError> 
 
 #[tokio::main(flavor = "current_thread")]
 async fn submitted(global: &Global, args: &ResubmitArgs) -> Result<Vec<String>, CliError> {
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     let mut uids = Vec::new();
     for run in &args.runs {
         let entry = lookup::entry(&store, global, run).await?;
@@ -47,7 +48,7 @@ async fn submitted(global: &Global, args: &ResubmitArgs) -> Result<Vec<String>, 
 }
 
 async fn repeated(
-    store: &DirectoryStore,
+    store: &Home,
     args: &ResubmitArgs,
     uid: &dropforge_engine::ids::RunUid,
 ) -> Result<RunSpec, CliError> {

@@ -2,11 +2,12 @@
 
 use dropforge_engine::event::{RetryOptions, Verb};
 
-use crate::args::{Global, RetryArgs};
+use crate::args::RetryArgs;
 use crate::commands::control::send;
 use crate::commands::wait::follow;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
 use crate::lookup;
 use crate::output::say;
 
@@ -20,7 +21,7 @@ pub fn retry(global: &Global, args: &RetryArgs) -> Result<Exit, CliError> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn opened(global: &Global, args: &RetryArgs) -> Result<Vec<String>, CliError> {
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     let mut uids = Vec::new();
     for run in &args.runs {
         let entry = lookup::entry(&store, global, run).await?;

@@ -13,12 +13,14 @@ use dropforge_engine::spec::{Cause, RunSpec};
 use dropforge_engine::state::RunState;
 use dropforge_manifest::parse::{AnyObject, Document};
 use dropforge_manifest::types::{Holder, ObjectMeta, Workflow, WorkflowSpec, WorkflowTemplateRef};
-use dropforge_storage::directory::DirectoryStore;
+use dropforge_queue::doorbell::{Doorbell, Why};
 
-use crate::args::{Global, RunArgs, SourceArgs};
+use crate::args::{RunArgs, SourceArgs};
 use crate::commands::submit;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
+use crate::home::Home;
 use crate::machine::gpu_notes;
 use crate::output::{self, say};
 use crate::overrides::overrides;
@@ -59,7 +61,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, CliError> {
     }
     let mut exit = Exit::Succeeded;
     for uid in &uids {
-        let (view, _) = lookup::view(&session.store, uid).await?;
+        let (view, _) = lookup::view(&session.home, uid).await?;
         output::run(&view, SystemClock.now(), args.output)?;
         exit = exit.max(exit_of(view.state.phase));
     }
@@ -67,7 +69,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, CliError> {
 }
 
 async fn go_on(session: &mut Session, global: &Global, wanted: &str) -> Result<RunUid, CliError> {
-    let entry = lookup::entry(&session.store, global, wanted).await?;
+    let entry = lookup::entry(&session.home, global, wanted).await?;
     say(&format!("going on with run {} (uid {})", entry.name, entry.uid));
     session.owner.adopt(&entry.uid).await?;
     Ok(entry.uid)
@@ -80,9 +82,9 @@ async fn begin(
     sources: &Sources,
     site: &Site,
 ) -> Result<Vec<RunUid>, CliError> {
-    let known = stored_in(&session.store, global).await?;
+    let known = stored_in(&session.home, global).await?;
     let specs = births(known, global, &args.source, args.priority, sources, site)?;
-    refuse_live_names(&session.store, &specs).await?;
+    refuse_live_names(&session.home, &specs).await?;
     for spec in &specs {
         say(&format!("run {} (uid {})", spec.name(), spec.uid));
         session.owner.submit(spec).await?;
@@ -91,7 +93,7 @@ async fn begin(
 }
 
 async fn say_how_to_go_on(session: &Session, uid: &RunUid) -> Result<(), CliError> {
-    let (view, _) = lookup::view(&session.store, uid).await?;
+    let (view, _) = lookup::view(&session.home, uid).await?;
     let name = view.state.program.spec.name();
     if !view.state.phase.completed() {
         say(&format!("interrupted: `dropforge run --continue {name}` goes on with it"));
@@ -179,7 +181,7 @@ pub fn checked(source: &SourceArgs) -> Result<Sources, CliError> {
 /// The folder of the settings: the manifest's, also when its run goes on.
 async fn settings_folder(global: &Global, args: &RunArgs) -> Result<PathBuf, CliError> {
     let Some(wanted) = &args.resume else { return Ok(folder(&args.source.files)) };
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     let entry = lookup::entry(&store, global, wanted).await?;
     // A definition that was stored stands in no folder.
     let source = store.load_run(&entry.uid).await?.spec.source.map(PathBuf::from).filter(|p| p.is_absolute());
@@ -203,17 +205,17 @@ pub fn folder(files: &[PathBuf]) -> PathBuf {
 /// # Errors
 /// When they can't be read.
 pub async fn stored(global: &Global) -> Result<Definitions, CliError> {
-    if !global.store.is_dir() {
+    if !global.has_store() {
         return Ok(Definitions::default());
     }
-    stored_in(&lookup::reader(global)?, global).await
+    stored_in(&lookup::reader(global).await?, global).await
 }
 
 /// The definitions in a store.
 ///
 /// # Errors
 /// When they can't be read.
-pub async fn stored_in(store: &DirectoryStore, global: &Global) -> Result<Definitions, CliError> {
+pub async fn stored_in(store: &Home, global: &Global) -> Result<Definitions, CliError> {
     let (known, unreadable) = definitions::load(store, &global.namespace).await?;
     unreadable.iter().for_each(|why| say(why));
     Ok(known)
@@ -274,7 +276,7 @@ pub fn births(
 ///
 /// # Errors
 /// `NameIsLive` names the run that has it.
-pub async fn refuse_live_names(store: &DirectoryStore, specs: &[RunSpec]) -> Result<(), CliError> {
+pub async fn refuse_live_names(store: &Home, specs: &[RunSpec]) -> Result<(), CliError> {
     for (at, spec) in specs.iter().enumerate() {
         let same = |other: &&RunSpec| (other.namespace(), other.name()) == (spec.namespace(), spec.name());
         let before = specs[..at].iter().find(same).map(|other| other.uid.clone());
@@ -382,9 +384,7 @@ pub fn workflow(generate_name: &str, spec: WorkflowSpec) -> Workflow {
 ///
 /// # Errors
 /// When it can't be stored.
-pub async fn leave(store: &DirectoryStore, spec: &RunSpec) -> Result<bool, CliError> {
+pub async fn leave(store: &Home, spec: &RunSpec) -> Result<bool, CliError> {
     store.create_run(spec).await?;
-    let doorbell =
-        dropforge_queue::doorbell::Doorbell::new(spec.uid.clone(), dropforge_queue::doorbell::Why::Submitted);
-    crate::bell::ring(store.root(), &doorbell)
+    store.ring(&Doorbell::new(spec.uid.clone(), Why::Submitted)).await
 }

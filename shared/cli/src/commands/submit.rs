@@ -9,16 +9,17 @@ use dropforge_engine::spec::RunSpec;
 use dropforge_engine::state::RunState;
 use dropforge_engine::view::View;
 use dropforge_manifest::parse::ARGO_VERSION;
-use dropforge_storage::directory::DirectoryStore;
 use serde_json::{Value, json};
 
-use crate::args::{Global, LogsArgs, RunOutput, SubmitArgs};
+use crate::args::{LogsArgs, RunOutput, SubmitArgs};
 use crate::commands::run::{births, checked, leave, refuse_live_names, site, stored};
 use crate::commands::{get, logs};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::lookup;
+use crate::global::Global;
+use crate::home::Home;
 use crate::output::{self, say};
+use crate::{lookup, luggage};
 
 /// Submits every Workflow of the files, or the stored definition that `--from` names.
 ///
@@ -27,7 +28,7 @@ use crate::output::{self, say};
 #[tokio::main(flavor = "current_thread")]
 pub async fn submit(global: &Global, args: &SubmitArgs) -> Result<Exit, CliError> {
     let sources = checked(&args.source)?;
-    let specs = births(
+    let mut specs = births(
         stored(global).await?,
         global,
         &args.source,
@@ -44,8 +45,9 @@ pub async fn submit(global: &Global, args: &SubmitArgs) -> Result<Exit, CliError
             specs.len()
         )));
     }
-    let store = lookup::made(global)?;
+    let store = lookup::made(global).await?;
     refuse_live_names(&store, &specs).await?;
+    luggage::add(&store, &args.source.files, &mut specs).await?;
     let mut owned = true;
     for spec in &specs {
         let program;
@@ -65,7 +67,7 @@ pub async fn submit(global: &Global, args: &SubmitArgs) -> Result<Exit, CliError
 ///
 /// # Errors
 /// When it can't be stored.
-pub async fn hand_over(store: &DirectoryStore, spec: &RunSpec) -> Result<(Arc<Program>, bool), CliError> {
+pub async fn hand_over(store: &Home, spec: &RunSpec) -> Result<(Arc<Program>, bool), CliError> {
     let program = Program::compile(spec.clone())
         .map_err(|why| CliError::Below { what: "compile the spec", why: why.to_string() })?;
     let program = Arc::new(program);
@@ -80,7 +82,7 @@ pub async fn hand_over(store: &DirectoryStore, spec: &RunSpec) -> Result<(Arc<Pr
 async fn follow(
     global: &Global,
     args: &SubmitArgs,
-    store: &DirectoryStore,
+    store: &Home,
     specs: &[RunSpec],
 ) -> Result<Exit, CliError> {
     let mut exit = Exit::Succeeded;

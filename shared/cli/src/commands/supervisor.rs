@@ -13,9 +13,10 @@ use dropforge_storage::directory::{Access, DirectoryStore};
 use dropforge_storage::endpoint::{Announcer, Credentials, Endpoint, Options as EndpointOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Global, SupervisorArgs};
+use crate::args::SupervisorArgs;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
 use crate::identity;
 
 /// Serves until no owner and no step is left.

@@ -3,13 +3,14 @@
 use dropforge_driver::definitions::Stored;
 use dropforge_manifest::parse::AnyObject;
 
-use crate::args::{DefinitionOutput, DefinitionPutArgs, Global, TemplateCommand};
+use crate::args::{DefinitionOutput, DefinitionPutArgs, TemplateCommand};
 use crate::commands::definitions::{self, Expected, delete, list, named, print};
 use crate::commands::lint;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
 use crate::lookup;
-use crate::project::{object_value, own_text};
+use crate::project::object_value;
 
 /// Answers about the templates of a kind, or changes them.
 ///
@@ -40,12 +41,9 @@ async fn put(
     kind: &str,
     expected: Expected,
 ) -> Result<Exit, CliError> {
-    let mut objects = Vec::new();
-    for document in definitions::checked(&args.paths, Some(kind))? {
-        let text = own_text(&document)?;
-        objects.push((document, text));
-    }
-    let store = lookup::made(global)?;
+    let documents = definitions::checked(&args.paths, Some(kind))?;
+    let store = lookup::made(global).await?;
+    let objects = definitions::packed(global, &store, documents, &args.paths).await?;
     definitions::put(global, &store, &objects, expected).await?;
     for (document, _) in &objects {
         show(&document.object, args.output)?;

@@ -11,15 +11,15 @@ use dropforge_manifest::types::Trigger;
 use dropforge_queue::doorbell::{Doorbell, Why};
 use jiff::Timestamp;
 
-use crate::args::{Global, TriggerCommand};
-use crate::commands::dev::matching;
+use crate::args::TriggerCommand;
 use crate::commands::list::columns;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
 use crate::output::{self, say};
 use crate::project::Sources;
 use crate::since::moment;
-use crate::{bell, identity, lookup};
+use crate::{identity, lookup};
 
 /// Answers about triggers.
 ///
@@ -40,8 +40,9 @@ pub async fn trigger(global: &Global, command: &TriggerCommand) -> Result<Exit, 
 /// The stored definitions, and those in files.
 async fn known(global: &Global, paths: &[PathBuf]) -> Result<Definitions, CliError> {
     let mut known = Definitions::default();
-    if global.store.is_dir() {
-        let (stored, unreadable) = definitions::load(&lookup::reader(global)?, &global.namespace).await?;
+    if global.has_store() {
+        let (stored, unreadable) =
+            definitions::load(&lookup::reader(global).await?, &global.namespace).await?;
         unreadable.iter().for_each(|why| say(why));
         known = stored;
     }
@@ -95,7 +96,7 @@ async fn replay(
 ) -> Result<Exit, CliError> {
     let now = SystemClock.now();
     let since = since.map(|text| moment("--since", text, now)).transpose()?.unwrap_or(Timestamp::MIN);
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     let (known, _) = definitions::load(&store, &global.namespace).await?;
     let trigger = known.triggers.get(name).ok_or_else(|| {
         let names: Vec<&str> = known.triggers.keys().map(String::as_str).collect();
@@ -104,7 +105,7 @@ async fn replay(
     if trigger.spec.suspend == Some(true) {
         return Err(CliError::Usage(format!("trigger {name} is suspended: take `suspend: true` out first")));
     }
-    let objects = matching(store.buckets(), trigger, prefix, since)?;
+    let objects = store.objects(trigger, prefix, since)?;
     let id = identity::unique();
     let taken =
         keep::offer(&store, &global.namespace, trigger, &objects, Some(&id), now, &mut identity::new).await?;
@@ -113,7 +114,7 @@ async fn replay(
     }
     // There is no run yet; whichever attempt is named, the owner looks at its triggers.
     let doorbell = Doorbell::new(format!("trigger-{name}").into(), Why::Attempt("replay".into()));
-    let owned = taken > 0 && bell::ring(store.root(), &doorbell)?;
+    let owned = taken > 0 && store.ring(&doorbell).await?;
     say(&format!("trigger {name}: takes {taken} objects"));
     if taken > 0 && !owned {
         say("nothing runs this store now: `dropforge dev` starts their runs");
@@ -122,7 +123,7 @@ async fn replay(
 }
 
 async fn list(global: &Global) -> Result<Exit, CliError> {
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     let (known, _) = definitions::load(&store, &global.namespace).await?;
     let head = ["NAME", "LOOKS AT", "ACTIVE", "WAITING", "SUCCEEDED", "FAILED", "DROPPED", "NOTE"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];

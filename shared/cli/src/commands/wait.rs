@@ -1,9 +1,10 @@
 //! `wait`, and what `--wait`, `--watch` and `--log` of other verbs do.
 
-use crate::args::{FollowArgs, Global, LogsArgs, WaitArgs};
+use crate::args::{FollowArgs, LogsArgs, WaitArgs};
 use crate::commands::{get, logs};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
 use crate::lookup;
 
 /// Waits until runs are over; the exit code is that of the worst of them.
@@ -42,7 +43,7 @@ pub fn follow(global: &Global, how: &FollowArgs, runs: &[String]) -> Result<Exit
 
 #[tokio::main(flavor = "current_thread")]
 async fn wait_for(global: &Global, run: &str) -> Result<Exit, CliError> {
-    let store = lookup::reader(global)?;
+    let store = lookup::reader(global).await?;
     let entry = lookup::entry(&store, global, run).await?;
     get::wait(&store, &entry.uid).await
 }

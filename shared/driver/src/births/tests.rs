@@ -1,3 +1,5 @@
+use dropforge_engine::spec::{Packed, PackedCode, PackedEnvironment};
+
 use super::*;
 
 fn workflow(spec: &str) -> Workflow {
@@ -70,6 +72,7 @@ fn a_run_takes_the_stored_templates_that_it_reaches_each_of_its_kind() {
     let library = Library {
         namespaced: [("one".to_owned(), leaf()), ("two".to_owned(), steps(inline))].into(),
         cluster: [("one".to_owned(), steps(call("three", true))), ("three".to_owned(), leaf())].into(),
+        ..Library::default()
     };
     let run = born_from(r#"{"workflowTemplateRef":{"name":"two"}}"#, &library).unwrap();
     assert_eq!(run.library.keys().collect::<Vec<_>>(), ["cluster/one", "cluster/three"]);
@@ -211,4 +214,47 @@ fn what_a_person_gives_stands_in_the_place_of_what_the_manifest_says() {
         Timestamp::UNIX_EPOCH,
     );
     assert_eq!(why.unwrap_err().to_string(), "--entrypoint o: there is no such template; there are: m");
+}
+
+#[test]
+fn a_run_takes_along_what_is_noted_on_it_and_on_the_templates_that_it_reaches() {
+    let note = |image: &str, code: &str| {
+        let environment = PackedEnvironment { lock_hash: code.to_owned(), ..PackedEnvironment::default() };
+        let code = Some(PackedCode { hash: code.to_owned(), git: None });
+        let mut metadata = ObjectMeta::default();
+        packing::note(
+            &mut metadata,
+            &Packed { environments: [(image.to_owned(), environment)].into(), code },
+        );
+        metadata
+    };
+    let template = serde_json::json!({"entrypoint": "m", "templates": [
+        {"name": "m", "steps": [[{"name": "s", "templateRef": {"name": "other", "template": "x"}}]]}]});
+    let mut library = Library::default();
+    library.add(false, "t", &note("python:3.9", "t"), object(template));
+    library.add(false, "other", &note("python:3.9", "o"), object(serde_json::json!({"templates": []})));
+    library.add(true, "unused", &note("alpine", "u"), object(serde_json::json!({"templates": []})));
+    let reference = r#"{"workflowTemplateRef":{"name":"t"}}"#;
+    let born = |metadata: ObjectMeta| {
+        let mut workflow = workflow(reference);
+        workflow.metadata.annotations = metadata.annotations;
+        let identity = Identity { uid: "u".into(), suffix: "abcde".to_owned() };
+        let cause = Cause::Person { by: "me".to_owned() };
+        let (site, overrides) = (Site::default(), Overrides::default());
+        run_spec(workflow, &library, &site, &overrides, &identity, cause, Timestamp::UNIX_EPOCH)
+    };
+    let codes = |run: &RunSpec| {
+        let hashes = run.packed.environments.iter().map(|(image, e)| format!("{image} {}", e.lock_hash));
+        (hashes.collect::<Vec<_>>(), run.packed.code.as_ref().unwrap().hash.clone())
+    };
+    assert_eq!(
+        codes(&born(ObjectMeta::default()).unwrap()),
+        (vec!["python:3.9 t".to_owned()], "t".to_owned())
+    );
+    let own = born(note("busybox", "w")).unwrap();
+    assert_eq!(codes(&own), (vec!["busybox w".to_owned(), "python:3.9 t".to_owned()], "w".to_owned()));
+    assert!(own.metadata.annotations.is_empty(), "said once");
+    let mut bad = ObjectMeta::default();
+    bad.annotations.insert(PACKED_ANNOTATION.to_owned(), "{".to_owned());
+    assert!(matches!(born(bad), Err(BirthError::Packed { .. })));
 }

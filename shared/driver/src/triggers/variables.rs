@@ -7,6 +7,7 @@ use dropforge_manifest::types::{Arguments, ObjectMeta, Trigger, Workflow, Workfl
 use serde_json::{Value, json};
 
 use super::TRIGGER_LABEL;
+use crate::packing;
 
 /// The variables of a run's objects: one object's facts, or lists of a batch's.
 struct Variables<'a> {
@@ -100,12 +101,13 @@ pub fn workflow_of(trigger: &Trigger, objects: &[DroppedObject]) -> Result<Workf
             None => spec.arguments.artifacts.push(given),
         }
     }
-    let metadata = ObjectMeta {
+    let mut metadata = ObjectMeta {
         generate_name: Some(format!("{name}-")),
         namespace: trigger.metadata.namespace.clone(),
         labels: [(TRIGGER_LABEL.to_owned(), name)].into(),
         ..ObjectMeta::default()
     };
+    packing::hand_on(&trigger.metadata, &mut metadata);
     Ok(Workflow {
         api_version: ARGO_VERSION.to_owned(),
         kind: "Workflow".to_owned(),

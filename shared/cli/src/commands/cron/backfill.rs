@@ -15,15 +15,16 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{KIND, cron_of};
-use crate::args::{BackfillArgs, Global};
+use crate::args::BackfillArgs;
 use crate::commands::definitions::named;
 use crate::commands::run::{site, stored};
 use crate::commands::submit::hand_over;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
 use crate::output::{self, say};
 use crate::since::point;
-use crate::{bell, identity, lookup};
+use crate::{identity, lookup};
 
 /// Names the schedule on a run that a backfill made; history limits do not count these.
 const BACKFILL_LABEL: &str = "workflows.argoproj.io/cron-workflow-backfill";
@@ -62,7 +63,7 @@ pub async fn backfill(global: &Global, args: &BackfillArgs) -> Result<Exit, CliE
 }
 
 async fn submit(global: &Global, id: &str, specs: &[RunSpec]) -> Result<Exit, CliError> {
-    let store = lookup::made(global)?;
+    let store = lookup::made(global).await?;
     let entries = lookup::entries(&store, Some(&global.namespace)).await?;
     let there: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
     for spec in specs.iter().filter(|spec| !there.contains(spec.name())) {
@@ -71,7 +72,7 @@ async fn submit(global: &Global, id: &str, specs: &[RunSpec]) -> Result<Exit, Cl
     }
     let old = specs.iter().filter(|spec| there.contains(spec.name())).count();
     say(&format!("backfill {id}: {} runs submitted, {old} were there already", specs.len() - old));
-    if !bell::is_answered(store.root()) {
+    if !store.is_answered() {
         say("nothing runs this store now: `dropforge dev` starts them");
     }
     Ok(Exit::Succeeded)

@@ -147,7 +147,7 @@ impl Dev<'_> {
         }
         for (name, trigger) in &defined.triggers {
             let saved = changed.contains(&definitions::key(&namespace, "Trigger", name));
-            begin_trigger(&store, &namespace, trigger, saved).await?;
+            begin_trigger(&self.session.home, &namespace, trigger, saved).await?;
         }
         self.times.clear();
         for (name, cron) in &defined.crons {

@@ -1,0 +1,136 @@
+//! What Terraform made, as its output `dropforge` says.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The newest form of Terraform's output that this code reads.
+const FORMAT: u32 = 1;
+
+/// One deployment. What it names beyond this is left alone: newer modules may say more.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Version of the output.
+    pub format: u32,
+    /// What it is called; the prefix of its resources.
+    #[serde(default)]
+    pub name: String,
+    /// Its region.
+    pub region: String,
+    /// The account it stands in.
+    #[serde(default)]
+    pub account: String,
+    /// Holds runs, journals, claims, verdicts, logs, definitions.
+    pub control_bucket: String,
+    /// The default artifact repository.
+    pub artifact_bucket: String,
+    /// Where people drop files.
+    #[serde(default)]
+    pub upload_bucket: String,
+    /// The queue of doorbells.
+    pub events_queue_url: String,
+    /// Its ARN.
+    #[serde(default)]
+    pub events_queue_arn: String,
+    /// The queue of uploads, ticks and reminders.
+    #[serde(default)]
+    pub upload_queue_url: String,
+    /// Its ARN, which schedules send to.
+    #[serde(default)]
+    pub upload_queue_arn: String,
+    /// Where messages end that nobody could read.
+    #[serde(default)]
+    pub dead_letter_queue_urls: BTreeMap<String, String>,
+    /// The group of its schedules.
+    #[serde(default)]
+    pub schedule_group: String,
+    /// The role that schedules send with.
+    #[serde(default)]
+    pub scheduler_role_arn: String,
+    /// The cluster of the steps.
+    #[serde(default)]
+    pub cluster: Cluster,
+    /// The Kubernetes group of the functions that make pods.
+    #[serde(default)]
+    pub kubernetes_group: String,
+    /// The ECR repository of the executor's image.
+    #[serde(default)]
+    pub executor_repository: Option<String>,
+    /// The image that puts the executor into pods.
+    #[serde(default)]
+    pub executor_image: String,
+    /// The namespaces of steps.
+    #[serde(default)]
+    pub namespaces: BTreeMap<String, Namespace>,
+    /// The functions, by what they do.
+    #[serde(default)]
+    pub functions: BTreeMap<String, Function>,
+}
+
+/// An EKS cluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cluster {
+    /// Its name.
+    pub name: String,
+    /// Where its API answers.
+    pub endpoint: String,
+    /// PEM in base64.
+    pub certificate_authority: String,
+    /// Its ARN.
+    pub arn: String,
+}
+
+/// A namespace of steps.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Namespace {
+    /// What steps run as.
+    pub service_account: String,
+    /// The role that they take.
+    pub role_arn: String,
+    /// `pod`: a step writes only what is its own; `namespace`: what is its namespace's.
+    pub isolation: String,
+    /// The level that is enforced.
+    pub pod_security: String,
+    /// Where steps may put models, beside artifacts.
+    pub model_prefixes: Vec<String>,
+}
+
+/// A function.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// The ARN of the alias that is called.
+    pub alias_arn: String,
+    /// The role that it runs with.
+    pub role_arn: String,
+}
+
+impl Deployment {
+    /// Reads `terraform output -json dropforge`, or `terraform output -json` with that output in it.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn parse(text: &str) -> Result<Deployment, String> {
+        let value: Value = serde_json::from_str(text).map_err(|why| format!("it is not JSON: {why}"))?;
+        let own = match value.get("dropforge").and_then(|output| output.get("value")) {
+            Some(output) => output.clone(),
+            None => value,
+        };
+        let format = own.get("format").and_then(Value::as_u64);
+        match format {
+            None => {
+                Err("it has no output `dropforge`: take it from the module's outputs, as the examples do"
+                    .to_owned())
+            }
+            Some(newer) if newer > u64::from(FORMAT) => Err(format!(
+                "the output `dropforge` has format {newer}, and this dropforge knows format {FORMAT}"
+            )),
+            Some(_) => serde_json::from_value(own).map_err(|why| format!("the output `dropforge`: {why}")),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What every verb works on: a store on this machine or a context, and a namespace.
+
+use std::path::PathBuf;
+
+use crate::args::GlobalArgs;
+use crate::contexts::{self, Context};
+use crate::error::CliError;
+
+/// What the command line, the environment and the contexts file say together.
+#[derive(Clone, Debug)]
+pub struct Global {
+    /// The folder that keeps runs, artifacts and buckets, where no context is named.
+    pub store: PathBuf,
+    /// The deployment on AWS that is meant.
+    pub context: Option<Context>,
+    /// The namespace.
+    pub namespace: String,
+}
+
+/// Where a verb can do what it does.
+#[derive(Clone, Copy, Debug)]
+pub enum Reach {
+    /// It looks at no run: what context is meant does not matter.
+    Nowhere,
+    /// On this machine only; what to do in a context instead.
+    Here(&'static str),
+    /// On this machine and in a context.
+    Anywhere,
+}
+
+impl Global {
+    /// Resolves what was typed.
+    ///
+    /// # Errors
+    /// When the context is not known, or the verb does not reach it.
+    pub fn of(args: &GlobalArgs, reach: Reach) -> Result<Global, CliError> {
+        let named = args.context.as_deref().filter(|name| !name.is_empty());
+        let context = match (named, reach) {
+            (None, _) | (_, Reach::Nowhere) => None,
+            (Some(name), Reach::Here(instead)) => return Err(only_here(name, instead)),
+            (Some(name), Reach::Anywhere) => Some(contexts::named(name)?),
+        };
+        let own = context.as_ref().and_then(|context| context.namespace.clone());
+        let namespace = args.namespace.clone().or(own).unwrap_or_else(|| "default".to_owned());
+        Ok(Global { store: args.store.clone(), context, namespace })
+    }
+
+    /// Whether anything can be read: a context always can be asked.
+    pub fn has_store(&self) -> bool {
+        self.context.is_some() || self.store.is_dir()
+    }
+
+    /// Where runs are looked for, for people.
+    pub fn place(&self) -> String {
+        match &self.context {
+            Some(context) => format!("namespace {} of context {}", self.namespace, context.name),
+            None => format!("the store {}", self.store.display()),
+        }
+    }
+}
+
+fn only_here(context: &str, instead: &str) -> CliError {
+    CliError::Usage(format!(
+        "this works on this machine, not in context {context}: {instead}; `--context \"\"` means this machine"
+    ))
+}

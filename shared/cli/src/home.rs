@@ -1,0 +1,280 @@
+//! Where a verb finds runs: a store on this machine, or a context's buckets and queue. What the two have in common is
+//! the driver's traits; what they do not have in common is decided here and nowhere else.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dropforge_driver::store::{
+    Artifacts, Attempts, Buried, Commit, Created, Documents, Inbox, Index, IndexEntry, LoadedRun, Logs,
+    ObjectFacts, Place, Runs, StoreError, Swap, Tombstone, Versioned,
+};
+use dropforge_engine::attempt::Verdict;
+use dropforge_engine::event::Command;
+use dropforge_engine::ids::{AttemptId, CommandId, RunUid};
+use dropforge_engine::record::Record;
+use dropforge_engine::spec::{DroppedObject, RunSpec};
+use dropforge_manifest::types::Trigger;
+use dropforge_queue::doorbell::Doorbell;
+use dropforge_storage::directory::DirectoryStore;
+use dropforge_storage::endpoint::create_bucket;
+use jiff::Timestamp;
+
+use crate::bell;
+use crate::commands::dev::matching;
+use crate::contexts::Context;
+use crate::error::CliError;
+use crate::output::say;
+
+/// A place that holds runs.
+pub enum Home {
+    /// A folder of this machine, which one process owns at a time.
+    Local(Arc<DirectoryStore>),
+}
+
+/// The same call on whichever store it is.
+macro_rules! either {
+    ($home:expr, $store:ident => $call:expr) => {
+        match $home {
+            Home::Local($store) => $call,
+        }
+    };
+}
+
+impl Home {
+    /// Contexts are not known to a program without AWS.
+    ///
+    /// # Errors
+    /// Always.
+    pub async fn of(context: &Context) -> Result<Home, CliError> {
+        Err(crate::contexts::without_aws(&context.name))
+    }
+
+    /// Tells whoever advances runs; gives whether there is somebody.
+    ///
+    /// # Errors
+    /// When there is somebody who can't be told.
+    pub async fn ring(&self, doorbell: &Doorbell) -> Result<bool, CliError> {
+        match self {
+            Home::Local(store) => bell::ring(store.root(), doorbell),
+        }
+    }
+
+    /// Whether somebody advances runs now.
+    pub fn is_answered(&self) -> bool {
+        match self {
+            Home::Local(store) => bell::is_answered(store.root()),
+        }
+    }
+
+    /// How long to wait before looking again, where a store on this machine is looked at every `local`. Each look at a
+    /// bucket is a request that costs.
+    pub fn pause(&self, local: Duration) -> Duration {
+        match self {
+            Home::Local(_) => local,
+        }
+    }
+
+    /// How long a command may stay unread before the person is told so.
+    pub fn patience(&self) -> Duration {
+        match self {
+            Home::Local(_) => Duration::from_secs(10),
+        }
+    }
+
+    /// Where runs find what they take along; nowhere on this machine, whose steps need nothing packed.
+    pub fn luggage_bucket(&self) -> Option<&str> {
+        match self {
+            Home::Local(_) => None,
+        }
+    }
+
+    /// The objects that a trigger looks at and that are there.
+    ///
+    /// # Errors
+    /// When they can't be listed; in a context, always.
+    pub fn objects(
+        &self,
+        trigger: &Trigger,
+        prefix: Option<&str>,
+        since: Timestamp,
+    ) -> Result<Vec<DroppedObject>, CliError> {
+        match self {
+            Home::Local(store) => matching(store.buckets(), trigger, prefix, since),
+        }
+    }
+
+    /// Sees to it that a trigger's bucket is watched.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn watch_bucket(&self, bucket: &str, trigger: &str) -> Result<(), CliError> {
+        match self {
+            Home::Local(store) => {
+                if create_bucket(store.buckets(), bucket)? {
+                    say(&format!("bucket {bucket}: made for trigger {trigger}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Runs for Home {
+    async fn create_run(&self, spec: &RunSpec) -> Result<Created, StoreError> {
+        either!(self, store => store.create_run(spec).await)
+    }
+
+    async fn load_run(&self, run: &RunUid) -> Result<LoadedRun, StoreError> {
+        either!(self, store => store.load_run(run).await)
+    }
+
+    async fn commit(&self, run: &RunUid, position: u64, records: &[Record]) -> Result<Commit, StoreError> {
+        either!(self, store => store.commit(run, position, records).await)
+    }
+
+    async fn live_runs(&self) -> Result<Vec<RunUid>, StoreError> {
+        either!(self, store => store.live_runs().await)
+    }
+
+    async fn mark_live(&self, run: &RunUid) -> Result<(), StoreError> {
+        either!(self, store => store.mark_live(run).await)
+    }
+
+    async fn unmark_live(&self, run: &RunUid) -> Result<(), StoreError> {
+        either!(self, store => store.unmark_live(run).await)
+    }
+
+    async fn bury(&self, tombstone: &Tombstone) -> Result<Buried, StoreError> {
+        either!(self, store => store.bury(tombstone).await)
+    }
+}
+
+impl Attempts for Home {
+    async fn claim(&self, namespace: &str, attempt: &AttemptId, nonce: &str) -> Result<Created, StoreError> {
+        either!(self, store => store.claim(namespace, attempt, nonce).await)
+    }
+
+    async fn claimed(&self, namespace: &str, attempt: &AttemptId) -> Result<bool, StoreError> {
+        either!(self, store => store.claimed(namespace, attempt).await)
+    }
+
+    async fn put_verdict(&self, namespace: &str, verdict: &Verdict) -> Result<Verdict, StoreError> {
+        either!(self, store => store.put_verdict(namespace, verdict).await)
+    }
+
+    async fn verdict(&self, namespace: &str, attempt: &AttemptId) -> Result<Option<Verdict>, StoreError> {
+        either!(self, store => store.verdict(namespace, attempt).await)
+    }
+}
+
+impl Inbox for Home {
+    async fn put_command(&self, run: &RunUid, command: &Command) -> Result<Created, StoreError> {
+        either!(self, store => store.put_command(run, command).await)
+    }
+
+    async fn commands(&self, run: &RunUid) -> Result<Vec<Command>, StoreError> {
+        either!(self, store => store.commands(run).await)
+    }
+
+    async fn remove_command(&self, run: &RunUid, command: &CommandId) -> Result<(), StoreError> {
+        either!(self, store => store.remove_command(run, command).await)
+    }
+}
+
+impl Index for Home {
+    async fn put_entry(&self, entry: &IndexEntry) -> Result<(), StoreError> {
+        either!(self, store => store.put_entry(entry).await)
+    }
+
+    async fn entries(&self, namespace: Option<&str>) -> Result<Vec<IndexEntry>, StoreError> {
+        either!(self, store => store.entries(namespace).await)
+    }
+
+    async fn remove_entry(&self, entry: &IndexEntry) -> Result<(), StoreError> {
+        either!(self, store => store.remove_entry(entry).await)
+    }
+}
+
+impl Documents for Home {
+    async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
+        either!(self, store => store.get(key).await)
+    }
+
+    async fn swap(&self, key: &str, expected: Option<&str>, body: &[u8]) -> Result<Swap, StoreError> {
+        either!(self, store => store.swap(key, expected, body).await)
+    }
+
+    async fn remove(&self, key: &str, expected: &str) -> Result<Swap, StoreError> {
+        either!(self, store => store.remove(key, expected).await)
+    }
+
+    async fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        either!(self, store => store.keys(prefix).await)
+    }
+}
+
+/// Told how much of an object has moved.
+type Progress<'a> = &'a (dyn Fn(u64, u64) + Send + Sync);
+
+impl Artifacts for Home {
+    async fn fetch(
+        &self,
+        namespace: &str,
+        place: &Place,
+        to: &Path,
+        progress: Progress<'_>,
+    ) -> Result<ObjectFacts, StoreError> {
+        either!(self, store => store.fetch(namespace, place, to, progress).await)
+    }
+
+    async fn list(&self, namespace: &str, place: &Place) -> Result<Vec<String>, StoreError> {
+        either!(self, store => store.list(namespace, place).await)
+    }
+
+    async fn store(
+        &self,
+        namespace: &str,
+        from: &Path,
+        place: &Place,
+        consume: bool,
+        progress: Progress<'_>,
+    ) -> Result<ObjectFacts, StoreError> {
+        either!(self, store => store.store(namespace, from, place, consume, progress).await)
+    }
+
+    async fn remove_object(&self, namespace: &str, place: &Place) -> Result<(), StoreError> {
+        either!(self, store => store.remove_object(namespace, place).await)
+    }
+
+    async fn head(&self, namespace: &str, place: &Place) -> Result<Option<ObjectFacts>, StoreError> {
+        either!(self, store => store.head(namespace, place).await)
+    }
+}
+
+impl Logs for Home {
+    async fn append_log(
+        &self,
+        namespace: &str,
+        attempt: &AttemptId,
+        container: &str,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        either!(self, store => store.append_log(namespace, attempt, container, bytes).await)
+    }
+
+    async fn read_log(
+        &self,
+        namespace: &str,
+        attempt: &AttemptId,
+        container: &str,
+        offset: u64,
+        limit: usize,
+    ) -> Result<Vec<u8>, StoreError> {
+        either!(self, store => store.read_log(namespace, attempt, container, offset, limit).await)
+    }
+
+    fn log_file(&self, namespace: &str, attempt: &AttemptId, container: &str) -> Option<PathBuf> {
+        either!(self, store => store.log_file(namespace, attempt, container))
+    }
+}
