@@ -5,13 +5,18 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use dropforge_engine::apply::apply;
 use dropforge_engine::attempt::Verdict;
 use dropforge_engine::event::Command;
 use dropforge_engine::ids::{AttemptId, CommandId, RunUid};
 use dropforge_engine::phase::RunPhase;
+use dropforge_engine::program::{CompileError, Program};
 use dropforge_engine::record::Record;
+use dropforge_engine::snapshot::Snapshot;
 use dropforge_engine::spec::RunSpec;
+use dropforge_engine::state::RunState;
 use dropforge_manifest::types::S3Location;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -142,6 +147,34 @@ pub struct LoadedRun {
     pub position: u64,
 }
 
+/// A run as whoever advances it needs it.
+#[derive(Clone, Debug)]
+pub struct Resumed {
+    /// Its spec.
+    pub spec: RunSpec,
+    /// Its state after its first records, where one is kept.
+    pub snapshot: Option<Snapshot>,
+    /// The records after those, oldest first.
+    pub records: Vec<Record>,
+    /// Where the next commit goes.
+    pub position: u64,
+}
+
+impl Resumed {
+    /// The run's state: what folding all its records gives.
+    ///
+    /// # Errors
+    /// See [`CompileError`].
+    pub fn state(self) -> Result<RunState, CompileError> {
+        let mut state = match self.snapshot {
+            Some(snapshot) => snapshot.restore(self.spec)?,
+            None => RunState::new(Arc::new(Program::compile(self.spec)?)),
+        };
+        self.records.iter().for_each(|record| apply(&mut state, record));
+        Ok(state)
+    }
+}
+
 /// The version of the tombstones that this code writes.
 pub const TOMBSTONE_FORMAT: u32 = 1;
 
@@ -185,6 +218,31 @@ pub trait Runs: Send + Sync {
     /// # Errors
     /// `NotFound`, `Damaged`, `NewerFormat`, `Io`.
     fn load_run(&self, run: &RunUid) -> impl Future<Output = Result<LoadedRun, StoreError>> + Send;
+
+    /// The run as an advance needs it, which costs one snapshot and a short tail where the store keeps snapshots.
+    ///
+    /// # Errors
+    /// `NotFound`, `Damaged`, `NewerFormat`, `Io`.
+    fn resume(&self, run: &RunUid) -> impl Future<Output = Result<Resumed, StoreError>> + Send {
+        async {
+            let LoadedRun { spec, records, position } = self.load_run(run).await?;
+            Ok(Resumed { spec, snapshot: None, records, position })
+        }
+    }
+
+    /// Offers the state after the commit that ended at `position`. The store keeps it when reading the run without it
+    /// would cost too much; one that never does needs no method.
+    ///
+    /// # Errors
+    /// When it can't be stored, which is harmless: the records are.
+    fn keep_snapshot(
+        &self,
+        _run: &RunUid,
+        _position: u64,
+        _state: &RunState,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
 
     /// Appends `records` at `position` as one commit: all of them or none.
     ///

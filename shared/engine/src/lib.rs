@@ -33,6 +33,7 @@ pub mod resubmit;
 pub mod retry;
 mod scope;
 pub mod selector;
+pub mod snapshot;
 pub mod spec;
 pub mod state;
 pub mod view;

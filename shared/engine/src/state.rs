@@ -26,6 +26,7 @@ use crate::scope::{Globals, Layers, Own};
 use crate::selector::Fields;
 use crate::state::locks::Locks;
 
+pub(crate) mod as_pairs;
 mod nodes;
 mod outbox;
 mod phases;
@@ -570,23 +571,4 @@ pub fn display_name(name: &str, boundary: Option<&str>) -> String {
         _ => rest,
     };
     after_group.strip_prefix('.').unwrap_or(after_group).to_owned()
-}
-
-/// A map as a list of pairs: JSON's keys are texts, and a record's numbers are not read back from them.
-mod as_pairs {
-    use std::sync::Arc;
-
-    use dropforge_manifest::types::Outputs;
-    use rpds::RedBlackTreeMapSync;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    type Results = RedBlackTreeMapSync<u32, Arc<Outputs>>;
-
-    pub fn serialize<S: Serializer>(results: &Results, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(results.iter())
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Results, D::Error> {
-        Vec::<(u32, Arc<Outputs>)>::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
-    }
 }

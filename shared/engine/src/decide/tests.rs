@@ -14,6 +14,7 @@ mod orders;
 mod pods;
 mod reopened;
 mod requests;
+mod snapshots;
 mod table;
 
 use std::sync::Arc;
@@ -119,9 +120,12 @@ impl World {
     /// Folds a decision as an owner does, and checks what must hold of it.
     fn take(&mut self, decision: &Decision) {
         let before = self.state.outbox.clone();
+        let mut resumed = snapshots::stored_and_restored(&self.state, &self.program);
         for record in &decision.records {
             apply(&mut self.state, record);
+            apply(&mut resumed, record);
         }
+        snapshots::assert_same(&resumed, &self.state);
         self.records.extend(decision.records.clone());
         let mut added: Vec<EffectKey> = self
             .state

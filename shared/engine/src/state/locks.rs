@@ -4,14 +4,17 @@
 use std::sync::Arc;
 
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
+use serde::{Deserialize, Serialize};
 
+use super::as_pairs;
 use crate::ids::{AttemptId, NodeId};
 use crate::lock::{Holder, LockName, LockRequest, LockWait};
 
 /// The blocks of a run that hold locks or want them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Locks {
     /// The blocks by whom they are for.
+    #[serde(with = "as_pairs")]
     pub blocks: RedBlackTreeMapSync<Holder, Arc<LockBlock>>,
     /// Locks that a block of this run has asked for or waits for: no other one asks for them meanwhile.
     pub pending: RedBlackTreeSetSync<(LockName, Holder)>,
@@ -23,7 +26,7 @@ pub struct Locks {
 }
 
 /// One block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LockBlock {
     /// What it wants.
     pub request: Arc<LockRequest>,
@@ -34,7 +37,8 @@ pub struct LockBlock {
 }
 
 /// How far a block is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Stage {
     /// Another block of this run asks first.
     Queued {

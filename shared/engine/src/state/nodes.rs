@@ -1,7 +1,10 @@
 //! The nodes of the active tree by number. A copy shares every branch with the original, and a change copies at most the
 //! few branches above it; finding a node costs the same few steps in a run of a hundred nodes and in one of a million.
 
+use std::fmt;
 use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Node;
 use crate::ids::NodeId;
@@ -11,7 +14,7 @@ const BITS: u32 = 5;
 const WIDTH: usize = 1 << BITS;
 
 /// Nodes by number, in the order of their numbers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Nodes {
     root: Option<Branch>,
     /// Branches between the root and a node.
@@ -19,7 +22,7 @@ pub struct Nodes {
     size: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Branch {
     Above(Arc<[Option<Branch>; WIDTH]>),
     Leaves(Arc<[Option<Arc<Node>>; WIDTH]>),
@@ -157,6 +160,26 @@ impl FromIterator<Arc<Node>> for Nodes {
         let mut all = Nodes::default();
         nodes.into_iter().for_each(|node| all.insert_mut(node.id, node));
         all
+    }
+}
+
+/// What they are, however the tree grew.
+impl fmt::Debug for Nodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.values()).finish()
+    }
+}
+
+/// Stored as a list.
+impl Serialize for Nodes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.values())
+    }
+}
+
+impl<'de> Deserialize<'de> for Nodes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Nodes, D::Error> {
+        Vec::<Arc<Node>>::deserialize(deserializer).map(|nodes| nodes.into_iter().collect())
     }
 }
 

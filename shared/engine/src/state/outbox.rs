@@ -1,18 +1,20 @@
 //! Effects that no event has answered. A wide run has a live attempt for every item, and each event looks for one of
 //! them: their starts are found by a hash, in as many steps however many there are, and never walked in its order.
 
+use std::fmt;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::attempt::Attempt;
 use crate::effect::{Effect, EffectKey};
 use crate::ids::{AttemptId, NodeId};
 
 /// Effects by their identity.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Outbox {
     /// The starts of live attempts.
     starts: HashTrieMapSync<AttemptId, Arc<Effect>, BuildHasherDefault<DefaultHasher>>,
@@ -90,5 +92,29 @@ fn started(effect: &Effect) -> Option<&Arc<Attempt>> {
     match effect {
         Effect::StartAttempt(attempt) => Some(attempt),
         _ => None,
+    }
+}
+
+/// In an order that says nothing of how it came about.
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.values()).finish()
+    }
+}
+
+/// Stored as a list of the effects, which hold their identities.
+impl Serialize for Outbox {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.values())
+    }
+}
+
+impl<'de> Deserialize<'de> for Outbox {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Outbox, D::Error> {
+        let mut outbox = Outbox::default();
+        for effect in Vec::<Arc<Effect>>::deserialize(deserializer)? {
+            outbox.insert_mut(effect.key(), effect);
+        }
+        Ok(outbox)
     }
 }

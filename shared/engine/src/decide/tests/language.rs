@@ -19,7 +19,8 @@ fn with_library(spec: &str, library: &[(&str, &str)]) -> World {
         let (stored, _) = parsed.documents[0].object.workflow_spec().unwrap();
         run.library.insert((*scope).to_owned(), StoredTemplates { templates: stored.templates.clone() });
     }
-    let mut world = World { state: RunState::new(Arc::new(Program::compile(run).unwrap())), ..unborn };
+    let program = Arc::new(Program::compile(run).unwrap());
+    let mut world = World { state: RunState::new(program.clone()), program, ..unborn };
     world.event(Event::Submitted);
     world
 }
