@@ -23,7 +23,6 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dropforge_driver::store::StoreError;
@@ -31,6 +30,7 @@ use dropforge_engine::ids::RunUid;
 
 use crate::files::{self, Lock, failed};
 use crate::keys;
+use crate::nonces::Nonces;
 use crate::objects::Objects;
 
 mod artifacts;
@@ -200,27 +200,6 @@ fn check_store(path: &Path) -> Result<(), StoreError> {
             Err(StoreError::NotFound { what: "store", name: path.display().to_string() })
         }
         Err(error) => Err(failed("open the store", path)(error)),
-    }
-}
-
-/// Numbers for commits that no other process and no other commit has.
-#[derive(Debug)]
-struct Nonces {
-    process: u64,
-    next: AtomicU64,
-}
-
-impl Nonces {
-    fn new() -> Nonces {
-        let mut random = [0; 8];
-        // Short of randomness this early in boot, the process id still tells owners apart.
-        let got = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::NONBLOCK);
-        let process = if got == Ok(8) { u64::from_ne_bytes(random) } else { std::process::id().into() };
-        Nonces { process, next: AtomicU64::new(0) }
-    }
-
-    fn next(&self) -> String {
-        format!("{:016x}-{}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
     }
 }
 

@@ -170,6 +170,17 @@ pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
     move |source| StoreError::Io { action, key, source }
 }
 
+/// Fails before anything is written when the file system of `path` has no room for `size` more bytes.
+pub(crate) fn ensure_room(path: &Path, size: u64) -> Result<(), StoreError> {
+    let system = rustix::fs::statvfs(path).map_err(|e| failed("write", path)(e.into()))?;
+    let free = system.f_bavail.saturating_mul(system.f_frsize);
+    if size <= free {
+        return Ok(());
+    }
+    let why = format!("it needs {size} bytes, the disk has {free} free");
+    Err(failed("write", path)(io::Error::new(ErrorKind::StorageFull, why)))
+}
+
 /// A kernel lock on a file, held until dropped or the process ends. It excludes threads of the same process too,
 /// because each holder opens the file anew.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ const PIECE_BYTES_MAX: usize = 253;
 const SHORT_NAME_BYTES_MAX: usize = 200;
 
 /// S3's limit for keys.
-const KEY_BYTES_MAX: usize = 1024;
+pub(crate) const KEY_BYTES_MAX: usize = 1024;
 
 /// Begins the continuation of a long component.
 const CONTINUED: &str = "%+";
@@ -52,6 +52,15 @@ pub fn object_path(bucket: &str, key: &str) -> Result<PathBuf, StoreError> {
 /// # Errors
 /// `BadName` when the key is empty or longer than S3 allows.
 pub fn key_path(key: &str) -> Result<PathBuf, StoreError> {
+    check_key(key)?;
+    Ok(key.split('/').flat_map(|component| pieces(component, false)).collect())
+}
+
+/// Checks a key against S3's rules.
+///
+/// # Errors
+/// `BadName` when S3 would not take it.
+pub fn check_key(key: &str) -> Result<(), StoreError> {
     let bad = |why: String| StoreError::BadName { what: "key", name: key.to_owned(), why };
     if key.is_empty() {
         return Err(bad("it is empty".to_owned()));
@@ -59,7 +68,7 @@ pub fn key_path(key: &str) -> Result<PathBuf, StoreError> {
     if key.len() > KEY_BYTES_MAX {
         return Err(bad(format!("it has {} bytes, {KEY_BYTES_MAX} are possible", key.len())));
     }
-    Ok(key.split('/').flat_map(|component| pieces(component, false)).collect())
+    Ok(())
 }
 
 /// The key stored under a path below its bucket's folder; none when no key has this path (it is not UTF-8, or
@@ -196,6 +205,17 @@ pub fn command(uid: &RunUid, command: &CommandId) -> Result<PathBuf, StoreError>
 /// A run's journal.
 pub fn journal(run: &RunUid) -> Result<PathBuf, StoreError> {
     Ok([JOURNALS, &spread(run), &(short_name("run", run.as_str())? + ".journal")].iter().collect())
+}
+
+/// A commit of a journal that is kept as one object for each: from 1, in the order of the keys.
+pub fn segment(run: &RunUid, number: u64) -> Result<PathBuf, StoreError> {
+    let run_name = short_name("run", run.as_str())?;
+    Ok([JOURNALS, &spread(run), &run_name, &format!("{number:020}.json")].iter().collect())
+}
+
+/// A run's snapshot.
+pub fn snapshot(uid: &RunUid) -> Result<PathBuf, StoreError> {
+    Ok(run(uid)?.join("snapshot.json"))
 }
 
 /// The folder of an attempt's claim and verdict: the namespace and the attempt's id alone, so that a pod can be

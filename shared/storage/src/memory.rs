@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::files::failed;
 use crate::objects::hex;
+use crate::tombstone::no_such_run;
 
 /// Run state, definitions and artifacts in memory.
 #[derive(Debug, Default)]
@@ -342,8 +343,4 @@ fn facts_of(bytes: &[u8]) -> ObjectFacts {
         etag: hex(&Md5::digest(bytes)),
         version_id: None,
     }
-}
-
-fn no_such_run(run: &RunUid) -> StoreError {
-    StoreError::NotFound { what: "run", name: run.to_string() }
 }

@@ -131,6 +131,7 @@ fn every_shared_crate_is_in_the_picture() {
         "dropforge-architecture",
         "dropforge-cloud-tests",
         "dropforge-conformance",
+        "dropforge-contracts",
         "dropforge-samples-tests",
     ];
     for name in names.values().filter(|n| n.starts_with("dropforge-") && !tests.contains(&n.as_str())) {

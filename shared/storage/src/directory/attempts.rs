@@ -3,19 +3,10 @@
 use dropforge_driver::store::{Attempts, Created, StoreError};
 use dropforge_engine::attempt::{VERDICT_FORMAT, Verdict};
 use dropforge_engine::ids::AttemptId;
-use serde::{Deserialize, Serialize};
 
 use super::DirectoryStore;
+use crate::claim::{CLAIM_FORMAT, Claim};
 use crate::{files, json, keys};
-
-/// The version of the claims that this code writes.
-const CLAIM_FORMAT: u32 = 1;
-
-#[derive(Serialize, Deserialize)]
-struct Claim {
-    format: u32,
-    nonce: String,
-}
 
 impl Attempts for DirectoryStore {
     async fn claim(&self, namespace: &str, attempt: &AttemptId, nonce: &str) -> Result<Created, StoreError> {

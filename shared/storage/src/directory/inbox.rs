@@ -3,21 +3,12 @@
 use dropforge_driver::store::{Created, Inbox, StoreError};
 use dropforge_engine::event::Command;
 use dropforge_engine::ids::{CommandId, RunUid};
-use serde::{Deserialize, Serialize};
 
 use super::DirectoryStore;
-use super::runs::no_such_run;
 use crate::files::{self, Lock};
+use crate::letter::{LETTER_FORMAT, Letter};
+use crate::tombstone::no_such_run;
 use crate::{json, keys};
-
-/// The version of the inbox documents that this code writes.
-const FORMAT: u32 = 1;
-
-#[derive(Serialize, Deserialize)]
-struct Letter {
-    format: u32,
-    command: Command,
-}
 
 impl Inbox for DirectoryStore {
     async fn put_command(&self, run: &RunUid, command: &Command) -> Result<Created, StoreError> {
@@ -28,7 +19,10 @@ impl Inbox for DirectoryStore {
         }
         self.mark(run)?;
         let path = self.at(keys::command(run, &command.id)?);
-        self.create_only(&path, &json::bytes(&path, &Letter { format: FORMAT, command: command.clone() })?)
+        self.create_only(
+            &path,
+            &json::bytes(&path, &Letter { format: LETTER_FORMAT, command: command.clone() })?,
+        )
     }
 
     async fn commands(&self, run: &RunUid) -> Result<Vec<Command>, StoreError> {
@@ -38,7 +32,7 @@ impl Inbox for DirectoryStore {
             let path = folder.join(name);
             // None: its record was committed since the folder was read.
             if let Some(bytes) = files::read(&path)? {
-                commands.push(json::parse::<Letter>(&path, &bytes, FORMAT)?.command);
+                commands.push(json::parse::<Letter>(&path, &bytes, LETTER_FORMAT)?.command);
             }
         }
         commands.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));

@@ -8,11 +8,11 @@ use dropforge_driver::store::{Buried, Commit, Created, LoadedRun, Runs, StoreErr
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::record::Record;
 use dropforge_engine::spec::{RunSpec, SPEC_FORMAT};
-use serde::Deserialize;
 
 use super::DirectoryStore;
 use super::journal::{self, Journal};
 use crate::files::{self, Lock, failed};
+use crate::tombstone::{is_tombstone, no_such_run};
 use crate::{json, keys};
 
 /// Journals kept open at a time: most systems allow a process 1,024 files, and steps' pipes need some.
@@ -171,18 +171,4 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn exists(path: &Path) -> Result<bool, StoreError> {
     path.try_exists().map_err(failed("read", path))
-}
-
-/// Both are the file `spec.json`; what neither is shows when it is read as a spec.
-fn is_tombstone(bytes: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Either {
-        deleted_at: Option<String>,
-    }
-    serde_json::from_slice::<Either>(bytes).is_ok_and(|either| either.deleted_at.is_some())
-}
-
-pub(super) fn no_such_run(run: &RunUid) -> StoreError {
-    StoreError::NotFound { what: "run", name: run.to_string() }
 }

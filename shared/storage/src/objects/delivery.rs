@@ -13,9 +13,8 @@ use rustix::fs::{AtFlags, CWD, ioctl_ficlone, linkat};
 use sha2::{Digest, Sha256};
 
 use super::facts::read_through;
-use super::upload::ensure_room;
 use super::{Condition, Facts, Objects, Put, Stat, hex};
-use crate::files::{self, failed};
+use crate::files::{self, ensure_room, failed};
 
 impl Objects {
     /// Brings an object to the file `to`, instead of the file that may be there.

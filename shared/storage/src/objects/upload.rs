@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use dropforge_driver::store::StoreError;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::facts::read_through;
 use super::{Condition, Facts, Objects, Put, hex};
-use crate::files::{Temporary, failed};
+use crate::files::{Temporary, ensure_room, failed};
 
 /// An object being written; dropped unfinished, it leaves nothing.
 #[derive(Debug)]
@@ -140,15 +140,4 @@ impl Write for Upload {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Fails before anything is written when the file system of `path` has no room for `size` more bytes.
-pub(crate) fn ensure_room(path: &Path, size: u64) -> Result<(), StoreError> {
-    let system = rustix::fs::statvfs(path).map_err(|e| failed("write", path)(e.into()))?;
-    let free = system.f_bavail.saturating_mul(system.f_frsize);
-    if size <= free {
-        return Ok(());
-    }
-    let why = format!("it needs {size} bytes, the disk has {free} free");
-    Err(failed("write", path)(io::Error::new(ErrorKind::StorageFull, why)))
 }

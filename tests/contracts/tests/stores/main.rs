@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use dropforge_contracts::{bucket, emulator, store, wait};
 use dropforge_storage::directory::{Access, DirectoryStore};
 use dropforge_storage::memory::MemoryStore;
 
@@ -12,9 +13,6 @@ mod inbox;
 mod index;
 mod logs;
 mod runs;
-mod wait;
-
-use wait::wait;
 
 /// One test for each suite and store.
 macro_rules! contracts {
@@ -44,6 +42,20 @@ macro_rules! contracts {
                 let folder = tempfile::tempdir().unwrap();
                 let access = Access::Owner { what: "a test" };
                 wait($suite::contract(&DirectoryStore::open(folder.path(), access).unwrap().durable(true)));
+            })*
+        }
+
+        mod in_s3 {
+            use super::*;
+            $(#[test]
+            fn $suite() {
+                let Some(endpoint) = emulator::endpoint() else { return };
+                wait(async {
+                    for name in ["models", "folders", "shared", "gone"] {
+                        bucket(endpoint, name).await;
+                    }
+                    $suite::contract(&store(endpoint).await.0).await;
+                });
             })*
         }
     };

@@ -28,7 +28,7 @@ async fn a_claim_is_its_creators<S: Attempts>(store: &S) {
 
 async fn of_racing_claimers_one_wins<S: Attempts>(store: &S) {
     let attempt = &AttemptId::from("raced");
-    let claim = |n: u32| crate::wait(store.claim("default", attempt, &n.to_string())).unwrap();
+    let claim = |n: u32| dropforge_contracts::wait(store.claim("default", attempt, &n.to_string())).unwrap();
     let won = std::thread::scope(|scope| {
         let racers: Vec<_> = (0..8).map(|n| scope.spawn(move || claim(n))).collect();
         racers.into_iter().map(|racer| racer.join().unwrap()).filter(|c| *c == Created::New).count()
@@ -45,7 +45,9 @@ async fn the_first_verdict_counts<S: Attempts>(store: &S) {
 }
 
 async fn of_racing_verdicts_all_learn_the_same<S: Attempts>(store: &S) {
-    let put = |n: u32| crate::wait(store.put_verdict("default", &verdict("race", &n.to_string()))).unwrap();
+    let put = |n: u32| {
+        dropforge_contracts::wait(store.put_verdict("default", &verdict("race", &n.to_string()))).unwrap()
+    };
     let told: Vec<Verdict> = std::thread::scope(|scope| {
         let racers: Vec<_> = (0..8).map(|n| scope.spawn(move || put(n))).collect();
         racers.into_iter().map(|racer| racer.join().unwrap()).collect()

@@ -141,7 +141,8 @@ async fn of_racing_commits_one_wins<S: Runs>(store: &S) {
     let spec = spec("race");
     store.create_run(&spec).await.unwrap();
     let commit = |n: usize| {
-        let answer = crate::wait(store.commit(&spec.uid, 0, &[record(&n.to_string())])).unwrap();
+        let answer =
+            dropforge_contracts::wait(store.commit(&spec.uid, 0, &[record(&n.to_string())])).unwrap();
         (answer != Commit::Conflict).then_some(n)
     };
     let winners: Vec<usize> = std::thread::scope(|scope| {
@@ -191,8 +192,8 @@ async fn a_command_that_comes_meanwhile_keeps_the_marker<S: Runs + Inbox>(store:
     for n in 0..100 {
         let run = &RunUid::from(format!("meanwhile-{n}"));
         std::thread::scope(|scope| {
-            scope.spawn(|| crate::wait(store.unmark_live(run)).unwrap());
-            scope.spawn(|| crate::wait(store.put_command(run, &command())).unwrap());
+            scope.spawn(|| dropforge_contracts::wait(store.unmark_live(run)).unwrap());
+            scope.spawn(|| dropforge_contracts::wait(store.put_command(run, &command())).unwrap());
         });
         assert!(store.live_runs().await.unwrap().contains(run), "{run}");
     }

@@ -70,11 +70,12 @@ async fn keys_are_listed_by_prefix<S: Documents>(store: &S) {
 async fn racing_increments_all_count<S: Documents>(store: &S) {
     let key = "crons/default/count.json";
     let increment = || loop {
-        let now = crate::wait(store.get(key)).unwrap();
+        let now = dropforge_contracts::wait(store.get(key)).unwrap();
         let count =
             now.as_ref().map_or(0, |now| String::from_utf8(now.body.clone()).unwrap().parse().unwrap());
         let version = now.as_ref().map(|now| now.version.as_str());
-        let swap = crate::wait(store.swap(key, version, (count + 1u32).to_string().as_bytes())).unwrap();
+        let swap = dropforge_contracts::wait(store.swap(key, version, (count + 1u32).to_string().as_bytes()))
+            .unwrap();
         if swap != Swap::Conflict {
             return;
         }

@@ -1,0 +1,80 @@
+//! Claims and verdicts, each created once.
+
+use std::path::Path;
+
+use dropforge_driver::store::{Attempts, Created, StoreError};
+use dropforge_engine::attempt::{VERDICT_FORMAT, Verdict};
+use dropforge_engine::ids::AttemptId;
+
+use super::bucket::{Condition, Put};
+use super::{S3Store, key};
+use crate::claim::{CLAIM_FORMAT, Claim};
+use crate::{json, keys};
+
+/// A step's code may write its own verdict: one that is larger is no verdict.
+const VERDICT_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+impl Attempts for S3Store {
+    async fn claim(&self, namespace: &str, attempt: &AttemptId, nonce: &str) -> Result<Created, StoreError> {
+        let key = of_attempt(namespace, attempt, "claim.json")?;
+        let claim = Claim { format: CLAIM_FORMAT, nonce: nonce.to_owned() };
+        match self.control.put(&key, json::bytes(Path::new(&key), &claim)?, Condition::Absent).await? {
+            Put::Committed { .. } | Put::Mine { .. } => Ok(Created::New),
+            Put::Lost(found) => {
+                let claim =
+                    found.map(|found| json::parse::<Claim>(Path::new(&key), &found.body, CLAIM_FORMAT));
+                // A claim that can't be read is somebody else's all the same.
+                let ours = claim.is_some_and(|claim| claim.is_ok_and(|claim| claim.nonce == nonce));
+                Ok(if ours { Created::New } else { Created::Exists })
+            }
+        }
+    }
+
+    async fn claimed(&self, namespace: &str, attempt: &AttemptId) -> Result<bool, StoreError> {
+        Ok(self.control.etag(&of_attempt(namespace, attempt, "claim.json")?).await?.is_some())
+    }
+
+    async fn put_verdict(&self, namespace: &str, verdict: &Verdict) -> Result<Verdict, StoreError> {
+        let key = of_attempt(namespace, &verdict.attempt, "result.json")?;
+        match self.control.put(&key, json::bytes(Path::new(&key), verdict)?, Condition::Absent).await? {
+            Put::Lost(Some(first)) => json::parse(Path::new(&key), &first.body, VERDICT_FORMAT),
+            // Nothing removes a verdict: a creation is never lost to nothing.
+            Put::Committed { .. } | Put::Mine { .. } | Put::Lost(None) => Ok(verdict.clone()),
+        }
+    }
+
+    async fn verdict(&self, namespace: &str, attempt: &AttemptId) -> Result<Option<Verdict>, StoreError> {
+        let key = of_attempt(namespace, attempt, "result.json")?;
+        let found = self.control.get_small(&key, VERDICT_BYTES_MAX).await?;
+        found.map(|found| json::parse(Path::new(&key), &found.body, VERDICT_FORMAT)).transpose()
+    }
+}
+
+impl S3Store {
+    /// Keeps the launch of an attempt that is too large for a variable.
+    ///
+    /// # Errors
+    /// When it can't be stored.
+    pub async fn put_launch(
+        &self,
+        namespace: &str,
+        attempt: &AttemptId,
+        launch: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        self.control.replace(&of_attempt(namespace, attempt, "launch.json")?, launch).await
+    }
+
+    /// The launch kept for an attempt.
+    ///
+    /// # Errors
+    /// `NotFound`, `Io`.
+    pub async fn launch(&self, namespace: &str, attempt: &AttemptId) -> Result<Vec<u8>, StoreError> {
+        let key = of_attempt(namespace, attempt, "launch.json")?;
+        let found = self.control.get(&key).await?;
+        found.map(|found| found.body.to_vec()).ok_or(StoreError::NotFound { what: "launch", name: key })
+    }
+}
+
+fn of_attempt(namespace: &str, attempt: &AttemptId, document: &str) -> Result<String, StoreError> {
+    Ok(key(keys::attempt(namespace, attempt)?.join(document)))
+}

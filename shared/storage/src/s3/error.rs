@@ -1,0 +1,68 @@
+//! What S3's answers mean.
+
+use std::io::{self, ErrorKind};
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use dropforge_driver::store::StoreError;
+
+/// What came of a request.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// A condition did not hold: 412.
+    Refused,
+    /// There is no such object, upload or bucket: 404.
+    Missing,
+    /// 409 decides nothing: somebody else changed the same object at that moment.
+    Conflict(io::Error),
+    /// No answer, or one that says nothing of what was done.
+    Unknown(io::Error),
+    /// An answer that stays the same when asked again.
+    Final(io::Error),
+}
+
+impl Failure {
+    pub(super) fn of<E>(error: SdkError<E, HttpResponse>) -> Failure
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let code = error.code().unwrap_or_default().to_owned();
+        let never_sent = matches!(error, SdkError::ConstructionFailure(_));
+        let why = |kind| io::Error::new(kind, text(&error, &code));
+        match status {
+            Some(412) => Failure::Refused,
+            Some(404) => Failure::Missing,
+            Some(409) => Failure::Conflict(why(ErrorKind::ResourceBusy)),
+            Some(401 | 403) => Failure::Final(why(ErrorKind::PermissionDenied)),
+            Some(400) if code == "RequestTimeout" => Failure::Unknown(why(ErrorKind::TimedOut)),
+            Some(429 | 500..) => Failure::Unknown(why(ErrorKind::ResourceBusy)),
+            Some(300..) => Failure::Final(why(ErrorKind::InvalidInput)),
+            None if never_sent => Failure::Final(why(ErrorKind::InvalidInput)),
+            _ => Failure::Unknown(why(ErrorKind::TimedOut)),
+        }
+    }
+
+    /// As an error of the store. That something is missing is one here too: the bucket, since whoever awaits that
+    /// an object may be missing does not come here.
+    pub(super) fn at(self, action: &'static str, key: &str) -> StoreError {
+        let source = match self {
+            Failure::Refused => io::Error::new(ErrorKind::ResourceBusy, "a condition did not hold"),
+            Failure::Missing => io::Error::new(ErrorKind::NotFound, "there is no such bucket or upload"),
+            Failure::Conflict(why) | Failure::Unknown(why) | Failure::Final(why) => why,
+        };
+        StoreError::Io { action, key: key.to_owned(), source }
+    }
+}
+
+/// The service's own code and words, or all that the SDK says on one line.
+fn text<E>(error: &SdkError<E, HttpResponse>, code: &str) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match error.message() {
+        Some(message) if !code.is_empty() => format!("{code}: {message}"),
+        _ if !code.is_empty() => code.to_owned(),
+        _ => dropforge_driver::owner::chain(error),
+    }
+}

@@ -1,0 +1,54 @@
+//! Commands left for a run.
+
+use std::path::Path;
+
+use dropforge_driver::store::{Created, Inbox, Runs, StoreError};
+use dropforge_engine::event::Command;
+use dropforge_engine::ids::{CommandId, RunUid};
+
+use super::bucket::{Condition, Put};
+use super::{S3Store, key};
+use crate::letter::{LETTER_FORMAT, Letter};
+use crate::tombstone::no_such_run;
+use crate::{json, keys};
+
+impl Inbox for S3Store {
+    /// The marker is written before the command, so that one whose writer dies is found, and again after it: whoever
+    /// listed the inbox before the command was there then fails to remove the marker.
+    async fn put_command(&self, run: &RunUid, command: &Command) -> Result<Created, StoreError> {
+        let key = key(keys::command(run, &command.id)?);
+        let letter = Letter { format: LETTER_FORMAT, command: command.clone() };
+        self.mark(run).await?;
+        let put = self.control.put(&key, json::bytes(Path::new(&key), &letter)?, Condition::Absent).await?;
+        self.mark(run).await?;
+        // Looked at last: a run that is deleted from here on is seen to be live.
+        if self.is_buried(run).await? {
+            self.remove_command(run, &command.id).await?;
+            self.unmark_live(run).await?;
+            return Err(no_such_run(run));
+        }
+        Ok(match put {
+            Put::Committed { .. } | Put::Mine { .. } => Created::New,
+            Put::Lost(_) => Created::Exists,
+        })
+    }
+
+    async fn commands(&self, run: &RunUid) -> Result<Vec<Command>, StoreError> {
+        let listed = self.control.list(&format!("{}/", key(keys::inbox(run)?))).await?;
+        let keys: Vec<String> = listed.into_iter().map(|letter| letter.key).collect();
+        let mut commands = Vec::new();
+        for (key, found) in keys.iter().zip(self.control.get_all(keys.clone()).await?) {
+            // None: its record was committed since the inbox was listed.
+            if let Some(found) = found {
+                let letter: Letter = json::parse(Path::new(key), &found.body, LETTER_FORMAT)?;
+                commands.push(letter.command);
+            }
+        }
+        commands.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+        Ok(commands)
+    }
+
+    async fn remove_command(&self, run: &RunUid, command: &CommandId) -> Result<(), StoreError> {
+        self.control.remove(&key(keys::command(run, command)?)).await
+    }
+}

@@ -1,0 +1,137 @@
+//! How much of a journal lies behind its newest snapshot, as this process knows it; and that snapshot.
+
+use std::path::Path;
+
+use dropforge_driver::store::StoreError;
+use dropforge_engine::ids::RunUid;
+use dropforge_engine::snapshot::{SNAPSHOT_FORMAT, Snapshot};
+use dropforge_engine::state::RunState;
+use serde::{Deserialize, Serialize};
+
+use super::bucket::{Condition, Found, Put};
+use super::{S3Store, key};
+use crate::{json, keys};
+
+/// A tail of this many segments costs as many requests at the next reading as a snapshot is worth.
+const TAIL_SEGMENTS_MAX: u64 = 32;
+
+/// Below this a tail is light whatever the snapshot weighs: its segments cost more than its bytes.
+const TAIL_BYTES_LIGHT: u64 = 64 * 1024;
+
+/// Runs that a process remembers; beyond that it forgets all of them and looks again.
+const TAILS_MAX: usize = 10_000;
+
+/// The journal of a run, as this process last knew it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tail {
+    /// The number of its last segment.
+    pub(super) end: u64,
+    /// The segments behind the snapshot, and their bytes.
+    pub(super) segments: u64,
+    pub(super) bytes: u64,
+    pub(super) snapshot: Option<Kept>,
+}
+
+/// The newest snapshot.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    etag: String,
+    version: u64,
+    /// The number of the last segment in it.
+    pub(super) journal_seq: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct NewSnapshot<'a> {
+    format: u32,
+    /// Grows, so that equal states never have an equal entity tag.
+    version: u64,
+    journal_seq: u64,
+    state: &'a Snapshot,
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    version: u64,
+    journal_seq: u64,
+    state: Snapshot,
+}
+
+/// The same without its state, which may be large.
+#[derive(Deserialize)]
+struct Header {
+    version: u64,
+    journal_seq: u64,
+}
+
+impl Tail {
+    fn heavy(&self) -> bool {
+        let weight = self.snapshot.as_ref().map_or(0, |kept| kept.bytes).max(TAIL_BYTES_LIGHT);
+        self.segments >= TAIL_SEGMENTS_MAX || self.bytes > weight
+    }
+}
+
+impl S3Store {
+    pub(super) fn remember(&self, run: &RunUid, tail: Tail) {
+        let mut tails = self.tails();
+        if tails.len() >= TAILS_MAX {
+            tails.clear();
+        }
+        tails.insert(run.clone(), tail);
+    }
+
+    /// Counts a commit.
+    pub(super) fn grown(&self, run: &RunUid, end: u64, bytes: u64) {
+        if let Some(tail) = self.tails().get_mut(run) {
+            tail.end = end;
+            tail.segments += 1;
+            tail.bytes += bytes;
+        }
+    }
+
+    /// The newest snapshot of a run, if there is one.
+    pub(super) async fn read_snapshot(&self, run: &RunUid) -> Result<Option<(Kept, Snapshot)>, StoreError> {
+        let key = key(keys::snapshot(run)?);
+        let Some(found) = self.control.get(&key).await? else { return Ok(None) };
+        let stored: Stored = json::parse(Path::new(&key), &found.body, SNAPSHOT_FORMAT)?;
+        Ok(Some((kept(&found, stored.version, stored.journal_seq), stored.state)))
+    }
+
+    /// Puts a snapshot in place of the one this process knows. Who was faster has put as good a one.
+    pub(super) async fn write_snapshot(
+        &self,
+        run: &RunUid,
+        position: u64,
+        state: &RunState,
+    ) -> Result<(), StoreError> {
+        let Some(tail) = self.tails().get(run).cloned() else { return Ok(()) };
+        if tail.end != position || !tail.heavy() {
+            return Ok(());
+        }
+        let key = key(keys::snapshot(run)?);
+        let version = tail.snapshot.as_ref().map_or(0, |kept| kept.version) + 1;
+        let state = &Snapshot::of(state);
+        let new = NewSnapshot { format: SNAPSHOT_FORMAT, version, journal_seq: position, state };
+        let body = json::bytes(Path::new(&key), &new)?;
+        let bytes = body.len() as u64;
+        let known = tail.snapshot.as_ref().map(|kept| kept.etag.as_str());
+        let condition = known.map_or(Condition::Absent, Condition::Unchanged);
+        let snapshot = match self.control.put(&key, body, condition).await? {
+            Put::Committed { etag } | Put::Mine { etag } => {
+                Some(Kept { etag, version, journal_seq: position, bytes })
+            }
+            Put::Lost(Some(found)) => {
+                let other: Header = json::parse(Path::new(&key), &found.body, SNAPSHOT_FORMAT)?;
+                Some(kept(&found, other.version, other.journal_seq))
+            }
+            Put::Lost(None) => None,
+        };
+        self.remember(run, Tail { end: position, snapshot, ..Tail::default() });
+        Ok(())
+    }
+}
+
+fn kept(found: &Found, version: u64, journal_seq: u64) -> Kept {
+    Kept { etag: found.etag.clone(), version, journal_seq, bytes: found.body.len() as u64 }
+}
