@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::owner::Ends;
 use dropforge_driver::store::StoreError;
-use dropforge_driver::{crons, garbage, triggers};
+use dropforge_driver::{ends, garbage};
 use dropforge_engine::garbage::Fate;
 use dropforge_engine::phase::RunPhase;
-use dropforge_engine::spec::{Cause, RunSpec};
+use dropforge_engine::spec::RunSpec;
 use dropforge_executor::removal::remove_folder;
 use dropforge_storage::directory::DirectoryStore;
 use tokio::sync::Notify;
@@ -42,18 +42,10 @@ impl LocalEnds {
 
 impl Ends for LocalEnds {
     async fn ended(&self, spec: &RunSpec, phase: RunPhase) -> Result<(), StoreError> {
-        let (namespace, end, now) = (spec.namespace(), (&spec.uid, phase), SystemClock.now());
         self.ended.store(true, Ordering::SeqCst);
-        match &spec.cause {
-            Cause::Person { .. } => return Ok(()),
-            Cause::Schedule { cron, .. } => {
-                crons::keep::ended(&*self.store, namespace, cron, end, now).await?
-            }
-            Cause::Drop { trigger, .. } => {
-                triggers::keep::ended(&*self.store, namespace, trigger, end, now).await?
-            }
-        };
-        self.told.notify_one();
+        if ends::told(&*self.store, spec, phase, SystemClock.now()).await?.is_some() {
+            self.told.notify_one();
+        }
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dropforge_driver::store::{
     Artifacts, Attempts, Buried, Commit, Created, Documents, Inbox, Index, IndexEntry, LoadedRun, Logs,
-    ObjectFacts, Place, Runs, StoreError, Swap, Tombstone, Versioned,
+    ObjectFacts, Place, Runs, StoreError, Swap, Tail, Tombstone, Versioned,
 };
 use dropforge_engine::attempt::Verdict;
 use dropforge_engine::event::Command;
@@ -129,6 +129,10 @@ impl Runs for Home {
         either!(self, store => store.load_run(run).await)
     }
 
+    async fn tail(&self, run: &RunUid, position: u64) -> Result<Tail, StoreError> {
+        either!(self, store => store.tail(run, position).await)
+    }
+
     async fn commit(&self, run: &RunUid, position: u64, records: &[Record]) -> Result<Commit, StoreError> {
         either!(self, store => store.commit(run, position, records).await)
     }
@@ -141,8 +145,8 @@ impl Runs for Home {
         either!(self, store => store.mark_live(run).await)
     }
 
-    async fn unmark_live(&self, run: &RunUid) -> Result<(), StoreError> {
-        either!(self, store => store.unmark_live(run).await)
+    async fn unmark_live(&self, run: &RunUid, position: u64) -> Result<(), StoreError> {
+        either!(self, store => store.unmark_live(run, position).await)
     }
 
     async fn bury(&self, tombstone: &Tombstone) -> Result<Buried, StoreError> {
@@ -175,6 +179,10 @@ impl Inbox for Home {
 
     async fn commands(&self, run: &RunUid) -> Result<Vec<Command>, StoreError> {
         either!(self, store => store.commands(run).await)
+    }
+
+    async fn command(&self, run: &RunUid, command: &CommandId) -> Result<Option<Command>, StoreError> {
+        either!(self, store => store.command(run, command).await)
     }
 
     async fn remove_command(&self, run: &RunUid, command: &CommandId) -> Result<(), StoreError> {

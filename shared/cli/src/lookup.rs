@@ -82,7 +82,7 @@ pub async fn entries(store: &Home, namespace: Option<&str>) -> Result<Vec<IndexE
         match view(store, &uid).await {
             Ok((view, _)) => {
                 listed.map(|at| entries.remove(at));
-                entries.push(index_entry(&view.state));
+                entries.push(index_entry(&view.state, 0));
             }
             // Only its marker was written: it never was a run.
             Err(CliError::Store(why)) if why.kind() == ErrorKind::Invalid => {}

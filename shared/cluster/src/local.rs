@@ -105,8 +105,8 @@ impl<S: Attempts + 'static> LocalCluster<S> {
 }
 
 impl<S: Attempts + 'static> Cluster for LocalCluster<S> {
-    async fn start(&self, _: &RunSpec, attempt: Arc<Attempt>) -> Result<(), ClusterError> {
-        self.inner.start(attempt).await
+    async fn start(&self, _: &RunSpec, attempt: Arc<Attempt>) -> Result<Option<Event>, ClusterError> {
+        self.inner.start(attempt).await.map(|()| None)
     }
 
     async fn stop(&self, spec: &RunSpec, attempt: &AttemptId, why: &str) -> Result<(), ClusterError> {

@@ -15,7 +15,15 @@ pub trait Cluster: Send + Sync {
     /// Whether anything is started here. Where nothing is, no lock is taken: nobody would use it.
     const STARTS: bool = true;
 
-    /// Starts an attempt of a run, or sees that it has been started already.
+    /// How many starts are performed side by side.
+    const STARTS_AT_ONCE: usize = 1;
+
+    /// Whether an attempt that [`Cluster::observe`] has an event for is started again all the same, so that this process
+    /// knows what it needs to start it once more.
+    const STARTS_AGAIN: bool = true;
+
+    /// Starts an attempt of a run, or sees that it has been started already. Gives what is known of it at once: that it
+    /// was refused for good, or, where it is done by the caller itself, its end.
     ///
     /// # Errors
     /// When it is unknown whether the attempt was started; it stays in the outbox and is performed again.
@@ -23,7 +31,7 @@ pub trait Cluster: Send + Sync {
         &self,
         spec: &RunSpec,
         attempt: Arc<Attempt>,
-    ) -> impl Future<Output = Result<(), ClusterError>> + Send;
+    ) -> impl Future<Output = Result<Option<Event>, ClusterError>> + Send;
 
     /// Ends an attempt, or fences it so that it never begins; its verdict comes as an event.
     ///
@@ -46,6 +54,20 @@ pub trait Cluster: Send + Sync {
         spec: &RunSpec,
         attempts: &[Arc<Attempt>],
     ) -> impl Future<Output = Result<Vec<Event>, ClusterError>> + Send;
+
+    /// The ends of these attempts of a run are on record: what is left of them may go. Doing it twice, or for one that
+    /// never was, is harmless.
+    ///
+    /// # Errors
+    /// When the cluster can't be asked; then something is left, which its own sweep finds.
+    fn tidy(
+        &self,
+        spec: &RunSpec,
+        attempts: &[AttemptId],
+    ) -> impl Future<Output = Result<(), ClusterError>> + Send {
+        let _ = (spec, attempts);
+        std::future::ready(Ok(()))
+    }
 
     /// What stands in a config map; none where nobody can look.
     ///
@@ -98,8 +120,8 @@ pub struct Idle;
 impl Cluster for Idle {
     const STARTS: bool = false;
 
-    async fn start(&self, _: &RunSpec, _: Arc<Attempt>) -> Result<(), ClusterError> {
-        Ok(())
+    async fn start(&self, _: &RunSpec, _: Arc<Attempt>) -> Result<Option<Event>, ClusterError> {
+        Ok(None)
     }
 
     async fn stop(&self, _: &RunSpec, _: &AttemptId, _: &str) -> Result<(), ClusterError> {

@@ -1,34 +1,41 @@
 //! The path on which runs advance: load, decide, commit, perform.
 //!
-//! An owner keeps the state it has decided on; the commit validates it. Whatever fails after the commit stays in
-//! the outbox and is performed again by whoever loads the run next.
+//! An owner keeps the state it has decided on; the commit validates it. Others may advance the same runs at the same
+//! time: who loses a race reads what the others committed and decides again. A decision that comes to nothing is
+//! validated too, since what it was about may have begun in a commit that this owner has not seen. Whatever fails after
+//! the commit stays in the outbox and is performed again by whoever looks at everything next.
 
+mod effects;
+mod listing;
+mod loading;
 mod locks;
+mod looks;
+mod together;
+
+pub use listing::index_entry;
+pub use looks::Look;
+pub(crate) use together::at_most;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
-use dropforge_engine::apply::apply;
-use dropforge_engine::attempt::Attempt;
 use dropforge_engine::decide::{Rejected, advance};
 use dropforge_engine::effect::{Effect, EffectKey};
-use dropforge_engine::event::{Command, Event, RetryOptions, Verb};
-use dropforge_engine::garbage::expires_at;
-use dropforge_engine::ids::{NodeId, RunUid};
+use dropforge_engine::event::Event;
+use dropforge_engine::ids::{AttemptId, RunUid};
 use dropforge_engine::phase::RunPhase;
-use dropforge_engine::program::{CompileError, Program};
+use dropforge_engine::program::CompileError;
 use dropforge_engine::record::Record;
-use dropforge_engine::retry;
-use dropforge_engine::spec::{Cause, RunSpec};
+use dropforge_engine::spec::RunSpec;
 use dropforge_engine::state::RunState;
+use jiff::Timestamp;
 
 use crate::clock::Clock;
-use crate::cluster::{Cluster, ClusterError};
-use crate::locks::Claimant;
-use crate::memos;
-use crate::store::{Commit, Created, INDEX_FORMAT, IndexEntry, RunStore, StoreError};
+use crate::cluster::Cluster;
+use crate::store::{Commit, Created, IndexEntry, RunStore, StoreError};
 use crate::timers::Timers;
+use listing::worth_storing;
 
 /// What else the end of a run touches.
 pub trait Ends: Send + Sync {
@@ -57,12 +64,25 @@ pub enum OwnError {
         #[source]
         source: CompileError,
     },
-    /// Somebody else writes this run's journal although this process owns it.
-    #[error("commit to run {run}: its journal was written by somebody else")]
-    NotAlone {
+    /// Others were faster again and again. Nothing is lost: whatever this was about is still there to be looked at.
+    #[error("commit to run {run}: others committed first {TRIES_MAX} times; look at it again later")]
+    Contended {
         /// The run.
         run: RunUid,
     },
+}
+
+/// How often a decision is made again because others committed first: a try costs a read and a write, and of many who
+/// race one always wins, so that more tries here only keep a crowd together.
+pub const TRIES_MAX: u32 = 8;
+
+/// Who else advances the same runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// Nobody: this process owns the store.
+    None,
+    /// Any number of functions, each of them any run.
+    Many,
 }
 
 /// A run in an owner's hands.
@@ -71,6 +91,8 @@ pub struct Held {
     pub state: RunState,
     position: u64,
     indexed: Option<IndexEntry>,
+    /// Whether the state is as new as what this owner was last rung for.
+    current: bool,
 }
 
 /// Whether records are new, or were folded again because the run was taken in hand.
@@ -95,13 +117,14 @@ pub struct Owner<S, C, T, E, K> {
     ends: E,
     clock: K,
     watcher: Watcher,
+    others: Others,
     held: BTreeMap<RunUid, Held>,
     /// Runs with an effect that could not be performed.
     unperformed: BTreeSet<RunUid>,
 }
 
 impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K> {
-    /// An owner that holds no run yet.
+    /// An owner that holds no run yet, and that nobody else works beside.
     pub fn new(store: Arc<S>, cluster: Arc<C>, timers: T, ends: E, clock: K, watcher: Watcher) -> Self {
         Owner {
             store,
@@ -110,9 +133,16 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             ends,
             clock,
             watcher,
+            others: Others::None,
             held: BTreeMap::new(),
             unperformed: BTreeSet::new(),
         }
+    }
+
+    /// The same, beside these others.
+    pub fn beside(mut self, others: Others) -> Self {
+        self.others = others;
+        self
     }
 
     /// A run in this owner's hands.
@@ -123,6 +153,11 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     /// The runs in this owner's hands.
     pub fn runs(&self) -> impl Iterator<Item = &RunState> {
         self.held.values().map(|h| &h.state)
+    }
+
+    /// Lets go of a run: it is loaded again when it is rung for.
+    pub fn let_go(&mut self, run: &RunUid) {
+        self.held.remove(run);
     }
 
     /// Begins a new run.
@@ -144,60 +179,35 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     /// # Errors
     /// See [`OwnError`].
     pub async fn adopt(&mut self, run: &RunUid) -> Result<(), OwnError> {
-        let loaded = self.store.load_run(run).await?;
-        let compile = |source| OwnError::Compile { run: run.clone(), source };
-        let program = Arc::new(Program::compile(loaded.spec).map_err(compile)?);
-        let mut state = RunState::new(program);
-        for record in &loaded.records {
-            apply(&mut state, record);
-        }
-        (self.watcher)(&state, &loaded.records, Told::Replayed);
-        let fresh = !state.submitted();
-        self.held.insert(run.clone(), Held { state, position: loaded.position, indexed: None });
-        if fresh {
-            self.handle(run, vec![Event::Submitted]).await?;
-        } else {
-            self.perform_again(run).await?;
-        }
-        self.read_inbox(run).await
+        self.let_go(run);
+        self.ring(run, &[Look::Everything]).await
     }
 
-    /// Reads the commands left for a run.
+    /// Reads the commands left for a run in this owner's hands.
     ///
     /// # Errors
     /// See [`OwnError`].
     pub async fn read_inbox(&mut self, run: &RunUid) -> Result<(), OwnError> {
-        let commands: Vec<Command> = self.store.commands(run).await?;
-        if commands.is_empty() {
-            return Ok(());
-        }
-        for command in &commands {
-            let event = match &command.verb {
-                Verb::Retry(options) => self.planned_retry(run, command, options).await?,
-                _ => Event::Commanded { command: command.clone() },
-            };
-            self.handle(run, vec![event]).await?;
-        }
-        // Its record is committed: the object has done its work.
-        for command in &commands {
-            self.store.remove_command(run, &command.id).await?;
-        }
-        self.settle(run).await
+        if self.held.contains_key(run) { self.ring(run, &[Look::Inbox]).await } else { Ok(()) }
     }
 
-    /// A retry is planned from everything on record, which the state of a finished run forgot.
-    async fn planned_retry(
-        &self,
-        run: &RunUid,
-        command: &Command,
-        options: &RetryOptions,
-    ) -> Result<Event, OwnError> {
-        let loaded = self.store.load_run(run).await?;
-        let compile = |source| OwnError::Compile { run: run.clone(), source };
-        let program = Arc::new(Program::compile(loaded.spec).map_err(compile)?);
-        let plan =
-            retry::plan(program, &loaded.records, options).map(Box::new).map_err(|why| why.to_string());
-        Ok(Event::RetryPlanned { command: command.clone(), plan })
+    /// Looks at these parts of a run and does what follows, with one load at most and one commit for all that is found.
+    ///
+    /// # Errors
+    /// See [`OwnError`].
+    pub async fn ring(&mut self, run: &RunUid, looks: &[Look]) -> Result<(), OwnError> {
+        self.take(run, looks).await?;
+        let seen = self.look(run, looks).await?;
+        let committed = self.commit(run, seen.events).await?;
+        let everything = looks.contains(&Look::Everything);
+        let effects = if everything { self.open_effects(run, &seen.there) } else { committed.effects };
+        self.perform(run, effects).await?;
+        self.tidy(run, &committed.ended).await;
+        // Its record is committed: the object has done its work.
+        for command in &seen.commands {
+            self.store.remove_command(run, command).await?;
+        }
+        if everything || committed.any || !seen.commands.is_empty() { self.settle(run).await } else { Ok(()) }
     }
 
     /// Decides on events in order, commits what follows as one commit, and performs the effects.
@@ -205,136 +215,57 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     /// # Errors
     /// See [`OwnError`]. Events that change nothing are no error.
     pub async fn handle(&mut self, run: &RunUid, events: Vec<Event>) -> Result<(), OwnError> {
-        let now = self.clock.now();
-        let Some(held) = self.held.get_mut(run) else { return Ok(()) };
-        let mut next = held.state.clone();
-        let mut records = Vec::new();
-        let mut effects = Vec::new();
-        for event in &events {
-            let (after, decided) = advance(next, event, now);
-            next = after;
-            match decided {
-                Ok(decision) => {
-                    records.extend(decision.records);
-                    effects.extend(decision.effects);
+        let committed = self.commit(run, events).await?;
+        self.perform(run, committed.effects).await?;
+        self.tidy(run, &committed.ended).await;
+        if committed.any { self.settle(run).await } else { Ok(()) }
+    }
+
+    /// Decides, and commits; decides again on what others committed first.
+    async fn commit(&mut self, run: &RunUid, mut events: Vec<Event>) -> Result<Committed, OwnError> {
+        for _ in 0..TRIES_MAX {
+            let now = self.clock.now();
+            let Some(held) = self.held.get_mut(run).filter(|_| !events.is_empty()) else {
+                return Ok(Committed::default());
+            };
+            let decided = decide_all(held.state.clone(), &events, now);
+            let Decided { state, records, effects } = decided;
+            if records.is_empty() {
+                if held.current || !self.catch_up(run).await? {
+                    return Ok(Committed { effects, ..Committed::default() });
                 }
-                Err(rejected) => note(run, event, &rejected),
+                continue;
             }
+            if let Commit::Committed { position } = self.store.commit(run, held.position, &records).await? {
+                (held.state, held.position, held.current) = (state, position, true);
+                (self.watcher)(&held.state, &records, Told::New);
+                let ended = records.iter().filter_map(ended).cloned().collect();
+                return Ok(Committed { any: true, effects, ended });
+            }
+            self.catch_up(run).await?;
+            events = self.planned_again(run, events).await?;
         }
-        if records.is_empty() {
-            return Ok(());
-        }
-        match self.store.commit(run, held.position, &records).await? {
-            Commit::Committed { position } => held.position = position,
-            Commit::Conflict => return Err(OwnError::NotAlone { run: run.clone() }),
-        }
-        held.state = next;
-        (self.watcher)(&held.state, &records, Told::New);
-        self.perform(run, effects).await?;
-        self.settle(run).await
+        self.let_go(run);
+        Err(OwnError::Contended { run: run.clone() })
     }
 
     /// Keeps the run list up to date, and lets go of a run that is done.
     async fn settle(&mut self, run: &RunUid) -> Result<(), OwnError> {
         let Some(held) = self.held.get_mut(run) else { return Ok(()) };
-        let entry = index_entry(&held.state);
-        let done = held.state.done();
+        let entry = index_entry(&held.state, held.position);
+        let (done, position) = (held.state.done(), held.position);
         if held.indexed.as_ref().is_none_or(|old| worth_storing(old, &entry)) {
             self.store.put_entry(&entry).await?;
             held.indexed = Some(entry);
         }
+        if let Err(why) = self.store.keep_snapshot(run, position, &held.state).await {
+            tracing::warn!(%run, error = %chain(&why), "a snapshot was not kept");
+        }
         if done && self.store.commands(run).await?.is_empty() {
-            self.store.unmark_live(run).await?;
+            self.store.unmark_live(run, position).await?;
             self.held.remove(run);
         }
         Ok(())
-    }
-
-    async fn perform(&mut self, run: &RunUid, effects: Vec<Arc<Effect>>) -> Result<(), OwnError> {
-        let (mut answers, mut granted) = (Vec::new(), Vec::new());
-        for effect in effects {
-            match self.perform_one(run, &effect).await {
-                Ok(done) => {
-                    answers.extend(done.answer);
-                    granted.extend(done.granted);
-                }
-                // It stays in the outbox: `retry`, or the next owner, performs it again.
-                Err(why) => {
-                    tracing::warn!(%run, effect = ?effect.key(), error = %chain(&why), "an effect was not performed");
-                    self.unperformed.insert(run.clone());
-                }
-            }
-        }
-        if !answers.is_empty() {
-            Box::pin(self.handle(run, answers)).await?;
-        }
-        self.ring_granted(granted).await
-    }
-
-    async fn perform_one(&self, run: &RunUid, effect: &Effect) -> Result<Done, PerformError> {
-        let generation = self.held.get(run).map_or(0, |held| held.state.generation);
-        let answer = |answer| Done { answer, granted: Vec::new() };
-        let performed = |key: EffectKey| answer(Some(Event::Performed { effect: key, generation }));
-        match effect {
-            Effect::StartAttempt(attempt) => {
-                if let Some(spec) = self.spec(run) {
-                    self.cluster.start(spec, attempt.clone()).await?;
-                }
-                Ok(Done::default())
-            }
-            Effect::StopAttempt { attempt, why } => {
-                if let Some(spec) = self.spec(run) {
-                    self.cluster.stop(spec, attempt, why).await?;
-                }
-                Ok(Done::default())
-            }
-            Effect::SetTimer { timer, due } => {
-                self.timers.set(run, timer, *due).await?;
-                Ok(Done::default())
-            }
-            Effect::DeleteVolumes => {
-                if let Some(spec) = self.spec(run) {
-                    self.ends.remove_volumes(spec).await?;
-                }
-                Ok(performed(effect.key()))
-            }
-            Effect::ReadMemo { node, entry } => {
-                let Some(namespace) = self.namespace(run) else { return Ok(Done::default()) };
-                let found = memos::read(&*self.store, namespace, entry, self.clock.now()).await?;
-                Ok(answer(Some(Event::MemoRead { node: *node, found: found.map(Box::new) })))
-            }
-            Effect::WriteMemo { entry, gave, .. } => {
-                let Some(namespace) = self.namespace(run) else { return Ok(Done::default()) };
-                memos::write(&*self.store, namespace, entry, gave).await?;
-                Ok(performed(effect.key()))
-            }
-            Effect::DeleteArtifacts => {
-                if let Some(spec) = self.spec(run) {
-                    self.ends.remove_artifacts(spec).await?;
-                }
-                Ok(performed(effect.key()))
-            }
-            Effect::TakeLocks(request) => self.take_locks(run, request).await,
-            Effect::ReleaseLocks(request) => self.release_locks(run, request).await,
-            Effect::ReadConfig(config) => {
-                let found = self.cluster.config(config).await?;
-                Ok(answer(found.map(|found| Event::ConfigRead { config: config.clone(), found })))
-            }
-            Effect::AnnounceEnd { phase } => {
-                if let Some(spec) = self.spec(run) {
-                    self.ends.ended(spec, *phase).await?;
-                }
-                Ok(performed(effect.key()))
-            }
-        }
-    }
-
-    fn spec(&self, run: &RunUid) -> Option<&RunSpec> {
-        self.held.get(run).map(|held| &held.state.program.spec)
-    }
-
-    fn namespace(&self, run: &RunUid) -> Option<&str> {
-        self.spec(run).map(RunSpec::namespace)
     }
 
     /// Performs again what could not be performed; to be called from time to time.
@@ -342,58 +273,70 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     /// # Errors
     /// See [`OwnError`].
     pub async fn retry(&mut self) -> Result<(), OwnError> {
-        for run in std::mem::take(&mut self.unperformed) {
-            self.perform_again(&run).await?;
+        for run in self.take_unperformed() {
+            if self.held.contains_key(&run) {
+                self.ring(&run, &[Look::Everything]).await?;
+            }
         }
         self.ask_again_for_locks().await
     }
 
-    /// Performs again what stands in a run's outbox: after a cluster came back, or when somebody else held it before.
-    ///
-    /// # Errors
-    /// See [`OwnError`].
-    pub async fn perform_again(&mut self, run: &RunUid) -> Result<(), OwnError> {
-        let Some(held) = self.held.get(run) else { return Ok(()) };
-        let mut effects: Vec<Arc<Effect>> = held.state.outbox.values().cloned().collect();
-        // The outbox is sorted by names that are hashes; steps start in the order in which they were decided.
-        effects.sort_by_key(|e| match &**e {
-            Effect::StartAttempt(attempt) => attempt.node,
-            _ => NodeId(0),
-        });
-        let started: Vec<Arc<Attempt>> = effects
-            .iter()
-            .filter_map(|e| match &**e {
-                Effect::StartAttempt(attempt) => Some(attempt.clone()),
-                _ => None,
-            })
-            .collect();
-        match self.cluster.observe(&held.state.program.spec, &started).await {
-            Ok(events) if !events.is_empty() => self.handle(run, events).await?,
-            Ok(_) => {}
-            Err(why) => tracing::warn!(%run, error = %chain(&why), "its attempts could not be observed"),
-        }
-        let Some(held) = self.held.get(run) else { return Ok(()) };
-        let open = effects.into_iter().filter(|e| held.state.outbox.contains_key(&e.key())).collect();
-        self.perform(run, open).await?;
-        self.settle(run).await
+    /// The runs with an effect that could not be performed since the last call: they are to be rung again.
+    pub fn take_unperformed(&mut self) -> BTreeSet<RunUid> {
+        std::mem::take(&mut self.unperformed)
     }
 }
 
-/// What came of an effect.
+/// What came of events.
 #[derive(Default)]
-struct Done {
-    /// For the run's engine.
-    answer: Option<Event>,
-    /// Others that were granted a lock by it.
-    granted: Vec<Claimant>,
+struct Committed {
+    /// Whether anything was committed.
+    any: bool,
+    /// What is to be done.
+    effects: Vec<Arc<Effect>>,
+    /// The attempts whose end is on record.
+    ended: Vec<AttemptId>,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum PerformError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
+fn ended(record: &Record) -> Option<&AttemptId> {
+    match record {
+        Record::AttemptEnded { verdict } => Some(&verdict.attempt),
+        _ => None,
+    }
+}
+
+/// What follows from events, nothing of which is kept yet.
+struct Decided {
+    state: RunState,
+    records: Vec<Record>,
+    effects: Vec<Arc<Effect>>,
+}
+
+fn decide_all(state: RunState, events: &[Event], now: Timestamp) -> Decided {
+    let mut decided = Decided { state, records: Vec::new(), effects: Vec::new() };
+    for event in events {
+        let (after, decision) = advance(decided.state, event, now);
+        decided.state = after;
+        match decision {
+            Ok(decision) => {
+                decided.records.extend(decision.records);
+                decided.effects.extend(decision.effects);
+            }
+            Err(rejected) => {
+                tracing::debug!(run = %decided.state.program.spec.uid, ?event, %rejected, "an event changed nothing");
+                decided.effects.extend(set_again(&decided.state, &rejected));
+            }
+        }
+    }
+    decided
+}
+
+/// A timer that fired early is set again.
+fn set_again(state: &RunState, rejected: &Rejected) -> Option<Arc<Effect>> {
+    match rejected {
+        Rejected::EarlyTimer { timer, .. } => state.outbox.get(&EffectKey::Timer(timer.clone())).cloned(),
+        _ => None,
+    }
 }
 
 /// An error with its reasons on one line.
@@ -408,44 +351,4 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
-}
-
-fn note(run: &RunUid, event: &Event, rejected: &Rejected) {
-    tracing::debug!(%run, ?event, %rejected, "an event changed nothing");
-}
-
-/// The line of the run list for a state.
-pub fn index_entry(state: &RunState) -> IndexEntry {
-    let spec = &state.program.spec;
-    IndexEntry {
-        format: INDEX_FORMAT,
-        uid: spec.uid.clone(),
-        name: spec.name().to_owned(),
-        namespace: spec.namespace().to_owned(),
-        phase: state.phase,
-        message: state.message.clone(),
-        created_at: spec.created_at,
-        started_at: state.started_at,
-        finished_at: state.finished_at,
-        progress: format!("{}/{}", state.progress.0, state.progress.1),
-        metrics: state.metrics.clone(),
-        cause: cause_text(&spec.cause),
-        expires_at: expires_at(&spec.spec, state.phase, state.finished_at),
-        labels: spec.metadata.labels.clone(),
-    }
-}
-
-fn cause_text(cause: &Cause) -> String {
-    match cause {
-        Cause::Person { by } => format!("person {by}"),
-        Cause::Schedule { cron, .. } => format!("schedule {cron}"),
-        Cause::Drop { trigger, .. } => format!("trigger {trigger}"),
-    }
-}
-
-/// The list shows phases and numbers at once; progress alone only with them, so that a wide run does not write its
-/// line for every step.
-fn worth_storing(old: &IndexEntry, new: &IndexEntry) -> bool {
-    let essence = |e: &IndexEntry| (e.phase, e.message.clone(), e.finished_at, e.metrics.clone());
-    essence(old) != essence(new)
 }

@@ -175,6 +175,15 @@ impl Resumed {
     }
 }
 
+/// What was committed after a known position.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tail {
+    /// Its records, oldest first.
+    pub records: Vec<Record>,
+    /// Where the next commit goes.
+    pub position: u64,
+}
+
 /// The version of the tombstones that this code writes.
 pub const TOMBSTONE_FORMAT: u32 = 1;
 
@@ -244,6 +253,13 @@ pub trait Runs: Send + Sync {
         async { Ok(()) }
     }
 
+    /// What was committed after `position`, which a commit or another read gave: empty where nothing was, and then it
+    /// costs least.
+    ///
+    /// # Errors
+    /// As [`Runs::load_run`].
+    fn tail(&self, run: &RunUid, position: u64) -> impl Future<Output = Result<Tail, StoreError>> + Send;
+
     /// Appends `records` at `position` as one commit: all of them or none.
     ///
     /// # Errors
@@ -267,11 +283,13 @@ pub trait Runs: Send + Sync {
     /// When it can't be stored.
     fn mark_live(&self, run: &RunUid) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Removes the live marker.
+    /// Removes the live marker of a run that is done at `position`. It stays where somebody has committed since, or a
+    /// command lies in the inbox: the run lives on.
     ///
     /// # Errors
     /// When it can't be removed.
-    fn unmark_live(&self, run: &RunUid) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn unmark_live(&self, run: &RunUid, position: u64)
+    -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Puts a tombstone in the place of a run's spec, unless the run is live: from then on it is not found. Its journal
     /// stays. Doing it twice is harmless.
@@ -344,6 +362,16 @@ pub trait Inbox: Send + Sync {
     /// When they can't be listed.
     fn commands(&self, run: &RunUid) -> impl Future<Output = Result<Vec<Command>, StoreError>> + Send;
 
+    /// One of them, if it is unread.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    fn command(
+        &self,
+        run: &RunUid,
+        command: &CommandId,
+    ) -> impl Future<Output = Result<Option<Command>, StoreError>> + Send;
+
     /// Removes a command whose record is committed.
     ///
     /// # Errors
@@ -367,7 +395,10 @@ pub struct IndexEntry {
     pub name: String,
     /// Its namespace.
     pub namespace: String,
-    /// Its phase when the entry was written.
+    /// The end of its journal when the entry was made.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub position: u64,
+    /// Its phase then.
     pub phase: RunPhase,
     /// Its message.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -397,12 +428,17 @@ pub struct IndexEntry {
     pub labels: BTreeMap<String, String>,
 }
 
+fn is_zero(position: &u64) -> bool {
+    *position == 0
+}
+
 /// The version of the index entries that this code writes.
 pub const INDEX_FORMAT: u32 = 1;
 
 /// The list of runs.
 pub trait Index: Send + Sync {
-    /// Stores the entry, replacing an older one of the same run.
+    /// Stores the entry in place of an older one of the same run. Where several write, none replaces one of a later
+    /// position: who is slow would undo what the others told.
     ///
     /// # Errors
     /// When it can't be stored.

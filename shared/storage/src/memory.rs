@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dropforge_driver::store::{
     Artifacts, Attempts, Buried, Commit, Created, Documents, Inbox, Index, IndexEntry, LoadedRun, Logs,
-    ObjectFacts, Place, Runs, StoreError, Swap, Tombstone, Versioned,
+    ObjectFacts, Place, Runs, StoreError, Swap, Tail, Tombstone, Versioned,
 };
 use dropforge_engine::attempt::Verdict;
 use dropforge_engine::event::Command;
@@ -74,6 +74,13 @@ impl Runs for MemoryStore {
         Ok(LoadedRun { spec, records: commits.concat(), position: commits.len() as u64 })
     }
 
+    async fn tail(&self, run: &RunUid, position: u64) -> Result<Tail, StoreError> {
+        let tables = self.tables();
+        let commits = tables.journals.get(run).map(Vec::as_slice).unwrap_or_default();
+        let since = usize::try_from(position).unwrap_or(usize::MAX).min(commits.len());
+        Ok(Tail { records: commits[since..].concat(), position: commits.len() as u64 })
+    }
+
     async fn commit(&self, run: &RunUid, position: u64, records: &[Record]) -> Result<Commit, StoreError> {
         let mut tables = self.tables();
         if !tables.specs.contains_key(run) {
@@ -98,9 +105,10 @@ impl Runs for MemoryStore {
         Ok(())
     }
 
-    async fn unmark_live(&self, run: &RunUid) -> Result<(), StoreError> {
+    async fn unmark_live(&self, run: &RunUid, position: u64) -> Result<(), StoreError> {
         let mut tables = self.tables();
-        if tables.inboxes.get(run).is_none_or(BTreeMap::is_empty) {
+        let end = tables.journals.get(run).map_or(0, Vec::len) as u64;
+        if end == position && tables.inboxes.get(run).is_none_or(BTreeMap::is_empty) {
             tables.live.remove(run);
         }
         Ok(())
@@ -163,6 +171,10 @@ impl Inbox for MemoryStore {
         Ok(commands)
     }
 
+    async fn command(&self, run: &RunUid, command: &CommandId) -> Result<Option<Command>, StoreError> {
+        Ok(self.tables().inboxes.get(run).and_then(|inbox| inbox.get(command)).cloned())
+    }
+
     async fn remove_command(&self, run: &RunUid, command: &CommandId) -> Result<(), StoreError> {
         self.tables().inboxes.entry(run.clone()).or_default().remove(command);
         Ok(())
@@ -171,7 +183,10 @@ impl Inbox for MemoryStore {
 
 impl Index for MemoryStore {
     async fn put_entry(&self, entry: &IndexEntry) -> Result<(), StoreError> {
-        self.tables().index.insert(entry.uid.clone(), entry.clone());
+        let mut tables = self.tables();
+        if tables.index.get(&entry.uid).is_none_or(|old| old.position <= entry.position) {
+            tables.index.insert(entry.uid.clone(), entry.clone());
+        }
         Ok(())
     }
 

@@ -93,6 +93,7 @@ fn entry() -> IndexEntry {
         uid: "u-1".into(),
         name: "churn-x7k2".to_owned(),
         namespace: "default".to_owned(),
+        position: 0,
         phase: RunPhase::Running,
         message: String::new(),
         created_at: at(1),

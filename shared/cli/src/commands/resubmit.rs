@@ -39,7 +39,7 @@ async fn submitted(global: &Global, args: &ResubmitArgs) -> Result<Vec<String>, 
         let spec = repeated(&store, args, &entry.uid).await?;
         if !leave(&store, &spec).await? {
             say(bell::UNANSWERED);
-            store.put_entry(&index_entry(&RunState::new(compiled(spec.clone())?))).await?;
+            store.put_entry(&index_entry(&RunState::new(compiled(spec.clone())?), 0)).await?;
         }
         output::data(&format!("{}\n", spec.name()))?;
         uids.push(spec.uid.to_string());

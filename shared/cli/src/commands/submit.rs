@@ -73,7 +73,7 @@ pub async fn hand_over(store: &Home, spec: &RunSpec) -> Result<(Arc<Program>, bo
     let program = Arc::new(program);
     let owned = leave(store, spec).await?;
     if !owned {
-        store.put_entry(&index_entry(&RunState::new(program.clone()))).await?;
+        store.put_entry(&index_entry(&RunState::new(program.clone()), 0)).await?;
     }
     Ok((program, owned))
 }

@@ -193,8 +193,16 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
 }
 
 impl<S: Attempts + Documents + 'static> Cluster for KubernetesCluster<S> {
-    async fn start(&self, spec: &RunSpec, attempt: Arc<Attempt>) -> Result<(), ClusterError> {
-        self.begin(spec, attempt).await.map(|_| ())
+    /// An answer of the API takes longer than its work; `pace` bounds what all of them ask for.
+    const STARTS_AT_ONCE: usize = 16;
+    const STARTS_AGAIN: bool = false;
+
+    async fn start(&self, spec: &RunSpec, attempt: Arc<Attempt>) -> Result<Option<Event>, ClusterError> {
+        self.begin(spec, attempt).await
+    }
+
+    async fn tidy(&self, spec: &RunSpec, attempts: &[AttemptId]) -> Result<(), ClusterError> {
+        self.remove_pods(spec, attempts).await
     }
 
     async fn stop(&self, spec: &RunSpec, attempt: &AttemptId, why: &str) -> Result<(), ClusterError> {

@@ -234,6 +234,7 @@ fn entry(name: &str, phase: RunPhase) -> IndexEntry {
         uid: name.into(),
         name: name.to_owned(),
         namespace: "default".to_owned(),
+        position: 0,
         phase,
         message: String::new(),
         created_at: at(START),

@@ -7,7 +7,7 @@ use dropforge_engine::lock::{LockName, LockWait};
 
 use super::{Claimant, LOCK_FORMAT, LockState, Present};
 use crate::documents::{change, component, escaped, read};
-use crate::store::{Documents, StoreError};
+use crate::store::{Documents, Runs, StoreError};
 
 /// What became of a request for locks.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,4 +110,30 @@ async fn edit<S: Documents>(
         (state, granted)
     })
     .await
+}
+
+/// Takes runs that are over out of all locks; gives who was granted one in their place.
+///
+/// # Errors
+/// When it is unknown what is stored; doing it again is right.
+pub async fn sweep<S: Documents + Runs>(store: &S) -> Result<Vec<Claimant>, StoreError> {
+    let mut held = Vec::new();
+    for key in store.keys("locks/").await? {
+        let state: Option<LockState> = read(store, &key, LOCK_FORMAT).await?;
+        held.extend(state.filter(LockState::in_use));
+    }
+    if held.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Listed after the locks were read: whoever holds one then was marked live before it took it.
+    let live: BTreeSet<RunUid> = store.live_runs().await?.into_iter().collect();
+    let mut granted = Vec::new();
+    for state in held {
+        let users = state.holders.iter().chain(&state.waiters).map(|claimant| &claimant.run);
+        let over: BTreeSet<RunUid> = users.filter(|run| !live.contains(run)).cloned().collect();
+        if !over.is_empty() {
+            granted.extend(forget(store, &state.lock, &over, &|run| live.contains(run)).await?);
+        }
+    }
+    Ok(granted)
 }

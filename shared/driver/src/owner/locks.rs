@@ -7,14 +7,15 @@ use dropforge_engine::config::ConfigKey;
 use dropforge_engine::effect::{Effect, EffectKey};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::RunUid;
-use dropforge_engine::lock::{LockName, LockRequest};
+use dropforge_engine::lock::{Holder, LockName, LockRequest};
 use dropforge_engine::state::locks::Stage;
 
-use super::{Done, Ends, OwnError, Owner, PerformError};
+use super::effects::{Done, PerformError};
+use super::{Ends, Others, OwnError, Owner, chain};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::locks::{Claimant, keep};
-use crate::store::RunStore;
+use crate::store::{RunStore, StoreError};
 use crate::timers::Timers;
 
 /// How many may hold a lock.
@@ -52,7 +53,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                 }
             }
         }
-        let present = |run: &RunUid| self.held.contains_key(run);
+        let present = |run: &RunUid| self.is_advanced(run);
         let mut taking = keep::take(&*self.store, &claimant, &locks, &present).await?;
         let mut granted = std::mem::take(&mut taking.granted);
         if let Some(wait) = &taking.wait {
@@ -83,13 +84,40 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         Ok(Done { answer: Some(Event::Performed { effect, generation }), granted })
     }
 
-    async fn leave_locks(&self, run: &RunUid, request: &LockRequest) -> Result<Vec<Claimant>, PerformError> {
-        let present = |run: &RunUid| self.held.contains_key(run);
+    async fn leave_locks(&self, run: &RunUid, request: &LockRequest) -> Result<Vec<Claimant>, StoreError> {
+        let present = |run: &RunUid| self.is_advanced(run);
         let mut granted = Vec::new();
         for lock in &request.locks {
             granted.extend(keep::leave(&*self.store, lock, (run, request.holder), &present).await?);
         }
         Ok(granted)
+    }
+
+    /// Gives back what was taken for a block that is not there any more: while it was taken, another owner took it too,
+    /// and the block ended. Where this owner dies first, the run's end gives it back.
+    pub(super) async fn give_back_unwanted(
+        &mut self,
+        run: &RunUid,
+        taken: &[Holder],
+        effects: &[Arc<Effect>],
+    ) -> Result<(), OwnError> {
+        let mut granted = Vec::new();
+        for effect in effects {
+            let Effect::TakeLocks(request) = &**effect else { continue };
+            let gone = |owner: &Self| {
+                let held = owner.held.get(run);
+                held.is_none_or(|held| !held.state.locks.blocks.contains_key(&request.holder))
+            };
+            if taken.contains(&request.holder) && gone(self) {
+                granted.extend(self.leave_locks(run, request).await?);
+            }
+        }
+        self.ring_granted(granted).await
+    }
+
+    /// Whether somebody advances a run.
+    fn is_advanced(&self, run: &RunUid) -> bool {
+        self.others == Others::Many || self.held.contains_key(run)
     }
 
     /// The runs among a lock's holders that have ended or are gone: their process died before it could say so.
@@ -126,9 +154,15 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         }
     }
 
-    /// Lets those that were granted a lock ask again: it is theirs.
+    /// Lets those that were granted a lock ask again: it is theirs. Where this can't be said, the sweep finds them.
     pub(super) async fn ring_granted(&mut self, granted: Vec<Claimant>) -> Result<(), OwnError> {
         for claimant in granted {
+            if self.others == Others::Many {
+                if let Err(why) = self.timers.rouse(&claimant.run).await {
+                    tracing::warn!(run = %claimant.run, error = %chain(&why), "it was not told that it holds a lock");
+                }
+                continue;
+            }
             let key = EffectKey::TakeLocks(claimant.node);
             let effect = self.held.get(&claimant.run).and_then(|held| held.state.outbox.get(&key)).cloned();
             if let Some(effect) = effect {

@@ -39,6 +39,12 @@ impl Inbox for DirectoryStore {
         Ok(commands)
     }
 
+    async fn command(&self, run: &RunUid, command: &CommandId) -> Result<Option<Command>, StoreError> {
+        let path = self.at(keys::command(run, command)?);
+        let letter = files::read(&path)?.map(|bytes| json::parse::<Letter>(&path, &bytes, LETTER_FORMAT));
+        Ok(letter.transpose()?.map(|letter| letter.command))
+    }
+
     async fn remove_command(&self, run: &RunUid, command: &CommandId) -> Result<(), StoreError> {
         files::remove(&self.at(keys::command(run, command)?))
     }

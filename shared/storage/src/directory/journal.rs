@@ -5,7 +5,7 @@
 //! that a damaged length is never taken for a short last frame, which would cut off all that follows.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -118,11 +118,17 @@ impl Journal {
 
 /// Reads a journal, frame by frame; there is nothing in a file that is not there.
 pub(super) fn read(path: &Path) -> Result<Content, StoreError> {
-    let Some(file) = unless_missing(File::open(path)).map_err(failed("read", path))? else {
+    read_from(path, 0)
+}
+
+/// The same from a frame's end on.
+pub(super) fn read_from(path: &Path, begin: u64) -> Result<Content, StoreError> {
+    let Some(mut file) = unless_missing(File::open(path)).map_err(failed("read", path))? else {
         return Ok(Content::default());
     };
     let length = file.metadata().map_err(failed("read", path))?.len();
-    let mut reader = Reader { path, file: BufReader::with_capacity(BUFFER_BYTES, file), at: 0, length };
+    file.seek(SeekFrom::Start(begin)).map_err(failed("read", path))?;
+    let mut reader = Reader { path, file: BufReader::with_capacity(BUFFER_BYTES, file), at: begin, length };
     let mut records = Vec::new();
     loop {
         let begin = reader.at;

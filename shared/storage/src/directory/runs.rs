@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dropforge_driver::store::{Buried, Commit, Created, LoadedRun, Runs, StoreError, Tombstone};
+use dropforge_driver::store::{Buried, Commit, Created, LoadedRun, Runs, StoreError, Tail, Tombstone};
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::record::Record;
 use dropforge_engine::spec::{RunSpec, SPEC_FORMAT};
@@ -51,6 +51,12 @@ impl Runs for DirectoryStore {
         Ok(LoadedRun { spec, records, position })
     }
 
+    async fn tail(&self, run: &RunUid, position: u64) -> Result<Tail, StoreError> {
+        // Nobody else commits beside the owner; whoever only reads looks at a frame's end, as every position is.
+        let content = journal::read_from(&self.at(keys::journal(run)?), position)?;
+        Ok(Tail { records: content.records, position: content.end })
+    }
+
     async fn commit(&self, run: &RunUid, position: u64, records: &[Record]) -> Result<Commit, StoreError> {
         self.check_owner(run)?;
         let slot = self.slot(run);
@@ -86,8 +92,12 @@ impl Runs for DirectoryStore {
     }
 
     /// A command that came meanwhile keeps the marker.
-    async fn unmark_live(&self, run: &RunUid) -> Result<(), StoreError> {
+    async fn unmark_live(&self, run: &RunUid, position: u64) -> Result<(), StoreError> {
         let _lock = Lock::exclusive(&self.live_lock())?;
+        // Who commits is this process, which knows its journals.
+        if locked(&self.slot(run)).as_ref().is_some_and(|journal| journal.end() != position) {
+            return Ok(());
+        }
         if !files::names(&self.at(keys::inbox(run)?))?.is_empty() {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dropforge_driver::store::{Created, Inbox, Runs, StoreError};
+use dropforge_driver::store::{Created, Inbox, StoreError};
 use dropforge_engine::event::Command;
 use dropforge_engine::ids::{CommandId, RunUid};
 
@@ -24,7 +24,7 @@ impl Inbox for S3Store {
         // Looked at last: a run that is deleted from here on is seen to be live.
         if self.is_buried(run).await? {
             self.remove_command(run, &command.id).await?;
-            self.unmark_live(run).await?;
+            self.unmark(run, None).await?;
             return Err(no_such_run(run));
         }
         Ok(match put {
@@ -46,6 +46,12 @@ impl Inbox for S3Store {
         }
         commands.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
         Ok(commands)
+    }
+
+    async fn command(&self, run: &RunUid, command: &CommandId) -> Result<Option<Command>, StoreError> {
+        let key = key(keys::command(run, command)?);
+        let Some(found) = self.control.get(&key).await? else { return Ok(None) };
+        Ok(Some(json::parse::<Letter>(Path::new(&key), &found.body, LETTER_FORMAT)?.command))
     }
 
     async fn remove_command(&self, run: &RunUid, command: &CommandId) -> Result<(), StoreError> {

@@ -4,13 +4,31 @@ use std::path::Path;
 
 use dropforge_driver::store::{INDEX_FORMAT, Index, IndexEntry, StoreError};
 
+use super::bucket::{Condition, Put};
 use super::{S3Store, key};
 use crate::{json, keys};
 
 impl Index for S3Store {
     async fn put_entry(&self, entry: &IndexEntry) -> Result<(), StoreError> {
         let key = entry_key(entry)?;
-        self.control.replace(&key, json::bytes(Path::new(&key), entry)?).await
+        let body = json::bytes(Path::new(&key), entry)?;
+        // Whoever is first needs no look at what is there.
+        let mut there = match self.control.put(&key, body.clone(), Condition::Absent).await? {
+            Put::Committed { .. } | Put::Mine { .. } => return Ok(()),
+            Put::Lost(there) => there,
+        };
+        while let Some(found) = there {
+            let old: IndexEntry = json::parse(Path::new(&key), &found.body, INDEX_FORMAT)?;
+            if old.position > entry.position {
+                return Ok(());
+            }
+            there = match self.control.put(&key, body.clone(), Condition::Unchanged(&found.etag)).await? {
+                Put::Committed { .. } | Put::Mine { .. } => return Ok(()),
+                Put::Lost(there) => there,
+            };
+        }
+        // Somebody removed it meanwhile: the run was deleted.
+        Ok(())
     }
 
     async fn entries(&self, namespace: Option<&str>) -> Result<Vec<IndexEntry>, StoreError> {

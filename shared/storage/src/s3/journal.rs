@@ -60,7 +60,7 @@ impl S3Store {
     }
 
     /// The segments after `position`, read by number until one is missing.
-    pub(super) async fn tail(&self, run: &RunUid, position: u64) -> Result<Read, StoreError> {
+    pub(super) async fn segments(&self, run: &RunUid, position: u64) -> Result<Read, StoreError> {
         let mut read = Read { end: position, ..Read::default() };
         let widest = TAIL_AHEAD[TAIL_AHEAD.len() - 1];
         for width in TAIL_AHEAD.into_iter().chain(std::iter::repeat(widest)) {

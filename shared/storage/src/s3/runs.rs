@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use dropforge_driver::store::{Buried, Commit, Created, LoadedRun, Resumed, Runs, StoreError, Tombstone};
+use dropforge_driver::store::{
+    Buried, Commit, Created, LoadedRun, Resumed, Runs, StoreError, Tail, Tombstone,
+};
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::record::Record;
 use dropforge_engine::spec::{RunSpec, SPEC_FORMAT};
 use dropforge_engine::state::RunState;
 
 use super::bucket::{Condition, Found, Put};
-use super::tails::Tail;
+use super::tails::Tail as Behind;
 use super::{S3Store, key};
 use crate::tombstone::{is_tombstone, no_such_run};
 use crate::{json, keys};
@@ -36,7 +38,7 @@ impl Runs for S3Store {
 
     async fn load_run(&self, run: &RunUid) -> Result<LoadedRun, StoreError> {
         let spec = self.spec(run).await?;
-        let read = self.tail(run, 0).await?;
+        let read = self.segments(run, 0).await?;
         Ok(LoadedRun { spec, records: read.records, position: read.end })
     }
 
@@ -44,14 +46,24 @@ impl Runs for S3Store {
         let (spec, stored) = tokio::try_join!(self.spec(run), self.read_snapshot(run))?;
         let (kept, snapshot) = stored.unzip();
         let begin = kept.as_ref().map_or(0, |kept| kept.journal_seq);
-        let read = self.tail(run, begin).await?;
-        let tail = Tail { end: read.end, segments: read.end - begin, bytes: read.bytes, snapshot: kept };
+        let read = self.segments(run, begin).await?;
+        let tail = Behind { end: read.end, segments: read.end - begin, bytes: read.bytes, snapshot: kept };
         self.remember(run, tail);
         Ok(Resumed { spec, snapshot, records: read.records, position: read.end })
     }
 
     async fn keep_snapshot(&self, run: &RunUid, position: u64, state: &RunState) -> Result<(), StoreError> {
         self.write_snapshot(run, position, state).await
+    }
+
+    /// That there is none is answered without a body, and asked most.
+    async fn tail(&self, run: &RunUid, position: u64) -> Result<Tail, StoreError> {
+        if !self.reached(run, position + 1).await? {
+            return Ok(Tail { position, records: Vec::new() });
+        }
+        let read = self.segments(run, position).await?;
+        self.extended(run, position, &read);
+        Ok(Tail { records: read.records, position: read.end })
     }
 
     async fn commit(&self, run: &RunUid, position: u64, records: &[Record]) -> Result<Commit, StoreError> {
@@ -68,9 +80,8 @@ impl Runs for S3Store {
             return Ok(if over { Commit::Conflict } else { Commit::Committed { position } });
         }
         let (commit, bytes) = self.append(run, position, records).await?;
-        match commit {
-            Commit::Committed { position } => self.grown(run, position, bytes),
-            Commit::Conflict => drop(self.tails().remove(run)),
+        if let Commit::Committed { position } = commit {
+            self.grown(run, position, bytes);
         }
         Ok(commit)
     }
@@ -87,18 +98,8 @@ impl Runs for S3Store {
         self.mark(run).await
     }
 
-    /// A command that comes meanwhile writes the marker after itself, and so anew: the removal names the marker as it was
-    /// before the inbox was listed.
-    async fn unmark_live(&self, run: &RunUid) -> Result<(), StoreError> {
-        let marker = live_key(run)?;
-        let Some(etag) = self.control.etag(&marker).await? else { return Ok(()) };
-        if self.control.has_any(&format!("{}/", key(keys::inbox(run)?))).await?
-            && !self.is_buried(run).await?
-        {
-            return Ok(());
-        }
-        self.tails().remove(run);
-        self.control.remove_unchanged(&marker, &etag).await.map(drop)
+    async fn unmark_live(&self, run: &RunUid, position: u64) -> Result<(), StoreError> {
+        self.unmark(run, Some(position)).await
     }
 
     /// A command may mark the run live between the two: then the spec comes back.
@@ -130,6 +131,25 @@ impl S3Store {
     /// Every marker is a new one, so that a removal that names an older one fails.
     pub(super) async fn mark(&self, run: &RunUid) -> Result<(), StoreError> {
         self.control.replace(&live_key(run)?, self.nonces.next().into_bytes()).await
+    }
+
+    /// Removes the marker of a run that is over at this position, or was deleted. A command that comes meanwhile writes
+    /// the marker after itself, and so anew: the removal names the marker as it was before the journal and the inbox were
+    /// looked at.
+    pub(super) async fn unmark(&self, run: &RunUid, over: Option<u64>) -> Result<(), StoreError> {
+        let marker = live_key(run)?;
+        let Some(etag) = self.control.etag(&marker).await? else { return Ok(()) };
+        if let Some(position) = over
+            && self.reached(run, position + 1).await?
+        {
+            return Ok(());
+        }
+        let inbox = format!("{}/", key(keys::inbox(run)?));
+        if self.control.has_any(&inbox).await? && !self.is_buried(run).await? {
+            return Ok(());
+        }
+        self.tails().remove(run);
+        self.control.remove_unchanged(&marker, &etag).await.map(drop)
     }
 
     async fn is_live(&self, run: &RunUid) -> Result<bool, StoreError> {

@@ -9,6 +9,7 @@ use dropforge_engine::state::RunState;
 use serde::{Deserialize, Serialize};
 
 use super::bucket::{Condition, Found, Put};
+use super::journal::Read;
 use super::{S3Store, key};
 use crate::{json, keys};
 
@@ -87,6 +88,15 @@ impl S3Store {
             tail.end = end;
             tail.segments += 1;
             tail.bytes += bytes;
+        }
+    }
+
+    /// Counts what others committed after a position.
+    pub(super) fn extended(&self, run: &RunUid, position: u64, read: &Read) {
+        if let Some(tail) = self.tails().get_mut(run).filter(|tail| tail.end == position) {
+            tail.end = read.end;
+            tail.segments += read.end - position;
+            tail.bytes += read.bytes;
         }
     }
 

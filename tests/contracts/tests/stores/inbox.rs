@@ -24,7 +24,9 @@ async fn commands_come_by_time_and_once<S: Inbox>(store: &S) {
     let again = Command { by: "bob".to_owned(), ..late.clone() };
     assert_eq!(store.put_command(&run, &again).await.unwrap(), Created::Exists);
     assert_eq!(store.commands(&run).await.unwrap(), [early.clone(), late.clone(), same_time.clone()]);
+    assert_eq!(store.command(&run, &late.id).await.unwrap(), Some(late.clone()));
     store.remove_command(&run, &late.id).await.unwrap();
+    assert_eq!(store.command(&run, &late.id).await.unwrap(), None);
     store.remove_command(&run, &late.id).await.unwrap();
     assert_eq!(store.commands(&run).await.unwrap(), [early, same_time]);
 }

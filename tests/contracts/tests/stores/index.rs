@@ -31,6 +31,7 @@ fn entry(uid: &str, namespace: &str, created_at: &str) -> IndexEntry {
         uid: uid.into(),
         name: "wf".to_owned(),
         namespace: namespace.to_owned(),
+        position: 0,
         phase: RunPhase::Running,
         message: String::new(),
         created_at: created_at.parse().unwrap(),

@@ -1,6 +1,6 @@
 use dropforge_driver::store::Inbox;
 use dropforge_driver::store::{
-    Buried, Commit, Created, LoadedRun, Runs, StoreError, TOMBSTONE_FORMAT, Tombstone,
+    Buried, Commit, Created, LoadedRun, Runs, StoreError, TOMBSTONE_FORMAT, Tail, Tombstone,
 };
 use dropforge_engine::event::{Command, Verb};
 use dropforge_engine::ids::RunUid;
@@ -15,7 +15,9 @@ pub async fn contract<S: Runs + Inbox>(store: &S) {
     a_commit_at_another_position_is_a_conflict_and_changes_nothing(store).await;
     an_empty_commit_changes_nothing(store).await;
     of_racing_commits_one_wins(store).await;
+    a_tail_is_what_was_committed_since(store).await;
     markers_are_set_and_removed(store).await;
+    a_run_that_went_on_keeps_its_marker(store).await;
     an_unread_command_keeps_the_marker(store).await;
     a_command_that_comes_meanwhile_keeps_the_marker(store).await;
     a_live_run_is_not_buried(store).await;
@@ -44,8 +46,8 @@ async fn a_live_run_is_not_buried<S: Runs>(store: &S) {
 async fn a_buried_run_is_not_found_and_its_uid_is_not_given_again<S: Runs + Inbox>(store: &S) {
     let run = RunUid::from("buried");
     store.create_run(&spec("buried")).await.unwrap();
-    committed(store, &run, 0, &[record("a")]).await;
-    store.unmark_live(&run).await.unwrap();
+    let end = committed(store, &run, 0, &[record("a")]).await;
+    store.unmark_live(&run, end).await.unwrap();
     for _ in 0..2 {
         assert_eq!(store.bury(&tombstone("buried")).await.unwrap(), Buried::Hidden);
     }
@@ -118,6 +120,30 @@ async fn records_come_back_in_order<S: Runs>(store: &S) {
     assert_eq!(content(store.load_run(&spec.uid).await.unwrap()), (spec, all, position));
 }
 
+async fn a_tail_is_what_was_committed_since<S: Runs>(store: &S) {
+    let spec = spec("tail");
+    store.create_run(&spec).await.unwrap();
+    assert_eq!(store.tail(&spec.uid, 0).await.unwrap(), Tail::default());
+    let first = committed(store, &spec.uid, 0, &[record("a"), record("b")]).await;
+    let second = committed(store, &spec.uid, first, &[record("c")]).await;
+    let position = committed(store, &spec.uid, second, &[record("d")]).await;
+    let tail = |tasks: &[&str]| Tail { records: tasks.iter().map(|task| record(task)).collect(), position };
+    assert_eq!(store.tail(&spec.uid, 0).await.unwrap(), tail(&["a", "b", "c", "d"]));
+    assert_eq!(store.tail(&spec.uid, first).await.unwrap(), tail(&["c", "d"]));
+    assert_eq!(store.tail(&spec.uid, position).await.unwrap(), tail(&[]));
+}
+
+async fn a_run_that_went_on_keeps_its_marker<S: Runs>(store: &S) {
+    let spec = spec("went-on");
+    store.create_run(&spec).await.unwrap();
+    let done = committed(store, &spec.uid, 0, &[record("a")]).await;
+    let end = committed(store, &spec.uid, done, &[record("b")]).await;
+    store.unmark_live(&spec.uid, done).await.unwrap();
+    assert!(store.live_runs().await.unwrap().contains(&spec.uid));
+    store.unmark_live(&spec.uid, end).await.unwrap();
+    assert!(!store.live_runs().await.unwrap().contains(&spec.uid));
+}
+
 async fn a_commit_at_another_position_is_a_conflict_and_changes_nothing<S: Runs>(store: &S) {
     let spec = spec("conflict");
     store.create_run(&spec).await.unwrap();
@@ -158,14 +184,14 @@ async fn markers_are_set_and_removed<S: Runs>(store: &S) {
     store.create_run(&spec).await.unwrap();
     let marked = async || store.live_runs().await.unwrap().contains(&spec.uid);
     assert!(marked().await);
-    store.unmark_live(&spec.uid).await.unwrap();
-    store.unmark_live(&spec.uid).await.unwrap();
+    store.unmark_live(&spec.uid, 0).await.unwrap();
+    store.unmark_live(&spec.uid, 0).await.unwrap();
     assert!(!marked().await);
     store.mark_live(&spec.uid).await.unwrap();
     store.mark_live(&spec.uid).await.unwrap();
     assert!(marked().await);
     // A creator that lost the race marks it all the same: the first may have died half-way.
-    store.unmark_live(&spec.uid).await.unwrap();
+    store.unmark_live(&spec.uid, 0).await.unwrap();
     store.create_run(&spec).await.unwrap();
     assert!(marked().await);
     assert!(store.live_runs().await.unwrap().is_sorted());
@@ -176,10 +202,10 @@ async fn an_unread_command_keeps_the_marker<S: Runs + Inbox>(store: &S) {
     store.create_run(&spec).await.unwrap();
     let command = command();
     store.put_command(&spec.uid, &command).await.unwrap();
-    store.unmark_live(&spec.uid).await.unwrap();
+    store.unmark_live(&spec.uid, 0).await.unwrap();
     assert!(store.live_runs().await.unwrap().contains(&spec.uid));
     store.remove_command(&spec.uid, &command.id).await.unwrap();
-    store.unmark_live(&spec.uid).await.unwrap();
+    store.unmark_live(&spec.uid, 0).await.unwrap();
     assert!(!store.live_runs().await.unwrap().contains(&spec.uid));
 }
 
@@ -192,7 +218,7 @@ async fn a_command_that_comes_meanwhile_keeps_the_marker<S: Runs + Inbox>(store:
     for n in 0..100 {
         let run = &RunUid::from(format!("meanwhile-{n}"));
         std::thread::scope(|scope| {
-            scope.spawn(|| dropforge_contracts::wait(store.unmark_live(run)).unwrap());
+            scope.spawn(|| dropforge_contracts::wait(store.unmark_live(run, 0)).unwrap());
             scope.spawn(|| dropforge_contracts::wait(store.put_command(run, &command())).unwrap());
         });
         assert!(store.live_runs().await.unwrap().contains(run), "{run}");

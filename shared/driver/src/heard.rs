@@ -1,0 +1,222 @@
+//! What functions hear: doorbells, grouped by run, so that each run is looked at once for all of them.
+//!
+//! Nothing of this is believed. A doorbell that can't be answered now becomes one delayed doorbell that looks at
+//! everything, and the old ones are done with: contention never uses up a queue's patience with a message.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dropforge_engine::ids::RunUid;
+use jiff::SignedDuration;
+
+use crate::clock::Clock;
+use crate::cluster::Cluster;
+use crate::doorbells::{Doorbells, Ring, Why};
+use crate::owner::{Ends, Look, OwnError, Owner, at_most};
+use crate::store::{RunStore, StoreError};
+use crate::timers::Timers;
+
+/// A chain of doorbells that ring one another without any progress from outside ends here; the sweep begins a new one.
+pub const HOPS_MAX: u32 = 24;
+
+/// The longest wait before a run is looked at again, and that for a newer program.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(64);
+const UPGRADE: SignedDuration = SignedDuration::from_mins(10);
+
+/// Runs that a function goes on with: states in memory, any of which can be loaded again.
+const WARM_MAX: usize = 32;
+
+/// Runs of one batch that are looked at side by side.
+const RUNS_AT_ONCE: usize = 8;
+
+/// A doorbell that rang.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// The run to look at.
+    pub run: RunUid,
+    /// Why.
+    pub why: Why,
+    /// As in [`Ring`].
+    pub hops: u32,
+    /// It was delivered before: whoever took it may have died half-way.
+    pub again: bool,
+}
+
+/// What became of the doorbells of one run.
+#[derive(Debug)]
+pub enum Answer {
+    /// They are done with.
+    Done,
+    /// The run is to be looked at again, and a doorbell for that is on its way.
+    Later,
+    /// There is no such run.
+    Unknown,
+    /// They may not be done with: the queue is to deliver them again.
+    Failed(OwnError),
+}
+
+/// Makes an owner that holds no run.
+pub type Make<S, C, T, E, K> = Box<dyn Fn() -> Owner<S, C, T, E, K> + Send + Sync>;
+
+/// Runs with their owners, the newest last.
+type Warm<S, C, T, E, K> = Vec<(RunUid, Owner<S, C, T, E, K>)>;
+
+/// Answers doorbells, batch after batch.
+pub struct Listener<S, C, T, E, K, D> {
+    make: Make<S, C, T, E, K>,
+    doorbells: Arc<D>,
+    /// The runs of the last batches.
+    warm: Warm<S, C, T, E, K>,
+}
+
+impl<S, C, T, E, K, D> Listener<S, C, T, E, K, D>
+where
+    S: RunStore,
+    C: Cluster,
+    T: Timers,
+    E: Ends,
+    K: Clock,
+    D: Doorbells,
+{
+    /// A listener that has heard nothing.
+    pub fn new(make: Make<S, C, T, E, K>, doorbells: Arc<D>) -> Self {
+        Listener { make, doorbells, warm: Vec::new() }
+    }
+
+    /// Answers a batch; gives what became of each run's doorbells.
+    pub async fn hear(&mut self, batch: &[Heard]) -> BTreeMap<RunUid, Answer> {
+        let mut answering = Vec::new();
+        for (run, heard) in by_run(batch) {
+            let (owner, doorbells) = (self.owner(&run), self.doorbells.clone());
+            answering.push(answer(owner, doorbells, run, heard));
+        }
+        let mut answers = BTreeMap::new();
+        for (owner, run, answer) in at_most(RUNS_AT_ONCE, answering).await {
+            if owner.run(&run).is_some() {
+                self.warm.push((run.clone(), owner));
+            }
+            answers.insert(run, answer);
+        }
+        let many = self.warm.len().saturating_sub(WARM_MAX);
+        self.warm.drain(..many);
+        answers
+    }
+
+    fn owner(&mut self, run: &RunUid) -> Owner<S, C, T, E, K> {
+        match self.warm.iter().position(|(warm, _)| warm == run) {
+            Some(at) => self.warm.remove(at).1,
+            None => (self.make)(),
+        }
+    }
+}
+
+fn by_run(batch: &[Heard]) -> BTreeMap<RunUid, Vec<Heard>> {
+    let mut groups: BTreeMap<RunUid, Vec<Heard>> = BTreeMap::new();
+    for heard in batch {
+        groups.entry(heard.run.clone()).or_default().push(heard.clone());
+    }
+    groups
+}
+
+/// Looks at one run for all its doorbells.
+async fn answer<S, C, T, E, K, D>(
+    mut owner: Owner<S, C, T, E, K>,
+    doorbells: Arc<D>,
+    run: RunUid,
+    heard: Vec<Heard>,
+) -> (Owner<S, C, T, E, K>, RunUid, Answer)
+where
+    S: RunStore,
+    C: Cluster,
+    T: Timers,
+    E: Ends,
+    K: Clock,
+    D: Doorbells,
+{
+    let outcome = owner.ring(&run, &looks(&heard)).await;
+    let unperformed = !owner.take_unperformed().is_empty();
+    if outcome.is_err() {
+        // What it decided on may not be what is stored.
+        owner.let_go(&run);
+    }
+    // An outside event resets the count: the smallest is that of the doorbell which is nearest to one.
+    let hops = heard.iter().map(|heard| heard.hops).min().unwrap_or_default() + 1;
+    let answer = match verdict(outcome, unperformed, hops) {
+        Ok(answer) => answer,
+        Err(after) => later(&*doorbells, &run, hops, after).await,
+    };
+    (owner, run, answer)
+}
+
+/// What became of the doorbells; the error: how long to wait before the run is looked at again.
+fn verdict(outcome: Result<(), OwnError>, unperformed: bool, hops: u32) -> Result<Answer, SignedDuration> {
+    match outcome {
+        Ok(()) if !unperformed => Ok(Answer::Done),
+        Ok(()) | Err(OwnError::Contended { .. }) => Err(patience(hops)),
+        Err(OwnError::Store(StoreError::NotFound { what: "run", .. })) => Ok(Answer::Unknown),
+        Err(OwnError::Store(StoreError::NewerFormat { .. })) => Err(UPGRADE),
+        Err(why) => Ok(Answer::Failed(why)),
+    }
+}
+
+/// Rings for a look at everything, unless nothing but such rings has come for long: the sweep will.
+async fn later<D: Doorbells>(doorbells: &D, run: &RunUid, hops: u32, after: SignedDuration) -> Answer {
+    if hops > HOPS_MAX {
+        tracing::warn!(%run, hops, "it rang itself long enough without progress; the sweep looks at it again");
+        return Answer::Done;
+    }
+    tracing::info!(%run, hops, "it is looked at again later");
+    match doorbells.ring(&[Ring { run: run.clone(), why: Why::Sweep, hops, after }]).await {
+        Ok(()) => Answer::Later,
+        Err(why) => Answer::Failed(OwnError::Store(why)),
+    }
+}
+
+/// Twice as long each time.
+fn patience(hops: u32) -> SignedDuration {
+    SignedDuration::from_secs(1i64.checked_shl(hops - 1).unwrap_or(i64::MAX)).min(PATIENCE)
+}
+
+/// What the doorbells of a run ask to look at, each once.
+fn looks(heard: &[Heard]) -> Vec<Look> {
+    let mut looks: Vec<Look> = Vec::new();
+    for one in heard {
+        let look = match &one.why {
+            _ if one.again => Look::Everything,
+            Why::Submitted | Why::Sweep | Why::Definitions => Look::Everything,
+            Why::Attempt(attempt) => Look::Attempt(attempt.clone()),
+            Why::Command(command) => Look::Command(command.clone()),
+            Why::Timer(timer) => Look::Timer(timer.clone()),
+        };
+        if !looks.contains(&look) {
+            looks.push(look);
+        }
+    }
+    looks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(why: Why, again: bool) -> Heard {
+        Heard { run: "u".into(), why, hops: 0, again }
+    }
+
+    #[test]
+    fn a_doorbell_that_comes_again_or_names_nothing_looks_at_everything() {
+        let attempt = || Why::Attempt("a".into());
+        let looked = |batch: &[Heard]| looks(batch);
+        let one = Look::Attempt("a".into());
+        assert_eq!(looked(&[heard(attempt(), false), heard(attempt(), false)]), [one.clone()]);
+        assert_eq!(looked(&[heard(attempt(), true)]), [Look::Everything]);
+        assert_eq!(looked(&[heard(attempt(), false), heard(Why::Sweep, false)]), [one, Look::Everything]);
+        assert_eq!(looked(&[heard(Why::Submitted, false)]), [Look::Everything]);
+    }
+
+    #[test]
+    fn who_waits_waits_longer_each_time_up_to_a_minute() {
+        let seconds = [1, 2, 3, 7, 8, HOPS_MAX].map(|hops| patience(hops).as_secs());
+        assert_eq!(seconds, [1, 2, 4, 64, 64, 64]);
+    }
+}

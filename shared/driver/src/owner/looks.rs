@@ -1,0 +1,190 @@
+//! What an owner looks at when it is rung.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
+use dropforge_engine::effect::{Effect, TimerId};
+use dropforge_engine::event::{Command, Event};
+use dropforge_engine::ids::{AttemptId, CommandId, RunUid};
+
+use super::together::at_most;
+use super::{Ends, OwnError, Owner, chain};
+use crate::clock::Clock;
+use crate::cluster::Cluster;
+use crate::store::{RunStore, StoreError};
+use crate::timers::Timers;
+
+/// Verdicts read at once: as many as answers of a store are waited for side by side.
+const READS_AT_ONCE: usize = 16;
+
+/// A part of a run that may have moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// All of it: every attempt, every timer, the inbox; and what is in the outbox is performed again.
+    Everything,
+    /// Its inbox.
+    Inbox,
+    /// One command in it.
+    Command(CommandId),
+    /// One attempt.
+    Attempt(AttemptId),
+    /// One timer, whose time has come.
+    Timer(TimerId),
+}
+
+/// What was seen.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) events: Vec<Event>,
+    /// The commands among them.
+    pub(super) commands: Vec<CommandId>,
+    /// Attempts that the cluster has in hand.
+    pub(super) there: BTreeSet<AttemptId>,
+}
+
+impl Seen {
+    fn observed(&mut self, events: Vec<Event>) {
+        self.there.extend(events.iter().filter_map(attempt_of).cloned());
+        self.events.extend(events);
+    }
+}
+
+impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K> {
+    pub(super) async fn look(&mut self, run: &RunUid, looks: &[Look]) -> Result<Seen, OwnError> {
+        let mut seen = Seen::default();
+        if looks.contains(&Look::Everything) {
+            self.look_at_everything(run, &mut seen).await?;
+        }
+        let attempts: BTreeSet<&AttemptId> = looks.iter().filter_map(Look::attempt).collect();
+        let attempts =
+            attempts.into_iter().filter(|attempt| !seen.there.contains(attempt)).cloned().collect();
+        self.look_at_attempts(run, attempts, &mut seen).await?;
+        seen.events.extend(looks.iter().filter_map(Look::timer).map(|timer| Event::TimerFired { timer }));
+        for command in self.commands(run, looks).await? {
+            seen.events.push(self.commanded(run, &command).await?);
+            seen.commands.push(command.id);
+        }
+        Ok(seen)
+    }
+
+    async fn look_at_everything(&mut self, run: &RunUid, seen: &mut Seen) -> Result<(), OwnError> {
+        if self.held.get(run).is_some_and(|held| !held.current) {
+            self.catch_up(run).await?;
+        }
+        let Some(held) = self.held.get(run) else { return Ok(()) };
+        if !held.state.submitted() {
+            seen.events.push(Event::Submitted);
+            return Ok(());
+        }
+        let attempts: Vec<Arc<Attempt>> = held.state.outbox.attempts().cloned().collect();
+        match self.cluster.observe(&held.state.program.spec, &attempts).await {
+            Ok(events) => seen.observed(events),
+            Err(why) => tracing::warn!(%run, error = %chain(&why), "its attempts could not be observed"),
+        }
+        let now = self.clock.now();
+        let due = held.state.outbox.values().filter_map(|effect| match &**effect {
+            Effect::SetTimer { timer, due } if *due <= now => Some(timer.clone()),
+            _ => None,
+        });
+        seen.events.extend(due.map(|timer| Event::TimerFired { timer }));
+        Ok(())
+    }
+
+    /// Reads the verdicts of these attempts; asks the cluster about those that have none.
+    async fn look_at_attempts(
+        &mut self,
+        run: &RunUid,
+        attempts: Vec<AttemptId>,
+        seen: &mut Seen,
+    ) -> Result<(), OwnError> {
+        let Some(namespace) = self.namespace(run) else { return Ok(()) };
+        let reading: Vec<_> = attempts.iter().map(|attempt| self.store.verdict(namespace, attempt)).collect();
+        let verdicts = at_most(READS_AT_ONCE, reading).await;
+        let mut open = Vec::new();
+        for (attempt, verdict) in attempts.iter().zip(verdicts) {
+            match self.judged(attempt, verdict)? {
+                Some(verdict) => seen.events.push(Event::AttemptFinished { verdict: Arc::new(verdict) }),
+                None => open.push(attempt),
+            }
+        }
+        if open.is_empty() {
+            return Ok(());
+        }
+        let known = |owner: &Self| owner.known(run, &open);
+        if known(self).len() < open.len() && self.held.get(run).is_some_and(|held| !held.current) {
+            self.catch_up(run).await?;
+        }
+        let known = known(self);
+        let Some(spec) = self.spec(run).filter(|_| !known.is_empty()) else { return Ok(()) };
+        match self.cluster.observe(spec, &known).await {
+            Ok(events) => seen.observed(events),
+            Err(why) => tracing::warn!(%run, error = %chain(&why), "an attempt could not be observed"),
+        }
+        Ok(())
+    }
+
+    /// The verdict that counts. One that can't be one ends the attempt all the same: whoever may write it can end the
+    /// attempt, and nobody can write another.
+    fn judged(
+        &self,
+        attempt: &AttemptId,
+        read: Result<Option<Verdict>, StoreError>,
+    ) -> Result<Option<Verdict>, StoreError> {
+        let why = match read {
+            Ok(Some(verdict)) if verdict.attempt != *attempt => {
+                format!("its result is that of {}", verdict.attempt)
+            }
+            Err(damaged @ StoreError::Damaged { .. }) => format!("failed to {}", chain(&damaged)),
+            other => return other,
+        };
+        tracing::warn!(%attempt, why, "a result is none");
+        let (outcome, reason) = (Outcome::Error, Reason::Outputs);
+        Ok(Some(Verdict::without_outputs(attempt.clone(), outcome, reason, why, self.clock.now())))
+    }
+
+    fn known(&self, run: &RunUid, attempts: &[&AttemptId]) -> Vec<Arc<Attempt>> {
+        let Some(held) = self.held.get(run) else { return Vec::new() };
+        attempts.iter().filter_map(|attempt| held.state.outbox.attempt(attempt)).cloned().collect()
+    }
+
+    async fn commands(&self, run: &RunUid, looks: &[Look]) -> Result<Vec<Command>, StoreError> {
+        if looks.iter().any(|look| matches!(look, Look::Everything | Look::Inbox)) {
+            return self.store.commands(run).await;
+        }
+        let mut commands = Vec::new();
+        for look in looks {
+            if let Look::Command(id) = look {
+                commands.extend(self.store.command(run, id).await?);
+            }
+        }
+        Ok(commands)
+    }
+}
+
+impl Look {
+    fn attempt(&self) -> Option<&AttemptId> {
+        match self {
+            Look::Attempt(attempt) => Some(attempt),
+            _ => None,
+        }
+    }
+
+    fn timer(&self) -> Option<TimerId> {
+        match self {
+            Look::Timer(timer) => Some(timer.clone()),
+            _ => None,
+        }
+    }
+}
+
+fn attempt_of(event: &Event) -> Option<&AttemptId> {
+    match event {
+        Event::AttemptRunning { attempt, .. }
+        | Event::AttemptReady { attempt, .. }
+        | Event::AttemptWaiting { attempt, .. }
+        | Event::AttemptProgress { attempt, .. } => Some(attempt),
+        Event::AttemptFinished { verdict } => Some(&verdict.attempt),
+        _ => None,
+    }
+}

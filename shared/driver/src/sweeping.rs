@@ -1,0 +1,100 @@
+//! The sweep: which runs are rung so that nothing that was lost stays lost. It loads no journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dropforge_engine::ids::{AttemptId, RunUid};
+use sha2::{Digest, Sha256};
+
+/// How many runs one sweep rings that nothing speaks for: with more live ones each waits for its turn.
+const RINGS_MAX: usize = 100;
+
+/// Within so many sweeps every live run is rung.
+const TURNS_MAX: u64 = 15;
+
+/// A pod of ours, at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glimpse {
+    /// Its run.
+    pub run: RunUid,
+    /// Its attempt.
+    pub attempt: AttemptId,
+    /// Whether it has ended, or waits for something that may not come.
+    pub calls: bool,
+}
+
+/// What a sweep does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The runs to ring.
+    pub ring: BTreeSet<RunUid>,
+    /// Pods of runs that are over, by run.
+    pub left: BTreeMap<RunUid, Vec<AttemptId>>,
+}
+
+/// What follows from the live runs, and from the pods that were there before these were listed: a run's marker is made
+/// before its first pod, so that a pod without one is left over. `minute` counts the sweeps.
+pub fn plan(live: &BTreeSet<RunUid>, pods: &[Glimpse], minute: u64) -> Plan {
+    let mut plan = Plan { ring: turns(live, minute), left: BTreeMap::new() };
+    for pod in pods {
+        if !live.contains(&pod.run) {
+            plan.left.entry(pod.run.clone()).or_default().push(pod.attempt.clone());
+        } else if pod.calls {
+            plan.ring.insert(pod.run.clone());
+        }
+    }
+    plan
+}
+
+/// The live runs whose turn it is.
+fn turns(live: &BTreeSet<RunUid>, minute: u64) -> BTreeSet<RunUid> {
+    let turns = (live.len().div_ceil(RINGS_MAX) as u64).clamp(1, TURNS_MAX);
+    live.iter().filter(|run| is_turn(run.as_str(), turns, minute)).cloned().collect()
+}
+
+/// Whether it is the turn of what has this name, of so many turns.
+fn is_turn(name: &str, turns: u64, minute: u64) -> bool {
+    u64::from(Sha256::digest(name)[0]) % turns == minute % turns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(many: usize) -> BTreeSet<RunUid> {
+        (0..many).map(|n| RunUid::from(format!("run-{n}"))).collect()
+    }
+
+    fn glimpse(run: &str, attempt: &str, calls: bool) -> Glimpse {
+        Glimpse { run: run.into(), attempt: attempt.into(), calls }
+    }
+
+    #[test]
+    fn a_few_live_runs_are_rung_each_time() {
+        let live = runs(3);
+        assert_eq!(plan(&live, &[], 7), Plan { ring: live, left: BTreeMap::new() });
+        assert_eq!(plan(&BTreeSet::new(), &[], 7), Plan::default());
+    }
+
+    #[test]
+    fn many_live_runs_are_rung_by_turns_and_all_within_a_quarter_of_an_hour() {
+        let live = runs(5000);
+        let each: Vec<_> = (0..15).map(|minute| plan(&live, &[], minute).ring).collect();
+        assert!(
+            each.iter().all(|ring| ring.len() < 600),
+            "{:?}",
+            each.iter().map(BTreeSet::len).collect::<Vec<_>>()
+        );
+        let all: BTreeSet<RunUid> = each.into_iter().flatten().collect();
+        assert_eq!(all, live);
+    }
+
+    #[test]
+    fn a_pod_that_has_ended_has_its_run_rung_at_once_and_one_without_a_live_run_is_left_over() {
+        let live = runs(2000);
+        let minute = (0..20).find(|minute| !is_turn("run-7", 15, *minute)).expect("it has one turn of many");
+        let pods = [glimpse("run-7", "a", true), glimpse("run-8", "b", false), glimpse("over", "c", false)];
+        let plan = plan(&live, &pods, minute);
+        assert!(plan.ring.contains(&"run-7".into()));
+        assert_eq!(plan.left, [("over".into(), vec!["c".into()])].into());
+    }
+}
