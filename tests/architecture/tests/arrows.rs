@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate may depend on; the design's picture as data.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("dropforge-aws", &[]),
     ("dropforge-manifest", &[]),
     ("dropforge-engine", &["dropforge-manifest"]),
@@ -50,6 +50,18 @@ const ARROWS: [(&str, &[&str]); 10] = [
             "dropforge-storage",
         ],
     ),
+    ("dropforge-advance", FUNCTION),
+    ("dropforge-sweep", FUNCTION),
+];
+
+/// What a function is made of.
+const FUNCTION: &[&str] = &[
+    "dropforge-cluster",
+    "dropforge-deployment",
+    "dropforge-driver",
+    "dropforge-engine",
+    "dropforge-queue",
+    "dropforge-storage",
 ];
 
 /// Words that a pure crate's dependency tree may not contain.
