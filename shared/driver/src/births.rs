@@ -16,6 +16,7 @@ use dropforge_manifest::types::{
 };
 use jiff::Timestamp;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::packing::{self, PACKED_ANNOTATION};
 
@@ -114,6 +115,25 @@ pub struct Identity {
     pub uid: RunUid,
     /// Five characters for `generateName`.
     pub suffix: String,
+}
+
+/// Kubernetes' alphabet for generated names: no vowels, so that no words come out, and nothing alike.
+const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+impl Identity {
+    /// The identity number `n` of a call that has a name of its own among all calls there ever are: as unique as that
+    /// name, without a source of randomness.
+    pub fn of_call(call: &str, n: u64) -> Identity {
+        let mut hash: [u8; 32] =
+            Sha256::new().chain_update(n.to_be_bytes()).chain_update(call).finalize().into();
+        // It reads as a UUID of the kind whose bits are the maker's affair.
+        hash[6] = (hash[6] & 0x0f) | 0x80;
+        hash[8] = (hash[8] & 0x3f) | 0x80;
+        let hex: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let uid = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
+        let letter = |byte: &u8| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]);
+        Identity { uid: uid.into(), suffix: hash[16..21].iter().map(letter).collect() }
+    }
 }
 
 /// Why a manifest can't become a run.

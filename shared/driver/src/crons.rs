@@ -19,10 +19,12 @@ use crate::store::IndexEntry;
 
 pub mod keep;
 mod policy;
+pub mod recurring;
 #[cfg(test)]
 mod tests;
 
 pub use policy::PolicyError;
+use recurring::Recurring;
 
 /// The version of the document that this code writes.
 pub const CRON_FORMAT: u32 = 1;
@@ -34,8 +36,27 @@ pub const CRON_LABEL: &str = "workflows.argoproj.io/cron-workflow";
 /// Holds the scheduled time on such a run.
 pub const SCHEDULED_TIME: &str = "workflows.argoproj.io/scheduled-time";
 
-/// A tick that is handled later than this was missed: its timer did not fire, for example because the machine slept.
-const ON_TIME: SignedDuration = SignedDuration::from_secs(60);
+/// Since when somebody is there for ticks, and how late a tick may be handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// A tick before this was missed: nobody was there.
+    pub since: Timestamp,
+    /// A tick that is handled later than this was missed: its timer did not fire.
+    pub late_max: SignedDuration,
+}
+
+impl Watch {
+    /// A process that began at `since` and has timers of its own; where a timer is a minute late, the machine slept.
+    pub fn by_process(since: Timestamp) -> Watch {
+        Watch { since, late_max: SignedDuration::from_secs(60) }
+    }
+
+    /// Messages of EventBridge Scheduler, which come up to a minute after their time by its own account, and a message
+    /// may fail and come again.
+    pub fn by_messages() -> Watch {
+        Watch { since: Timestamp::MIN, late_max: SignedDuration::from_mins(10) }
+    }
+}
 
 /// At most this many missed ticks are made up for: Kubernetes' bound for its own CronJobs is 100, but `all` is asked
 /// for explicitly, and a day of ticks every minute has 1440.
@@ -100,6 +121,15 @@ pub struct CronState {
     /// The last tick that made no run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_note: Option<Note>,
+    /// The schedules of EventBridge that are known to be there for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recurring: Vec<Recurring>,
+    /// The time for which a reminder was last asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reminded: Option<Timestamp>,
+    /// Whether it was suspended when it was last begun: what came meanwhile was not missed.
+    #[serde(default)]
+    pub suspended: bool,
 }
 
 /// What is to be done because of a schedule's document; doing it twice is harmless.
@@ -199,6 +229,9 @@ impl CronState {
             failed: 0,
             stopped: false,
             last_note: None,
+            recurring: Vec::new(),
+            reminded: None,
+            suspended: spec.suspend == Some(true),
         }
     }
 
@@ -212,7 +245,11 @@ impl CronState {
     /// Notes that the schedule is there (again).
     pub fn begin(&mut self, spec: &CronWorkflowSpec, now: Timestamp) {
         if self.schedules.is_empty() {
-            *self = CronState { active: std::mem::take(&mut self.active), ..CronState::new(spec, now) };
+            let (active, recurring) = (std::mem::take(&mut self.active), std::mem::take(&mut self.recurring));
+            *self = CronState { active, recurring, ..CronState::new(spec, now) };
+        }
+        if std::mem::replace(&mut self.suspended, spec.suspend == Some(true)) {
+            self.handled = self.handled.max(now);
         }
     }
 
@@ -224,12 +261,12 @@ impl CronState {
     }
 
     /// The ticks that are due at `now`, oldest first, those missed by `missed` included; moves `handled` past them.
-    /// A tick was missed when it came before `watched_since`, the time from which somebody was there, or long ago.
+    /// Those that nobody was there for at their time are missed.
     fn take_due(
         &mut self,
         cron: &CronWorkflow,
         times: &Times,
-        watched_since: Timestamp,
+        watch: Watch,
         now: Timestamp,
     ) -> Vec<Timestamp> {
         let changed = self.schedules != registered(&cron.spec);
@@ -238,7 +275,7 @@ impl CronState {
         if !ticks.is_empty() {
             self.handled = self.handled.max(now);
         }
-        let on_time = |tick: &Timestamp| *tick > watched_since && now.duration_since(*tick) <= ON_TIME;
+        let on_time = |tick: &Timestamp| *tick > watch.since && now.duration_since(*tick) <= watch.late_max;
         let (due, missed): (Vec<_>, Vec<_>) = ticks.into_iter().partition(on_time);
         // The ticks of a schedule that was written differently at the time say nothing about this one.
         if !changed {
@@ -330,6 +367,16 @@ impl CronState {
         true
     }
 
+    /// Whether nothing is left to do until a tick: a run that is active ends without anybody's doing.
+    pub fn rests(&self) -> bool {
+        self.missed.is_empty() && self.acts().is_empty()
+    }
+
+    /// Whether a reminder for `due` is to be asked for: none that is still to come is as early.
+    pub fn reminds(&self, due: Timestamp, now: Timestamp) -> bool {
+        !self.reminded.is_some_and(|reminded| now < reminded && reminded <= due)
+    }
+
     /// When there is something to decide next.
     pub fn next_due(&self, cron: &CronWorkflow, times: &Times) -> Option<Timestamp> {
         if self.stopped {
@@ -353,14 +400,14 @@ pub fn decide(
     cron: &CronWorkflow,
     times: &Times,
     state: &mut CronState,
-    watched_since: Timestamp,
+    watch: Watch,
     now: Timestamp,
     new_uid: &mut dyn FnMut() -> RunUid,
 ) -> Vec<Ticked> {
     if state.stopped {
         return Vec::new();
     }
-    let due = state.take_due(cron, times, watched_since, now);
+    let due = state.take_due(cron, times, watch, now);
     let mut ticked = Vec::new();
     while state.missed_may_run(cron) {
         let time = state.missed.remove(0);

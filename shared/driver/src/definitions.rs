@@ -110,6 +110,45 @@ pub async fn load<S: Documents>(
     Ok((definitions, unreadable))
 }
 
+/// The Triggers of a namespace. One that this version can't read is left out and named in the second value.
+///
+/// # Errors
+/// When they can't be listed or read.
+pub async fn triggers<S: Documents>(
+    store: &S,
+    namespace: &str,
+) -> Result<(Vec<Trigger>, Vec<String>), StoreError> {
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+    for key in store.keys(&format!("{}trigger/", prefix(namespace))).await? {
+        let Some(stored) = store.get(&key).await? else { continue };
+        let parsed = parse(&key, &String::from_utf8_lossy(&stored.body));
+        unreadable.extend(parsed.diagnostics.iter().filter(|d| d.is_error()).map(ToString::to_string));
+        found.extend(parsed.documents.into_iter().filter_map(|document| match document.object {
+            AnyObject::Trigger(trigger) => Some(*trigger),
+            _ => None,
+        }));
+    }
+    Ok((found, unreadable))
+}
+
+/// A Trigger, if it is there and can be read.
+///
+/// # Errors
+/// When it can't be asked.
+pub async fn trigger<S: Documents>(
+    store: &S,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Trigger>, StoreError> {
+    let key = key(namespace, "Trigger", name);
+    let Some(stored) = store.get(&key).await? else { return Ok(None) };
+    let documents = parse(&key, &String::from_utf8_lossy(&stored.body)).documents;
+    Ok(documents.into_iter().find_map(|document| match document.object {
+        AnyObject::Trigger(trigger) if trigger.metadata.name.as_deref() == Some(name) => Some(*trigger),
+        _ => None,
+    }))
+}
+
 /// Stores a definition, replacing an older one of the same kind and name. Gives whether anything changed.
 ///
 /// # Errors

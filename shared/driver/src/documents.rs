@@ -72,6 +72,38 @@ where
     }
 }
 
+/// Changes a document by what `look` finds elsewhere after the document was read: whatever somebody does meanwhile who
+/// changes the document before or after it is either found or answered with a conflict, and both are asked again.
+///
+/// # Errors
+/// When it is unknown whether it was stored, or `look` fails; then changing it again is right, if `change` is.
+pub async fn change_by<S, D, L, T>(
+    store: &S,
+    key: &str,
+    known: u32,
+    mut look: impl AsyncFnMut(&D) -> Result<L, StoreError>,
+    mut change: impl FnMut(&mut D, L) -> T,
+) -> Result<T, StoreError>
+where
+    S: Documents,
+    D: Serialize + DeserializeOwned + PartialEq + Clone + Default,
+{
+    loop {
+        let stored = store.get(key).await?;
+        let old: Option<D> = stored.as_ref().map(|stored| decode(key, &stored.body, known)).transpose()?;
+        let mut new = old.clone().unwrap_or_default();
+        let found = look(&new).await?;
+        let answer = change(&mut new, found);
+        if old.as_ref() == Some(&new) {
+            return Ok(answer);
+        }
+        let expected = stored.as_ref().map(|stored| stored.version.as_str());
+        if let Swap::Stored { .. } = store.swap(key, expected, &encode(key, &new)?).await? {
+            return Ok(answer);
+        }
+    }
+}
+
 /// Changes a document that exists and gives what is stored then; none when there is none.
 ///
 /// # Errors

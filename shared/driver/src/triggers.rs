@@ -200,6 +200,9 @@ pub struct TriggerState {
     /// Whether runs seem to start each other.
     #[serde(default)]
     pub chain: Chain,
+    /// The time for which a reminder was last asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reminded: Option<Timestamp>,
 }
 
 /// What is to be done because of a trigger's document; doing it twice is harmless.
@@ -250,6 +253,7 @@ impl Default for TriggerState {
             dropped: 0,
             last_note: None,
             chain: Chain::default(),
+            reminded: None,
         }
     }
 }
@@ -293,14 +297,17 @@ impl TriggerState {
             self.chain.arrived(&object, &self.active, now);
             match duration(spec.s3.debounce.as_deref()) {
                 SignedDuration::ZERO => self.gather(spec, object, now, new),
-                quiet => {
-                    self.quiet.retain(|waiting| {
-                        (&waiting.object.bucket, &waiting.object.key) != (&object.bucket, &object.key)
-                    });
-                    self.quiet.push(Quiet { object, due: later(now, quiet) });
-                }
+                quiet => self.wait(object, later(now, quiet)),
             }
         }
+    }
+
+    /// Waits until the object's key is quiet; of its versions the newest counts, in whatever order they are told of.
+    fn wait(&mut self, object: DroppedObject, due: Timestamp) {
+        let same = |quiet: &Quiet| (&quiet.object.bucket, &quiet.object.key) == (&object.bucket, &object.key);
+        let before = self.quiet.iter().position(same).map(|at| self.quiet.remove(at));
+        let object = before.map(|quiet| quiet.object).filter(|old| old.time > object.time).unwrap_or(object);
+        self.quiet.push(Quiet { object, due });
     }
 
     /// Puts an object into the open batch, or into a run of its own.
@@ -428,6 +435,20 @@ impl TriggerState {
             _ => self.failed += 1,
         }
         true
+    }
+
+    /// Whether nothing is left to do until an object comes: a run that is active ends without anybody's doing.
+    pub fn rests(&self) -> bool {
+        self.unmarked.is_empty()
+            && self.quiet.is_empty()
+            && self.batch.objects.is_empty()
+            && self.queue.is_empty()
+            && self.acts().is_empty()
+    }
+
+    /// Whether a reminder for `due` is to be asked for: none that is still to come is as early.
+    pub fn reminds(&self, due: Timestamp, now: Timestamp) -> bool {
+        !self.reminded.is_some_and(|reminded| now < reminded && reminded <= due)
     }
 
     /// When there is something to decide without anything happening.

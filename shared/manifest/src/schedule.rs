@@ -51,7 +51,41 @@ struct Fields {
     any_day: bool,
 }
 
+/// What the five fields of a schedule say, for whoever writes them in another form.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calendar {
+    /// 0 to 59.
+    pub minutes: Vec<u8>,
+    /// 0 to 23.
+    pub hours: Vec<u8>,
+    /// 1 to 31.
+    pub days: Vec<u8>,
+    /// 1 to 12.
+    pub months: Vec<u8>,
+    /// 0, which is Sunday, to 6.
+    pub weekdays: Vec<u8>,
+    /// Whether one of `days` or one of `weekdays` suffices; otherwise both must hold, and one of the two is all.
+    pub either: bool,
+    /// Where these are local times.
+    pub zone: TimeZone,
+}
+
 impl Schedule {
+    /// The fields of a schedule that has fields.
+    pub fn calendar(&self) -> Option<Calendar> {
+        let Kind::Fields { fields, zone } = &self.0 else { return None };
+        let values = |bits: u64| (0..63).filter(|value| bits & (1 << value) != 0).collect();
+        Some(Calendar {
+            minutes: values(fields.minute),
+            hours: values(fields.hour),
+            days: values(fields.day),
+            months: values(fields.month),
+            weekdays: values(fields.weekday),
+            either: !fields.any_day,
+            zone: zone.clone(),
+        })
+    }
+
     /// Reads five fields, `@daily` and its like, or `@every 90m`; each with `CRON_TZ=zone` before it if `timezone`
     /// is not given.
     ///

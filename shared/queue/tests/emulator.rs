@@ -7,6 +7,7 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::QueueAttributeName;
 use dropforge_driver::clock::{Clock, SystemClock};
+use dropforge_driver::crons::recurring::{Recurring, Schedules};
 use dropforge_driver::doorbells::{Doorbells, Ring, Why};
 use dropforge_driver::reminders::{Reminders, Starter};
 use dropforge_driver::timers::Timers;
@@ -136,13 +137,34 @@ async fn a_later_timer_is_one_schedule_however_often_it_is_set() {
 }
 
 #[tokio::test]
+async fn exactly_the_wanted_schedules_of_a_cronworkflow_are_there() {
+    let Some(place) = Place::new("recurring").await else { return };
+    let reminders = SqsReminders::new(place.queue(), place.scheduler());
+    let starter = |name: &str| Starter::CronWorkflow { namespace: "ml".to_owned(), name: name.to_owned() };
+    let recurring = |expression: &str| Recurring {
+        expression: expression.to_owned(),
+        timezone: "Europe/Berlin".to_owned(),
+    };
+    let (a, b) = (recurring("cron(0 6 ? * 2-6 *)"), recurring("cron(0 7 ? * 2-6 *)"));
+    for wanted in [vec![a.clone(), b.clone()], vec![a.clone(), b.clone()], vec![b.clone()]] {
+        reminders.keep(&starter("nightly"), &wanted).await.unwrap();
+    }
+    let expected = (b.expression.clone(), Reminder::of(starter("nightly")).encode());
+    assert_eq!(place.schedule().await, expected);
+    reminders.keep(&starter("other"), std::slice::from_ref(&a)).await.unwrap();
+    reminders.keep(&starter("nightly"), &[]).await.unwrap();
+    let expected = (a.expression, Reminder::of(starter("other")).encode());
+    assert_eq!(place.schedule().await, expected);
+}
+
+#[tokio::test]
 async fn a_schedule_fires_into_the_queue() {
     let Some(place) = Place::new("fires").await else { return };
-    // A clock an hour behind makes a schedule of what is due in a minute and a bit.
+    // A clock an hour behind makes a schedule of what is due in two seconds.
     let now = SystemClock.now();
     let behind = Arc::new(Stopped(now - SignedDuration::from_hours(1)));
     let reminders = SqsReminders::with_clock(place.queue(), place.scheduler(), behind);
     let churn = Starter::Trigger { namespace: "ml".to_owned(), name: "churn".to_owned() };
-    reminders.remind(&churn, now + SignedDuration::from_secs(62)).await.unwrap();
+    reminders.remind(&churn, now + SignedDuration::from_secs(2)).await.unwrap();
     assert_eq!(place.receive(1).await, [Reminder::of(churn).encode()]);
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate may depend on; the design's picture as data.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("dropforge-aws", &[]),
     ("dropforge-manifest", &[]),
     ("dropforge-engine", &["dropforge-manifest"]),
@@ -33,6 +33,17 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "dropforge-driver",
             "dropforge-engine",
             "dropforge-executor",
+            "dropforge-manifest",
+            "dropforge-queue",
+            "dropforge-storage",
+        ],
+    ),
+    (
+        "dropforge-ingest",
+        &[
+            "dropforge-deployment",
+            "dropforge-driver",
+            "dropforge-engine",
             "dropforge-manifest",
             "dropforge-queue",
             "dropforge-storage",

@@ -226,7 +226,7 @@ impl<'a> Dev<'a> {
     }
 
     /// Ends a run that another one replaces.
-    async fn terminate(&mut self, uid: &RunUid, by: String) -> Result<(), CliError> {
+    async fn end(&mut self, uid: &RunUid, by: String) -> Result<(), CliError> {
         if !self.terminated.insert(uid.clone()) {
             return Ok(());
         }

@@ -6,7 +6,8 @@ use dropforge_manifest::parse::{AnyObject, parse};
 use dropforge_manifest::types::{CronWorkflow, CronWorkflowSpec};
 use jiff::Timestamp;
 
-use super::{CRON_FORMAT, CronAct, CronState, Ticked, Times, beyond_history, decide};
+use super::recurring::Recurring;
+use super::{CRON_FORMAT, CronAct, CronState, Ticked, Times, Watch, beyond_history, decide};
 use crate::deaths::tidy_away;
 use crate::definitions;
 use crate::documents::{change, read};
@@ -65,13 +66,13 @@ pub async fn tick<S: Documents>(
     namespace: &str,
     cron: &CronWorkflow,
     times: &Times,
-    (watched_since, now): (Timestamp, Timestamp),
+    (watch, now): (Watch, Timestamp),
     new_uid: &mut (dyn FnMut() -> RunUid + Send),
 ) -> Result<(Vec<Ticked>, Vec<CronAct>), StoreError> {
     let key = key(namespace, cron.metadata.name.as_deref().unwrap_or_default());
     change(store, &key, CRON_FORMAT, |old: Option<CronState>| {
         let mut state = old.unwrap_or_else(|| CronState::new(&cron.spec, now));
-        let ticked = decide(cron, times, &mut state, watched_since, now, new_uid);
+        let ticked = decide(cron, times, &mut state, watch, now, new_uid);
         let acts = state.acts();
         (state, (ticked, acts))
     })
@@ -111,6 +112,32 @@ pub async fn born<S: Documents>(
     edit(store, namespace, name, |state| state.born(uid)).await
 }
 
+/// Notes the schedules of EventBridge that are there for it.
+///
+/// # Errors
+/// When the document can't be stored.
+pub async fn armed<S: Documents>(
+    store: &S,
+    namespace: &str,
+    name: &str,
+    recurring: &[Recurring],
+) -> Result<(), StoreError> {
+    edit(store, namespace, name, |state| state.recurring = recurring.to_vec()).await
+}
+
+/// Notes that a reminder for `due` was asked for.
+///
+/// # Errors
+/// When the document can't be stored.
+pub async fn reminded<S: Documents>(
+    store: &S,
+    namespace: &str,
+    name: &str,
+    due: Timestamp,
+) -> Result<(), StoreError> {
+    edit(store, namespace, name, |state| state.reminded = Some(due)).await
+}
+
 /// Notes that an admitted run can't be created.
 ///
 /// # Errors
@@ -140,7 +167,11 @@ pub async fn ended<S: Documents>(
     edit(store, namespace, name, |state| state.ended(cron.as_ref(), uid, phase, now)).await
 }
 
-async fn definition<S: Documents>(
+/// The stored definition, if it is there and can be read.
+///
+/// # Errors
+/// When it can't be asked.
+pub async fn definition<S: Documents>(
     store: &S,
     namespace: &str,
     name: &str,

@@ -37,7 +37,7 @@ const START: &str = "2026-01-15T10:30:00Z";
 /// What becomes of the ticks until `now`, where somebody watches from `since` on.
 fn decided(cron: &CronWorkflow, state: &mut CronState, since: &str, now: &str) -> Vec<(String, Admission)> {
     let times = Times::of(&cron.spec).unwrap();
-    let ticked = decide(cron, &times, state, at(since), at(now), &mut uids());
+    let ticked = decide(cron, &times, state, Watch::by_process(at(since)), at(now), &mut uids());
     ticked.into_iter().map(|t| (t.time.to_string(), t.admission)).collect()
 }
 
@@ -139,7 +139,7 @@ fn forbid_drops_the_tick_and_replace_ends_the_active_run() {
     state.born(&"u1".into());
     let times = Times::of(&replace.spec).unwrap();
     let now = at("2026-01-15T12:00:00Z");
-    decide(&replace, &times, &mut state, at(START), now, &mut || "u2".into());
+    decide(&replace, &times, &mut state, Watch::by_process(at(START)), now, &mut || "u2".into());
     let acts: Vec<String> = state
         .acts()
         .iter()
@@ -275,7 +275,7 @@ fn a_kill_at_any_write_leaves_one_run_for_the_tick() {
             let mut created = std::collections::BTreeSet::new();
             let mut new = uids();
             let mut life = |watched_since| -> Result<(), crate::store::StoreError> {
-                let when = (watched_since, tick);
+                let when = (Watch::by_process(watched_since), tick);
                 let (_, acts) = done(keep::tick(&store, "default", &cron, &times, when, &mut new))?;
                 for act in acts {
                     let CronAct::Create(run) = act else { panic!("{act:?}") };

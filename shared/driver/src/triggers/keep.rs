@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{TRIGGER_FORMAT, Told, TriggerAct, TriggerState, identity};
 use crate::births::Identity;
-use crate::documents::{change, create, read};
+use crate::documents::{change, change_by, create, read};
 use crate::store::{Documents, StoreError};
 
 /// The key of a trigger's document.
@@ -103,26 +103,31 @@ pub async fn offer<S: Documents>(
 ) -> Result<usize, StoreError> {
     let name = trigger.metadata.name.as_deref().unwrap_or_default();
     mark(store, namespace, name).await?;
-    let mut fresh: Vec<(DroppedObject, String)> = Vec::new();
     let mut named = BTreeSet::new();
-    for object in objects {
-        let id = identity(object, replay);
-        if named.insert(id.clone()) && store.get(&seen_key(namespace, name, &id)).await?.is_none() {
-            fresh.push((object.clone(), id));
+    let offered = objects.iter().map(|object| (object.clone(), identity(object, replay)));
+    let offered: Vec<(DroppedObject, String)> =
+        offered.filter(|(_, identity)| named.insert(identity.clone())).collect();
+    // Marks are looked for after the document was read, and made before it forgets: whatever another process assigned
+    // meanwhile is in the document, or marked, or makes this change a conflict.
+    let unseen = async |state: &TriggerState| {
+        let mut unseen = Vec::new();
+        for one in &offered {
+            let assigned = state.unmarked.contains(&one.1);
+            if !assigned && store.get(&seen_key(namespace, name, &one.1)).await?.is_none() {
+                unseen.push(one.clone());
+            }
         }
-    }
-    if fresh.is_empty() {
-        return Ok(0);
-    }
-    let (_, count) = edit(store, namespace, name, |state| {
-        // Whoever was faster may have assigned some of them.
-        let mine: Vec<_> = fresh.iter().filter(|(_, id)| !state.unmarked.contains(id)).cloned().collect();
-        let count = mine.len();
-        state.take(&trigger.spec, mine, now, new);
+        Ok(unseen)
+    };
+    let take = |state: &mut TriggerState, fresh: Vec<(DroppedObject, String)>| {
+        let count = fresh.len();
+        state.take(&trigger.spec, fresh, now, new);
         count
-    })
-    .await?;
-    mark(store, namespace, name).await?;
+    };
+    let count = change_by(store, &key(namespace, name), TRIGGER_FORMAT, unseen, take).await?;
+    if count > 0 {
+        mark(store, namespace, name).await?;
+    }
     Ok(count)
 }
 
@@ -167,6 +172,19 @@ pub async fn born<S: Documents>(
     runs: &[RunUid],
 ) -> Result<(), StoreError> {
     edit(store, namespace, name, |state| runs.iter().for_each(|run| state.born(run))).await.map(drop)
+}
+
+/// Notes that a reminder for `due` was asked for.
+///
+/// # Errors
+/// When the document can't be stored.
+pub async fn reminded<S: Documents>(
+    store: &S,
+    namespace: &str,
+    name: &str,
+    due: Timestamp,
+) -> Result<(), StoreError> {
+    edit(store, namespace, name, |state| state.reminded = Some(due)).await.map(drop)
 }
 
 /// Notes that a run can't be created.

@@ -4,7 +4,7 @@ use dropforge_manifest::types::{Parameter, TriggerBatch, WorkflowTemplateRef};
 
 use super::*;
 use crate::documents::fake::{FakeDocuments, Fault, now as done};
-use crate::store::StoreError;
+use crate::store::{Documents, StoreError, Swap, Versioned};
 
 const NS: &str = "default";
 
@@ -225,6 +225,52 @@ fn a_kill_at_any_write_loses_nothing_and_starts_nothing_twice() {
             assert_eq!(world.runs().len(), 2, "killed {fault:?} write {n}");
         }
     }
+}
+
+/// A store in which another process offers the same object, from beginning to end, right after this one has found that
+/// nobody has seen it.
+struct Raced<'a> {
+    store: &'a FakeDocuments,
+    trigger: &'a Trigger,
+    object: &'a DroppedObject,
+    raced: std::sync::atomic::AtomicBool,
+}
+
+impl Documents for Raced<'_> {
+    async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
+        let found = self.store.get(key).await;
+        if key.contains("/seen/") && !self.raced.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            let objects = std::slice::from_ref(self.object);
+            let mut new = || Identity { uid: "theirs".into(), suffix: "other".to_owned() };
+            done(keep::offer(self.store, NS, self.trigger, objects, None, at(2), &mut new))?;
+        }
+        found
+    }
+
+    async fn swap(&self, key: &str, expected: Option<&str>, body: &[u8]) -> Result<Swap, StoreError> {
+        self.store.swap(key, expected, body).await
+    }
+
+    async fn remove(&self, key: &str, expected: &str) -> Result<Swap, StoreError> {
+        self.store.remove(key, expected).await
+    }
+
+    async fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.store.keys(prefix).await
+    }
+}
+
+#[test]
+fn two_processes_that_offer_a_version_at_once_start_one_run() {
+    let mut world = World::new(trigger(|_| {}));
+    let object = object("churn/a.csv", 1);
+    let (store, trigger) = (&world.store, &world.trigger);
+    let raced = Raced { store, trigger, object: &object, raced: false.into() };
+    let mut new = || Identity { uid: "ours".into(), suffix: "abcde".to_owned() };
+    let objects = std::slice::from_ref(&object);
+    let taken = done(keep::offer(&raced, NS, trigger, objects, None, at(2), &mut new)).unwrap();
+    world.work(3).unwrap();
+    assert_eq!((taken, world.created.into_keys().collect::<Vec<_>>()), (0, vec!["theirs".to_owned()]));
 }
 
 #[test]

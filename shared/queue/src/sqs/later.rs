@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dropforge_driver::clock::{Clock, SystemClock};
+use dropforge_driver::crons::recurring::{Recurring, Schedules};
 use dropforge_driver::doorbells::DELAY_MAX;
 use dropforge_driver::reminders::{Reminders, Starter};
 use dropforge_driver::store::StoreError;
@@ -16,9 +17,16 @@ use crate::doorbell::{Doorbell, Why};
 use crate::reminder::Reminder;
 use crate::scheduler::{Scheduler, name_of};
 
-/// A schedule fires within a minute after its time, so it is made for a minute earlier: whoever hears it finds that
-/// it is early and asks again, and SQS's delay is exact.
+/// A schedule fires within a minute after its time. Where that is not good enough it is made for a minute earlier:
+/// whoever hears it finds that it is early and asks again, and SQS's delay is exact.
 const IMPRECISION: SignedDuration = SignedDuration::from_secs(60);
+
+/// When something is due.
+struct Due {
+    at: Timestamp,
+    /// Not a minute later, and perhaps first a minute earlier.
+    exactly: bool,
+}
 
 /// Sends messages at their time.
 #[derive(Clone)]
@@ -30,12 +38,13 @@ struct Later {
 
 impl Later {
     /// The name makes asking twice harmless where a schedule is made; a doubled message is harmless anyway.
-    async fn send(&self, body: String, due: Timestamp, name: &str) -> Result<(), StoreError> {
-        let after = self.clock.now().duration_until(due);
+    async fn send(&self, body: String, due: Due, name: &str) -> Result<(), StoreError> {
+        let after = self.clock.now().duration_until(due.at);
         if after <= DELAY_MAX {
             return self.sqs.send(vec![Message { body, after }]).await;
         }
-        self.scheduler.create_once(name, due.saturating_sub(IMPRECISION).unwrap_or(due), &body).await
+        let at = if due.exactly { due.at.checked_sub(IMPRECISION).unwrap_or(due.at) } else { due.at };
+        self.scheduler.create_once(name, at, &body).await
     }
 }
 
@@ -59,7 +68,7 @@ impl Timers for SqsTimers {
     async fn set(&self, run: &RunUid, timer: &TimerId, due: Timestamp) -> Result<(), StoreError> {
         let body = encoded(&Doorbell::new(run.clone(), Why::Timer(timer.clone())))?;
         let name = name_of("timer", &[run.as_str(), &timer.to_string()]);
-        self.0.send(body, due, &name).await
+        self.0.send(body, Due { at: due, exactly: true }, &name).await
     }
 }
 
@@ -83,6 +92,14 @@ impl Reminders for SqsReminders {
     async fn remind(&self, of: &Starter, due: Timestamp) -> Result<(), StoreError> {
         // The time is in the name: a trigger is due at one time after another, and an earlier schedule may still be there.
         let name = name_of("reminder", &[&of.to_string(), &due.as_second().to_string()]);
+        let due = Due { at: due, exactly: false };
         self.0.send(Reminder::of(of.clone()).encode(), due, &name).await
+    }
+}
+
+impl Schedules for SqsReminders {
+    async fn keep(&self, of: &Starter, wanted: &[Recurring]) -> Result<(), StoreError> {
+        let owner = name_of("cron", &[&of.to_string()]);
+        self.0.scheduler.keep(&owner, wanted, &Reminder::of(of.clone()).encode()).await
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use dropforge_driver::births::{Overrides, run_spec};
+use dropforge_driver::births::{Library, Site};
 use dropforge_driver::clock::{Clock, SystemClock};
-use dropforge_driver::triggers::{self, Birth, Told, TriggerAct, keep};
+use dropforge_driver::starts::{self, Births, Here, News};
+use dropforge_driver::triggers::{self, keep};
 use dropforge_engine::ids::RunUid;
-use dropforge_engine::spec::{Cause, DroppedObject, RunSpec};
+use dropforge_engine::spec::{DroppedObject, RunSpec};
 use dropforge_manifest::types::Trigger;
 use dropforge_storage::endpoint::{EventKind, ObjectEvent, existing};
 use jiff::Timestamp;
@@ -98,71 +99,37 @@ impl Dev<'_> {
 
     async fn start_due_of(&mut self, name: &str, trigger: &Trigger) -> Result<Option<Timestamp>, CliError> {
         let (store, namespace) = (self.session.store.clone(), self.global.namespace.clone());
-        let now = SystemClock.now();
-        let (told, acts, state) = keep::due(&*store, &namespace, trigger, now, &mut identity::new).await?;
-        for one in told {
-            self.tell_of(name, &one);
-        }
+        let here = Here { namespace: &namespace, now: SystemClock.now() };
+        let state = starts::of_trigger(&*store, self, here, trigger, &mut identity::new).await?;
         let before = self.waiting.insert(name.to_owned(), state.queue.len()).unwrap_or(0);
         if state.queue.len() > before {
             say(&format!("trigger {name}: waiting {}, active {}", state.queue.len(), state.active.len()));
         }
-        let mut born = Vec::new();
-        for act in acts {
-            match act {
-                TriggerAct::Create(birth) => born.extend(self.create_drop(name, trigger, birth).await?),
-                TriggerAct::Terminate(uid) => self.terminate(&uid, format!("trigger {name}")).await?,
-            }
-        }
-        if !born.is_empty() {
-            keep::born(&*store, &namespace, name, &born).await?;
-        }
         Ok(state.next_due(&trigger.spec))
     }
+}
 
-    fn tell_of(&self, name: &str, told: &Told) {
-        match told {
-            // The run itself is shown when it is created.
-            Told::Started { .. } => {}
-            Told::Dropped { keys, why } => {
-                say(&format!("trigger {name}: {} starts nothing: {why}", keys.join(", ")))
-            }
-            Told::Suspended { why } => say(&format!("trigger {name}: suspended: {why}")),
-        }
+impl Births for Dev<'_> {
+    type Error = CliError;
+
+    async fn made_of(&mut self) -> Result<(&Library, &Site), CliError> {
+        Ok((&self.definitions.templates, &self.settings.site))
     }
 
-    /// Creates a run, unless it is there; gives its uid when it was created.
-    async fn create_drop(
-        &mut self,
-        name: &str,
-        trigger: &Trigger,
-        birth: Birth,
-    ) -> Result<Option<RunUid>, CliError> {
-        if self.session.owner.run(&birth.uid).is_some() {
-            return Ok(Some(birth.uid));
-        }
-        match self.spec_of(name, trigger, &birth) {
-            Ok(spec) => {
-                say(&format!("trigger {name}: starts {}", spec.name()));
-                self.session.owner.submit(&spec).await?;
-                Ok(Some(birth.uid))
-            }
-            Err(why) => {
-                say(&format!("trigger {name}: its run can't be started: {why}"));
-                keep::unborn(&*self.session.store, &self.global.namespace, name, &birth.uid, &why).await?;
-                Ok(None)
-            }
-        }
+    async fn submit(&mut self, spec: &RunSpec) -> Result<(), CliError> {
+        Ok(self.session.owner.submit(spec).await?)
     }
 
-    fn spec_of(&self, name: &str, trigger: &Trigger, birth: &Birth) -> Result<RunSpec, String> {
-        let mut workflow = triggers::workflow_of(trigger, &birth.objects).map_err(|why| why.to_string())?;
-        workflow.metadata.namespace = Some(self.global.namespace.clone());
-        let cause = Cause::Drop { trigger: name.to_owned(), objects: birth.objects.clone() };
-        let (library, site) = (&self.definitions.templates, &self.settings.site);
-        let (overrides, identity) = (Overrides::default(), birth.identity());
-        run_spec(workflow, library, site, &overrides, &identity, cause, SystemClock.now())
-            .map_err(|why| why.to_string())
+    fn is_there(&self, run: &RunUid) -> bool {
+        self.session.owner.run(run).is_some()
+    }
+
+    async fn terminate(&mut self, run: &RunUid, by: String) -> Result<(), CliError> {
+        self.end(run, by).await
+    }
+
+    fn tell(&mut self, news: News) {
+        say(&news.to_string());
     }
 }
 
