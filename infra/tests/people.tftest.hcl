@@ -9,16 +9,14 @@ run "policies_fit_into_iam" {
   }
 
   variables {
-    name               = "demo"
-    namespaces         = ["team-a", "team-b", "team-c", "team-d"]
-    model_prefixes     = { team-a = ["models/team-a/"] }
-    buckets            = { control = "demo-control", artifacts = "demo-artifacts", uploads = "demo-uploads" }
-    queue_arns         = { events = "arn:aws:sqs:eu-central-1:111122223333:demo-events", uploads = "arn:aws:sqs:eu-central-1:111122223333:demo-uploads", dead_letters = ["arn:aws:sqs:eu-central-1:111122223333:demo-events-dead", "arn:aws:sqs:eu-central-1:111122223333:demo-uploads-dead"] }
-    schedule_group     = "demo"
-    scheduler_role_arn = "arn:aws:iam::111122223333:role/demo-scheduler"
-    functions          = ["demo-ingest", "demo-advance", "demo-sweep"]
-    cluster_arn        = "arn:aws:eks:eu-central-1:111122223333:cluster/research"
-    repository_arn     = "arn:aws:ecr:eu-central-1:111122223333:repository/demo/executor"
+    name           = "demo"
+    namespaces     = ["team-a", "team-b", "team-c", "team-d"]
+    model_prefixes = { team-a = ["models/team-a/"] }
+    buckets        = { control = "demo-control", artifacts = "demo-artifacts", uploads = "demo-uploads" }
+    queue_arns     = { events = "arn:aws:sqs:eu-central-1:111122223333:demo-events", uploads = "arn:aws:sqs:eu-central-1:111122223333:demo-uploads", dead_letters = ["arn:aws:sqs:eu-central-1:111122223333:demo-events-dead", "arn:aws:sqs:eu-central-1:111122223333:demo-uploads-dead"] }
+    functions      = ["demo-ingest", "demo-advance", "demo-sweep"]
+    cluster_arn    = "arn:aws:eks:eu-central-1:111122223333:cluster/research"
+    repository_arn = "arn:aws:ecr:eu-central-1:111122223333:repository/demo/executor"
   }
 
   assert {

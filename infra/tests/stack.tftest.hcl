@@ -4,11 +4,11 @@ mock_provider "aws" {
 
   override_resource {
     target = module.queues.aws_sqs_queue.this["uploads"]
-    values = { arn = "arn:aws:sqs:eu-central-1:111122223333:demo-uploads" }
+    values = { id = "https://sqs.eu-central-1.amazonaws.com/111122223333/demo-uploads", arn = "arn:aws:sqs:eu-central-1:111122223333:demo-uploads" }
   }
   override_resource {
     target = module.queues.aws_sqs_queue.this["events"]
-    values = { arn = "arn:aws:sqs:eu-central-1:111122223333:demo-events" }
+    values = { id = "https://sqs.eu-central-1.amazonaws.com/111122223333/demo-events", arn = "arn:aws:sqs:eu-central-1:111122223333:demo-events" }
   }
   override_resource {
     target = module.scheduler.aws_iam_role.this[0]

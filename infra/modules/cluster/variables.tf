@@ -58,6 +58,11 @@ variable "administrator_arns" {
   type        = set(string)
   default     = []
   nullable    = false
+
+  validation {
+    condition     = alltrue([for each in var.administrator_arns : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:(role|user)/.+$", each))])
+    error_message = "administrator_arns holds ARNs of roles or users."
+  }
 }
 
 variable "log_types" {
@@ -65,6 +70,11 @@ variable "log_types" {
   type        = set(string)
   default     = ["audit", "authenticator", "api", "controllerManager", "scheduler"]
   nullable    = false
+
+  validation {
+    condition     = alltrue([for type in var.log_types : contains(["api", "audit", "authenticator", "controllerManager", "scheduler"], type)])
+    error_message = "log_types holds api, audit, authenticator, controllerManager or scheduler."
+  }
 }
 
 variable "log_retention_days" {
@@ -72,18 +82,33 @@ variable "log_retention_days" {
   type        = number
   default     = 30
   nullable    = false
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "log_retention_days is one that CloudWatch Logs takes: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, …"
+  }
 }
 
 variable "kms_key_arn" {
   description = "Key that encrypts the cluster's secrets; EKS's own where null."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.kms_key_arn))
+    error_message = "kms_key_arn is a key's ARN (arn:aws:kms:REGION:ACCOUNT:key/ID), not an alias."
+  }
 }
 
 variable "permissions_boundary_arn" {
   description = "Permissions boundary of the roles that are made."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.permissions_boundary_arn == null || can(regex("^arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+$", var.permissions_boundary_arn))
+    error_message = "permissions_boundary_arn is a policy's ARN."
+  }
 }
 
 variable "iam_path" {
@@ -91,6 +116,11 @@ variable "iam_path" {
   type        = string
   default     = "/"
   nullable    = false
+
+  validation {
+    condition     = can(regex("^/([A-Za-z0-9_.,+@=-]+/)*$", var.iam_path))
+    error_message = "iam_path begins and ends with a slash."
+  }
 }
 
 variable "tags" {

@@ -1,7 +1,13 @@
+# The name is the stack's claim: the schedule group is made first, since AWS refuses a second one of its name, where it would
+# give a second stack the first one's queues. Everything else has its name from the group.
+locals {
+  name = module.scheduler.group
+}
+
 module "storage" {
   source = "../storage"
 
-  name                = var.name
+  name                = local.name
   existing_buckets    = var.existing_buckets
   bucket_names        = var.bucket_names
   force_destroy       = var.force_destroy
@@ -17,7 +23,7 @@ module "storage" {
 module "queues" {
   source = "../queues"
 
-  name                = var.name
+  name                = local.name
   upload_bucket       = module.storage.names.uploads
   upload_notification = var.upload_notification
   kms_key_arn         = var.kms_key_arns.queues
@@ -28,7 +34,7 @@ module "registry" {
   source = "../registry"
   count  = var.executor_image == null ? 1 : 0
 
-  name        = var.name
+  name        = local.name
   kms_key_arn = var.kms_key_arns.images
   tags        = var.tags
 }
@@ -45,7 +51,7 @@ locals {
 module "functions" {
   source = "../functions"
 
-  name                       = var.name
+  name                       = local.name
   package_folder             = var.package_folder
   architecture               = var.architecture
   buckets                    = module.storage.buckets
@@ -100,7 +106,7 @@ module "eks_access" {
 module "pod_identity" {
   source = "../pod-identity"
 
-  name                     = var.name
+  name                     = local.name
   cluster                  = { name = local.cluster.name, arn = local.cluster.arn }
   oidc_provider            = var.oidc_provider
   install_agent            = var.install_pod_identity_agent
@@ -116,25 +122,23 @@ module "pod_identity" {
 module "people" {
   source = "../people"
 
-  name               = var.name
-  namespaces         = toset(keys(var.namespaces))
-  model_prefixes     = { for namespace, of in var.namespaces : namespace => of.model_prefixes }
-  buckets            = module.storage.names
-  queue_arns         = { events = module.queues.arns.events, uploads = module.queues.arns.uploads, dead_letters = values(module.queues.dead_letter_arns) }
-  schedule_group     = module.scheduler.group
-  scheduler_role_arn = module.scheduler.role_arn
-  functions          = toset(values(module.functions.names))
-  cluster_arn        = local.cluster.arn
-  repository_arn     = one(module.registry[*].repository_arn)
-  kms_key_arns       = compact([var.kms_key_arns.storage, var.kms_key_arns.queues])
-  iam_path           = var.iam_path
-  tags               = var.tags
+  name           = local.name
+  namespaces     = toset(keys(var.namespaces))
+  model_prefixes = { for namespace, of in var.namespaces : namespace => of.model_prefixes }
+  buckets        = module.storage.names
+  queue_arns     = { events = module.queues.arns.events, uploads = module.queues.arns.uploads, dead_letters = values(module.queues.dead_letter_arns) }
+  functions      = toset(values(module.functions.names))
+  cluster_arn    = local.cluster.arn
+  repository_arn = one(module.registry[*].repository_arn)
+  kms_key_arns   = compact([var.kms_key_arns.storage, var.kms_key_arns.queues])
+  iam_path       = var.iam_path
+  tags           = var.tags
 }
 
 module "observability" {
   source = "../observability"
 
-  name              = var.name
+  name              = local.name
   queue_names       = module.queues.names
   dead_letter_names = module.queues.dead_letter_names
   function_names    = module.functions.names

@@ -22,6 +22,11 @@ variable "authentication_mode" {
 variable "role_arns" {
   description = "Roles of the functions that create pods, by function."
   type        = map(string)
+
+  validation {
+    condition     = alltrue([for each in values(var.role_arns) : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/.+$", each))])
+    error_message = "role_arns holds ARNs of roles."
+  }
 }
 
 variable "kubernetes_group" {

@@ -8,23 +8,24 @@ locals {
   # Folders of the control bucket by function.
   access = {
     ingest = {
-      read   = ["live", "runs", "definitions", "cluster-definitions", "triggers", "crons", "index"]
-      write  = ["live", "runs", "triggers", "crons", "index"]
-      delete = ["live", "triggers", "crons"]
+      read   = ["live", "runs", "journals", "definitions", "cluster-definitions", "triggers", "crons", "starters", "index"]
+      write  = ["live", "runs", "triggers", "crons", "starters", "index"]
+      delete = ["live", "triggers", "crons", "starters", "index"]
     }
     advance = {
-      read   = ["live", "runs", "journals", "attempts", "logs", "definitions", "cluster-definitions", "triggers", "crons", "locks", "memo", "index", "environments"]
-      write  = ["live", "runs", "journals", "attempts", "triggers", "crons", "locks", "memo", "index"]
-      delete = ["live", "runs/*/inbox", "index", "triggers", "crons"]
+      read   = ["live", "runs", "journals", "attempts", "logs", "definitions", "cluster-definitions", "triggers", "crons", "starters", "locks", "memo", "index", "environments", "admission", "images"]
+      write  = ["live", "runs", "journals", "attempts", "triggers", "crons", "starters", "locks", "memo", "index", "admission", "images"]
+      delete = ["live", "runs/*/inbox", "index", "triggers", "crons", "starters"]
     }
     sweep = {
-      read   = ["live", "runs", "definitions", "cluster-definitions", "triggers", "crons", "locks", "index"]
-      write  = ["live", "runs", "triggers", "crons", "locks", "index"]
-      delete = ["live", "index", "triggers", "crons"]
+      read   = ["live", "runs", "attempts", "definitions", "cluster-definitions", "triggers", "crons", "starters", "locks", "index", "admission"]
+      write  = ["live", "runs", "triggers", "crons", "starters", "locks", "index", "admission"]
+      delete = ["live", "index", "triggers", "crons", "starters"]
     }
+    # It fences and ends attempts as advance does, where a pod can't be made or is gone.
     dispatch = {
-      read   = ["runs"]
-      write  = []
+      read   = ["runs", "attempts", "admission", "images"]
+      write  = ["attempts", "admission", "images"]
       delete = []
     }
   }
@@ -75,7 +76,7 @@ locals {
   }]
 
   own_access = {
-    ingest   = concat([local.reads.ingest, local.reads_uploads, local.rings], local.timers, local.traces)
+    ingest   = concat([local.reads.ingest, local.reads_uploads, local.rings], local.timers, local.artifact_access, local.traces)
     advance  = concat([local.reads.advance, local.rings], local.timers, local.entrypoints, local.artifact_access, local.dispatches, local.traces)
     sweep    = concat([local.rings], local.timers, local.dispatches, local.traces)
     dispatch = concat(local.entrypoints, local.network, local.traces)
@@ -121,8 +122,8 @@ locals {
     },
   ]
 
-  # Results that are too large for the journal are read and merged; what `artifactGC` names is deleted. The bucket keeps
-  # old versions, so that a deletion can be undone.
+  # Results that are too large for the journal are read and merged; what `artifactGC` and history limits name is deleted.
+  # The bucket keeps old versions, so that a deletion can be undone.
   artifact_access = [{
     Sid      = "Artifacts"
     Effect   = "Allow"

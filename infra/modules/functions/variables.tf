@@ -40,6 +40,11 @@ variable "buckets" {
     artifacts = string
     uploads   = string
   })
+
+  validation {
+    condition     = alltrue([for each in values(var.buckets) : can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", each))])
+    error_message = "buckets holds bucket names, not ARNs or URLs."
+  }
 }
 
 variable "queues" {
@@ -48,6 +53,11 @@ variable "queues" {
     uploads = object({ url = string, arn = string })
     events  = object({ url = string, arn = string })
   })
+
+  validation {
+    condition     = alltrue([for queue in values(var.queues) : startswith(queue.url, "http") && can(regex("^arn:[a-z-]+:sqs:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", queue.arn))])
+    error_message = "queues holds URL and ARN of standard queues."
+  }
 }
 
 variable "scheduler" {
@@ -57,6 +67,11 @@ variable "scheduler" {
     group_arn = string
     role_arn  = string
   })
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_.-]{1,64}$", var.scheduler.group)) && can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/.+$", var.scheduler.role_arn))
+    error_message = "scheduler holds a group's name and a role's ARN."
+  }
 }
 
 variable "cluster" {
@@ -92,6 +107,11 @@ variable "namespaces" {
 variable "executor_image" {
   description = "Image that puts the executor into pods."
   type        = string
+
+  validation {
+    condition     = can(regex("^[^ ]+(:|@sha256:)[^ ]+$", var.executor_image))
+    error_message = "executor_image names a tag or a digest: without one the newest is taken, which no upgrade decides."
+  }
 }
 
 variable "pod_defaults" {
@@ -290,6 +310,11 @@ variable "code_signing_config_arn" {
   description = "Code signing configuration that the packages must satisfy."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.code_signing_config_arn == null || can(regex("^arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:code-signing-config:.+$", var.code_signing_config_arn))
+    error_message = "code_signing_config_arn is a code signing configuration's ARN."
+  }
 }
 
 variable "tracing" {
@@ -321,6 +346,11 @@ variable "alarm_topic_arns" {
   type        = list(string)
   default     = []
   nullable    = false
+
+  validation {
+    condition     = alltrue([for each in var.alarm_topic_arns : can(regex("^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:.+$", each))])
+    error_message = "alarm_topic_arns holds ARNs of SNS topics."
+  }
 }
 
 variable "tags" {

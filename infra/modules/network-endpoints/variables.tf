@@ -55,6 +55,11 @@ variable "interfaces" {
   type        = set(string)
   default     = ["sqs", "sts", "ecr.api", "ecr.dkr", "eks-auth", "ec2", "logs"]
   nullable    = false
+
+  validation {
+    condition     = alltrue([for each in var.interfaces : can(regex("^[a-z0-9][a-z0-9.-]*$", each))])
+    error_message = "interfaces holds AWS's short names: sqs, ecr.api."
+  }
 }
 
 variable "tags" {

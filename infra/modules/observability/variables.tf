@@ -11,16 +11,31 @@ variable "name" {
 variable "queue_names" {
   description = "Names of the queues: uploads, events."
   type        = map(string)
+
+  validation {
+    condition     = alltrue([for each in values(var.queue_names) : can(regex("^[A-Za-z0-9_-]{1,80}$", each))])
+    error_message = "queue_names holds names, not URLs or ARNs."
+  }
 }
 
 variable "dead_letter_names" {
   description = "Names of the dead-letter queues: uploads, events."
   type        = map(string)
+
+  validation {
+    condition     = alltrue([for each in values(var.dead_letter_names) : can(regex("^[A-Za-z0-9_-]{1,80}$", each))])
+    error_message = "dead_letter_names holds names, not URLs or ARNs."
+  }
 }
 
 variable "function_names" {
   description = "Names of the functions, by function."
   type        = map(string)
+
+  validation {
+    condition     = alltrue([for each in values(var.function_names) : can(regex("^[A-Za-z0-9_-]{1,64}$", each))])
+    error_message = "function_names holds names, not ARNs."
+  }
 }
 
 variable "topic_arn" {
@@ -50,6 +65,11 @@ variable "kms_key_arn" {
   description = "Key that encrypts the topic that is made; CloudWatch must be allowed to use it. SNS's own where null."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.kms_key_arn))
+    error_message = "kms_key_arn is a key's ARN (arn:aws:kms:REGION:ACCOUNT:key/ID), not an alias."
+  }
 }
 
 variable "oldest_message_minutes" {
@@ -69,6 +89,11 @@ variable "metric_namespace" {
   type        = string
   default     = "Dropforge"
   nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9._/#-]{1,255}$", var.metric_namespace)) && !startswith(var.metric_namespace, "AWS/")
+    error_message = "metric_namespace is not one of AWS's own."
+  }
 }
 
 variable "tags" {

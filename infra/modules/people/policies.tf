@@ -15,7 +15,7 @@ locals {
 
   # Runs are named by uid, not by namespace: who may see one may see which there are.
   shared_folders = ["live", "runs", "journals", "cluster-definitions"]
-  own_folders    = ["attempts", "logs", "index", "definitions", "triggers", "crons", "environments", "locks"]
+  own_folders    = ["attempts", "logs", "index", "definitions", "triggers", "crons", "environments", "locks", "starters"]
 
   read = { for namespace in var.namespaces : namespace => concat(
     [
@@ -45,7 +45,7 @@ locals {
       Action = ["s3:PutObject"]
       Resource = concat(
         ["${local.control}/live/*", "${local.control}/runs/*/spec.json", "${local.control}/runs/*/inbox/*"],
-        [for folder in ["index", "definitions", "triggers", "crons", "environments"] : "${local.control}/${folder}/${namespace}/*"],
+        [for folder in ["index", "definitions", "triggers", "crons", "starters", "environments"] : "${local.control}/${folder}/${namespace}/*"],
         ["${local.control}/cluster-definitions/*", "${local.artifacts}/${namespace}/*", "${local.uploads}/*"],
       )
     },
@@ -59,19 +59,6 @@ locals {
       )
     },
     { Sid = "Ring", Effect = "Allow", Action = ["sqs:SendMessage"], Resource = [var.queue_arns.events, var.queue_arns.uploads] },
-    {
-      Sid      = "Schedules"
-      Effect   = "Allow"
-      Action   = ["scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"]
-      Resource = ["arn:${local.partition}:scheduler:${local.region}:${local.account}:schedule/${var.schedule_group}/*"]
-    },
-    {
-      Sid       = "LendSchedulerRole"
-      Effect    = "Allow"
-      Action    = ["iam:PassRole"]
-      Resource  = [var.scheduler_role_arn]
-      Condition = { StringEquals = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
-    },
   ] }
 
   operate = concat(

@@ -37,6 +37,11 @@ variable "buckets" {
     artifacts = string
     uploads   = string
   })
+
+  validation {
+    condition     = alltrue([for each in values(var.buckets) : can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", each))])
+    error_message = "buckets holds bucket names, not ARNs or URLs."
+  }
 }
 
 variable "queue_arns" {
@@ -46,32 +51,42 @@ variable "queue_arns" {
     uploads      = string
     dead_letters = list(string)
   })
-}
 
-variable "schedule_group" {
-  description = "Group that schedules are made in."
-  type        = string
-}
-
-variable "scheduler_role_arn" {
-  description = "Role that schedules send with."
-  type        = string
+  validation {
+    condition     = alltrue([for each in concat([var.queue_arns.events, var.queue_arns.uploads], var.queue_arns.dead_letters) : can(regex("^arn:[a-z-]+:sqs:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", each))])
+    error_message = "queue_arns holds ARNs of standard queues."
+  }
 }
 
 variable "functions" {
   description = "The functions' names, to be looked at by whoever operates."
   type        = set(string)
+
+  validation {
+    condition     = alltrue([for each in var.functions : can(regex("^[A-Za-z0-9_-]{1,64}$", each))])
+    error_message = "functions holds names, not ARNs."
+  }
 }
 
 variable "cluster_arn" {
   description = "The EKS cluster, to be described by `dropforge doctor`."
   type        = string
+
+  validation {
+    condition     = can(regex("^arn:[a-z-]+:eks:[a-z0-9-]+:[0-9]{12}:cluster/.+$", var.cluster_arn))
+    error_message = "cluster_arn is an EKS cluster's ARN."
+  }
 }
 
 variable "repository_arn" {
   description = "Repository of the executor's image, to be pushed to by whoever operates; none where null."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.repository_arn == null || can(regex("^arn:[a-z-]+:ecr:[a-z0-9-]+:[0-9]{12}:repository/.+$", var.repository_arn))
+    error_message = "repository_arn is an ECR repository's ARN."
+  }
 }
 
 variable "kms_key_arns" {
@@ -79,6 +94,11 @@ variable "kms_key_arns" {
   type        = list(string)
   default     = []
   nullable    = false
+
+  validation {
+    condition     = alltrue([for each in var.kms_key_arns : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", each))])
+    error_message = "kms_key_arns holds keys' ARNs, not aliases."
+  }
 }
 
 variable "iam_path" {

@@ -25,8 +25,15 @@ locals {
       {
         Sid      = "OwnLogs"
         Effect   = "Allow"
-        Action   = ["s3:PutObject"]
+        Action   = ["s3:PutObject", "s3:GetObject"]
         Resource = ["${local.control}/logs/${namespace}/${local.pod}/*"]
+      },
+      {
+        Sid       = "ListOwn"
+        Effect    = "Allow"
+        Action    = ["s3:ListBucket"]
+        Resource  = [local.control]
+        Condition = { StringLike = { "s3:prefix" = ["attempts/${namespace}/${local.pod}/*", "logs/${namespace}/${local.pod}/*"] } }
       },
       {
         Sid      = "Environments"

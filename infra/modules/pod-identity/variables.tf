@@ -14,6 +14,11 @@ variable "cluster" {
     name = string
     arn  = string
   })
+
+  validation {
+    condition     = can(regex("^arn:[a-z-]+:eks:[a-z0-9-]+:[0-9]{12}:cluster/.+$", var.cluster.arn))
+    error_message = "cluster.arn is an EKS cluster's ARN."
+  }
 }
 
 variable "oidc_provider" {
@@ -79,11 +84,21 @@ variable "buckets" {
     artifacts = string
     uploads   = string
   })
+
+  validation {
+    condition     = alltrue([for each in values(var.buckets) : can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", each))])
+    error_message = "buckets holds bucket names, not ARNs or URLs."
+  }
 }
 
 variable "events_queue_arn" {
   description = "Queue that an executor rings when its step has ended."
   type        = string
+
+  validation {
+    condition     = can(regex("^arn:[a-z-]+:sqs:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.events_queue_arn))
+    error_message = "events_queue_arn is the ARN of a standard queue."
+  }
 }
 
 variable "kms_key_arns" {
@@ -114,6 +129,11 @@ variable "permissions_boundary_arn" {
   description = "Permissions boundary of the roles that are made."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.permissions_boundary_arn == null || can(regex("^arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+$", var.permissions_boundary_arn))
+    error_message = "permissions_boundary_arn is a policy's ARN."
+  }
 }
 
 variable "tags" {

@@ -11,6 +11,11 @@ variable "name" {
 variable "upload_bucket" {
   description = "Name of the bucket whose uploads the queue is told of."
   type        = string
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.upload_bucket))
+    error_message = "upload_bucket is a bucket's name, not its ARN or URL."
+  }
 }
 
 variable "upload_notification" {

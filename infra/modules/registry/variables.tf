@@ -19,6 +19,11 @@ variable "kms_key_arn" {
   description = "Key that encrypts the images; ECR's own where null."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.kms_key_arn))
+    error_message = "kms_key_arn is a key's ARN (arn:aws:kms:REGION:ACCOUNT:key/ID), not an alias."
+  }
 }
 
 variable "tags" {

@@ -21,6 +21,11 @@ variable "queue_arns" {
 variable "sweep_function_arn" {
   description = "Alias of the function `sweep`."
   type        = string
+
+  validation {
+    condition     = can(regex("^arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:function:[A-Za-z0-9_-]+:[A-Za-z0-9_-]+$", var.sweep_function_arn))
+    error_message = "sweep_function_arn is the ARN of a function's alias."
+  }
 }
 
 variable "sweep_minutes" {
@@ -76,6 +81,11 @@ variable "kms_key_arns" {
   })
   default  = {}
   nullable = false
+
+  validation {
+    condition     = alltrue([for arn in values(var.kms_key_arns) : arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", arn))])
+    error_message = "kms_key_arns holds keys' ARNs, not aliases."
+  }
 }
 
 variable "role_arn" {
@@ -105,6 +115,11 @@ variable "permissions_boundary_arn" {
   description = "Permissions boundary of the role that is made."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.permissions_boundary_arn == null || can(regex("^arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+$", var.permissions_boundary_arn))
+    error_message = "permissions_boundary_arn is a policy's ARN."
+  }
 }
 
 variable "tags" {

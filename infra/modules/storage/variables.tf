@@ -134,6 +134,11 @@ variable "access_log_bucket" {
   description = "Bucket that gets S3's access logs; none are kept where null."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.access_log_bucket == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.access_log_bucket))
+    error_message = "access_log_bucket is a bucket's name, not its ARN or URL."
+  }
 }
 
 variable "tags" {

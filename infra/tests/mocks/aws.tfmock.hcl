@@ -37,7 +37,10 @@ mock_resource "aws_iam_policy" {
 }
 
 mock_resource "aws_sqs_queue" {
-  defaults = { arn = "arn:aws:sqs:eu-central-1:111122223333:demo" }
+  defaults = {
+    id  = "https://sqs.eu-central-1.amazonaws.com/111122223333/demo"
+    arn = "arn:aws:sqs:eu-central-1:111122223333:demo"
+  }
 }
 
 mock_resource "aws_sns_topic" {
@@ -57,5 +60,8 @@ mock_resource "aws_cloudwatch_event_rule" {
 }
 
 mock_resource "aws_ecr_repository" {
-  defaults = { repository_url = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/demo/executor" }
+  defaults = {
+    arn            = "arn:aws:ecr:eu-central-1:111122223333:repository/demo/executor"
+    repository_url = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/demo/executor"
+  }
 }

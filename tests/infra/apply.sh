@@ -1,0 +1,92 @@
+# The step `apply`: the minimal example against the emulator, from nothing to nothing. Sourced by run.
+stack=infra-test
+minimal=$work/infra/examples/minimal
+
+step_apply() {
+  local python why
+  . "$root/tests/cloud/versions"
+  if ! python=$(python_with "emulator-$MINISTACK" "ministack==$MINISTACK" 2>"$work/out"); then
+    why=$(grep . "$work/out" | tail -1)
+    skip apply "the emulator can't be installed: ${why:-no python3}"
+    return
+  fi
+  emulator_starts "$python" || { verdict "the emulator starts" 1; return; }
+  packages "$work/packages"
+  prepare "$minimal"
+  applied || return
+  try "an upload reaches its function" account reached "$stack"
+  try "a run is not destroyed unasked" refuses_to_destroy
+  try "destroy leaves nothing behind" destroys_all
+}
+
+emulator_starts() { # it listens at a port of its own, and knows one cluster
+  local port
+  port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  export AWS_ENDPOINT_URL=http://127.0.0.1:$port AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+  mkdir -p "$work/emulator"
+  TMPDIR=$work/emulator BIND_HOST=127.0.0.1 GATEWAY_PORT=$port LOG_LEVEL=WARNING "$(dirname "$1")/ministack" >"$work/emulator.log" 2>&1 &
+  emulator=$!
+  leave() { kill "$emulator" 2>/dev/null; wait "$emulator" 2>/dev/null; }
+  account() { "$python" "$here/account.py" "$@"; }
+  account wait >"$work/out" 2>&1 && account cluster research >"$work/out" 2>&1 && account all >"$work/before"
+}
+
+packages() { # real functions are not needed here: these take their place
+  mkdir -p "$1"
+  python3 - "$1" <<'PYTHON'
+import sys, zipfile
+for function in ("ingest", "advance", "sweep"):
+    with zipfile.ZipFile(f"{sys.argv[1]}/{function}-x86_64.zip", "w") as package:
+        bootstrap = zipfile.ZipInfo("bootstrap")
+        bootstrap.external_attr = 0o755 << 16
+        package.writestr(bootstrap, "#!/bin/sh\nexit 1\n")
+PYTHON
+}
+
+prepare() { # the emulator knows buckets by path
+  printf 'provider "aws" {\n  s3_use_path_style           = true\n  skip_credentials_validation = true\n}\n' >"$1/emulator_override.tf"
+  export TF_VAR_region=us-east-1 TF_VAR_name=$stack TF_VAR_cluster_name=research TF_VAR_package_folder=$work/packages TF_VAR_architecture=x86_64
+  terraform -chdir="$1" init -input=false -no-color >"$work/out" 2>&1 || verdict "terraform init" 1
+}
+
+applied() {
+  try "a cluster that is not there is told with those that are" says "There is no EKS cluster reserch in us-east-1" \
+    terraform -chdir="$minimal" plan -no-color -input=false -var cluster_name=reserch
+  try "a region that is none is refused" says "Invalid region value|invalid AWS Region|Invalid AWS Region" \
+    terraform -chdir="$minimal" plan -no-color -input=false -var region=moon-1
+  try "a provider that is too old is refused" says "no available releases match|5\.99\.0" too_old
+  try "terraform apply" terraform -chdir="$minimal" apply -auto-approve -no-color -input=false
+  [ -e "$minimal/terraform.tfstate" ] || return
+  try "a second stack of the name is refused before it touches the first" second_is_refused
+}
+
+says() { # PATTERN COMMAND…: it fails, and says why
+  local pattern=$1
+  shift
+  ! "$@" >"$work/said" 2>&1 && tr '\n' ' ' <"$work/said" | sed 's/│//g; s/  */ /g' | tee "$work/out" | grep -qE "$pattern"
+}
+
+too_old() {
+  mkdir -p "$work/old"
+  printf 'terraform {\n  required_providers {\n    aws = { source = "hashicorp/aws", version = "5.99.0" }\n  }\n}\nmodule "queues" {\n  source        = "../infra/modules/queues"\n  name          = "demo"\n  upload_bucket = "uploads"\n}\n' >"$work/old/main.tf"
+  terraform -chdir="$work/old" init -input=false -no-color
+}
+
+second_is_refused() { # it makes nothing, so that destroying it would not destroy the first one's queues
+  cp -r "$minimal" "$work/infra/examples/second"
+  rm -f "$work/infra/examples/second"/terraform.tfstate*
+  says "ConflictException|already exists" terraform -chdir="$work/infra/examples/second" apply -auto-approve -no-color -input=false &&
+    ! terraform -chdir="$work/infra/examples/second" state list | grep -E 'aws_sqs_queue|aws_s3_bucket|aws_lambda_function'
+}
+
+refuses_to_destroy() {
+  account put "$stack-000000000000-us-east-1-control" runs/ab/u1/spec.json &&
+    says "BucketNotEmpty" terraform -chdir="$minimal" destroy -auto-approve -no-color -input=false &&
+    account has "$stack-000000000000-us-east-1-control" runs/ab/u1/spec.json
+}
+
+destroys_all() { # where somebody asks for it
+  terraform -chdir="$minimal" apply -auto-approve -no-color -input=false -var force_destroy=true -target='module.dropforge.module.storage.aws_s3_bucket.this' &&
+    terraform -chdir="$minimal" destroy -auto-approve -no-color -input=false -var force_destroy=true &&
+    account all >"$work/after" && diff "$work/before" "$work/after"
+}

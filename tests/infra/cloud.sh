@@ -1,0 +1,66 @@
+# The step `cloud`: the minimal example on the test bed of tests/cloud, then a dropped file becomes a model on what Terraform
+# made, by real functions and pods. Sourced by run.
+
+step_cloud() {
+  [ -x "$root/functions/build" ] || { skip cloud "the functions can't be built here"; return; }
+  local code=0 cloud
+  "$root/tests/cloud/up" >"$work/out" 2>&1 || code=$?
+  [ $code -ne 3 ] || { skip cloud "$(grep -m1 -oE 'SKIPPED: .*' "$work/out" | sed 's/SKIPPED: //')"; return; }
+  [ $code -eq 0 ] || { verdict "the test bed starts" $code; return; }
+  cloud=$(. "$root/tests/cloud/bed/place.sh" && echo "$cloud")
+  . "$cloud/env"
+  python=$(. "$root/tests/cloud/bed/place.sh" && echo "$cloud/emulator-$MINISTACK/bin/python")
+  account() { "$python" "$here/account.py" "$@"; }
+  if account exists uploads >/dev/null 2>&1; then
+    skip cloud "the test bed has a deployment already: tests/cloud/down makes room"
+    return
+  fi
+  minimal=$work/infra/examples/bed stack=infra-bed
+  cp -r "$work/infra/examples/minimal" "$minimal"
+  rm -f "$minimal"/terraform.tfstate*
+  try "the functions are built" functions_built || return
+  account cluster research >"$work/out" 2>&1 || { verdict "the emulator knows a cluster" 1; return; }
+  prepare "$minimal"
+  on_bed
+  try "terraform apply on the test bed" bed_applies || return
+  try "a dropped file becomes a model on what Terraform made" "$root/tests/cloud/run" --deployment "$work/deployment.json" sample_ml_pipeline
+  try "destroy leaves nothing behind on the test bed" bed_destroys
+}
+
+functions_built() {
+  packages=$("$root/functions/build" "$(uname -m)") && cp -r "$packages" "$work/packages"
+}
+
+on_bed() { # the bed's Kubernetes knows no role of AWS: functions and pods are told what EKS would tell them
+  export TF_VAR_namespaces='{"dropforge": {}}' TF_VAR_package_folder=$work/packages
+  cat >"$minimal/emulator_override.tf" <<HCL
+provider "aws" {
+  s3_use_path_style           = true
+  skip_credentials_validation = true
+}
+
+module "dropforge" {
+  force_destroy  = true
+  bucket_names   = { uploads = "uploads" }
+  executor_image = "dropforge.local/executor:1"
+  environment = {
+    AWS_ENDPOINT_URL     = "$DROPFORGE_CLOUD_PROXY"
+    DROPFORGE_KUBECONFIG = "$("$root/tests/cloud/bed/namespace")"
+  }
+  pod_defaults = jsonencode({
+    envFrom   = [{ secretRef = { name = "emulator" } }]
+    container = { imagePullPolicy = "IfNotPresent" }
+    executor  = { imagePullPolicy = "IfNotPresent" }
+  })
+}
+HCL
+}
+
+bed_applies() {
+  account all >"$work/before" && terraform -chdir="$minimal" apply -auto-approve -no-color -input=false &&
+    terraform -chdir="$minimal" output -json dropforge >"$work/deployment.json"
+}
+
+bed_destroys() {
+  terraform -chdir="$minimal" destroy -auto-approve -no-color -input=false && account all >"$work/after" && diff "$work/before" "$work/after"
+}

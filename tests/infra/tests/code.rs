@@ -1,0 +1,61 @@
+//! The code of `infra/` as its readers meet it: described, typed, checked, in step with its READMEs; and its Kubernetes
+//! objects as Kubernetes reads them.
+
+use std::fs;
+
+use dropforge_infra_tests::in_repository;
+use dropforge_infra_tests::tables::{configurations, outputs, readme, variables};
+
+#[test]
+fn every_variable_is_described_and_typed_and_every_output_described() {
+    let mut bad = Vec::new();
+    for folder in configurations() {
+        let what = |name: &str| format!("{}: {name}", folder.display());
+        bad.extend(
+            variables(&folder)
+                .iter()
+                .filter(|v| v.description.is_none() || v.kind.is_none())
+                .map(|v| what(&v.name)),
+        );
+        bad.extend(outputs(&folder).iter().filter(|o| o.description.is_none()).map(|o| what(&o.name)));
+    }
+    assert!(bad.is_empty(), "{bad:#?}");
+}
+
+/// What no check can say more about than its type: a switch, tags. The modules `dropforge` and the examples hand their
+/// variables on to the modules that check them.
+#[test]
+fn every_variable_of_a_module_that_makes_something_is_validated() {
+    let makes = |folder: &&std::path::PathBuf| {
+        folder.parent().is_some_and(|parent| parent.ends_with("modules")) && !folder.ends_with("dropforge")
+    };
+    let folders = configurations();
+    let mut bad = Vec::new();
+    for folder in folders.iter().filter(makes) {
+        let free = |kind: Option<&str>, name: &str| kind == Some("bool") || name == "tags";
+        let unchecked =
+            variables(folder).into_iter().filter(|v| !v.validated && !free(v.kind.as_deref(), &v.name));
+        bad.extend(unchecked.map(|v| format!("{}: {}", folder.display(), v.name)));
+    }
+    assert!(bad.is_empty(), "{bad:#?}");
+}
+
+#[test]
+fn the_readmes_tables_say_what_the_code_says() {
+    let stale = configurations().into_iter().filter(|folder| {
+        let (is, should) = readme(folder);
+        is != should
+    });
+    let stale: Vec<_> = stale.collect();
+    assert!(stale.is_empty(), "run `cargo run -p dropforge-infra-tests`: {stale:#?}");
+}
+
+#[test]
+fn every_kubernetes_object_is_applied_by_somebody() {
+    let list =
+        fs::read_to_string(in_repository("infra/kubernetes/kustomization.yaml")).expect("it can be read");
+    for entry in fs::read_dir(in_repository("infra/kubernetes/namespace")).expect("it can be read") {
+        let name = entry.expect("it can be read").file_name().to_string_lossy().into_owned();
+        assert!(list.contains(&format!("- namespace/{name}")), "{name}");
+    }
+}
