@@ -335,7 +335,8 @@ async fn a_stopped_attempt_has_its_verdict_before_its_pod_is_gone() {
 #[tokio::test]
 async fn an_image_that_is_not_there_is_told_at_once_and_given_up() {
     let mut settings = Settings::default();
-    settings.patience.image = Duration::from_secs(10);
+    // A kubelet may tell of the first try ten seconds after it.
+    settings.patience.image = Duration::from_secs(25);
     let Some(rig) = Rig::new("image", settings).await else { return };
     let attempt = rig.attempt("wf-main-1", json!({"image": "127.0.0.1:1/nothing:1", "command": ["true"]}));
     rig.cluster.begin(&rig.run("run-1"), attempt.clone()).await.unwrap();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dropforge_cluster::kubernetes::{Commands, ImageCommand, PodDefaults, PodError, Site, pod};
-use dropforge_driver::pods::{LAUNCH_VARIABLE, PodLaunch, Stores};
+use dropforge_driver::pods::{LAUNCH_VARIABLE, LaunchPlace, PodLaunch, Stores};
 use dropforge_engine::apply::apply;
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::decide::decide;
@@ -205,9 +205,9 @@ fn a_document_too_large_for_a_variable_is_an_object() {
         one(&format!("{{name: main, script: {{image: a, command: [sh], source: '{source}'}}}}"));
     let launched = pod::pod(&run, &attempt, &site(), &commands()).unwrap();
     let value = launched.pod["spec"]["containers"][0]["env"][0]["value"].as_str().unwrap();
-    let place: Value = serde_json::from_str(value.strip_prefix('@').unwrap()).unwrap();
+    let place: LaunchPlace = serde_json::from_str(value.strip_prefix('@').unwrap()).unwrap();
     let key = format!("attempts/ml/{}/launch.json", attempt.id);
-    assert_eq!(place, json!({"stores": site().stores, "key": key}));
+    assert_eq!(place, LaunchPlace { stores: site().stores, key });
     let launch: PodLaunch = serde_json::from_slice(&launched.document.unwrap()).unwrap();
     assert_eq!(launch.attempt, attempt);
 }

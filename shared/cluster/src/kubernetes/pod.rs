@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dropforge_driver::pods::{EXECUTOR_FOLDER, LAUNCH_BYTES_MAX, LAUNCH_FORMAT, LAUNCH_VARIABLE, PodLaunch};
+use dropforge_driver::pods::{
+    EXECUTOR_FOLDER, LAUNCH_BYTES_MAX, LAUNCH_FORMAT, LAUNCH_VARIABLE, LaunchPlace, PodLaunch,
+};
 use dropforge_engine::attempt::Attempt;
 use dropforge_engine::ids::argo_node_id;
 use dropforge_engine::spec::{PackedEnvironment, RunSpec};
@@ -263,8 +265,8 @@ fn add_launch(
         containers::add_variables(spec, LAUNCH_VARIABLE, &value);
         return Ok(None);
     }
-    let place = json!({"stores": site.stores, "key": launch_key(attempt)});
-    containers::add_variables(spec, LAUNCH_VARIABLE, &format!("@{place}"));
+    let place = LaunchPlace { stores: site.stores.clone(), key: launch_key(attempt) };
+    containers::add_variables(spec, LAUNCH_VARIABLE, &format!("@{}", json!(place)));
     Ok(Some(text.into_bytes()))
 }
 
