@@ -254,6 +254,8 @@ impl<S: StepStore> Wrapped<'_, S> {
     fn prepared(&self, container: &Container) -> PreparedPod {
         let template = &self.launch.attempt.work.template;
         let root = PathBuf::from("/");
+        // What a container holds may be a volume, whose files stay; so nothing is the attempt's alone to be moved away.
+        let all = Mount { target: root.clone(), source: root.clone(), read_only: false };
         let process = Process {
             layout: Layout { scratch: self.folder.clone(), ..Layout::default() },
             entrance: None,
@@ -270,7 +272,7 @@ impl<S: StepStore> Wrapped<'_, S> {
             probe: container.readiness_probe.clone().filter(|_| template.is_daemon()),
             ports: ports(container),
             image: container.image.clone().unwrap_or_default(),
-            places: Places { own: root.clone(), root, mounts: Vec::new(), links_are_safe: false },
+            places: Places { own: root.clone(), root, mounts: vec![all], links_are_safe: false },
             runs: Runs::Process(process),
             log: log(&self.folder),
             teed: true,
