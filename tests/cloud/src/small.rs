@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
     /// How often a command of it has said [`EXECUTED`], in all attempts' logs.
     pub fn executions(&self) -> usize {
         let bucket = self.bed.named("control_bucket");
-        let logs = format!("logs/{}/{}-", self.bed.cluster.namespace(), self.name);
+        let logs = format!("logs/{}/{}", self.bed.cluster.namespace(), self.name);
         let chunks = self.bed.emulator.list(bucket, &logs);
         let said: Vec<u8> =
             chunks.iter().flat_map(|key| self.bed.emulator.get(bucket, key).unwrap_or_default()).collect();
@@ -129,7 +129,7 @@ impl<'a> Run<'a> {
 
     /// The attempts that were claimed.
     pub fn claims(&self) -> BTreeSet<String> {
-        let attempts = format!("attempts/{}/{}-", self.bed.cluster.namespace(), self.name);
+        let attempts = format!("attempts/{}/{}", self.bed.cluster.namespace(), self.name);
         let keys = self.bed.emulator.list(self.bed.named("control_bucket"), &attempts);
         keys.iter().filter_map(|key| key.strip_suffix("/claim.json").map(str::to_owned)).collect()
     }

@@ -125,13 +125,14 @@ fn a_pod_on_a_node_that_is_gone_is_made_again_elsewhere() {
 #[test]
 fn a_pod_that_comes_back_after_its_node_had_no_contact_changes_nothing() {
     scenario("a node without contact", |bed| {
-        // It outlives the time without contact, and says its word again at its end.
-        let run = Run::submit(bed, &workflow("silent", &step("main", "sleep 150; echo late", "")));
+        // It outlives what Kubernetes and then Dropforge wait for a node.
+        let toleration = "{key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 10}";
+        let main = format!("{}    tolerations: [{toleration}]\n", step("main", "sleep 200; echo late", ""));
+        let run = Run::submit(bed, &workflow("silent", &main));
         run.running_pod();
         let hanging = Hanging::new("kubelet", "--hostname-override dropforge");
         let first = run.claims();
-        // Longer than Kubernetes and then Dropforge wait for a node.
-        until("a second attempt", 180, || {
+        until("a second attempt", 190, || {
             bed.sweep();
             (bed.cluster.pods(Some(&run.uid)).len() > 1).then_some(())
         });
