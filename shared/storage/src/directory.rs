@@ -10,7 +10,7 @@
 //! | `live/<uid>` | markers of live runs |
 //! | `runs/<hh>/<uid>/spec.json`, `…/inbox/<id>.json` | specs, unread commands |
 //! | `journals/<hh>/<uid>.journal` | all records of a run |
-//! | `attempts/<namespace>/<attempt>/{claim,result}.json` | claims and verdicts |
+//! | `attempts/journal` | claims and verdicts, until no run is live |
 //! | `logs/<namespace>/<attempt>/<container>/00000` | logs |
 //! | `artifacts/<namespace>/…`, `buckets/<bucket>/…` | objects, as ordinary files |
 //! | `definitions/…`, `folders/…`, `triggers/…`, `crons/…` | documents |
@@ -36,6 +36,7 @@ use crate::objects::Objects;
 mod artifacts;
 mod attempts;
 mod documents;
+mod frames;
 mod inbox;
 mod index;
 mod journal;
@@ -62,6 +63,7 @@ pub struct DirectoryStore {
     durable: bool,
     buckets: Objects,
     artifacts: Objects,
+    attempts: attempts::Table,
     journals: Mutex<BTreeMap<RunUid, runs::Slot>>,
     nonces: Nonces,
 }
@@ -86,6 +88,7 @@ impl DirectoryStore {
             durable: false,
             buckets: Objects::buckets(&root),
             artifacts: Objects::artifacts(&root),
+            attempts: attempts::Table::new(&root),
             journals: Mutex::default(),
             nonces: Nonces::new(),
             root,

@@ -83,25 +83,6 @@ pub(crate) fn create_only(
     Ok(Created::New)
 }
 
-/// Makes a file under `path` unless there is one, for what counts by being there: who dies in between leaves it empty,
-/// and so does a full disk.
-pub(crate) fn create_in_place(path: &Path, bytes: &[u8], sync: bool) -> Result<Created, StoreError> {
-    let made = with_parent(path, || OpenOptions::new().write(true).create_new(true).open(path));
-    let mut file = match made {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(Created::Exists),
-        Err(error) => return Err(failed("create", path)(error)),
-    };
-    if let Err(error) = file.write_all(bytes) {
-        tracing::warn!(file = %path.display(), %error, "it is there, and empty");
-    }
-    if sync {
-        file.sync_all().map_err(failed("write", path))?;
-    }
-    sync_folder(path, sync)?;
-    Ok(Created::New)
-}
-
 /// Stores a whole file under `path`, instead of the one that may be there.
 pub(crate) fn replace(temporaries: &Path, path: &Path, bytes: &[u8], sync: bool) -> Result<(), StoreError> {
     let temporary = Temporary::holding(temporaries, path, bytes, sync)?;

@@ -102,7 +102,9 @@ impl Runs for DirectoryStore {
             return Ok(());
         }
         self.forget_journal(run);
-        files::remove(&self.at(keys::live(run)?))
+        files::remove(&self.at(keys::live(run)?))?;
+        // Whoever makes a run live again starts new attempts only.
+        if files::names(&self.root.join(keys::LIVE))?.is_empty() { self.attempts.clear() } else { Ok(()) }
     }
 
     async fn bury(&self, tombstone: &Tombstone) -> Result<Buried, StoreError> {

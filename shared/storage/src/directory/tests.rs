@@ -278,13 +278,14 @@ fn set_modes(path: &Path, folder: u32, file: u32) {
 }
 
 #[test]
-fn a_claim_whose_claimer_died_as_it_made_it_is_a_claim() {
+fn a_claim_of_the_first_format_whose_claimer_died_as_it_made_it_is_a_claim() {
     let folder = tempfile::tempdir().unwrap();
-    let store = DirectoryStore::open(folder.path(), OWNER).unwrap();
+    let _owner = DirectoryStore::open(folder.path(), OWNER).unwrap();
     for (attempt, left) in [("empty", ""), ("begun", "{\"format\":1,\"no")] {
         let place = folder.path().join("attempts/default").join(attempt);
         fs::create_dir_all(&place).unwrap();
         fs::write(place.join("claim.json"), left).unwrap();
+        let store = DirectoryStore::open(folder.path(), Access::Reader).unwrap();
         assert!(now(store.claimed("default", &attempt.into())).unwrap());
         assert_eq!(now(store.claim("default", &attempt.into(), "n")).unwrap(), Created::Exists);
     }
