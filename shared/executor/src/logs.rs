@@ -17,6 +17,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::outputs::TEXT_BYTES_MAX;
 
+pub mod spare;
+
 /// How long output of processes that outlived the command is waited for; they have been killed by then, and
 /// what they wrote is in the pipe.
 const DRAIN: Duration = Duration::from_millis(100);

@@ -63,7 +63,7 @@ pub enum SupervisorError {
     Recover(#[source] StoreError),
     /// A container that the last supervisor started may still run.
     #[error(
-        "see that no container of the last supervisor runs any more: start the engine; where it is gone for good, remove the notes in `supervisor/attempts` of the store"
+        "see that no container of the last supervisor runs any more: start the engine; where it is gone for good, remove `supervisor/attempts.jsonl` of the store"
     )]
     Containers(#[source] EngineError),
 }

@@ -1,6 +1,7 @@
 //! The command, as a process or in a container: start, wait or end, and what it used.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use super::preparation::{Prepared, Process, Runs};
 use super::{Refused, refused, told};
 use crate::container::running::{self, StartError};
 use crate::isolation::isolation;
+use crate::logs::spare::{Late, PLACE_AFTER};
 use crate::logs::{self, Pumps};
 use crate::process::{self, Command, Ended, Exit, SpawnError, Waited, spawn};
 use crate::usage::Usage;
@@ -25,6 +27,54 @@ use crate::usage::Usage;
 /// A started command.
 pub struct Execution {
     running: Running,
+    log: Log,
+}
+
+/// Where its output goes.
+enum Log {
+    /// To its place.
+    Placed(File),
+    /// To a file that gets its place when it is needed.
+    Late(Late),
+}
+
+impl Log {
+    fn open(prepared: &Prepared) -> io::Result<Log> {
+        match &prepared.spare_log {
+            Some(spare) => spare.open(&prepared.log).map(Log::Late),
+            None => logs::open(&prepared.log).map(Log::Placed),
+        }
+    }
+
+    fn file(&self) -> &File {
+        match self {
+            Log::Placed(file) => file,
+            Log::Late(late) => late.file(),
+        }
+    }
+
+    /// How long until it has to be looked after.
+    fn patience(&self) -> Duration {
+        match self {
+            Log::Late(late) if !late.is_placed() => PLACE_AFTER,
+            Log::Late(_) | Log::Placed(_) => Duration::MAX,
+        }
+    }
+
+    fn place(&mut self) {
+        if let Log::Late(late) = self
+            && let Err(error) = late.place()
+        {
+            tracing::warn!(%error, "a log can't be followed: it could not be given its place");
+        }
+    }
+
+    fn settle(self) -> io::Result<()> {
+        match self {
+            Log::Placed(_) => Ok(()),
+            Log::Late(late) => late.settle(),
+        }
+    }
 }
 
 /// What runs it.
@@ -51,14 +101,14 @@ pub struct Finished {
 impl Execution {
     /// Starts the command.
     pub fn start(prepared: &Prepared, attempt: &Attempt) -> Result<Execution, Refused> {
-        let log = logs::open(&prepared.log).map_err(|error| no_log(prepared, &error))?;
+        let log = Log::open(prepared).map_err(|error| no_log(prepared, &error))?;
         let captured = attempt.work.capture_result && prepared.name == MAIN;
         let running = match &prepared.runs {
             Runs::Process(process) => {
                 let streams = match prepared.teed {
-                    true => logs::teed(&log, captured),
-                    false if captured => logs::captured(&log),
-                    false => logs::straight(&log),
+                    true => logs::teed(log.file(), captured),
+                    false if captured => logs::captured(log.file()),
+                    false => logs::straight(log.file()),
                 };
                 let streams = streams.map_err(|error| no_log(prepared, &error))?;
                 let argv = process.command.iter().map(OsString::from).collect();
@@ -69,12 +119,12 @@ impl Execution {
                     .map_err(|e| e.into())
             }
             Runs::Container(container) => container
-                .start(log)
+                .start(log.file().try_clone().map_err(|error| no_log(prepared, &error))?)
                 .map(|running| Running::Container(Box::new(running), captured))
                 .map_err(|e| e.into()),
         };
         let running = running.map_err(|error: NotStarted| not_started(&prepared.name, error))?;
-        Ok(Execution { running })
+        Ok(Execution { running, log })
     }
 
     /// The process that leads the command, and when it was started, in the kernel's ticks.
@@ -97,7 +147,10 @@ impl Execution {
     ) -> Finished {
         let (by_us, ended) = self.wait_or_end(control, deadline, grace, look);
         let interrupted = by_us.as_ref().is_some_and(End::is_lost);
-        let (result, failure) = self.running.left(prepared, !interrupted);
+        let (result, mut failure) = self.running.left(prepared, !interrupted);
+        if let Err(error) = self.log.settle() {
+            failure.get_or_insert(format!("keep the log: {error}"));
+        }
         let exit_code = ended.exit.code();
         let end = match by_us {
             Some(End::Asked(Ask::Over)) => End::Exited(exit_code),
@@ -118,11 +171,12 @@ impl Execution {
         loop {
             let left =
                 |at: Timestamp| at.duration_since(SystemClock.now()).max(SignedDuration::ZERO).unsigned_abs();
-            let limit = deadline.map_or(LOOK, |(at, _)| left(at).min(LOOK));
+            let limit = deadline.map_or(LOOK, |(at, _)| left(at).min(LOOK)).min(self.log.patience());
             let why = match self.running.wait_until(limit, control.woken.as_fd()) {
                 Waited::Ended(ended) => return (None, ended),
                 Waited::Woken => control.asked().map(End::Asked),
                 Waited::Late => {
+                    self.log.place();
                     look();
                     deadline
                         .filter(|(at, _)| *at <= SystemClock.now())

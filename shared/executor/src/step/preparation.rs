@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use dropforge_driver::supervision::{Launch, StepEnvironment};
 use dropforge_engine::attempt::{Outcome, Provenance, Reason};
@@ -17,6 +17,7 @@ use super::room::Room;
 use super::{Refused, Site, StepStore, refused, told};
 use crate::inputs::{self, Loaded};
 use crate::isolation::{Bind, Layout, isolation};
+use crate::logs::spare::Spare;
 use crate::transfer::Progress;
 use crate::variables::{Expanded, LocalObjects, Surroundings, expand, progress_file, replace};
 use crate::volumes::{self, Folders, Mount};
@@ -82,6 +83,8 @@ pub struct Prepared {
     pub log: PathBuf,
     /// Whether its output also goes to this process's own, which somebody reads.
     pub teed: bool,
+    /// The file that takes them until the log gets its place.
+    pub spare_log: Option<Arc<Spare>>,
     /// Whether the log must be brought to the store, which is elsewhere.
     pub log_is_shipped: bool,
     /// The file into which it writes how far it is.
@@ -258,6 +261,7 @@ impl<'a, S: StepStore> Making<'a, S> {
             }
         };
         let log_file = site.store.log_file(&attempt.namespace, &attempt.id, name);
+        let is_late = self.alone && engine.is_none() && log_file.is_some() && !attempt.work.archive_logs;
         let prepared = Prepared {
             name: name.to_owned(),
             alone: self.alone,
@@ -267,6 +271,7 @@ impl<'a, S: StepStore> Making<'a, S> {
             image: container.image.clone().unwrap_or_default(),
             runs,
             teed: false,
+            spare_log: is_late.then(|| Arc::clone(&self.room.log)),
             log_is_shipped: log_file.is_none(),
             log: log_file.unwrap_or_else(|| folders.own.join(format!("{name}.log"))),
             progress: progress_file(&folders.home),

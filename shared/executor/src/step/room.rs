@@ -11,11 +11,16 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dropforge_driver::clock::{Clock, SystemClock};
+use jiff::{SignedDuration, Timestamp};
 
 use super::preparation::AttemptFolders;
 use crate::isolation::entrance::Entrance;
 use crate::isolation::layout::lay_out;
 use crate::isolation::{Isolation, Layout, LayoutError, isolation};
+use crate::logs::spare::Spare;
 use crate::process::family::may_be_unended;
 use crate::process::launch::NotStarted;
 use crate::removal::remove_folder;
@@ -84,7 +89,7 @@ impl Rooms {
     }
 
     /// Takes a room back whose step has ended, with all its processes.
-    pub fn give_back(&self, room: Room) {
+    pub fn give_back(&self, mut room: Room) {
         if may_be_unended() {
             return;
         }
@@ -104,6 +109,8 @@ impl Rooms {
 /// The folders of one step at a time. Dropping it removes them.
 pub struct Room {
     pub(super) folders: AttemptFolders,
+    /// Beside the folders, so that no step finds it among its own.
+    pub(super) log: Arc<Spare>,
     /// What a step sees that mounts nothing; none: whoever runs here finds the host's root.
     plain: Option<Plain>,
     /// What its folders hold when no step is in it.
@@ -120,7 +127,8 @@ impl Room {
     fn make(own: PathBuf) -> Result<Room, RoomError> {
         let failed = |(folder, source)| RoomError::Folder { folder, source };
         let folders = AttemptFolders::make(own).map_err(failed)?;
-        let mut room = Room { folders, plain: None, empty: BTreeMap::new() };
+        let log = Spare::at(folders.own.with_extension("log"));
+        let mut room = Room { folders, log, plain: None, empty: BTreeMap::new() };
         let mut mounted = Vec::new();
         if let Isolation::MountNamespace(namespace) = isolation() {
             let host = HostRoot::now().map_err(|source| failed((PathBuf::from("/"), source)))?;
@@ -151,9 +159,13 @@ impl Room {
     }
 
     /// Takes out what the step left.
-    fn tidy(&self) -> io::Result<()> {
-        for (folder, empty) in &self.empty {
-            let found = Listing::of(folder)?;
+    fn tidy(&mut self) -> io::Result<()> {
+        for (folder, empty) in &mut self.empty {
+            let stamp = Stamp::of(folder)?;
+            if empty.stamp.is_settled && stamp.changed == empty.stamp.changed {
+                continue;
+            }
+            let found = Listing::of(folder, stamp)?;
             for name in found.entries.keys().filter(|name| !empty.entries.contains_key(*name)) {
                 remove(&folder.join(name))?;
             }
@@ -164,6 +176,7 @@ impl Room {
             if found.mode != empty.mode {
                 fs::set_permissions(folder, Permissions::from_mode(empty.mode))?;
             }
+            empty.stamp = Stamp::of(folder)?;
         }
         Ok(())
     }
@@ -185,7 +198,8 @@ fn explain(error: NotStarted) -> RoomError {
     }
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+/// Removes a file, or a folder with all it holds.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     // Links are not followed: they may lead out.
     if path.symlink_metadata()?.is_dir() { remove_folder(path) } else { fs::remove_file(path) }
 }
@@ -209,10 +223,37 @@ impl HostRoot {
     }
 }
 
+/// The kernel's clock for files moves in ticks of at most 10 ms: what happens within one leaves no trace.
+const TICKS: Duration = Duration::from_millis(20);
+
+/// When a folder, or what lies in it, was last changed. Looking at that takes a fifth of what listing it takes.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    mode: u32,
+    /// Seconds and nanoseconds of the content, then of the folder itself.
+    changed: [(i64, i64); 2],
+    /// Whether whatever changes it from now on changes the stamp.
+    is_settled: bool,
+}
+
+impl Stamp {
+    fn of(folder: &Path) -> io::Result<Self> {
+        let found = folder.symlink_metadata()?;
+        let changed = Timestamp::new(found.ctime(), found.ctime_nsec().try_into().unwrap_or(0));
+        let age = changed.map(|changed| SystemClock.now().duration_since(changed));
+        Ok(Stamp {
+            mode: found.mode() & 0o7777,
+            changed: [(found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec())],
+            is_settled: age.is_ok_and(|age| age > TICKS.try_into().unwrap_or(SignedDuration::MAX)),
+        })
+    }
+}
+
 /// What a folder holds.
 #[derive(Debug, PartialEq, Eq)]
 struct Listing {
     mode: u32,
+    stamp: Stamp,
     entries: BTreeMap<OsString, Kind>,
 }
 
@@ -224,8 +265,7 @@ enum Kind {
 }
 
 impl Listing {
-    fn of(folder: &Path) -> io::Result<Self> {
-        let mode = folder.symlink_metadata()?.mode() & 0o7777;
+    fn of(folder: &Path, stamp: Stamp) -> io::Result<Self> {
         let entry = |entry: io::Result<fs::DirEntry>| {
             let entry = entry?;
             let kind = entry.file_type()?;
@@ -236,7 +276,8 @@ impl Listing {
             };
             Ok((entry.file_name(), kind))
         };
-        Ok(Listing { mode, entries: fs::read_dir(folder)?.map(entry).collect::<io::Result<_>>()? })
+        let entries = fs::read_dir(folder)?.map(entry).collect::<io::Result<_>>()?;
+        Ok(Listing { mode: stamp.mode, stamp, entries })
     }
 }
 
@@ -245,7 +286,7 @@ fn look_below(folder: &Path, mounted: &[PathBuf]) -> io::Result<BTreeMap<PathBuf
     let mut found = BTreeMap::new();
     let mut open = vec![folder.to_path_buf()];
     while let Some(folder) = open.pop() {
-        let listing = Listing::of(&folder)?;
+        let listing = Listing::of(&folder, Stamp::of(&folder)?)?;
         let folders = listing.entries.iter().filter(|(_, kind)| **kind == Kind::Folder);
         open.extend(folders.map(|(name, _)| folder.join(name)).filter(|path| !mounted.contains(path)));
         found.insert(folder, listing);

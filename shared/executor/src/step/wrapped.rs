@@ -277,6 +277,7 @@ impl<S: StepStore> Wrapped<'_, S> {
             log: log(&self.folder),
             teed: true,
             // The wrapping process brings it, so that the verdict does not wait for it.
+            spare_log: None,
             log_is_shipped: false,
             progress: progress(&self.folder),
         };

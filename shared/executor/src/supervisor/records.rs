@@ -1,14 +1,22 @@
-//! What the supervisor notes of each attempt while it has it: enough for the next supervisor to end what
-//! survived this one. A note is locked as long as its attempt is in hand.
+//! What the supervisor notes of each attempt while it has it: enough for the next supervisor to end what survived this
+//! one. One file, to which a line is appended when an attempt is taken in hand, when its process is known, and when it
+//! is done: a file for each would take longer than a short step.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Seek, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dropforge_driver::supervision::ContainerEngine;
 use dropforge_engine::ids::AttemptId;
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+
+/// The file's name in the supervisor's folder.
+pub const FILE: &str = "attempts.jsonl";
+
+/// A longer file is written anew with what is still in hand: 5,000 short steps.
+const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// One attempt in hand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,30 +39,46 @@ pub struct Note {
     pub engine: Option<ContainerEngine>,
 }
 
-/// All notes.
-pub struct Records {
-    folder: PathBuf,
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Line {
+    /// It is in hand; the last such line of an attempt counts.
+    Held(Note),
+    /// Its verdict is stored.
+    Done(AttemptId),
 }
 
-/// A note that is held.
-pub struct Held {
+/// All notes. The supervisor's own lock keeps every other writer out.
+pub struct Records {
+    path: PathBuf,
+    kept: Mutex<Kept>,
+}
+
+struct Kept {
     file: File,
-    note: Note,
+    bytes: usize,
+    in_hand: BTreeMap<AttemptId, Note>,
 }
 
 impl Records {
-    /// The notes below the supervisor's folder.
+    /// The notes in the supervisor's folder.
     ///
     /// # Errors
-    /// When their folder can't be made.
+    /// When their file can't be read or made.
     pub fn below(folder: &Path) -> io::Result<Self> {
-        let folder = folder.join("attempts");
-        fs::create_dir_all(&folder)?;
-        Ok(Records { folder })
+        let path = folder.join(FILE);
+        let text = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            read => read?,
+        };
+        let in_hand = read(&text);
+        let (file, bytes) = write_anew(&path, &in_hand)?;
+        Ok(Records { path, kept: Mutex::new(Kept { file, bytes, in_hand }) })
     }
 
-    fn file(&self, attempt: &AttemptId) -> PathBuf {
-        self.folder.join(format!("{attempt}.json"))
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes an attempt, before it is claimed.
@@ -66,60 +90,141 @@ impl Records {
         attempt: &AttemptId,
         namespace: &str,
         engine: Option<&ContainerEngine>,
-    ) -> io::Result<Held> {
-        let file = File::options().create(true).truncate(false).write(true).open(self.file(attempt))?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        let note = Note {
+    ) -> io::Result<()> {
+        self.note(Note {
             format: 1,
             attempt: attempt.clone(),
             namespace: namespace.to_owned(),
             pid: None,
             process_start_ticks: None,
             engine: engine.cloned(),
-        };
-        let mut held = Held { file, note };
-        held.write()?;
-        Ok(held)
+        })
+    }
+
+    /// Notes an attempt's process. The mark in its environment names it until then.
+    ///
+    /// # Errors
+    /// When the note can't be written.
+    pub fn set_process(&self, attempt: &AttemptId, pid: u32, start_ticks: u64) -> io::Result<()> {
+        let held = self.kept().in_hand.get(attempt).cloned();
+        let Some(note) = held else { return Ok(()) };
+        self.note(Note { pid: Some(pid), process_start_ticks: Some(start_ticks), ..note })
+    }
+
+    fn note(&self, note: Note) -> io::Result<()> {
+        let mut kept = self.kept();
+        kept.append(&Line::Held(note.clone()))?;
+        kept.in_hand.insert(note.attempt.clone(), note);
+        Ok(())
     }
 
     /// Forgets an attempt whose verdict is stored.
     pub fn remove(&self, attempt: &AttemptId) {
-        if let Err(error) = fs::remove_file(self.file(attempt)) {
-            tracing::warn!(%attempt, %error, "the note of an ended attempt could not be removed");
+        let mut kept = self.kept();
+        kept.in_hand.remove(attempt);
+        let mut written = kept.append(&Line::Done(attempt.clone()));
+        if kept.bytes > FILE_BYTES_MAX {
+            let anew = write_anew(&self.path, &kept.in_hand);
+            written = anew.map(|(file, bytes)| (kept.file, kept.bytes) = (file, bytes));
+        }
+        if let Err(error) = written {
+            // The next supervisor finds its verdict.
+            tracing::warn!(%attempt, %error, "that an attempt has ended could not be noted");
         }
     }
 
-    /// The notes of a supervisor that is gone. What can't be read was not finished, so that its attempt was
-    /// not claimed: it is removed.
-    pub fn left(&self) -> Vec<Note> {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let read = entries.filter_map(|entry| {
-            let text = fs::read(entry.path()).ok()?;
-            let note = serde_json::from_slice(&text).ok();
-            if note.is_none() {
-                let _ = fs::remove_file(entry.path());
-            }
-            note
-        });
-        read.collect()
+    /// What is in hand: as long as this supervisor has taken nothing, that of the one that is gone.
+    pub fn in_hand(&self) -> Vec<Note> {
+        self.kept().in_hand.values().cloned().collect()
     }
 }
 
-impl Held {
-    /// Notes the process. The mark in its environment names it until then.
-    ///
-    /// # Errors
-    /// When the note can't be written.
-    pub fn set_process(&mut self, pid: u32, start_ticks: u64) -> io::Result<()> {
-        self.note.pid = Some(pid);
-        self.note.process_start_ticks = Some(start_ticks);
-        self.write()
+impl Kept {
+    fn append(&mut self, line: &Line) -> io::Result<()> {
+        let line = encoded(line)?;
+        // What a full disk left of a line is ended first, so that it takes nothing with it.
+        self.file.write_all(&line).inspect_err(|_| drop(self.file.write(b"\n")))?;
+        self.bytes += line.len();
+        Ok(())
+    }
+}
+
+fn encoded(line: &Line) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(line).map_err(io::Error::other)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// What can't be read was not finished, so that its attempt was not claimed.
+fn read(text: &[u8]) -> BTreeMap<AttemptId, Note> {
+    let mut in_hand = BTreeMap::new();
+    for line in text.split(|byte| *byte == b'\n') {
+        match serde_json::from_slice(line) {
+            Ok(Line::Held(note)) => drop(in_hand.insert(note.attempt.clone(), note)),
+            Ok(Line::Done(attempt)) => drop(in_hand.remove(&attempt)),
+            Err(_) => {}
+        }
+    }
+    in_hand
+}
+
+/// Whole or not at all.
+fn write_anew(path: &Path, in_hand: &BTreeMap<AttemptId, Note>) -> io::Result<(File, usize)> {
+    let lines = in_hand.values().map(|note| encoded(&Line::Held(note.clone())));
+    let text = lines.collect::<io::Result<Vec<_>>>()?.concat();
+    let new = path.with_extension("new");
+    fs::write(&new, &text)?;
+    fs::rename(&new, path)?;
+    Ok((File::options().append(true).open(path)?, text.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_supervisor_finds_what_was_in_hand() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::below(folder.path()).unwrap();
+        for attempt in ["a", "b", "c"] {
+            records.hold(&attempt.into(), "ns", None).unwrap();
+        }
+        records.set_process(&"b".into(), 7, 70).unwrap();
+        records.remove(&"a".into());
+        records.set_process(&"a".into(), 8, 80).unwrap();
+        let left = Records::below(folder.path()).unwrap().in_hand();
+        let seen: Vec<_> = left.iter().map(|n| (n.attempt.as_str(), n.pid, n.process_start_ticks)).collect();
+        assert_eq!(seen, [("b", Some(7), Some(70)), ("c", None, None)]);
     }
 
-    fn write(&mut self) -> io::Result<()> {
-        let text = serde_json::to_vec(&self.note).map_err(io::Error::other)?;
-        // Notes only grow, so that writing over the old one leaves no rest.
-        self.file.rewind()?;
-        self.file.write_all(&text)
+    #[test]
+    fn a_torn_line_was_not_claimed_and_takes_no_other_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::below(folder.path()).unwrap();
+        records.hold(&"a".into(), "ns", None).unwrap();
+        let path = folder.path().join(FILE);
+        let whole = fs::read(&path).unwrap();
+        for torn in 0..whole.len() - 1 {
+            fs::write(&path, [&whole[..], &whole[..torn]].concat()).unwrap();
+            let left = Records::below(folder.path()).unwrap().in_hand();
+            assert_eq!(left.len(), 1, "{torn}");
+        }
+    }
+
+    #[test]
+    fn a_long_file_is_written_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::below(folder.path()).unwrap();
+        records.hold(&"stays".into(), "ns", None).unwrap();
+        let long = "x".repeat(FILE_BYTES_MAX / 4);
+        for n in 0..9 {
+            let attempt = format!("{long}{n}").into();
+            records.hold(&attempt, "ns", None).unwrap();
+            records.remove(&attempt);
+        }
+        assert!(fs::metadata(folder.path().join(FILE)).unwrap().len() < FILE_BYTES_MAX as u64);
+        records.hold(&"next".into(), "ns", None).unwrap();
+        let left = Records::below(folder.path()).unwrap().in_hand();
+        assert_eq!(left.iter().map(|n| n.attempt.as_str()).collect::<Vec<_>>(), ["next", "stays"]);
     }
 }

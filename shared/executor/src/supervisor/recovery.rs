@@ -11,7 +11,7 @@ use super::SupervisorError;
 use super::records::{Note, Records};
 use crate::container::client::EngineError;
 use crate::process::{Survivor, end_survivors};
-use crate::removal::remove_folder;
+use crate::step::room::remove;
 use crate::step::{Site, StepStore, record};
 
 /// Ends survivors, writes `lost` for attempts that were claimed and have no verdict, and removes what they
@@ -20,7 +20,7 @@ use crate::step::{Site, StepStore, record};
 /// # Errors
 /// When it is not sure that none of them runs any more, or the store fails.
 pub fn recover<S: StepStore>(site: &Site<S>, records: &Records) -> Result<(), SupervisorError> {
-    let left = records.left();
+    let left = records.in_hand();
     for note in &left {
         match &note.engine {
             None => end(note),
@@ -66,8 +66,8 @@ fn lost(note: &Note) -> Verdict {
 /// The rooms of the supervisor that is gone.
 fn remove_rest<S>(site: &Site<S>) {
     for entry in fs::read_dir(site.rooms.folder()).into_iter().flatten().flatten() {
-        if let Err(error) = remove_folder(&entry.path()) {
-            tracing::warn!(folder = %entry.path().display(), %error, "a folder could not be removed");
+        if let Err(error) = remove(&entry.path()) {
+            tracing::warn!(path = %entry.path().display(), %error, "what a step left could not be removed");
         }
     }
 }

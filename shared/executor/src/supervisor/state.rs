@@ -14,7 +14,7 @@ use dropforge_engine::attempt::{Outcome, Reason, Verdict};
 use dropforge_engine::ids::AttemptId;
 use jiff::Timestamp;
 
-use super::records::{Held, Records};
+use super::records::Records;
 use super::threads::Threads;
 use super::{Options, wake};
 use crate::admission::{Admission, Admitted};
@@ -322,9 +322,8 @@ impl<S: StepStore + 'static> Supervisor<S> {
     ) -> Result<Ran, String> {
         let (id, namespace) = (&launch.attempt.id, &launch.attempt.namespace);
         let held = self.records.hold(id, namespace, launch.engine.as_ref());
-        let held =
-            Mutex::new(held.map_err(|error| format!("the supervisor's note can't be written: {error}"))?);
-        let ran = run(&self.site, launch, gpus, control, &|news| self.heard(id, &held, news));
+        held.map_err(|error| format!("the supervisor's note can't be written: {error}"))?;
+        let ran = run(&self.site, launch, gpus, control, &|news| self.heard(id, news));
         match ran.map_err(|error| format!("it can't be claimed: {}", told(&error)))? {
             Some(ran) => Ok(ran),
             // Whoever claimed it ran it on this store, whose only supervisor this is: it is gone.
@@ -336,12 +335,11 @@ impl<S: StepStore + 'static> Supervisor<S> {
         }
     }
 
-    fn heard(self: &Arc<Self>, attempt: &AttemptId, held: &Mutex<Held>, news: Told) {
+    fn heard(self: &Arc<Self>, attempt: &AttemptId, news: Told) {
         match news {
             Told::Running { at, process } => {
-                let mut held = held.lock().unwrap_or_else(|broken| broken.into_inner());
                 if let Some((pid, start_ticks)) = process
-                    && let Err(error) = held.set_process(pid, start_ticks)
+                    && let Err(error) = self.records.set_process(attempt, pid, start_ticks)
                 {
                     tracing::warn!(%attempt, %error, "the process could not be noted; its mark names it");
                 }

@@ -146,7 +146,8 @@ fn a_step_is_run_and_its_verdict_reported_as_stored() {
     serving.join().unwrap().unwrap();
     assert!(!at.path().join("supervisor/socket").exists());
     assert_eq!(std::fs::read_dir(at.path().join("work")).unwrap().count(), 0);
-    assert_eq!(std::fs::read_dir(at.path().join("supervisor/attempts")).unwrap().count(), 0);
+    let left = Records::below(&at.path().join("supervisor")).unwrap().in_hand();
+    assert_eq!(left, []);
 }
 
 #[test]

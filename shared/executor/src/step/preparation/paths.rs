@@ -87,9 +87,7 @@ pub(super) fn layout(
     places: &Places,
 ) -> Layout {
     let mut layout = folders.layout();
-    // An environment is the folder that holds its `bin`.
-    let homes = environment.path.iter().map(PathBuf::as_path);
-    let homes = homes.map(|bin| bin.parent().filter(|_| bin.ends_with("bin")).unwrap_or(bin));
+    let homes = environment.path.iter().map(|bin| home_of(bin));
     let homes = homes.filter(|home| is_private(home) && home.is_dir());
     let shown =
         |home: &Path| Bind { source: home.to_path_buf(), target: home.to_path_buf(), read_only: true };
@@ -100,6 +98,13 @@ pub(super) fn layout(
     let own = |path: &PathBuf| is_private(path) && path.parent() == Some(Path::new("/"));
     layout.writable = parents.filter(|path| !own(path)).collect();
     layout
+}
+
+/// An environment is the folder that holds its `bin`. Where that is a private folder itself, only the `bin` is shown: the
+/// step would have the host's `/tmp` in the place of its own.
+fn home_of(bin: &Path) -> &Path {
+    let home = bin.parent().filter(|_| bin.ends_with("bin"));
+    home.filter(|home| PRIVATE.iter().all(|folder| *home != Path::new(folder))).unwrap_or(bin)
 }
 
 pub(super) fn make_parents(template: &Template, places: &Places) -> Made<()> {
@@ -119,4 +124,16 @@ fn found_made(path: &Path) -> Option<PathBuf> {
     let parent = path.parent()?;
     let private = PRIVATE.iter().map(Path::new).find(|folder| parent.starts_with(folder));
     Some(private.unwrap_or(parent).to_path_buf())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bin_in_tmp_does_not_put_the_hosts_tmp_in_the_place_of_the_steps() {
+        let homes = ["/tmp/venv/bin", "/tmp/bin", "/var/tmp/bin", "/tmp/tools", "/opt/py/bin"];
+        let seen = homes.map(|bin| home_of(Path::new(bin)).to_str().unwrap());
+        assert_eq!(seen, ["/tmp/venv", "/tmp/bin", "/var/tmp/bin", "/tmp/tools", "/opt/py"]);
+    }
 }
