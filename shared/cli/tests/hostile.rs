@@ -1,0 +1,141 @@
+//! What asks for more than there is: each has a bound that is told, and the run ends.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/bench.rs"]
+#[allow(dead_code, reason = "shared by several tests")]
+mod bench;
+
+use std::fs;
+
+use bench::{Bench, until};
+use serde_json::Value;
+
+const HEAD: &str = "apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {generateName: hostile-}
+spec:
+  entrypoint: main
+  templates:
+";
+
+fn run(bench: &Bench, name: &str, templates: &str, code: i32) -> Value {
+    bench.run(&format!("{HEAD}{templates}"), name).exits(code);
+    bench.dropforge(&["get", name, "-o", "json"]).exits(0).json()
+}
+
+fn node<'v>(run: &'v Value, name: &str) -> &'v Value {
+    let nodes = run["status"]["nodes"].as_object().unwrap();
+    nodes.values().find(|node| node["displayName"] == name).unwrap_or_else(|| panic!("no {name}: {run:#}"))
+}
+
+#[test]
+fn an_output_parameter_of_100_mb_fails_its_step_with_the_bound() {
+    let bench = Bench::new();
+    let run = run(
+        &bench,
+        "large",
+        "  - name: main
+    container: {image: busybox, command: [sh, -c, 'head -c 100000000 /dev/zero > /tmp/out']}
+    outputs: {parameters: [{name: out, valueFrom: {path: /tmp/out}}]}
+",
+        1,
+    );
+    let message = node(&run, "large")["message"].as_str().unwrap();
+    assert!(message.contains("262144") && message.contains("artifact"), "{message}");
+    let stored: u64 = bench.journals().iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    assert!(stored < 100_000, "the journal holds {stored} bytes");
+}
+
+#[test]
+fn of_100_mb_of_standard_output_the_end_is_the_result_and_all_is_the_log() {
+    let bench = Bench::new();
+    let run = run(
+        &bench,
+        "loud",
+        "  - name: main
+    steps:
+    - [{name: loud, template: loud}]
+    - [{name: use, template: use, arguments: {parameters: [{name: end, value: \"{{=len(steps.loud.outputs.result)}}\"}]}}]
+  - name: loud
+    container: {image: busybox, command: [sh, -c, 'head -c 100000000 /dev/zero | tr \"\\0\" x; echo end']}
+  - name: use
+    inputs: {parameters: [{name: end}]}
+    container: {image: busybox, command: [sh, -c, 'test {{inputs.parameters.end}} = 262144']}
+",
+        0,
+    );
+    assert_eq!(node(&run, "use")["phase"], "Succeeded");
+    let mut logs = vec![bench.store().join("logs")];
+    let mut largest = 0;
+    while let Some(path) = logs.pop() {
+        match fs::read_dir(&path) {
+            Ok(entries) => logs.extend(entries.map(|entry| entry.unwrap().path())),
+            Err(_) => largest = largest.max(fs::metadata(&path).unwrap().len()),
+        }
+    }
+    assert_eq!(largest, 100_000_004);
+}
+
+#[test]
+fn zero_bytes_in_a_parameter_are_told_where_no_program_can_take_them() {
+    let bench = Bench::new();
+    let run = run(
+        &bench,
+        "zero",
+        r"  - name: main
+    steps:
+    - [{name: make, template: make}]
+    - [{name: use, template: use, arguments: {parameters: [{name: in, value: '{{steps.make.outputs.parameters.out}}'}]}}]
+  - name: make
+    container: {image: busybox, command: [sh, -c, 'printf a\\0b > /tmp/out']}
+    outputs: {parameters: [{name: out, valueFrom: {path: /tmp/out}}]}
+  - name: use
+    inputs: {parameters: [{name: in}]}
+    container: {image: busybox, command: [echo, '{{inputs.parameters.in}}']}
+",
+        1,
+    );
+    assert_eq!(node(&run, "make")["phase"], "Succeeded");
+    let message = node(&run, "use")["message"].as_str().unwrap();
+    assert!(message.contains("NUL"), "{message}");
+}
+
+#[test]
+fn a_loop_over_a_million_items_is_refused_with_the_bound_before_anything_starts() {
+    let bench = Bench::new();
+    let run = run(
+        &bench,
+        "million",
+        "  - name: main
+    steps: [[{name: s, template: leaf, withSequence: {count: 1000000}}]]
+  - name: leaf
+    container: {image: busybox, command: ['true']}
+",
+        1,
+    );
+    let message = run["status"]["message"].as_str().unwrap_or_default().to_owned()
+        + node(&run, "[0]")["message"].as_str().unwrap_or_default();
+    assert!(message.contains("100000") || message.contains("100,000"), "{message} {run:#}");
+    let attempts = fs::read(bench.store().join("attempts/journal")).unwrap_or_default();
+    assert!(attempts.is_empty(), "something was started");
+}
+
+#[test]
+fn the_log_of_a_step_that_is_silent_and_then_speaks_can_be_followed() {
+    let bench = Bench::new();
+    bench.hold();
+    let manifest = format!(
+        "{HEAD}  - name: main
+    container: {{image: busybox, command: [sh, -c, 'sleep 0.3; echo said; while test -e /box/hold; do sleep 0.02; done'], volumeMounts: [{{name: box, mountPath: /box}}]}}
+  volumes: [{{name: box, persistentVolumeClaim: {{claimName: box}}}}]
+"
+    );
+    let running = bench.start_run(&manifest, "follow");
+    until("the log", || {
+        let logs = bench.dropforge(&["logs", "follow", "--no-prefix"]).stdout;
+        (logs == "said\n").then_some(())
+    });
+    bench.let_go();
+    running.end().exits(0);
+}
