@@ -107,9 +107,12 @@ impl Settings {
     }
 }
 
+/// A variable's value by its name.
+type Get = Box<dyn Fn(&str) -> Option<String>>;
+
 /// Reads variables, and remembers what is wrong with them.
 struct Reader {
-    get: Box<dyn Fn(&str) -> Option<String>>,
+    get: Get,
     problems: Vec<Problem>,
 }
 

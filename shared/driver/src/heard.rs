@@ -208,7 +208,7 @@ mod tests {
         let attempt = || Why::Attempt("a".into());
         let looked = |batch: &[Heard]| looks(batch);
         let one = Look::Attempt("a".into());
-        assert_eq!(looked(&[heard(attempt(), false), heard(attempt(), false)]), [one.clone()]);
+        assert_eq!(looked(&[heard(attempt(), false), heard(attempt(), false)]), std::slice::from_ref(&one));
         assert_eq!(looked(&[heard(attempt(), true)]), [Look::Everything]);
         assert_eq!(looked(&[heard(attempt(), false), heard(Why::Sweep, false)]), [one, Look::Everything]);
         assert_eq!(looked(&[heard(Why::Submitted, false)]), [Look::Everything]);

@@ -19,7 +19,8 @@ pub(super) struct Folders {
 
 impl Folders {
     pub(super) fn below(folder: PathBuf) -> Folders {
-        let any = std::fs::read_dir(&folder).into_iter().flatten().flatten().any(|entry| entry.path().is_dir());
+        let any =
+            std::fs::read_dir(&folder).into_iter().flatten().flatten().any(|entry| entry.path().is_dir());
         Folders { folder, any }
     }
 
