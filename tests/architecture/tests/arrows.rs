@@ -155,6 +155,7 @@ fn every_shared_crate_is_in_the_picture() {
         "dropforge-cloud-tests",
         "dropforge-conformance",
         "dropforge-contracts",
+        "dropforge-infra-tests",
         "dropforge-samples-tests",
     ];
     for name in names.values().filter(|n| n.starts_with("dropforge-") && !tests.contains(&n.as_str())) {
