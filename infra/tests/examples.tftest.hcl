@@ -29,8 +29,8 @@ run "complete" {
   }
 
   assert {
-    condition     = module.dropforge.dropforge.functions.dispatch.name == "dropforge-dispatch"
-    error_message = "its endpoint is private, so pods are created from inside the VPC"
+    condition     = keys(module.dropforge.dropforge.functions) == ["advance", "ingest", "sweep"]
+    error_message = "its functions create pods from inside the VPC themselves"
   }
 }
 
@@ -84,10 +84,9 @@ run "corporate" {
     }
     executor_image = "registry.acme.example/dropforge-executor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     function_role_arns = {
-      ingest   = "arn:aws:iam::111122223333:role/acme/ingest"
-      advance  = "arn:aws:iam::111122223333:role/acme/advance"
-      sweep    = "arn:aws:iam::111122223333:role/acme/sweep"
-      dispatch = "arn:aws:iam::111122223333:role/acme/dispatch"
+      ingest  = "arn:aws:iam::111122223333:role/acme/ingest"
+      advance = "arn:aws:iam::111122223333:role/acme/advance"
+      sweep   = "arn:aws:iam::111122223333:role/acme/sweep"
     }
     scheduler_role_arn       = "arn:aws:iam::111122223333:role/acme/scheduler"
     iam_path                 = "/acme/"

@@ -109,6 +109,40 @@ run "a_private_cluster_is_reached_by_dispatch_alone" {
   }
 }
 
+run "or_by_those_who_create_pods_themselves" {
+  module {
+    source = "../modules/functions"
+  }
+
+  variables {
+    vpc = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+  }
+
+  assert {
+    condition     = { for function, of in aws_lambda_function.this : function => length(of.vpc_config) } == { advance = 1, ingest = 0, sweep = 1 }
+    error_message = "ingest talks to no cluster"
+  }
+  assert {
+    condition     = { for function, policy in output.policies : function => strcontains(policy, "ec2:CreateNetworkInterface") } == { advance = true, ingest = false, sweep = true }
+    error_message = "who stands in the VPC makes its interfaces there"
+  }
+}
+
+run "not_by_both" {
+  command = plan
+
+  module {
+    source = "../modules/functions"
+  }
+
+  variables {
+    vpc      = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+    dispatch = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+  }
+
+  expect_failures = [var.vpc]
+}
+
 run "no_policy_says_everything" {
   module {
     source = "../modules/functions"

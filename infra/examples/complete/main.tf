@@ -36,8 +36,9 @@ module "dropforge" {
   alarm_emails   = var.alarm_emails
   tags           = var.tags
 
-  # Functions outside the VPC come from anywhere: unless the endpoint is open to all, pods are created from inside.
-  dispatch = contains(var.public_access_cidr_blocks, "0.0.0.0/0") ? null : {
+  # Functions outside the VPC come from anywhere: unless the endpoint is open to all, pods are created from inside, with
+  # the NAT gateway as the way to AWS's services.
+  vpc = contains(var.public_access_cidr_blocks, "0.0.0.0/0") ? null : {
     subnet_ids         = aws_subnet.private[*].id
     security_group_ids = [module.cluster.security_group_id]
   }

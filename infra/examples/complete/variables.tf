@@ -33,7 +33,7 @@ variable "vpc_cidr_block" {
 }
 
 variable "public_access_cidr_blocks" {
-  description = "Addresses that reach the Kubernetes endpoint from outside the VPC: those of the people who deploy. Unless it is open to all (0.0.0.0/0), `dispatch` creates the pods from inside."
+  description = "Addresses that reach the Kubernetes endpoint from outside the VPC: those of the people who deploy. Unless it is open to all (0.0.0.0/0), the functions that create pods stand in the VPC."
   type        = list(string)
   default     = []
 }

@@ -19,8 +19,8 @@ module "dropforge" {
   # Described by its owner: this configuration needs no right to look at it.
   cluster = var.cluster
 
-  # Its endpoint is private: pods are created from inside the VPC.
-  dispatch = {
+  # Its endpoint is private: pods are created from inside the VPC, whose endpoints lead to SQS, Scheduler and S3.
+  vpc = {
     subnet_ids         = var.subnet_ids
     security_group_ids = var.security_group_ids
   }
@@ -58,7 +58,7 @@ module "dropforge" {
     schedules   = var.kms_key_arn
   }
 
-  reserved_concurrency = { ingest = 10, advance = 50, sweep = 2, dispatch = 50 }
+  reserved_concurrency = { ingest = 10, advance = 50, sweep = 2 }
   tracing              = "Active"
   log_retention_days   = 365
   alarm_topic_arn      = var.alarm_topic_arn

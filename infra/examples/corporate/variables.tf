@@ -36,12 +36,12 @@ variable "cluster" {
 }
 
 variable "subnet_ids" {
-  description = "Subnets from which the cluster's endpoint and S3's gateway are reached."
+  description = "Subnets from which the cluster's endpoint, SQS, Scheduler and S3 are reached."
   type        = list(string)
 }
 
 variable "security_group_ids" {
-  description = "Security groups of `dispatch`, which the cluster's own lets in on 443."
+  description = "Security groups of the functions that create pods, which the cluster's own and the endpoints' let in on 443."
   type        = list(string)
 }
 
@@ -74,7 +74,7 @@ variable "executor_image" {
 }
 
 variable "function_role_arns" {
-  description = "Roles of the functions: ingest, advance, sweep, dispatch. Those left out are made."
+  description = "Roles of the functions: ingest, advance, sweep. Those left out are made."
   type        = map(string)
   default     = {}
 }

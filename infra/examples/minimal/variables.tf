@@ -30,7 +30,7 @@ variable "namespaces" {
   type = map(object({
     model_prefixes = optional(list(string), [])
   }))
-  default = { default = {} }
+  default = { dropforge = {} }
 }
 
 variable "force_destroy" {

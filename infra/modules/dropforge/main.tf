@@ -62,6 +62,7 @@ module "functions" {
   executor_image             = local.executor_image
   pod_defaults               = jsonencode(local.pod_defaults)
   dispatch                   = var.dispatch
+  vpc                        = var.vpc
   memory_megabytes           = var.memory_megabytes
   batches                    = var.batches
   reserved_concurrency       = var.reserved_concurrency

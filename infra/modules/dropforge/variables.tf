@@ -59,7 +59,7 @@ variable "namespaces" {
     role_arn         = optional(string)
     pod_security     = optional(string, "baseline")
   }))
-  default  = { default = {} }
+  default  = { dropforge = {} }
   nullable = false
 
   validation {
@@ -151,7 +151,16 @@ variable "access_log_bucket" {
 }
 
 variable "dispatch" {
-  description = "Subnets and security groups from which the cluster's private endpoint is reached; null where it has a public one."
+  description = "Subnets and security groups from which the function `dispatch` reaches the cluster's private endpoint for `advance` and `sweep`, which stay outside the VPC."
+  type = object({
+    subnet_ids         = list(string)
+    security_group_ids = list(string)
+  })
+  default = null
+}
+
+variable "vpc" {
+  description = "Subnets and security groups of `advance` and `sweep`, where they reach the cluster's private endpoint themselves; they need a way to SQS, Scheduler and S3 from there."
   type = object({
     subnet_ids         = list(string)
     security_group_ids = list(string)

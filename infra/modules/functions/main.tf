@@ -15,6 +15,10 @@ locals {
   # Who talks to Kubernetes: `dispatch` where there is one.
   hands = toset(var.cluster == null ? [] : var.dispatch == null ? ["advance", "sweep"] : ["dispatch"])
 
+  # Who creates pods does it from where the endpoint is reached.
+  network  = var.dispatch != null ? var.dispatch : var.vpc
+  networks = { for function in local.functions : function => local.network != null && contains(local.hands, function) ? [local.network] : [] }
+
   # Known before the function is made, so that no policy waits for one.
   alias         = "live"
   dispatch_name = "${var.name}-dispatch"
@@ -60,7 +64,7 @@ resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_50: `tracing` turns X-Ray on
   #checkov:skip=CKV_AWS_115: `reserved_concurrency` reserves; a new account has too little for it, and the event source mappings cap concurrency anyway
   #checkov:skip=CKV_AWS_116: what the queues' readers can't handle goes to the queues' own dead-letter queues; a lost sweep is made up for a minute later
-  #checkov:skip=CKV_AWS_117: only `dispatch` needs the VPC; the others talk to AWS's own services, which in a VPC costs endpoints or NAT
+  #checkov:skip=CKV_AWS_117: only who reaches a private Kubernetes endpoint needs the VPC (`vpc`, `dispatch`); for the others it would cost endpoints or NAT
   #checkov:skip=CKV_AWS_173: `kms_key_arns.environment` asks for a key; the variables hold names and no secret
   #checkov:skip=CKV_AWS_272: `code_signing_config_arn` asks for signed packages
   for_each = local.functions
@@ -95,7 +99,7 @@ resource "aws_lambda_function" "this" {
   }
 
   dynamic "vpc_config" {
-    for_each = each.key == "dispatch" ? [var.dispatch] : []
+    for_each = local.networks[each.key]
 
     content {
       subnet_ids         = vpc_config.value.subnet_ids

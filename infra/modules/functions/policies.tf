@@ -13,13 +13,13 @@ locals {
       delete = ["live", "triggers", "crons", "starters", "index"]
     }
     advance = {
-      read   = ["live", "runs", "journals", "attempts", "logs", "definitions", "cluster-definitions", "triggers", "crons", "starters", "locks", "memo", "index", "environments", "admission", "images"]
-      write  = ["live", "runs", "journals", "attempts", "triggers", "crons", "starters", "locks", "memo", "index", "admission", "images"]
+      read   = ["live", "runs", "journals", "attempts", "logs", "definitions", "cluster-definitions", "triggers", "crons", "starters", "locks", "memo", "index", "environments", "admission", "images", "settings"]
+      write  = ["live", "runs", "journals", "attempts", "triggers", "crons", "starters", "locks", "memo", "index", "admission", "images", "settings"]
       delete = ["live", "runs/*/inbox", "index", "triggers", "crons", "starters"]
     }
     sweep = {
-      read   = ["live", "runs", "attempts", "definitions", "cluster-definitions", "triggers", "crons", "starters", "locks", "index", "admission"]
-      write  = ["live", "runs", "triggers", "crons", "starters", "locks", "index", "admission"]
+      read   = ["live", "runs", "journals", "attempts", "definitions", "cluster-definitions", "triggers", "crons", "starters", "locks", "index", "admission", "settings"]
+      write  = ["live", "runs", "triggers", "crons", "starters", "locks", "index", "admission", "settings"]
       delete = ["live", "index", "triggers", "crons", "starters"]
     }
     # It fences and ends attempts as advance does, where a pod can't be made or is gone.
@@ -77,9 +77,9 @@ locals {
 
   own_access = {
     ingest   = concat([local.reads.ingest, local.reads_uploads, local.rings], local.timers, local.artifact_access, local.traces)
-    advance  = concat([local.reads.advance, local.rings], local.timers, local.entrypoints, local.artifact_access, local.dispatches, local.traces)
-    sweep    = concat([local.rings], local.timers, local.dispatches, local.traces)
-    dispatch = concat(local.entrypoints, local.network, local.traces)
+    advance  = concat([local.reads.advance, local.rings], local.timers, local.entrypoints, local.artifact_access, local.dispatches, local.in_vpc, local.traces)
+    sweep    = concat([local.rings], local.timers, local.artifact_access, local.dispatches, local.in_vpc, local.traces)
+    dispatch = concat(local.entrypoints, local.interfaces, local.traces)
   }
 
   reads = {
@@ -122,7 +122,7 @@ locals {
     },
   ]
 
-  # Results that are too large for the journal are read and merged; what `artifactGC` and history limits name is deleted.
+  # Results that are too large for the journal are read and merged; what `artifactGC`, history limits and TTLs name is deleted.
   # The bucket keeps old versions, so that a deletion can be undone.
   artifact_access = [{
     Sid      = "Artifacts"
@@ -156,7 +156,7 @@ locals {
   ]
 
   # EC2 knows these actions for no single interface; this is what AWSLambdaVPCAccessExecutionRole allows.
-  network = [{
+  interfaces = [{
     Sid    = "NetworkInterfaces"
     Effect = "Allow"
     Action = [
@@ -165,6 +165,8 @@ locals {
     ]
     Resource = ["*"]
   }]
+
+  in_vpc = var.vpc == null ? [] : local.interfaces
 
   # X-Ray knows these actions for no single resource.
   traces = var.tracing != "Active" ? [] : [{

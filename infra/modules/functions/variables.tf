@@ -139,6 +139,25 @@ variable "dispatch" {
   }
 }
 
+variable "vpc" {
+  description = "Subnets and security groups of `advance` and `sweep`, where they reach a private endpoint of the cluster themselves. They need a way to SQS, Scheduler and S3 from there: NAT, or the module network-endpoints. Outside of any VPC where null."
+  type = object({
+    subnet_ids         = list(string)
+    security_group_ids = list(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.vpc == null || var.dispatch == null
+    error_message = "Give vpc, in which advance and sweep create pods themselves, or dispatch, which does it for them, not both."
+  }
+
+  validation {
+    condition     = var.vpc == null || (try(length(var.vpc.subnet_ids), 0) > 0 && try(length(var.vpc.security_group_ids), 0) > 0)
+    error_message = "vpc names at least one subnet and one security group."
+  }
+}
+
 variable "memory_megabytes" {
   description = "Memory of each function; processor time grows with it."
   type = object({

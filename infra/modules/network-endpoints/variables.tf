@@ -51,9 +51,9 @@ variable "client_cidr_blocks" {
 }
 
 variable "interfaces" {
-  description = "Services that get an interface endpoint, by AWS's short names; each costs by the hour and zone. What steps and nodes without a way to the internet need, by default."
+  description = "Services that get an interface endpoint, by AWS's short names; each costs by the hour and zone. What steps, nodes and the functions in the VPC need without a way to the internet, by default."
   type        = set(string)
-  default     = ["sqs", "sts", "ecr.api", "ecr.dkr", "eks-auth", "ec2", "logs"]
+  default     = ["sqs", "scheduler", "sts", "ecr.api", "ecr.dkr", "eks-auth", "ec2", "logs"]
   nullable    = false
 
   validation {

@@ -32,11 +32,12 @@ locals {
     }
     "runs-stuck" = {
       namespace   = var.metric_namespace
-      metric      = "RunsStuck"
+      metric      = "PodsStuck"
       dimensions  = {}
       statistic   = "Maximum"
       threshold   = 0
-      description = "A run does not move. dropforge list --status Running shows which, dropforge explain RUN tells what it waits for."
+      description = "A pod has not started for ten minutes, and its run does not move. dropforge list shows which runs, dropforge explain RUN tells what it waits for."
+      periods     = 10
     }
   }
 
@@ -55,7 +56,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   threshold           = each.value.threshold
   comparison_operator = "GreaterThanThreshold"
   period              = 60
-  evaluation_periods  = 1
+  evaluation_periods  = lookup(each.value, "periods", 1)
   treat_missing_data  = "notBreaching"
   alarm_actions       = [local.topic_arn]
   ok_actions          = [local.topic_arn]
