@@ -1,14 +1,21 @@
-//! Against a real Kubernetes: `KUBECONFIG` names it. The pods run `true` or sleep in busybox; nothing of ours is in them,
-//! so that these tests see what a cluster does and not what the executor says.
+//! Against a real Kubernetes: `KUBECONFIG` names it. The pods hold busybox and nothing of ours, so that these tests see
+//! what a cluster does and not what the executor says. What a real one does not do on demand (too much to do, broken
+//! answers), a server of the test does.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dropforge_cluster::kubernetes::{Access, Glance, KubernetesCluster, PodDefaults, Settings, Site};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use base64::Engine as _;
+
+use dropforge_cluster::kubernetes::{Access, Eks, Glance, KubernetesCluster, PodDefaults, Settings, Site};
 use dropforge_driver::cluster::Cluster;
 use dropforge_driver::pods::Stores;
 use dropforge_driver::store::{Attempts, Created, Documents, StoreError, Swap, Versioned};
@@ -70,6 +77,42 @@ impl Documents for Memory {
     }
 }
 
+fn run(namespace: &str, uid: &str) -> RunSpec {
+    RunSpec {
+        format: SPEC_FORMAT,
+        uid: uid.into(),
+        metadata: ObjectMeta {
+            name: Some("wf".to_owned()),
+            namespace: Some(namespace.to_owned()),
+            ..ObjectMeta::default()
+        },
+        spec: WorkflowSpec::default(),
+        library: Default::default(),
+        created_at: Timestamp::UNIX_EPOCH,
+        cause: Cause::Person { by: "test".to_owned() },
+        settings: Default::default(),
+        reused: Vec::new(),
+        source: None,
+        packed: Default::default(),
+    }
+}
+
+fn attempt(namespace: &str, name: &str, container: Value) -> Arc<Attempt> {
+    let template = json!({"name": "main", "container": container});
+    let work = Work { template: serde_json::from_value(template).unwrap(), ..Work::default() };
+    Arc::new(Attempt {
+        id: name.into(),
+        run: "run-1".into(),
+        run_name: "wf".to_owned(),
+        namespace: namespace.to_owned(),
+        node: NodeId(1),
+        node_name: "wf".to_owned(),
+        number: 0,
+        on_exit: false,
+        work: Arc::new(work),
+    })
+}
+
 /// A namespace of a real cluster.
 struct Rig {
     client: Client,
@@ -126,39 +169,11 @@ impl Rig {
     }
 
     fn run(&self, uid: &str) -> RunSpec {
-        RunSpec {
-            format: SPEC_FORMAT,
-            uid: uid.into(),
-            metadata: ObjectMeta {
-                name: Some("wf".to_owned()),
-                namespace: Some(self.namespace.clone()),
-                ..ObjectMeta::default()
-            },
-            spec: WorkflowSpec::default(),
-            library: Default::default(),
-            created_at: Timestamp::UNIX_EPOCH,
-            cause: Cause::Person { by: "test".to_owned() },
-            settings: Default::default(),
-            reused: Vec::new(),
-            source: None,
-            packed: Default::default(),
-        }
+        run(&self.namespace, uid)
     }
 
     fn attempt(&self, name: &str, container: Value) -> Arc<Attempt> {
-        let template = json!({"name": "main", "container": container});
-        let work = Work { template: serde_json::from_value(template).unwrap(), ..Work::default() };
-        Arc::new(Attempt {
-            id: name.into(),
-            run: "run-1".into(),
-            run_name: "wf".to_owned(),
-            namespace: self.namespace.clone(),
-            node: NodeId(1),
-            node_name: "wf".to_owned(),
-            number: 0,
-            on_exit: false,
-            work: Arc::new(work),
-        })
+        attempt(&self.namespace, name, container)
     }
 
     /// What `observe` says of one attempt.
@@ -208,9 +223,9 @@ async fn an_attempt_is_started_once_and_its_end_without_a_result_is_told() {
     let Some(rig) = Rig::new("once", Settings::default()).await else { return };
     let run = rig.run("run-1");
     let attempt = rig.attempt("wf-main-1", unwrapped());
-    assert_eq!(rig.cluster.begin(&run, attempt.clone()).await.unwrap(), None);
+    assert_eq!(rig.cluster.start(&run, attempt.clone()).await.unwrap(), None);
     let uid = rig.api::<Pod>().get("wf-main-1").await.unwrap().metadata.uid;
-    assert_eq!(rig.cluster.begin(&run, attempt.clone()).await.unwrap(), None, "twice is harmless");
+    assert_eq!(rig.cluster.start(&run, attempt.clone()).await.unwrap(), None, "twice is harmless");
     assert_eq!(rig.api::<Pod>().get("wf-main-1").await.unwrap().metadata.uid, uid);
     let (outcome, reason, message) = rig.ended(&attempt).await;
     assert_eq!((outcome, reason), (Outcome::Error, Reason::NotStarted), "{message}");
@@ -234,9 +249,9 @@ async fn an_attempt_is_started_once_and_its_end_without_a_result_is_told() {
 async fn a_pod_of_another_run_is_not_taken_for_ours() {
     let Some(rig) = Rig::new("another", Settings::default()).await else { return };
     let attempt = rig.attempt("wf-main-1", unwrapped());
-    rig.cluster.begin(&rig.run("run-0"), attempt.clone()).await.unwrap();
+    rig.cluster.start(&rig.run("run-0"), attempt.clone()).await.unwrap();
     let Some(Event::AttemptFinished { verdict }) =
-        rig.cluster.begin(&rig.run("run-1"), attempt).await.unwrap()
+        rig.cluster.start(&rig.run("run-1"), attempt).await.unwrap()
     else {
         panic!("it is refused")
     };
@@ -254,7 +269,7 @@ async fn what_the_cluster_refuses_for_good_ends_the_attempt_with_its_words() {
     let privileged =
         json!({"image": "busybox:1", "command": ["true"], "securityContext": {"privileged": true}});
     let attempt = rig.attempt("wf-main-1", privileged);
-    let Some(Event::AttemptFinished { verdict }) = rig.cluster.begin(&run, attempt).await.unwrap() else {
+    let Some(Event::AttemptFinished { verdict }) = rig.cluster.start(&run, attempt).await.unwrap() else {
         panic!("it is refused")
     };
     assert_eq!((verdict.outcome, verdict.reason), (Outcome::Error, Reason::Configuration));
@@ -271,7 +286,7 @@ async fn a_quota_is_waited_for() {
     let (run, attempt) = (rig.run("run-1"), rig.attempt("wf-main-1", unwrapped()));
     let why = rig
         .eventually("quota", || async {
-            let event = rig.cluster.begin(&run, attempt.clone()).await.unwrap();
+            let event = rig.cluster.start(&run, attempt.clone()).await.unwrap();
             if event.is_none() {
                 // The quota is not counted yet.
                 rig.cluster.remove_pods(&run, std::slice::from_ref(&attempt.id)).await.unwrap();
@@ -303,7 +318,7 @@ async fn what_ended_before_is_told_and_what_is_left_of_it_deleted() {
     let [known, forgotten, unborn] =
         ["wf-a-1", "wf-b-1", "wf-c-1"].map(|name| rig.attempt(name, unwrapped()));
     for attempt in [&known, &forgotten] {
-        rig.cluster.begin(&run, attempt.clone()).await.unwrap();
+        rig.cluster.start(&run, attempt.clone()).await.unwrap();
         let end = (Outcome::Succeeded, Reason::Exited);
         let verdict = Verdict::without_outputs(attempt.id.clone(), end.0, end.1, "", Timestamp::UNIX_EPOCH);
         rig.store.put_verdict("", &verdict).await.unwrap();
@@ -322,7 +337,7 @@ async fn what_ended_before_is_told_and_what_is_left_of_it_deleted() {
 async fn a_stopped_attempt_has_its_verdict_before_its_pod_is_gone() {
     let Some(rig) = Rig::new("stop", Settings::default()).await else { return };
     let (run, attempt) = (rig.run("run-1"), rig.attempt("wf-main-1", unwrapped()));
-    rig.cluster.begin(&run, attempt.clone()).await.unwrap();
+    rig.cluster.start(&run, attempt.clone()).await.unwrap();
     rig.cluster.stop(&run, &attempt.id, "workflow shutdown with strategy:  Stop").await.unwrap();
     let wanted = (Outcome::Failed, Reason::Stopped, "workflow shutdown with strategy:  Stop".to_owned());
     assert_eq!(rig.ended(&attempt).await, wanted);
@@ -339,7 +354,7 @@ async fn an_image_that_is_not_there_is_told_at_once_and_given_up() {
     settings.patience.image = Duration::from_secs(25);
     let Some(rig) = Rig::new("image", settings).await else { return };
     let attempt = rig.attempt("wf-main-1", json!({"image": "127.0.0.1:1/nothing:1", "command": ["true"]}));
-    rig.cluster.begin(&rig.run("run-1"), attempt.clone()).await.unwrap();
+    rig.cluster.start(&rig.run("run-1"), attempt.clone()).await.unwrap();
     let why = rig
         .eventually("reason", || async {
             match rig.look(&attempt).await {
@@ -362,7 +377,7 @@ async fn a_step_that_no_node_can_take_says_what_is_missing() {
     let container =
         json!({"image": "busybox:1", "command": ["true"], "resources": {"limits": {"example.com/gpu": "1"}}});
     let attempt = rig.attempt("wf-main-1", container);
-    rig.cluster.begin(&rig.run("run-1"), attempt.clone()).await.unwrap();
+    rig.cluster.start(&rig.run("run-1"), attempt.clone()).await.unwrap();
     let why = rig
         .eventually("reason", || async {
             match rig.look(&attempt).await {
@@ -395,7 +410,7 @@ async fn a_runs_volume_claims_are_made_once_and_go_with_it() {
         Arc::new(attempt)
     };
     for name in ["wf-main-1", "wf-main-2"] {
-        assert_eq!(rig.cluster.begin(&run, started(name)).await.unwrap(), None);
+        assert_eq!(rig.cluster.start(&run, started(name)).await.unwrap(), None);
     }
     let claims: Api<PersistentVolumeClaim> = rig.api();
     assert_eq!(claims.list(&ListParams::default()).await.unwrap().items.len(), 1);
@@ -412,7 +427,7 @@ async fn a_runs_volume_claims_are_made_once_and_go_with_it() {
         rig.store.clone(),
         Settings::default(),
     );
-    let Some(Event::AttemptFinished { verdict }) = fresh.begin(&other, started("wf-main-3")).await.unwrap()
+    let Some(Event::AttemptFinished { verdict }) = fresh.start(&other, started("wf-main-3")).await.unwrap()
     else {
         panic!("the claim is another run's")
     };
@@ -462,17 +477,37 @@ async fn a_config_map_gives_parameters_by_its_label_and_limits_without() {
     rig.done().await;
 }
 
-#[tokio::test]
-async fn a_cluster_that_does_not_answer_is_unreachable_and_nothing_is_given_up() {
-    let folder = tempfile::tempdir().unwrap();
-    let kubeconfig = folder.path().join("config");
-    let text = json!({
-        "current-context": "x", "users": [{"name": "x", "user": {}}],
-        "clusters": [{"name": "x", "cluster": {"server": "http://127.0.0.1:1"}}],
-        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+/// A server that gives these answers to pods being made, one after the other, each on a connection of its own, and keeps
+/// what it was asked; its address.
+fn server(answers: Vec<&'static str>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let keep = asked.clone();
+    std::thread::spawn(move || {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut head, mut length) = (String::new(), 0);
+            while !head.ends_with("\r\n\r\n") {
+                let from = head.len();
+                reader.read_line(&mut head).unwrap();
+                let line = head[from..].to_lowercase();
+                length =
+                    line.strip_prefix("content-length: ").map_or(length, |text| text.trim().parse().unwrap());
+            }
+            reader.read_exact(&mut vec![0; length]).unwrap();
+            keep.lock().unwrap().push(head);
+            let (status, body) = answer.split_once('|').unwrap();
+            let close = "content-type: application/json\r\nconnection: close";
+            write!(stream, "HTTP/1.1 {status}\r\n{close}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+                .unwrap();
+        }
     });
-    std::fs::write(&kubeconfig, text.to_string()).unwrap();
-    let config = ConfigKey { namespace: "n".to_owned(), name: "m".to_owned(), key: "k".to_owned() };
+    (address, asked)
+}
+
+fn outside(access: Access) -> KubernetesCluster<Memory> {
     let site = Site {
         executor_image: "x".to_owned(),
         stores: Stores::default(),
@@ -480,8 +515,69 @@ async fn a_cluster_that_does_not_answer_is_unreachable_and_nothing_is_given_up()
         token: Arc::new(|_, _| String::new()),
         defaults: PodDefaults::default(),
     };
-    let store = Arc::new(Memory::default());
-    let cluster = KubernetesCluster::new(Access::Kubeconfig(kubeconfig), site, store, Settings::default());
+    KubernetesCluster::new(access, site, Arc::new(Memory::default()), Settings::default())
+}
+
+/// A kubeconfig without credentials, in a folder that goes with the test.
+fn anonymous(server: &str) -> (Access, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("config");
+    let text = json!({
+        "current-context": "x", "users": [{"name": "x", "user": {}}],
+        "clusters": [{"name": "x", "cluster": {"server": server}}],
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+    });
+    std::fs::write(&kubeconfig, text.to_string()).unwrap();
+    (Access::Kubeconfig(kubeconfig), folder)
+}
+
+#[tokio::test]
+async fn a_cluster_with_too_much_to_do_is_asked_again_when_it_says() {
+    let busy = "429 Too Many Requests\r\nretry-after: 1|{}";
+    let (address, asked) = server(vec![busy, "201 Created|{}"]);
+    let (access, _folder) = anonymous(&address);
+    let (run, attempt) = (run("n", "run-1"), attempt("n", "wf-main-1", unwrapped()));
+    let from = std::time::Instant::now();
+    assert_eq!(outside(access).start(&run, attempt).await.unwrap(), None);
+    assert!(from.elapsed() >= Duration::from_secs(1), "asked again after {:?}", from.elapsed());
+    assert_eq!(asked.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_broken_answer_gives_nothing_up() {
+    let broken = "500 Internal Server Error|{\"kind\":\"Status\",\"message\":\"etcd is away\",\"code\":500}";
+    let (address, _) = server(vec![broken]);
+    let (access, _folder) = anonymous(&address);
+    let (run, attempt) = (run("n", "run-1"), attempt("n", "wf-main-1", unwrapped()));
+    let error = outside(access).start(&run, attempt).await.unwrap_err();
+    let why = dropforge_driver::owner::chain(&error);
+    assert!(why.starts_with("reach the Kubernetes API: ") && why.contains("etcd is away"), "{why}");
+}
+
+#[tokio::test]
+async fn eks_is_called_with_a_token_signed_here() {
+    let (endpoint, asked) = server(vec!["201 Created|{}"]);
+    let authority = include_bytes!("tokens/authority.pem");
+    let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
+    let access = Access::Eks(Eks {
+        cluster: "production".to_owned(),
+        region: "eu-central-1".to_owned(),
+        endpoint,
+        certificate_authority: base64::prelude::BASE64_STANDARD.encode(authority),
+        credentials: SharedCredentialsProvider::new(credentials),
+    });
+    let (run, attempt) = (run("n", "run-1"), attempt("n", "wf-main-1", unwrapped()));
+    assert_eq!(outside(access).start(&run, attempt).await.unwrap(), None);
+    let asked = asked.lock().unwrap();
+    let line = asked[0].lines().find(|line| line.to_lowercase().starts_with("authorization: ")).unwrap();
+    assert!(line.contains("Bearer k8s-aws-v1."), "{line}");
+}
+
+#[tokio::test]
+async fn a_cluster_that_does_not_answer_is_unreachable_and_nothing_is_given_up() {
+    let (access, _folder) = anonymous("http://127.0.0.1:1");
+    let config = ConfigKey { namespace: "n".to_owned(), name: "m".to_owned(), key: "k".to_owned() };
+    let cluster = outside(access);
     let error = cluster.config(&config).await.unwrap_err();
     assert_eq!(error.to_string(), "reach the Kubernetes API");
 }

@@ -143,11 +143,12 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         }
     }
 
-    /// As [`Cluster::start`], with what is known at once: that the cluster refused it for good, or has no room.
-    ///
-    /// # Errors
-    /// As [`Cluster::start`].
-    pub async fn begin(&self, spec: &RunSpec, attempt: Arc<Attempt>) -> Result<Option<Event>, ClusterError> {
+    /// Starts an attempt; gives what is known at once: that the cluster refused it for good, or has no room.
+    pub(super) async fn begin(
+        &self,
+        spec: &RunSpec,
+        attempt: Arc<Attempt>,
+    ) -> Result<Option<Event>, ClusterError> {
         match self.create(spec, &attempt).await {
             Ok(()) => Ok(None),
             Err(NotStarted::Unknown(error)) => Err(error),
