@@ -96,6 +96,16 @@ impl Settings {
         reader.done(settings)
     }
 
+    /// The same with the namespaces of steps.
+    ///
+    /// # Errors
+    /// All that is wrong, at once.
+    pub fn with_namespaces() -> Result<(Settings, Vec<String>), Problems> {
+        let mut reader = Reader::of_environment();
+        let both = (reader.settings(), reader.namespaces());
+        reader.done(both)
+    }
+
     /// The same with those for making pods.
     ///
     /// # Errors

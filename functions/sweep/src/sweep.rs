@@ -10,9 +10,10 @@ use dropforge_deployment::parts::Parts;
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::doorbells::{Doorbells, Ring, Why};
 use dropforge_driver::owner::chain;
+use dropforge_driver::reminders::Reminders;
 use dropforge_driver::store::{Buried, Index, Runs, StoreError};
 use dropforge_driver::sweeping::{Glimpse, Plan, plan};
-use dropforge_driver::{deaths, garbage, locks};
+use dropforge_driver::{deaths, garbage, locks, starters};
 use dropforge_engine::ids::RunUid;
 use dropforge_storage::s3::S3Store;
 
@@ -50,6 +51,7 @@ impl Sweep {
         let planned = plan(&live, &pods, minute);
         self.ring(&planned).await?;
         self.remove_left(&planned).await;
+        told("remind of triggers and schedules", self.remind().await);
         if !live.is_empty() {
             told("sweep the locks", self.locks().await);
         }
@@ -97,6 +99,14 @@ impl Sweep {
                 self.cluster.remove_pods(&loaded.spec, attempts).await,
             );
         }
+    }
+
+    /// Reminds of triggers and schedules that have something left to do, whose own reminder may be lost.
+    async fn remind(&self) -> Result<(), StoreError> {
+        for starter in starters::marked(&*self.parts.store).await? {
+            self.parts.reminders.remind(&starter, SystemClock.now()).await?;
+        }
+        Ok(())
     }
 
     /// Removes holders that are over, and rings those that were granted a lock in their place.

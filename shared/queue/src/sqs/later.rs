@@ -70,6 +70,10 @@ impl Timers for SqsTimers {
         let name = name_of("timer", &[run.as_str(), &timer.to_string()]);
         self.0.send(body, Due { at: due, exactly: true }, &name).await
     }
+
+    async fn rouse(&self, run: &RunUid) -> Result<(), StoreError> {
+        self.0.sqs.ring_one(&Doorbell::new(run.clone(), Why::Sweep)).await
+    }
 }
 
 /// Reminders of triggers and schedules, in the queue of whoever starts runs.
