@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use dropforge_driver::store::{Artifacts, ObjectFacts, Place, StoreError};
+use dropforge_driver::store::{Artifacts, ErrorKind, ObjectFacts, Place, StoreError};
 use dropforge_engine::attempt::StoredObject;
 use dropforge_manifest::types::Artifact;
 
@@ -34,6 +34,15 @@ pub enum InputProblem {
     /// There is no such object.
     #[error("there is no object {0}")]
     NoObject(String),
+    /// Whoever may not list the whole bucket is told of a missing object that it is forbidden.
+    #[error("there is no object {object}, or it may not be read")]
+    Hidden {
+        /// The object.
+        object: String,
+        /// What the store said.
+        #[source]
+        source: Box<StoreError>,
+    },
     /// The manifest gives it no location.
     #[error("no location is given")]
     NoLocation,
@@ -93,7 +102,8 @@ pub fn load<S: Artifacts>(
         let spare = spare.join(index.to_string());
         let one = One { site, namespace, artifact, places, spare: &spare, secrets, progress };
         match one.load(&mut loaded) {
-            Err(InputProblem::NoObject(_) | InputProblem::NoLocation) if artifact.optional => {}
+            Err(InputProblem::NoObject(_) | InputProblem::Hidden { .. } | InputProblem::NoLocation)
+                if artifact.optional => {}
             done => done.map_err(|why| InputError { artifact: artifact.name.clone(), why })?,
         }
     }
@@ -147,12 +157,24 @@ impl<S: Artifacts> One<'_, S> {
 
     /// Brings the object, or the folder of objects, to `spare`; says whether it holds links into the store.
     fn fetch(&self, place: &Place) -> Result<(StoredObject, bool), InputProblem> {
-        let folder = place.key.ends_with('/');
-        if !folder && let Some(facts) = self.fetch_object(place, self.spare)? {
-            return Ok((stored_object(&self.artifact.name, place, facts), privately(self.spare)?));
-        }
         let folder = Place { key: place.key.trim_end_matches('/').to_owned(), ..place.clone() };
-        self.fetch_folder(&folder)
+        if folder != *place {
+            return self.fetch_folder(&folder);
+        }
+        match self.fetch_object(place, self.spare) {
+            Ok(Some(facts)) => Ok((stored_object(&self.artifact.name, place, facts), privately(self.spare)?)),
+            Ok(None) => self.fetch_folder(&folder),
+            Err(InputProblem::Store(source)) if source.kind() == ErrorKind::Denied => {
+                match self.fetch_folder(&folder) {
+                    Err(InputProblem::NoObject(object)) => {
+                        Err(InputProblem::Hidden { object, source: Box::new(source) })
+                    }
+                    Err(InputProblem::Store(_)) => Err(source.into()),
+                    found => found,
+                }
+            }
+            Err(other) => Err(other),
+        }
     }
 
     fn fetch_object(&self, place: &Place, to: &Path) -> Result<Option<ObjectFacts>, InputProblem> {
@@ -307,4 +329,91 @@ fn chmod(path: &Path, mode: u32, tree: bool) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use dropforge_manifest::types::S3Location;
+
+    use super::*;
+    use crate::container::client::Engines;
+    use crate::step::room::Rooms;
+
+    /// A bucket whose objects are all forbidden; with whether its folders may be listed.
+    struct Forbidding(bool);
+
+    fn forbidden() -> StoreError {
+        let source = io::Error::from(io::ErrorKind::PermissionDenied);
+        StoreError::Io { action: "read", key: "k".into(), source }
+    }
+
+    impl Artifacts for Forbidding {
+        async fn fetch(
+            &self,
+            _: &str,
+            _: &Place,
+            _: &Path,
+            _: &(dyn Fn(u64, u64) + Send + Sync),
+        ) -> Result<ObjectFacts, StoreError> {
+            Err(forbidden())
+        }
+
+        async fn list(&self, _: &str, _: &Place) -> Result<Vec<String>, StoreError> {
+            if self.0 { Ok(Vec::new()) } else { Err(forbidden()) }
+        }
+
+        async fn store(
+            &self,
+            _: &str,
+            _: &Path,
+            _: &Place,
+            _: bool,
+            _: &(dyn Fn(u64, u64) + Send + Sync),
+        ) -> Result<ObjectFacts, StoreError> {
+            Err(forbidden())
+        }
+
+        async fn remove_object(&self, _: &str, _: &Place) -> Result<(), StoreError> {
+            Err(forbidden())
+        }
+
+        async fn head(&self, _: &str, _: &Place) -> Result<Option<ObjectFacts>, StoreError> {
+            Err(forbidden())
+        }
+    }
+
+    fn loaded(listable: bool, optional: bool) -> Result<Loaded, String> {
+        let (at, runtime) =
+            (tempfile::tempdir().unwrap(), tokio::runtime::Builder::new_current_thread().build().unwrap());
+        let site = Site {
+            store: Forbidding(listable),
+            runtime: runtime.handle().clone(),
+            rooms: Rooms::below(PathBuf::new()),
+            volumes: PathBuf::new(),
+            endpoint: None,
+            host: String::new(),
+            grace: Duration::ZERO,
+            engines: Engines::default(),
+        };
+        let s3 = Some(S3Location { key: Some("data".into()), ..S3Location::default() });
+        let artifact =
+            Artifact { name: "data".into(), path: Some("/in".into()), s3, optional, ..Artifact::default() };
+        let root = at.path().to_path_buf();
+        let places = Places { own: root.clone(), root, mounts: Vec::new(), links_are_safe: false };
+        let (secrets, progress) = (LocalObjects::secrets(None), Progress::new(&|_| {}));
+        load(&site, "ns", &[artifact], &places, at.path(), &secrets, &progress)
+            .map_err(|error| crate::step::told(&error))
+    }
+
+    #[test]
+    fn a_missing_object_that_a_pod_is_told_to_be_forbidden_may_be_optional() {
+        assert_eq!(loaded(true, true), Ok(Loaded::default()));
+        let why = "artifact data failed to load: there is no object data in the artifact repository and none below it, or \
+                   it may not be read: read k: permission denied";
+        assert_eq!(loaded(true, false), Err(why.to_owned()));
+        let why = "artifact data failed to load: read k: permission denied";
+        assert_eq!(loaded(false, true), Err(why.to_owned()));
+    }
 }
