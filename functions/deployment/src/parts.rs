@@ -67,7 +67,12 @@ impl Parts {
             defaults: of_cluster.pod_defaults.clone(),
         };
         let (access, name) = self.access(settings, &of_cluster.reach);
-        KubernetesCluster::new(access, site, self.store.clone(), Use { name, ..Use::default() })
+        KubernetesCluster::new(
+            access,
+            site,
+            self.store.clone(),
+            Use::of(&of_cluster.pod_defaults.limits, name),
+        )
     }
 
     fn access(&self, settings: &Settings, reach: &Reach) -> (Access, String) {

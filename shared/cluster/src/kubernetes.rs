@@ -19,5 +19,5 @@ mod volumes;
 pub use client::{Access, Eks};
 pub use cluster::{KubernetesCluster, OurPod, Settings};
 pub use pod::{Commands, ImageCommand, Launched, PodError};
-pub use site::{PodDefaults, Site, Witness};
+pub use site::{Limits, PodDefaults, Site, Witness};
 pub use status::{Glance, Patience};

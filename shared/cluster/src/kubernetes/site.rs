@@ -61,6 +61,48 @@ pub struct PodDefaults {
     /// Which pods have a witness.
     #[serde(skip_serializing_if = "Witness::is_where_needed")]
     pub witness: Witness,
+    /// How much the cluster bears, and how long is waited for it.
+    #[serde(skip_serializing_if = "Limits::is_default")]
+    pub limits: Limits,
+}
+
+/// How much a cluster bears, and how long is waited for what may still come right.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Limits {
+    /// How many pods of ours are open in the cluster at once; 0: no bound.
+    pub open_pods_max: u32,
+    /// How many pods one function makes in a second: the cluster's share of one of all that make some.
+    pub creates_per_second: f64,
+    /// For an image that can't be pulled.
+    pub image_seconds: u64,
+    /// For a container that can't be made: a secret or config map may come a little later than the pod.
+    pub configuration_seconds: u64,
+    /// For a node. GPUs may be in use for hours by steps that came earlier, so this is long; `pendingTimeout` of the
+    /// template says less where less is wanted.
+    pub node_seconds: u64,
+    /// For a node that does not answer, after the pod should have been gone.
+    pub contact_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            open_pods_max: 1000,
+            // What an API server bears of one client beside all others.
+            creates_per_second: 20.0,
+            image_seconds: 5 * 60,
+            configuration_seconds: 2 * 60,
+            node_seconds: 24 * 60 * 60,
+            contact_seconds: 60,
+        }
+    }
+}
+
+impl Limits {
+    fn is_default(&self) -> bool {
+        *self == Limits::default()
+    }
 }
 
 /// Which pods have the sidecar that outlives the end of their main container.
@@ -145,6 +187,8 @@ mod tests {
         let text = r#"{"labels":{"team":"ml"},"spec":{"serviceAccountName":"steps"},"witness":"always"}"#;
         let read: PodDefaults = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        let bounded: PodDefaults = serde_json::from_str(r#"{"limits":{"openPodsMax":50}}"#).unwrap();
+        assert_eq!(bounded.limits, Limits { open_pods_max: 50, ..Limits::default() });
         let misspelt = serde_json::from_str::<PodDefaults>(r#"{"nodeSelector":{}}"#).unwrap_err();
         assert!(misspelt.to_string().starts_with("unknown field `nodeSelector`"), "{misspelt}");
     }

@@ -6,29 +6,37 @@ use dropforge_engine::attempt::{Outcome, Reason};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
+use crate::kubernetes::site::Limits;
+
 use super::{Seen, View, condition, containers, time};
 
 /// How long what may still come right is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// For an image that can't be pulled.
+    /// For an image.
     pub image: Duration,
-    /// For a container that can't be made: a secret or config map may come a little later than the pod.
+    /// For a container that can't be made.
     pub configuration: Duration,
-    /// For a node. GPUs may be in use for hours by steps that came earlier, so this is long; `pendingTimeout` of the
-    /// template says less where less is wanted.
+    /// For a node.
     pub node: Duration,
-    /// For a node that does not answer, after the pod should have been gone.
+    /// For a node that does not answer.
     pub contact: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
+        Patience::of(&Limits::default())
+    }
+}
+
+impl Patience {
+    /// As the deployment says.
+    pub fn of(limits: &Limits) -> Self {
         Patience {
-            image: Duration::from_secs(5 * 60),
-            configuration: Duration::from_secs(2 * 60),
-            node: Duration::from_secs(24 * 60 * 60),
-            contact: Duration::from_secs(60),
+            image: Duration::from_secs(limits.image_seconds),
+            configuration: Duration::from_secs(limits.configuration_seconds),
+            node: Duration::from_secs(limits.node_seconds),
+            contact: Duration::from_secs(limits.contact_seconds),
         }
     }
 }
