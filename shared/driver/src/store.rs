@@ -536,7 +536,7 @@ impl Place {
 pub struct ObjectFacts {
     /// Size in bytes.
     pub size: u64,
-    /// SHA-256 in hexadecimal.
+    /// SHA-256 in hexadecimal; empty where somebody else stored the object and only reading it would tell.
     pub sha256: String,
     /// The entity tag, without quotes.
     pub etag: String,

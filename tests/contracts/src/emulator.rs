@@ -20,7 +20,8 @@ pub fn endpoint() -> Option<&'static str> {
     match &*EMULATOR {
         Ok(running) => Some(&running.endpoint),
         Err(why) => {
-            println!("SKIPPED: the stores in S3 ({why})");
+            let test = std::thread::current().name().unwrap_or("a test").to_owned();
+            println!("SKIPPED: {test} on S3 ({why})");
             None
         }
     }

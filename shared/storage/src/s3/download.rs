@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use aws_sdk_s3::types::ChecksumMode;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use dropforge_driver::store::{ObjectFacts, StoreError};
 use sha2::{Digest, Sha256};
 
@@ -16,9 +16,9 @@ use super::upload::{SHA256, version};
 use crate::files::{ensure_room, failed};
 use crate::objects::hex;
 
-/// Ranges lie in memory until those before them are written: five of them and their buffers stay below 64 MiB.
-const RANGE_BYTES: u64 = 8 * 1024 * 1024;
-const RANGES_AHEAD: usize = 5;
+/// Ranges lie in memory, for a moment twice, until those before them are written: six of them stay below 64 MiB.
+const RANGE_BYTES: u64 = 4 * 1024 * 1024;
+const RANGES_AHEAD: usize = 6;
 
 /// How often a range is asked for that breaks off.
 const TRIES: u32 = 5;
@@ -54,10 +54,10 @@ impl Bucket {
         let mut file = File::create(to).map_err(failed("write", to))?;
         let (mut hasher, mut done) = (Sha256::new(), 0);
         let ranges = (0..facts.size.div_ceil(RANGE_BYTES)).map(|index| {
-            let (bucket, key, facts) = (self.clone(), key.to_owned(), facts.clone());
+            let (bucket, key, etag) = (self.clone(), key.to_owned(), facts.etag.clone());
             let begin = index * RANGE_BYTES;
             let end = (begin + RANGE_BYTES).min(facts.size);
-            async move { bucket.range(&key, &facts, begin, end).await }
+            async move { bucket.range(&key, &etag, begin, end).await }
         });
         let mut ahead = Ahead::new(RANGES_AHEAD, ranges);
         while let Some(range) = ahead.next().await {
@@ -75,11 +75,11 @@ impl Bucket {
         Ok(sha256)
     }
 
-    async fn range(&self, key: &str, facts: &ObjectFacts, begin: u64, end: u64) -> Result<Bytes, StoreError> {
+    async fn range(&self, key: &str, etag: &str, begin: u64, end: u64) -> Result<Bytes, StoreError> {
         let mut last = None;
         for _ in 0..TRIES {
-            let get = self.client.get_object().bucket(&self.name).key(key).if_match(quoted(&facts.etag));
-            let get = get.set_version_id(facts.version_id.clone());
+            // The entity tag says which version: not every S3 gives ranges of a version that is named.
+            let get = self.client.get_object().bucket(&self.name).key(key).if_match(quoted(etag));
             let answer =
                 match get.range(format!("bytes={begin}-{}", end - 1)).send().await.map_err(Failure::of) {
                     Ok(answer) => answer,
@@ -91,7 +91,8 @@ impl Bucket {
                     Err(failure) => return Err(failure.at("read", key)),
                 };
             match answer.body.collect().await {
-                Ok(body) => return Ok(body.into_bytes()),
+                Ok(body) if body.remaining() as u64 == end - begin => return Ok(body.into_bytes()),
+                Ok(_) => last = Some(io::Error::other("another range came than was asked for")),
                 Err(broken) => last = Some(io::Error::other(broken)),
             }
         }

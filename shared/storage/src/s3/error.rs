@@ -28,7 +28,14 @@ impl Failure {
     {
         let status = error.raw_response().map(|response| response.status().as_u16());
         let code = error.code().unwrap_or_default().to_owned();
-        let never_sent = matches!(error, SdkError::ConstructionFailure(_));
+        // Credentials that can't be had are an error of the connector of no kind.
+        let never_sent = match &error {
+            SdkError::ConstructionFailure(_) => true,
+            SdkError::DispatchFailure(failure) => {
+                failure.as_connector_error().is_some_and(|e| e.is_other() && e.as_other().is_none())
+            }
+            _ => false,
+        };
         let why = |kind| io::Error::new(kind, text(&error, &code));
         match status {
             Some(412) => Failure::Refused,
@@ -38,7 +45,7 @@ impl Failure {
             Some(400) if code == "RequestTimeout" => Failure::Unknown(why(ErrorKind::TimedOut)),
             Some(429 | 500..) => Failure::Unknown(why(ErrorKind::ResourceBusy)),
             Some(300..) => Failure::Final(why(ErrorKind::InvalidInput)),
-            None if never_sent => Failure::Final(why(ErrorKind::InvalidInput)),
+            None if never_sent => Failure::Final(why(ErrorKind::Other)),
             _ => Failure::Unknown(why(ErrorKind::TimedOut)),
         }
     }

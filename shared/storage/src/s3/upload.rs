@@ -1,6 +1,7 @@
 //! Files into S3: small ones as they are, large ones in parts, read from the disk as they are sent.
 
 use std::fs::File;
+use std::future::Future;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -30,7 +31,7 @@ const PARTS_MAX: u64 = 10_000;
 /// Parts sent at a time; each is read from the file in small pieces.
 const PARTS_AHEAD: usize = 4;
 
-/// A multipart upload that is aborted unless it is completed.
+/// A multipart upload that is aborted unless it comes to an end.
 struct Begun {
     bucket: Bucket,
     key: String,
@@ -84,24 +85,37 @@ impl Bucket {
         let created = create.send().await.map_err(|error| Failure::of(error).at("write", key))?;
         let id = created.upload_id().unwrap_or_default().to_owned();
         let mut begun = Begun { bucket: self.clone(), key: key.to_owned(), id, done: false };
-        let parts = begun.send(from, size, progress).await?;
-        let completed = begun.complete(parts).await;
-        let answer = match completed {
-            Ok(answer) => answer,
-            // The answer to a completion may be lost, and asking again then finds no upload.
-            Err(failure) => match self.facts(key).await {
-                Ok(Some(facts)) if facts.sha256 == sha256 && facts.size == size => {
-                    (facts.etag, facts.version_id)
-                }
-                _ => return Err(failure.at("write", key)),
-            },
-        };
+        let outcome = begun.finish(from, size, sha256, progress).await;
         begun.done = true;
-        Ok(answer)
+        if outcome.is_err() {
+            begun.abort().await;
+        }
+        outcome
     }
 }
 
 impl Begun {
+    async fn finish(
+        &self,
+        from: &Path,
+        size: u64,
+        sha256: &str,
+        progress: &(dyn Fn(u64, u64) + Send + Sync),
+    ) -> Result<(String, Option<String>), StoreError> {
+        let parts = self.send(from, size, progress).await?;
+        let failure = match self.complete(parts).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        // The answer to a completion may be lost, and asking again then finds no upload.
+        match self.bucket.facts(&self.key).await {
+            Ok(Some(facts)) if facts.sha256 == sha256 && facts.size == size => {
+                Ok((facts.etag, facts.version_id))
+            }
+            _ => Err(failure.at("write", &self.key)),
+        }
+    }
+
     async fn send(
         &self,
         from: &Path,
@@ -132,19 +146,27 @@ impl Begun {
     }
 }
 
-/// What was sent of an upload that comes to nothing would be paid for until the bucket's lifecycle finds it.
-impl Drop for Begun {
-    fn drop(&mut self) {
-        let (false, Ok(runtime)) = (self.done, tokio::runtime::Handle::try_current()) else { return };
+impl Begun {
+    /// What was sent of an upload that comes to nothing would be paid for until the bucket's lifecycle finds it.
+    fn abort(&self) -> impl Future<Output = ()> + Send + 'static {
         let abort = self.bucket.client.abort_multipart_upload().bucket(&self.bucket.name);
-        let abort = abort.key(&self.key).upload_id(&self.id).send();
+        let abort = abort.key(&self.key).upload_id(&self.id);
         let key = self.key.clone();
-        runtime.spawn(async move {
-            if let Err(error) = abort.await {
+        async move {
+            if let Err(error) = abort.send().await {
                 let why = Failure::of(error).at("abort", &key);
                 tracing::warn!(%key, error = %dropforge_driver::owner::chain(&why), "an upload was not aborted");
             }
-        });
+        }
+    }
+}
+
+/// Whoever waits for an upload may go away.
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let (false, Ok(runtime)) = (self.done, tokio::runtime::Handle::try_current()) {
+            runtime.spawn(self.abort());
+        }
     }
 }
 

@@ -1,0 +1,185 @@
+//! Rule 11: reading an advance costs one snapshot and a short tail.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use dropforge_contracts::proxy::Proxy;
+use dropforge_contracts::{configuration, emulator, store, wait};
+use dropforge_driver::pods::Stores;
+use dropforge_driver::store::{Commit, Runs};
+use dropforge_engine::apply::apply;
+use dropforge_engine::record::Record;
+use dropforge_engine::snapshot::Snapshot;
+use dropforge_engine::spec::{Cause, RunSpec, SPEC_FORMAT, Settings};
+use dropforge_engine::state::RunState;
+use dropforge_manifest::types::{ObjectMeta, Parameter, WorkflowSpec};
+use dropforge_storage::s3::S3Store;
+
+fn spec() -> RunSpec {
+    RunSpec {
+        format: SPEC_FORMAT,
+        uid: "long".into(),
+        metadata: ObjectMeta { name: Some("wf".to_owned()), ..ObjectMeta::default() },
+        spec: WorkflowSpec { entrypoint: Some("main".to_owned()), ..WorkflowSpec::default() },
+        library: Default::default(),
+        created_at: "2026-01-02T03:04:05Z".parse().unwrap(),
+        cause: Cause::Person { by: "ada".to_owned() },
+        settings: Settings::default(),
+        reused: Vec::new(),
+        source: None,
+        packed: Default::default(),
+    }
+}
+
+/// A process that advances the run.
+struct Process {
+    store: S3Store,
+    state: RunState,
+    position: u64,
+}
+
+impl Process {
+    async fn resumed(store: S3Store) -> Process {
+        let resumed = store.resume(&"long".into()).await.unwrap();
+        let position = resumed.position;
+        Process { store, position, state: resumed.state().unwrap() }
+    }
+
+    /// Commits one record.
+    async fn commit(&mut self, name: &str, value: &str) -> Commit {
+        let parameter =
+            Parameter { name: name.to_owned(), value: Some(value.into()), ..Parameter::default() };
+        let record = Record::GlobalParameter { parameter: Box::new(parameter) };
+        let records = std::slice::from_ref(&record);
+        let commit = self.store.commit(&"long".into(), self.position, records).await.unwrap();
+        if let Commit::Committed { position } = commit {
+            self.position = position;
+            apply(&mut self.state, &record);
+        }
+        commit
+    }
+
+    async fn keep(&self) {
+        self.store.keep_snapshot(&"long".into(), self.position, &self.state).await.unwrap();
+    }
+
+    /// Commits one record and offers the state, as an owner does.
+    async fn advance(&mut self, name: &str, value: &str) {
+        assert_ne!(self.commit(name, value).await, Commit::Conflict);
+        self.keep().await;
+    }
+}
+
+struct Bed {
+    proxy: Proxy,
+    stores: Stores,
+}
+
+impl Bed {
+    async fn new() -> Option<Bed> {
+        let endpoint = emulator::endpoint()?;
+        let (store, stores) = store(endpoint).await;
+        store.create_run(&spec()).await.unwrap();
+        Some(Bed { proxy: Proxy::before(endpoint), stores })
+    }
+
+    async fn process(&self) -> Process {
+        Process::resumed(self.store().await).await
+    }
+
+    async fn store(&self) -> S3Store {
+        let endpoint = Some(self.proxy.endpoint.clone());
+        S3Store::new(&configuration().await, &Stores { endpoint, ..self.stores.clone() })
+    }
+}
+
+fn text(state: &RunState) -> String {
+    serde_json::to_string(&Snapshot::of(state)).unwrap()
+}
+
+#[test]
+fn a_run_of_a_hundred_commits_is_resumed_from_a_snapshot_and_a_short_tail() {
+    wait(async {
+        let Some(bed) = Bed::new().await else { return };
+        let mut process = bed.process().await;
+        for n in 0..100 {
+            process.advance(&format!("p{}", n % 7), &n.to_string()).await;
+        }
+        assert_eq!(bed.proxy.count("PUT", "snapshot.json"), 3, "after 32 segments each");
+        let whole = process.store.load_run(&"long".into()).await.unwrap();
+        assert_eq!((whole.records.len(), whole.position), (100, 100));
+        bed.proxy.take();
+        let resumed = process.store.resume(&"long".into()).await.unwrap();
+        assert_eq!((resumed.records.len(), resumed.position), (4, 100));
+        assert_eq!(text(&resumed.state().unwrap()), text(&process.state));
+        // Spec, snapshot, four segments, and those asked for beyond the end.
+        let asked = bed.proxy.take().len();
+        assert!(asked <= 2 + 4 + 8, "{asked} requests");
+    });
+}
+
+#[test]
+fn a_heavy_tail_is_not_read_twice() {
+    wait(async {
+        let Some(bed) = Bed::new().await else { return };
+        let mut process = bed.process().await;
+        let large = "x".repeat(40_000);
+        process.advance("a", &large).await;
+        assert_eq!(bed.proxy.count("PUT", "snapshot.json"), 0, "light");
+        process.advance("b", &large).await;
+        assert_eq!(bed.proxy.count("PUT", "snapshot.json"), 1, "heavier than no snapshot");
+        process.advance("a", &large).await;
+        process.advance("a", &large).await;
+        assert_eq!(bed.proxy.count("PUT", "snapshot.json"), 1, "as heavy as the snapshot");
+        process.advance("a", &large).await;
+        assert_eq!(bed.proxy.count("PUT", "snapshot.json"), 2);
+    });
+}
+
+/// A function that was frozen wakes up behind another and offers what is old.
+#[test]
+fn an_older_snapshot_never_takes_the_place_of_a_newer_one() {
+    wait(async {
+        let Some(bed) = Bed::new().await else { return };
+        let mut slow = bed.process().await;
+        for n in 0..31 {
+            slow.advance("p", &n.to_string()).await;
+        }
+        slow.commit("p", "the 32nd").await;
+        let mut fast = bed.process().await;
+        fast.advance("p", "fast").await;
+        slow.keep().await;
+        assert_eq!(bed.proxy.count("PUT", "snapshot.json"), 2);
+        let resumed = bed.store().await.resume(&"long".into()).await.unwrap();
+        assert_eq!((resumed.records.len(), resumed.position), (0, 33));
+        assert_eq!(text(&resumed.state().unwrap()), text(&fast.state));
+        assert_eq!(slow.commit("p", "slow").await, Commit::Conflict);
+    });
+}
+
+/// Equal states at different times are different objects, so that `If-Match` can tell them apart.
+#[test]
+fn equal_states_are_kept_under_different_versions() {
+    wait(async {
+        let Some(bed) = Bed::new().await else { return };
+        let client = dropforge_contracts::client(emulator::endpoint().unwrap()).await;
+        let mut process = bed.process().await;
+        let mut versions = Vec::new();
+        for _ in 0..2 {
+            for _ in 0..32 {
+                process.advance("p", "same").await;
+            }
+            let listed =
+                client.list_objects_v2().bucket(&bed.stores.control).prefix("runs/").send().await.unwrap();
+            let key = listed.contents().iter().filter_map(|o| o.key()).find(|k| k.ends_with("snapshot.json"));
+            let get = client.get_object().bucket(&bed.stores.control).key(key.unwrap()).send().await.unwrap();
+            let body = get.body.collect().await.unwrap().into_bytes();
+            let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            versions.push((
+                document["format"].clone(),
+                document["version"].clone(),
+                document["journal_seq"].clone(),
+            ));
+        }
+        assert_eq!(versions, [(1.into(), 1.into(), 32.into()), (1.into(), 2.into(), 64.into())]);
+    });
+}
