@@ -40,11 +40,11 @@ pub fn read(event: SqsEvent, key: &TokenKey) -> Batch {
             Ok(heard) => batch.heard.push((id, heard)),
             Err(Refused::Newer) => batch.newer.push(id),
             Err(Refused::Garbage(why)) => {
-                tracing::warn!(message = id, why, "a message that is no doorbell was dropped");
+                tracing::warn!(id, why, "a message that is no doorbell was dropped");
                 batch.garbage += 1;
             }
             Err(Refused::Forged) => {
-                tracing::warn!(message = id, "a doorbell with a wrong token was dropped");
+                tracing::warn!(id, "a doorbell with a wrong token was dropped");
                 batch.forged += 1;
             }
         }
