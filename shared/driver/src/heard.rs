@@ -153,7 +153,10 @@ fn verdict(outcome: Result<(), OwnError>, unperformed: bool, hops: u32) -> Resul
     match outcome {
         Ok(()) if !unperformed => Ok(Answer::Done),
         Ok(()) | Err(OwnError::Contended { .. }) => Err(patience(hops)),
-        Err(OwnError::Store(StoreError::NotFound { what: "run", .. })) => Ok(Answer::Unknown),
+        // A name that can't be one names nothing, however often it comes.
+        Err(OwnError::Store(StoreError::NotFound { what: "run", .. } | StoreError::BadName { .. })) => {
+            Ok(Answer::Unknown)
+        }
         Err(OwnError::Store(StoreError::NewerFormat { .. })) => Err(UPGRADE),
         Err(why) => Ok(Answer::Failed(why)),
     }
@@ -218,5 +221,12 @@ mod tests {
     fn who_waits_waits_longer_each_time_up_to_a_minute() {
         let seconds = [1, 2, 3, 7, 8, HOPS_MAX].map(|hops| patience(hops).as_secs());
         assert_eq!(seconds, [1, 2, 4, 64, 64, 64]);
+    }
+
+    #[test]
+    fn a_doorbell_whose_names_can_t_be_names_is_no_failure() {
+        let why = "it is empty".to_owned();
+        let bad = OwnError::Store(StoreError::BadName { what: "run", name: String::new(), why });
+        assert!(matches!(verdict(Err(bad), false, 1), Ok(Answer::Unknown)));
     }
 }
