@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 mod contexts;
 mod control;
 mod definitions;
+mod deploy;
 mod forms;
 mod local;
 mod outputs;
@@ -15,6 +16,7 @@ mod runs;
 pub use contexts::*;
 pub use control::*;
 pub use definitions::*;
+pub use deploy::*;
 pub use forms::*;
 pub use local::*;
 pub use outputs::*;
@@ -109,6 +111,10 @@ pub enum Command {
     /// Deployments on AWS that are known here.
     #[command(subcommand)]
     Context(ContextCommand),
+    /// Make what Terraform can't: Kubernetes objects, the context, definitions; then look at all of it.
+    Deploy(DeployArgs),
+    /// Say whether all parts of a context are reached, and which permission or object is missing.
+    Doctor,
     /// Start the dev server, drop a CSV, train a model, and show where it lies.
     Demo(DemoArgs),
     /// Write a project that runs: pipeline, code, data, trigger.

@@ -9,7 +9,11 @@ pub mod cron;
 pub mod definitions;
 pub mod delete;
 pub mod demo;
+#[cfg(feature = "aws")]
+pub mod deploy;
 pub mod dev;
+#[cfg(feature = "aws")]
+pub mod doctor;
 pub mod explain;
 pub mod get;
 pub mod graph;

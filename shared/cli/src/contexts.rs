@@ -11,7 +11,7 @@ use crate::error::CliError;
 
 mod deployment;
 
-pub use deployment::Deployment;
+pub use deployment::{Deployment, Namespace};
 
 /// The version of the file that this code writes.
 const FORMAT: u32 = 1;
@@ -153,10 +153,11 @@ impl Contexts {
 }
 
 /// What to say where this program has no AWS in it.
-pub fn without_aws(name: &str) -> CliError {
-    CliError::Usage(format!(
-        "this dropforge was built for this machine alone and can't reach context {name}: build it with `--features aws`"
-    ))
+#[cfg(not(feature = "aws"))]
+pub fn without_aws() -> CliError {
+    let why =
+        "this dropforge was built for this machine alone: build it with `--features aws` to reach a context";
+    CliError::Usage(why.to_owned())
 }
 
 #[cfg(test)]

@@ -60,6 +60,17 @@ pub enum CliError {
     /// The command was left in the inbox and refused.
     #[error("refused: {0}")]
     Refused(String),
+    /// AWS is reached by nobody: no credentials, or expired ones.
+    #[cfg(feature = "aws")]
+    #[error("reach AWS for context {context}: {why}\nhelp: {help}")]
+    Login {
+        /// The context.
+        context: String,
+        /// What the SDK says.
+        why: String,
+        /// What to do.
+        help: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -105,6 +116,8 @@ impl CliError {
             CliError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Exit::Usage,
             CliError::Store(why) if why.kind() == ErrorKind::Invalid => Exit::Usage,
             CliError::BrokenPipe => Exit::Succeeded,
+            #[cfg(feature = "aws")]
+            CliError::Login { .. } => Exit::Trouble,
             CliError::File { .. }
             | CliError::Store(_)
             | CliError::Own(_)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dropforge_driver::reminders::Starter;
 use dropforge_driver::store::{
     Artifacts, Attempts, Buried, Commit, Created, Documents, Inbox, Index, IndexEntry, LoadedRun, Logs,
     ObjectFacts, Place, Runs, StoreError, Swap, Tail, Tombstone, Versioned,
@@ -15,12 +16,14 @@ use dropforge_engine::ids::{AttemptId, CommandId, RunUid};
 use dropforge_engine::record::Record;
 use dropforge_engine::spec::{DroppedObject, RunSpec};
 use dropforge_manifest::types::Trigger;
-use dropforge_queue::doorbell::Doorbell;
+use dropforge_queue::doorbell::{Doorbell, Why};
 use dropforge_storage::directory::DirectoryStore;
 use dropforge_storage::endpoint::create_bucket;
 use jiff::Timestamp;
 
 use crate::bell;
+#[cfg(feature = "aws")]
+use crate::cloud::Cloud;
 use crate::commands::dev::matching;
 use crate::contexts::Context;
 use crate::error::CliError;
@@ -30,6 +33,9 @@ use crate::output::say;
 pub enum Home {
     /// A folder of this machine, which one process owns at a time.
     Local(Arc<DirectoryStore>),
+    /// Buckets and a queue; functions own it, always.
+    #[cfg(feature = "aws")]
+    Cloud(Box<Cloud>),
 }
 
 /// The same call on whichever store it is.
@@ -37,17 +43,32 @@ macro_rules! either {
     ($home:expr, $store:ident => $call:expr) => {
         match $home {
             Home::Local($store) => $call,
+            #[cfg(feature = "aws")]
+            Home::Cloud(cloud) => {
+                let $store = &cloud.store;
+                $call
+            }
         }
     };
 }
 
 impl Home {
+    /// A context's buckets and queue.
+    ///
+    /// # Errors
+    /// When this program was built without AWS, or no credentials are found.
+    #[cfg(feature = "aws")]
+    pub async fn of(context: &Context) -> Result<Home, CliError> {
+        Ok(Home::Cloud(Box::new(Cloud::open(context).await?)))
+    }
+
     /// Contexts are not known to a program without AWS.
     ///
     /// # Errors
     /// Always.
-    pub async fn of(context: &Context) -> Result<Home, CliError> {
-        Err(crate::contexts::without_aws(&context.name))
+    #[cfg(not(feature = "aws"))]
+    pub async fn of(_: &Context) -> Result<Home, CliError> {
+        Err(crate::contexts::without_aws())
     }
 
     /// Tells whoever advances runs; gives whether there is somebody.
@@ -57,6 +78,25 @@ impl Home {
     pub async fn ring(&self, doorbell: &Doorbell) -> Result<bool, CliError> {
         match self {
             Home::Local(store) => bell::ring(store.root(), doorbell),
+            #[cfg(feature = "aws")]
+            Home::Cloud(cloud) => cloud.ring(doorbell).await.map(|()| true),
+        }
+    }
+
+    /// Tells whoever starts runs that definitions have changed, these schedules among them.
+    ///
+    /// # Errors
+    /// When there is somebody who can't be told.
+    pub async fn definitions_changed(&self, schedules: &[Starter]) -> Result<(), CliError> {
+        match self {
+            // The doorbell's form wants a run; none is meant.
+            Home::Local(store) => {
+                let _ = schedules;
+                bell::ring(store.root(), &Doorbell::new("definitions".into(), Why::Definitions)).map(drop)
+            }
+            // Functions read definitions when they need them; only schedules are made beforehand.
+            #[cfg(feature = "aws")]
+            Home::Cloud(cloud) => cloud.remind(schedules).await,
         }
     }
 
@@ -64,6 +104,8 @@ impl Home {
     pub fn is_answered(&self) -> bool {
         match self {
             Home::Local(store) => bell::is_answered(store.root()),
+            #[cfg(feature = "aws")]
+            Home::Cloud(_) => true,
         }
     }
 
@@ -72,6 +114,8 @@ impl Home {
     pub fn pause(&self, local: Duration) -> Duration {
         match self {
             Home::Local(_) => local,
+            #[cfg(feature = "aws")]
+            Home::Cloud(_) => local.max(Duration::from_secs(1)),
         }
     }
 
@@ -79,6 +123,9 @@ impl Home {
     pub fn patience(&self) -> Duration {
         match self {
             Home::Local(_) => Duration::from_secs(10),
+            // The sweep comes every minute and finds what a lost doorbell left.
+            #[cfg(feature = "aws")]
+            Home::Cloud(_) => Duration::from_secs(90),
         }
     }
 
@@ -86,6 +133,8 @@ impl Home {
     pub fn luggage_bucket(&self) -> Option<&str> {
         match self {
             Home::Local(_) => None,
+            #[cfg(feature = "aws")]
+            Home::Cloud(cloud) => Some(&cloud.context.deployment.control_bucket),
         }
     }
 
@@ -101,6 +150,12 @@ impl Home {
     ) -> Result<Vec<DroppedObject>, CliError> {
         match self {
             Home::Local(store) => matching(store.buckets(), trigger, prefix, since),
+            #[cfg(feature = "aws")]
+            Home::Cloud(_) => Err(CliError::Usage(
+                "`trigger replay` works on this machine only; S3 announces an object again when it is copied onto itself: \
+                 aws s3 cp s3://BUCKET/KEY s3://BUCKET/KEY --metadata-directive REPLACE"
+                    .to_owned(),
+            )),
         }
     }
 
@@ -113,6 +168,16 @@ impl Home {
             Home::Local(store) => {
                 if create_bucket(store.buckets(), bucket)? {
                     say(&format!("bucket {bucket}: made for trigger {trigger}"));
+                }
+            }
+            #[cfg(feature = "aws")]
+            Home::Cloud(cloud) => {
+                let uploads = &cloud.context.deployment.upload_bucket;
+                if bucket != uploads {
+                    say(&format!(
+                        "trigger {trigger} looks at the bucket {bucket}, and this context's uploads go to {uploads}: only where \
+                         {bucket} announces its objects to this deployment's upload queue does the trigger see them"
+                    ));
                 }
             }
         }

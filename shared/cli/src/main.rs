@@ -5,6 +5,8 @@
 
 mod args;
 mod bell;
+#[cfg(feature = "aws")]
+mod cloud;
 mod commands;
 mod contexts;
 mod ends;
@@ -89,6 +91,12 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
         }
         Command::Context(what) => commands::context::context(&cli.global, what),
         Command::Completion(args) => commands::completion::completion(args),
+        #[cfg(feature = "aws")]
+        Command::Deploy(args) => commands::deploy::deploy(&cli.global, args),
+        #[cfg(feature = "aws")]
+        Command::Doctor => commands::doctor::doctor(global),
+        #[cfg(not(feature = "aws"))]
+        Command::Deploy(_) | Command::Doctor => Err(contexts::without_aws()),
         Command::Init(args) => commands::init::init(args),
         Command::Render(args) => commands::render::render(global, args),
         Command::Graph(args) => commands::graph::graph(global, args),
@@ -104,6 +112,7 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
 fn reaches(command: &Command) -> Reach {
     match command {
         Command::Context(_)
+        | Command::Deploy(_)
         | Command::Supervisor(_)
         | Command::Lint(_)
         | Command::Init(_)

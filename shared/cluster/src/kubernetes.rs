@@ -10,14 +10,16 @@ mod client;
 mod cluster;
 mod images;
 mod pace;
+mod person;
 pub mod pod;
 pub mod site;
 mod status;
 mod token;
 mod volumes;
 
-pub use client::{Access, Eks};
+pub use client::{Access, CallError, Eks};
 pub use cluster::{KubernetesCluster, OurPod, Settings};
+pub use person::{Class, Person, Survey};
 pub use pod::{Commands, ImageCommand, Launched, PodError};
 pub use site::{Limits, PodDefaults, Site, Witness};
 pub use status::{Glance, Patience};

@@ -47,6 +47,32 @@ pub struct Node {
     pub text_at: Option<Position>,
 }
 
+impl Node {
+    /// The value as Kubernetes' reader makes JSON of it.
+    pub fn json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.value {
+            Value::Scalar(scalar) => match scalar {
+                Scalar::Null => Json::Null,
+                Scalar::Bool(value) => Json::Bool(*value),
+                Scalar::Letter(letter) => Json::Bool(letter.eq_ignore_ascii_case(&'y')),
+                Scalar::Int(value) => Json::from(*value),
+                Scalar::UInt(value) => Json::from(*value),
+                // Go writes a whole number without a fraction.
+                Scalar::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => {
+                    Json::from(*value as i64)
+                }
+                Scalar::Float(value) => serde_json::Number::from_f64(*value).map_or(Json::Null, Json::Number),
+                Scalar::Text(text) => Json::String(text.clone()),
+            },
+            Value::Seq(items) => Json::Array(items.iter().map(Node::json).collect()),
+            Value::Map(entries) => {
+                entries.iter().map(|entry| (entry.key.clone(), entry.value.json())).collect()
+            }
+        }
+    }
+}
+
 /// What a node holds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::definitions::{self, Stored, folder};
+use dropforge_driver::reminders::Starter;
 use dropforge_driver::{crons, packing, triggers};
 use dropforge_engine::spec::Packed;
 use dropforge_manifest::check::Options;
 use dropforge_manifest::parse::{AnyObject, Document};
 use dropforge_manifest::types::Trigger;
-use dropforge_queue::doorbell::{Doorbell, Why};
 use serde_json::Value;
 
 use crate::args::{DefinitionDeleteArgs, DefinitionListArgs, DefinitionOutput, ListOutput};
@@ -140,7 +140,8 @@ pub async fn put(
             (true, false) => Change::Created,
         });
     }
-    ring(store).await?;
+    let crons = objects.iter().filter_map(|(document, _)| cron(global, &document.object));
+    store.definitions_changed(&crons.collect::<Vec<_>>()).await?;
     Ok(changes)
 }
 
@@ -186,19 +187,16 @@ pub fn place<'a>(global: &'a Global, object: &'a AnyObject) -> (&'a str, &'a str
     (own.unwrap_or(&global.namespace), object.kind(), object.name())
 }
 
+/// The schedule that an object is.
+fn cron(global: &Global, object: &AnyObject) -> Option<Starter> {
+    let (namespace, _, name) = place(global, object);
+    let starter = Starter::CronWorkflow { namespace: namespace.to_owned(), name: name.to_owned() };
+    matches!(object, AnyObject::CronWorkflow(_)).then_some(starter)
+}
+
 /// `workflowtemplate/train`.
 pub fn titled(kind: &str, name: &str) -> String {
     format!("{}/{name}", kind.to_lowercase())
-}
-
-/// Tells the store's owner, if there is one, that definitions have changed.
-///
-/// # Errors
-/// When there is one and it can't be told.
-pub async fn ring(store: &Home) -> Result<(), CliError> {
-    // The doorbell's form wants a run; none is meant.
-    let doorbell = Doorbell::new("definitions".into(), Why::Definitions);
-    store.ring(&doorbell).await.map(drop)
 }
 
 /// The stored definitions of a kind; none where there is no store yet.
@@ -325,6 +323,10 @@ pub async fn delete(global: &Global, args: &DefinitionDeleteArgs, kind: &str) ->
         definitions::take_away(&store, namespace, kind, name).await?;
         output::data(&format!("{kind} '{name}' deleted\n"))?;
     }
-    ring(&store).await?;
+    let is_cron = kind == "CronWorkflow";
+    let starter =
+        |name: &String| Starter::CronWorkflow { namespace: namespace.to_owned(), name: name.clone() };
+    let crons: Vec<Starter> = names.iter().filter(|_| is_cron).map(starter).collect();
+    store.definitions_changed(&crons).await?;
     Ok(Exit::Succeeded)
 }

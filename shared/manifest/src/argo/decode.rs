@@ -1,6 +1,6 @@
 //! From a tree with positions to what Go's decoder makes of it, and everything that the decoder refuses.
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use super::fields::{self, Type};
 use crate::quantity::{self, Quantity};
@@ -38,25 +38,6 @@ struct Decoder {
     out: Decoded,
 }
 
-/// What Go's JSON has for a scalar.
-fn raw(node: &Node) -> Value {
-    match &node.value {
-        Tree::Scalar(scalar) => match scalar {
-            Scalar::Null => Value::Null,
-            Scalar::Bool(value) => Value::Bool(*value),
-            Scalar::Letter(letter) => Value::Bool(letter.eq_ignore_ascii_case(&'y')),
-            Scalar::Int(value) => Value::from(*value),
-            Scalar::UInt(value) => Value::from(*value),
-            // Go writes a whole number without a fraction.
-            Scalar::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => Value::from(*value as i64),
-            Scalar::Float(value) => Number::from_f64(*value).map_or(Value::Null, Value::Number),
-            Scalar::Text(text) => Value::String(text.clone()),
-        },
-        Tree::Seq(items) => Value::Array(items.iter().map(raw).collect()),
-        Tree::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), raw(&entry.value))).collect(),
-    }
-}
-
 impl Decoder {
     fn wrong(&mut self, node: &Node, path: &str, expected: &str) -> Value {
         let message = format!("json: cannot unmarshal {} into field {path} of type {expected}", word(node));
@@ -71,7 +52,7 @@ impl Decoder {
                 Some(Value::Null) => Value::Null,
                 _ => self.value(node, inner, path),
             },
-            Type::Raw => raw(node),
+            Type::Raw => node.json(),
             Type::Object(object) => self.object(node, object, path),
             Type::List(inner) => match &node.value {
                 Tree::Seq(items) => self.list(items, inner, path),
@@ -127,7 +108,7 @@ impl Decoder {
                 _ => self.wrong(node, path, "time"),
             },
             Type::Plugin => match &node.value {
-                Tree::Map(entries) if entries.len() == 1 => raw(node),
+                Tree::Map(entries) if entries.len() == 1 => node.json(),
                 Tree::Map(entries) => {
                     let message = format!("expected exactly one key, got {}", entries.len());
                     self.out.wrong.push(Problem { message, path: path.to_owned(), at: node.span });
@@ -235,7 +216,7 @@ impl Decoder {
 }
 
 fn raw_scalar(node: &Node) -> Option<Value> {
-    matches!(node.value, Tree::Scalar(_)).then(|| raw(node))
+    matches!(node.value, Tree::Scalar(_)).then(|| node.json())
 }
 
 fn word(node: &Node) -> &'static str {

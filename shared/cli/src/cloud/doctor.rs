@@ -1,0 +1,203 @@
+//! `doctor`: whether a person and the deployment reach what they need, one answer for each thing.
+//!
+//! It changes nothing but one object, always the same, by which it sees that conditional writes are honoured.
+
+use aws_sdk_s3::Client as S3;
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_sqs::Client as Sqs;
+use aws_sdk_sqs::types::QueueAttributeName;
+
+use super::Cloud;
+use crate::contexts::Context;
+
+pub mod kubernetes;
+
+/// What became of one check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It is as it should be.
+    Good(String),
+    /// Something will not work; what to do.
+    Bad(String, String),
+    /// It can't be told, and may be well.
+    Unknown(String),
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What.
+    pub what: String,
+    /// What was found.
+    pub found: Found,
+}
+
+impl Check {
+    /// A check with its answer.
+    pub fn new(what: impl Into<String>, found: Found) -> Check {
+        Check { what: what.into(), found }
+    }
+}
+
+/// Looks at everything, buckets first.
+pub async fn examine(cloud: &Cloud, namespace: &str) -> Vec<Check> {
+    let context = &cloud.context;
+    let s3 = aws_sdk_s3::config::Builder::from(&cloud.config).force_path_style(context.endpoint.is_some());
+    let s3 = S3::from_conf(s3.build());
+    let sqs = Sqs::new(&cloud.config);
+    let deployment = &context.deployment;
+    let mut checks = control_bucket(&s3, context, namespace).await;
+    checks.push(readable(&s3, &deployment.region, "artifact bucket", &deployment.artifact_bucket).await);
+    if !deployment.upload_bucket.is_empty() {
+        checks.push(readable(&s3, &deployment.region, "upload bucket", &deployment.upload_bucket).await);
+        checks.push(announced(&s3, context).await);
+    }
+    checks.push(queue(&sqs, "events queue", &deployment.events_queue_url).await);
+    if !deployment.upload_queue_url.is_empty() {
+        checks.push(queue(&sqs, "upload queue", &deployment.upload_queue_url).await);
+    }
+    for (name, url) in &deployment.dead_letter_queue_urls {
+        checks.push(dead_letters(&sqs, name, url).await);
+    }
+    checks.extend(kubernetes::examine(context).await);
+    checks
+}
+
+async fn control_bucket(s3: &S3, context: &Context, namespace: &str) -> Vec<Check> {
+    let bucket = &context.deployment.control_bucket;
+    let what = "control bucket";
+    let reached = readable(s3, &context.deployment.region, what, bucket).await;
+    if !matches!(reached.found, Found::Good(_)) {
+        return vec![reached];
+    }
+    vec![reached, conditional(s3, bucket, namespace).await]
+}
+
+/// Whether a bucket is there, in this region, and may be listed.
+async fn readable(s3: &S3, region: &str, what: &str, bucket: &str) -> Check {
+    let what = format!("{what} {bucket}");
+    let found = match s3.list_objects_v2().bucket(bucket).max_keys(1).send().await {
+        Ok(_) => Found::Good("can be listed".to_owned()),
+        Err(why) => refusal(&why, "s3:ListBucket", &format!("arn:aws:s3:::{bucket}"), region),
+    };
+    Check::new(what, found)
+}
+
+/// Whether a key that is there is not written again: everything rests on it.
+async fn conditional(s3: &S3, bucket: &str, namespace: &str) -> Check {
+    let key = format!("environments/{namespace}/doctor");
+    let what = format!("conditional writes in {bucket}");
+    let write = || {
+        let body = ByteStream::from_static(b"doctor");
+        s3.put_object().bucket(bucket).key(&key).if_none_match("*").body(body).send()
+    };
+    let arn = format!("arn:aws:s3:::{bucket}/{key}");
+    let found = match write().await {
+        Err(why) if code(&why) != Some("PreconditionFailed") => refusal(&why, "s3:PutObject", &arn, ""),
+        _ => match write().await {
+            Err(why) if code(&why) == Some("PreconditionFailed") => Found::Good("are honoured".to_owned()),
+            Err(why) => refusal(&why, "s3:PutObject", &arn, ""),
+            Ok(_) => Found::Bad(
+                "a key that is there is written again in spite of If-None-Match".to_owned(),
+                "keep the control bucket in S3 itself, or in a storage that knows conditional writes"
+                    .to_owned(),
+            ),
+        },
+    };
+    Check::new(what, found)
+}
+
+/// Whether the upload bucket tells the upload queue of its objects.
+async fn announced(s3: &S3, context: &Context) -> Check {
+    let bucket = &context.deployment.upload_bucket;
+    let what = format!("announcements of {bucket}");
+    let found = match s3.get_bucket_notification_configuration().bucket(bucket).send().await {
+        Err(why) => Found::Unknown(format!(
+            "needs s3:GetBucketNotification on arn:aws:s3:::{bucket}: {}",
+            code(&why).unwrap_or("no answer")
+        )),
+        Ok(told) => {
+            let arn = &context.deployment.upload_queue_arn;
+            let ours = told.queue_configurations().iter().any(|queue| queue.queue_arn() == arn);
+            match (ours, told.event_bridge_configuration().is_some()) {
+                (true, _) => Found::Good("go to the upload queue".to_owned()),
+                (_, true) => Found::Good("go to EventBridge".to_owned()),
+                _ => Found::Bad(
+                    "nothing is told of its objects: no trigger starts".to_owned(),
+                    format!("send its ObjectCreated events to {arn}, or turn EventBridge on for it"),
+                ),
+            }
+        }
+    };
+    Check::new(what, found)
+}
+
+async fn queue(sqs: &Sqs, what: &str, url: &str) -> Check {
+    let request = sqs.get_queue_attributes().queue_url(url);
+    let request = request.attribute_names(QueueAttributeName::ApproximateNumberOfMessages);
+    let found = match request.send().await {
+        Ok(told) => {
+            let waiting = count(told.attributes(), &QueueAttributeName::ApproximateNumberOfMessages);
+            Found::Good(format!("{waiting} messages wait"))
+        }
+        Err(why) => refusal(&why, "sqs:GetQueueAttributes and sqs:SendMessage", url, ""),
+    };
+    Check::new(format!("{what} {url}"), found)
+}
+
+async fn dead_letters(sqs: &Sqs, name: &str, url: &str) -> Check {
+    let request = sqs.get_queue_attributes().queue_url(url);
+    let request = request.attribute_names(QueueAttributeName::ApproximateNumberOfMessages);
+    let found = match request.send().await {
+        Err(why) => {
+            Found::Unknown(format!("needs sqs:GetQueueAttributes: {}", code(&why).unwrap_or("no answer")))
+        }
+        Ok(told) => match count(told.attributes(), &QueueAttributeName::ApproximateNumberOfMessages) {
+            0 => Found::Good("empty".to_owned()),
+            some => Found::Bad(
+                format!("{some} messages could not be read"),
+                format!("look at them, mend the cause, then `aws sqs start-message-move-task` from {url}"),
+            ),
+        },
+    };
+    Check::new(format!("dead letters of {name}"), found)
+}
+
+type Attributes = std::collections::HashMap<QueueAttributeName, String>;
+
+fn count(attributes: Option<&Attributes>, name: &QueueAttributeName) -> u64 {
+    attributes.and_then(|all| all.get(name)).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn code<E: ProvideErrorMetadata, R>(why: &SdkError<E, R>) -> Option<&str> {
+    why.as_service_error().and_then(ProvideErrorMetadata::code)
+}
+
+/// What a refusal means for a person.
+fn refusal<E, R>(why: &SdkError<E, R>, permission: &str, resource: &str, region: &str) -> Found
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    let said = DisplayErrorContext(why).to_string();
+    let bad = |why: &str, remedy: String| Found::Bad(why.to_owned(), remedy);
+    match code(why).unwrap_or_default() {
+        code if code.contains("AccessDenied") || code == "Forbidden" => {
+            bad("you may not use it", format!("you need {permission} on {resource}"))
+        }
+        "NoSuchBucket" | "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue" => bad(
+            "it is not there",
+            "apply the Terraform modules, or `dropforge context add` with their newest outputs".to_owned(),
+        ),
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => bad(
+            &format!("it is not in {region}"),
+            "correct the region: `dropforge context add` with the outputs of the deployment that made it"
+                .to_owned(),
+        ),
+        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
+            bad("your session has expired", "aws sso login".to_owned())
+        }
+        _ => bad(&said, "check network, proxy and endpoint".to_owned()),
+    }
+}

@@ -1,0 +1,174 @@
+//! The Kubernetes objects of a deployment: those of infra/kubernetes, for its namespaces and its cluster.
+
+use dropforge_cluster::kubernetes::Survey;
+use dropforge_manifest::source;
+use serde_json::{Value, json};
+
+use crate::contexts::{Deployment, Namespace};
+
+/// What each namespace of steps has, as it stands for the namespace `dropforge`.
+const NAMESPACE: [&str; 4] = [
+    include_str!("../../../../infra/kubernetes/namespace/namespace.yaml"),
+    include_str!("../../../../infra/kubernetes/namespace/service-account.yaml"),
+    include_str!("../../../../infra/kubernetes/namespace/dispatcher.yaml"),
+    include_str!("../../../../infra/kubernetes/namespace/network-policy.yaml"),
+];
+
+const CLASS_OF_AUTO_MODE: &str =
+    include_str!("../../../../infra/kubernetes/cluster/storage-class-auto-mode.yaml");
+const CLASS_OF_DRIVER: &str = include_str!("../../../../infra/kubernetes/cluster/storage-class-ebs.yaml");
+const GPU_POOL: &str = include_str!("../../../../infra/kubernetes/cluster/gpu-node-pool.yaml");
+
+/// The storage driver that Auto Mode brings, and the one of the add-on.
+const AUTO_MODE: &str = "ebs.csi.eks.amazonaws.com";
+const ADD_ON: &str = "ebs.csi.aws.com";
+
+/// The objects of all namespaces, in the order in which they can be applied.
+pub fn of_namespaces(deployment: &Deployment) -> Vec<Value> {
+    let mut objects = Vec::new();
+    for (name, namespace) in &deployment.namespaces {
+        let own = NAMESPACE.iter().flat_map(|text| documents(text));
+        objects.extend(own.map(|object| placed(object, name, namespace, deployment)));
+    }
+    objects
+}
+
+/// What the cluster lacks and can take: a default storage class, and in Auto Mode a pool of GPU nodes.
+pub fn of_cluster(survey: &Survey) -> Vec<Value> {
+    let mut objects = Vec::new();
+    let has_driver =
+        |name: &str| survey.drivers.as_ref().is_ok_and(|all| all.iter().any(|driver| driver == name));
+    let has_default =
+        survey.classes.as_ref().is_ok_and(|classes| classes.iter().any(|class| class.is_default));
+    // Karpenter of one's own has node classes of its own too, which only their owner can name.
+    let of_auto_mode = |pool: &Value| pool.to_string().contains("\"eks.amazonaws.com\"");
+    let is_auto =
+        has_driver(AUTO_MODE) || survey.pools.as_ref().is_ok_and(|pools| pools.iter().any(of_auto_mode));
+    if !has_default && is_auto {
+        objects.extend(documents(CLASS_OF_AUTO_MODE));
+    } else if !has_default && has_driver(ADD_ON) {
+        objects.extend(documents(CLASS_OF_DRIVER));
+    }
+    if is_auto {
+        objects.extend(documents(GPU_POOL));
+    }
+    objects
+}
+
+/// The documents of a YAML text of ours.
+fn documents(text: &str) -> Vec<Value> {
+    let (nodes, errors) = source::read(text);
+    assert!(errors.is_empty(), "infra/kubernetes is YAML: {errors:?}");
+    nodes.iter().map(source::Node::json).collect()
+}
+
+/// An object of one namespace.
+fn placed(mut object: Value, name: &str, namespace: &Namespace, deployment: &Deployment) -> Value {
+    match object["kind"].as_str().unwrap_or_default() {
+        "Namespace" => {
+            object["metadata"]["name"] = json!(name);
+            if !namespace.pod_security.is_empty() {
+                object["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] =
+                    json!(namespace.pod_security);
+            }
+            return object;
+        }
+        "ServiceAccount" => {
+            if !namespace.service_account.is_empty() {
+                object["metadata"]["name"] = json!(namespace.service_account);
+            }
+            // With Pod Identity the association names the account; with IRSA the account names the role.
+            if namespace.isolation == "namespace" && !namespace.role_arn.is_empty() {
+                object["metadata"]["annotations"]["eks.amazonaws.com/role-arn"] = json!(namespace.role_arn);
+            }
+        }
+        "RoleBinding" if !deployment.kubernetes_group.is_empty() => {
+            object["subjects"][0]["name"] = json!(deployment.kubernetes_group);
+        }
+        _ => {}
+    }
+    object["metadata"]["namespace"] = json!(name);
+    object
+}
+
+/// `namespace/ml` or `role/dropforge-dispatcher of ml`.
+pub fn title(object: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let own = format!("{}/{}", text(&object["kind"]).to_lowercase(), text(&object["metadata"]["name"]));
+    match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => format!("{own} of {namespace}"),
+        None => own,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use dropforge_cluster::kubernetes::Class;
+
+    use super::*;
+
+    fn deployment() -> Deployment {
+        let namespace = |isolation: &str| Namespace {
+            service_account: "steps".to_owned(),
+            role_arn: "arn:role".to_owned(),
+            isolation: isolation.to_owned(),
+            pod_security: "restricted".to_owned(),
+            model_prefixes: Vec::new(),
+        };
+        Deployment {
+            kubernetes_group: "forge:dispatcher".to_owned(),
+            namespaces: [("a".to_owned(), namespace("pod")), ("b".to_owned(), namespace("namespace"))].into(),
+            ..Deployment::default()
+        }
+    }
+
+    #[test]
+    fn each_namespace_gets_its_objects_with_its_own_names() {
+        let objects = of_namespaces(&deployment());
+        let titles: Vec<String> = objects.iter().map(title).collect();
+        let expected = |name: &str| {
+            [
+                format!("namespace/{name}"),
+                format!("serviceaccount/steps of {name}"),
+                format!("role/dropforge-dispatcher of {name}"),
+                format!("rolebinding/dropforge-dispatcher of {name}"),
+                format!("networkpolicy/dropforge-steps of {name}"),
+            ]
+        };
+        assert_eq!(titles, [expected("a"), expected("b")].concat());
+        assert_eq!(objects[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
+        assert_eq!(objects[3]["subjects"][0]["name"], "forge:dispatcher");
+        assert_eq!(objects[1]["metadata"].get("annotations"), None);
+        assert_eq!(objects[6]["metadata"]["annotations"]["eks.amazonaws.com/role-arn"], "arn:role");
+    }
+
+    #[test]
+    fn a_cluster_gets_only_what_it_lacks_and_can_take() {
+        let survey = |drivers: &[&str], classes: &[bool]| Survey {
+            version: Ok(String::new()),
+            namespaces: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            classes: Ok(classes
+                .iter()
+                .map(|is_default| Class {
+                    name: "c".to_owned(),
+                    is_default: *is_default,
+                    waits_for_pod: true,
+                })
+                .collect()),
+            drivers: Ok(drivers.iter().map(|driver| (*driver).to_owned()).collect()),
+            gpus: Ok(0),
+            pools: Ok(Vec::new()),
+            pod_identity: Ok(false),
+        };
+        let provisioner = |objects: &[Value]| objects.first().map(|object| object["provisioner"].clone());
+        assert_eq!(of_cluster(&survey(&[ADD_ON], &[true])), [] as [Value; 0]);
+        assert_eq!(provisioner(&of_cluster(&survey(&[ADD_ON], &[false]))), Some(json!(ADD_ON)));
+        let auto = of_cluster(&survey(&[AUTO_MODE], &[]));
+        assert_eq!(provisioner(&auto), Some(json!(AUTO_MODE)));
+        assert!(auto.iter().any(|object| object["kind"] == "NodePool"), "{auto:?}");
+        assert_eq!(of_cluster(&survey(&["other"], &[])), [] as [Value; 0]);
+    }
+}

@@ -1,0 +1,99 @@
+//! `deploy`: what Terraform's provider can't make. Kubernetes objects, the context, definitions; then the doctor looks.
+//!
+//! Every step can be taken again: objects are applied, the context is overwritten, definitions are put.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dropforge_cluster::kubernetes::Person;
+use serde_json::Value;
+
+use crate::args::{ApplyArgs, DeployArgs, GlobalArgs};
+use crate::cloud::doctor::kubernetes::accounts;
+use crate::cloud::objects;
+use crate::commands::context::{deployment, made};
+use crate::commands::{apply, doctor};
+use crate::contexts::{self, Context, Contexts, Deployment};
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::global::Global;
+use crate::output::{self, say};
+
+/// Deploys.
+///
+/// # Errors
+/// When Terraform's outputs can't be read, or the cluster refuses an object; what was done before stays.
+pub fn deploy(global: &GlobalArgs, args: &DeployArgs) -> Result<Exit, CliError> {
+    let deployment = outputs(&args.outputs)?;
+    let name = args.name.clone().unwrap_or_else(|| deployment.name.clone());
+    if name.is_empty() {
+        return Err(CliError::Usage("the deployment has no name: give one with --name".to_owned()));
+    }
+    let context = made(&name, deployment, &args.reach, global.namespace.clone());
+    if args.print {
+        return print(&objects::of_namespaces(&context.deployment));
+    }
+    apply_objects(&context)?;
+    keep(&context)?;
+    let global = Global {
+        store: global.store.clone(),
+        namespace: context.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+        context: Some(context),
+    };
+    if !args.definitions.is_empty() {
+        apply::apply(&global, &ApplyArgs { paths: args.definitions.clone() })?;
+    }
+    doctor::doctor(&global)
+}
+
+/// What a folder of Terraform's, a file or standard input says.
+fn outputs(from: &Path) -> Result<Deployment, CliError> {
+    if !from.is_dir() {
+        return deployment(from);
+    }
+    let mut chdir = std::ffi::OsString::from("-chdir=");
+    chdir.push(from);
+    let ran = Command::new("terraform").arg(chdir).args(["output", "-json"]).output();
+    let ran =
+        ran.map_err(|source| CliError::Machine { what: "run terraform output -json".to_owned(), source })?;
+    if !ran.status.success() {
+        let why = String::from_utf8_lossy(&ran.stderr).trim().to_owned();
+        return Err(CliError::Below { what: "run terraform output -json", why });
+    }
+    let text = String::from_utf8_lossy(&ran.stdout);
+    Deployment::parse(&text).map_err(|why| CliError::Usage(format!("{}: {why}", from.display())))
+}
+
+fn print(objects: &[Value]) -> Result<Exit, CliError> {
+    output::data(&objects.iter().map(output::yaml).collect::<Vec<_>>().join("---\n"))?;
+    say(
+        "the cluster's own objects (a default StorageClass, a pool of GPU nodes) depend on what it has: infra/kubernetes/cluster",
+    );
+    Ok(Exit::Succeeded)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn apply_objects(context: &Context) -> Result<(), CliError> {
+    let failed = |why: String| CliError::Below { what: "apply the Kubernetes objects", why };
+    let person = Person::new(context.kubeconfig.as_deref(), context.kube_context.as_deref()).await;
+    let person = person.map_err(|why| failed(format!("no kubeconfig: {why}")))?;
+    let survey = person.survey(&accounts(&context.deployment)).await;
+    if let Err(why) = &survey.version {
+        return Err(failed(format!("the cluster does not answer: {why}")));
+    }
+    let all = [objects::of_namespaces(&context.deployment), objects::of_cluster(&survey)].concat();
+    for object in &all {
+        let title = objects::title(object);
+        person.apply(object).await.map_err(|why| failed(format!("{title}: {why}")))?;
+        output::data(&format!("{title} applied\n"))?;
+    }
+    Ok(())
+}
+
+fn keep(context: &Context) -> Result<(), CliError> {
+    let file: PathBuf = contexts::file()?;
+    let mut contexts = Contexts::load(&file)?;
+    contexts.put(context.clone());
+    contexts.save(&file)?;
+    output::data(&format!("context {} kept\n", context.name))
+}
