@@ -39,10 +39,10 @@ fn login(context: &Context, why: String) -> CliError {
 fn remedy(profile: Option<&str>, why: &str) -> String {
     let said = |words: &[&str]| words.iter().any(|word| why.contains(word));
     let option = profile.map(|profile| format!(" --profile {profile}")).unwrap_or_default();
-    if said(&["SSO", "sso", "TokenExpired", "token has expired", "InvalidGrant"]) {
+    if said(&["SSO", "sso", "InvalidGrant"]) {
         return format!("aws sso login{option}");
     }
-    if said(&["ExpiredToken", "expired"]) {
+    if said(&["expired", "Expired"]) {
         return format!("the session is over: get new credentials, such as by `aws sso login{option}`");
     }
     if said(&["credential_process", "CredentialProcess", "credential process"]) {
