@@ -11,7 +11,9 @@ use crate::error::CliError;
 
 mod deployment;
 
-pub use deployment::{Deployment, Namespace};
+pub use deployment::Deployment;
+#[cfg(feature = "aws")]
+pub use deployment::Namespace;
 
 /// The version of the file that this code writes.
 const FORMAT: u32 = 1;
