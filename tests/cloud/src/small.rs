@@ -90,6 +90,17 @@ impl<'a> Run<'a> {
         Ended(self.desk.end(&self.uid))
     }
 
+    /// Asks the sweep to look until what `get` shows a person has these words.
+    ///
+    /// # Panics
+    /// When it has not.
+    pub fn sweep_until_it_says(&self, words: &[&str]) {
+        self.sweep_until(&format!("says {words:?}"), |_| {
+            let said = self.desk.call(&["get", &self.uid]).data();
+            words.iter().all(|word| said.contains(word)).then_some(())
+        });
+    }
+
     /// Asks the sweep to look until `look` sees something.
     ///
     /// # Panics
@@ -157,10 +168,4 @@ impl Ended {
     fn nodes(&self) -> impl Iterator<Item = &Value> {
         self.0["status"]["nodes"].as_object().into_iter().flat_map(|nodes| nodes.values())
     }
-}
-
-/// All messages of a live run's nodes, in one text.
-pub fn messages(workflow: &Value) -> String {
-    let nodes = workflow["status"]["nodes"].as_object().into_iter().flat_map(|nodes| nodes.values());
-    nodes.filter_map(|node| node["message"].as_str()).collect::<Vec<_>>().join("\n")
 }

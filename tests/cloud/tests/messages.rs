@@ -144,9 +144,7 @@ fn what_is_no_doorbell_stops_nobody() {
         let huge = "x".repeat(200_000);
         let newer = json!({"format": 99, "run": "u", "why": "sweep"}).to_string();
         let unknown = json!({"format": 1, "run": "no-such-run", "why": "sweep", "hops": 0}).to_string();
-        for body in
-            ["", "{", "[]", "\u{0}", &huge, &newer, &unknown].into_iter().filter(|body| !body.is_empty())
-        {
+        for body in ["{", "[]", "no bell", &huge, &newer, &unknown] {
             bed.emulator.send(queue, body);
         }
         let run = Run::submit(bed, &workflow("beside", &step("main", "true", "")));

@@ -4,7 +4,7 @@
 use dropforge_cloud_tests::bed::{scenario, until};
 use dropforge_cloud_tests::cluster;
 use dropforge_cloud_tests::faults::Hanging;
-use dropforge_cloud_tests::small::{Run, chain, messages, step, workflow};
+use dropforge_cloud_tests::small::{Run, chain, step, workflow};
 
 #[test]
 fn a_pod_deleted_while_pending_is_made_again() {
@@ -80,9 +80,7 @@ fn an_image_that_does_not_exist_is_named_while_it_waits() {
             "  - name: main\n    container: {image: nowhere.invalid/none:1, command: [\"true\"]}\n",
         );
         let run = Run::submit(bed, &manifest);
-        run.sweep_until("names the image", |workflow| {
-            messages(workflow).contains("nowhere.invalid/none:1").then_some(())
-        });
+        run.sweep_until_it_says(&["nowhere.invalid/none:1"]);
         run.terminate();
     });
 }
@@ -95,10 +93,7 @@ fn a_pod_that_no_node_takes_says_why() {
             &format!("{}    nodeSelector: {{test: nowhere}}\n", step("main", "true", "")),
         );
         let run = Run::submit(bed, &manifest);
-        run.sweep_until("says why it waits", |workflow| {
-            let said = messages(workflow);
-            (said.contains("nodes") && said.contains("node affinity/selector")).then_some(())
-        });
+        run.sweep_until_it_says(&["Unschedulable", " nodes "]);
         run.terminate();
         assert_eq!(run.executions(), 0);
     });
@@ -161,9 +156,7 @@ fn only_the_training_pod_goes_to_the_node_with_a_gpu() {
             ),
         );
         let run = Run::submit(bed, &manifest);
-        run.sweep_until("waits for a GPU", |workflow| {
-            messages(workflow).contains(" nodes have nvidia.com/gpu").then_some(())
-        });
+        run.sweep_until_it_says(&[" nodes have nvidia.com/gpu"]);
         assert_eq!(run.executions(), 1, "the step before it needs none");
         bed.cluster.apply(&simulated_node("gpu", ", nvidia.com/gpu: \"1\""));
         bed.cluster.ask(&["patch", "node", "gpu", "--subresource=status", "--type=merge", "-p", READY]);
