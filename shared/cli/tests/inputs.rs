@@ -434,12 +434,16 @@ fn a_full_disk_is_told_and_the_run_goes_on_when_there_is_room() {
     let bench = Bench::new();
     let Some(disk) = Disk::mount(&bench.store(), 1024) else { return };
     bench.hold();
-    let running = bench.start_run(
-        &shell(
-            "echo begun > /box/begun; while test -e /box/hold; do sleep 0.02; done; echo done >> /box/done",
-        ),
-        "run",
+    // The output makes a verdict that finds no room in the last page of a file either.
+    let source = json!(
+        "head -c 9000 /dev/zero | tr '\\0' x > /box/large; echo begun > /box/begun; \
+         while test -e /box/hold; do sleep 0.02; done; echo done >> /box/done"
     );
+    let manifest = one(&format!(
+        "    script: {{image: busybox, command: [sh], source: {source}, volumeMounts: [{{name: box, mountPath: /box}}]}}
+    outputs: {{parameters: [{{name: large, valueFrom: {{path: /box/large}}}}]}}"
+    ));
+    let running = bench.start_run(&manifest, "run");
     bench.wait_for_file("begun");
     running.wait_until_said("run started");
     bench.wait_for_record("run", "attemptRunning");

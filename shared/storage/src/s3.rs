@@ -1,6 +1,6 @@
 //! A store in S3: two buckets, one for what Dropforge keeps and one for artifacts, and no database.
 //!
-//! Every write that decides something is conditional. Whether such a write was made is never guessed: [`bucket`] tells
+//! Every write that decides something is conditional. Whether such a write was made is never guessed: `bucket` tells
 //! a lost race from a lost answer by reading back. Bodies that race hold a number used once, so that nobody takes
 //! another's for his own, and equal content never has an equal entity tag.
 //!
