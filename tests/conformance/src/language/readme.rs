@@ -35,10 +35,13 @@ fn section() -> String {
     text.push_str("\n| Refused | Instead |\n|---|---|\n");
     for (object, fields) in TABLE {
         for (field, decision) in *fields {
-            if let Decision::Refused(instead) = decision {
-                let field = if *field == "*" { "anything else" } else { field };
-                writeln!(text, "| {object}: `{field}` | {} |", instead.replace('|', "\\|")).unwrap();
-            }
+            let (instead, place) = match decision {
+                Decision::Refused(instead) => (instead, ""),
+                Decision::Pods(instead) => (instead, " (on one machine)"),
+                _ => continue,
+            };
+            let field = if *field == "*" { "anything else" } else { field };
+            writeln!(text, "| {object}: `{field}`{place} | {} |", instead.replace('|', "\\|")).unwrap();
         }
     }
     text.push('\n');
