@@ -1,8 +1,10 @@
 //! A context's buckets and queue, reached with the person's own credentials.
 
 use aws_config::SdkConfig;
+use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::pods::Stores;
 use dropforge_driver::reminders::Starter;
+use dropforge_driver::starters;
 use dropforge_queue::doorbell::Doorbell;
 use dropforge_queue::reminder::Reminder;
 use dropforge_queue::sqs::{Message, Sqs};
@@ -57,6 +59,17 @@ impl Cloud {
     /// When the queue can't be reached.
     pub async fn ring(&self, doorbell: &Doorbell) -> Result<(), CliError> {
         Ok(self.events.ring_one(doorbell).await?)
+    }
+
+    /// Marks these schedules, before anything of them is written.
+    ///
+    /// # Errors
+    /// When it is unknown whether they are marked.
+    pub async fn mark(&self, schedules: &[Starter]) -> Result<(), CliError> {
+        for starter in schedules {
+            starters::mark(&self.store, starter, SystemClock.now()).await?;
+        }
+        Ok(())
     }
 
     /// Sees to it that somebody looks at these schedules: their EventBridge schedules are made, changed or removed.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use dropforge_manifest::check::Options;
+
 use crate::args::GlobalArgs;
 use crate::contexts::{self, Context};
 use crate::error::CliError;
@@ -48,6 +50,16 @@ impl Global {
     /// Whether anything can be read: a context always can be asked.
     pub fn has_store(&self) -> bool {
         self.context.is_some() || self.store.is_dir()
+    }
+
+    /// What is taken for granted when a manifest is checked: in a context its steps are pods.
+    pub fn checks(&self) -> Options {
+        Options { pods: self.context.is_some(), ..Options::default() }
+    }
+
+    /// The same where templates may be stored already.
+    pub fn checks_beside_stored(&self) -> Options {
+        Options { stored_elsewhere: true, ..self.checks() }
     }
 
     /// Where runs are looked for, for people.

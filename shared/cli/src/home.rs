@@ -83,6 +83,22 @@ impl Home {
         }
     }
 
+    /// Notes that these schedules are about to change: the sweep sees to those that nobody could be told of.
+    ///
+    /// # Errors
+    /// When it is unknown whether it is noted.
+    pub async fn definitions_change(&self, schedules: &[Starter]) -> Result<(), CliError> {
+        match self {
+            // Who owns this machine's store looks at all definitions whenever it begins.
+            Home::Local(_) => {
+                let _ = schedules;
+                Ok(())
+            }
+            #[cfg(feature = "aws")]
+            Home::Cloud(cloud) => cloud.mark(schedules).await,
+        }
+    }
+
     /// Tells whoever starts runs that definitions have changed, these schedules among them.
     ///
     /// # Errors

@@ -64,7 +64,7 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
     match &cli.command {
         Command::Run(args) => commands::run::run(global, args),
         Command::Submit(args) => commands::submit::submit(global, args),
-        Command::Lint(args) => commands::lint::lint(args),
+        Command::Lint(args) => commands::lint::lint(global, args),
         Command::List(args) => commands::list::list(global, args),
         Command::Delete(args) => commands::delete::delete(global, args),
         Command::Apply(args) => commands::apply::apply(global, args),
@@ -114,7 +114,6 @@ fn reaches(command: &Command) -> Reach {
         Command::Context(_)
         | Command::Deploy(_)
         | Command::Supervisor(_)
-        | Command::Lint(_)
         | Command::Init(_)
         | Command::Schema(_)
         | Command::Completion(_)

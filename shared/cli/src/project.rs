@@ -10,6 +10,7 @@ use dropforge_manifest::parse::{AnyObject, Document, parse, parse_bytes};
 use serde_json::Value;
 
 use crate::error::CliError;
+use crate::global::Global;
 use crate::output::{say, yaml};
 
 /// What standard input is called in messages.
@@ -93,9 +94,9 @@ pub fn texts(paths: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, CliError> {
 }
 
 /// What the check may take for granted when these parameters are given on the command line.
-pub fn submitting(parameters: &[(String, String)]) -> Options {
+pub fn submitting(global: &Global, parameters: &[(String, String)]) -> Options {
     let given: BTreeSet<String> = parameters.iter().map(|(name, _)| name.clone()).collect();
-    Options { submit: true, given, stored_elsewhere: true, ..Options::default() }
+    Options { submit: true, given, ..global.checks_beside_stored() }
 }
 
 fn stdin() -> Result<Vec<u8>, CliError> {

@@ -14,6 +14,8 @@ use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::Idle;
 use dropforge_driver::owner::{Ends, Owner};
 use dropforge_driver::pods::Stores;
+use dropforge_driver::reminders::Starter;
+use dropforge_driver::starters;
 use dropforge_driver::store::{Attempts, Documents, Logs, Runs, StoreError};
 use dropforge_engine::attempt::{Outcome, Reason, Verdict};
 use dropforge_engine::effect::Effect;
@@ -269,6 +271,26 @@ fn what_steps_take_along_is_stored_once_and_noted_on_definitions() {
 }
 
 #[test]
+fn what_only_a_pod_can_be_is_no_finding_where_steps_are_pods() {
+    let Some(place) = Place::new("checked") else { return };
+    place.bench.write(
+        "pods.yaml",
+        "apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {generateName: pods-}
+spec:
+  entrypoint: main
+  hostAliases: [{ip: 10.0.0.1, hostnames: [db]}]
+  templates: [{name: main, container: {image: busybox, command: ['true']}}]
+",
+    );
+    place.dropforge(&["lint", "pods.yaml"]).exits(0);
+    place.dropforge(&["submit", "pods.yaml", "-n", "ml"]).exits(0);
+    let here = place.bench.dropforge(&["lint", "pods.yaml"]).exits(2);
+    assert!(here.stdout.contains("hostAliases"), "{here}");
+}
+
+#[test]
 fn what_can_not_be_reached_is_told_with_what_to_do() {
     let Some(place) = Place::new("unreached") else { return };
     place.dropforge(&["--context", "other", "list"]).exits(2).says(&["no context \"other\"", "cloud"]);
@@ -298,6 +320,9 @@ fn an_applied_schedule_is_told_to_who_makes_schedules() {
     place.bench.write("cron.yaml", format!("{head}spec: {spec}\n"));
     let told = || place.rung().iter().filter(|text| text.contains("\"cronWorkflow\"")).count();
     place.dropforge(&["apply", "cron.yaml"]).exits(0);
+    // Where the message is lost, the sweep finds the mark.
+    let marks = place.runtime.block_on(starters::marked(&place.store())).unwrap();
+    assert_eq!(marks.iter().map(Starter::name).collect::<Vec<_>>(), ["nightly"]);
     assert_eq!(told(), 1);
     assert!(place.dropforge(&["cron", "list"]).exits(0).stdout.contains("nightly"));
     place.dropforge(&["cron", "suspend", "nightly"]).exits(0);

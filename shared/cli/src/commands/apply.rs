@@ -14,7 +14,7 @@ use crate::output;
 /// `Findings` when something is wrong with it; then nothing is stored.
 #[tokio::main(flavor = "current_thread")]
 pub async fn apply(global: &Global, args: &ApplyArgs) -> Result<Exit, CliError> {
-    let documents = definitions::checked(&args.paths, None)?;
+    let documents = definitions::checked(global, &args.paths, None)?;
     let store = lookup::made(global).await?;
     let objects = definitions::packed(global, &store, documents, &args.paths).await?;
     let changes = definitions::put(global, &store, &objects, Expected::Any).await?;

@@ -5,7 +5,7 @@ use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::crons::{CronState, Times, keep};
 use dropforge_driver::definitions::Stored;
 use dropforge_driver::owner::chain;
-use dropforge_manifest::check::{Options, check};
+use dropforge_manifest::check::check;
 use dropforge_manifest::parse::{AnyObject, Document, parse};
 use dropforge_manifest::types::CronWorkflow;
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ pub async fn cron(global: &Global, command: &CronCommand) -> Result<Exit, CliErr
         CronCommand::Delete { delete: args } => delete(global, args, KIND).await,
         CronCommand::Suspend { names } => suspend(global, names, true).await,
         CronCommand::Resume { names } => suspend(global, names, false).await,
-        CronCommand::Lint { lint: args } => lint::lint_kind(args, KIND),
+        CronCommand::Lint { lint: args } => lint::lint_kind(global, args, KIND),
         CronCommand::Backfill(args) => backfill::backfill(global, args).await,
     }
 }
@@ -108,10 +108,10 @@ async fn put(
 ) -> Result<Exit, CliError> {
     let given = overrides(given, None)?;
     let mut objects = Vec::new();
-    for document in definitions::checked(&args.paths, Some(KIND))? {
+    for document in definitions::checked(global, &args.paths, Some(KIND))? {
         let Some(cron) = cron_of(&document.object) else { continue };
         let changed = overridden(cron, &given, schedule);
-        objects.push(if changed == *cron { document } else { rewritten(&document.file, changed)?.0 });
+        objects.push(if changed == *cron { document } else { rewritten(global, &document.file, changed)?.0 });
     }
     let store = lookup::made(global).await?;
     let objects = definitions::packed(global, &store, objects, &args.paths).await?;
@@ -139,11 +139,11 @@ fn overridden(cron: &CronWorkflow, given: &Overrides, schedule: Option<&str>) ->
 }
 
 /// A changed schedule as it is stored, checked like one from a file.
-fn rewritten(file: &str, cron: CronWorkflow) -> Result<(Document, String), CliError> {
+fn rewritten(global: &Global, file: &str, cron: CronWorkflow) -> Result<(Document, String), CliError> {
     let text = yaml(&object_value(&AnyObject::CronWorkflow(Box::new(cron)))?);
     let mut parsed = parse(file, &text);
     let mut findings = std::mem::take(&mut parsed.diagnostics);
-    findings.extend(check(&parsed.documents, &Options { stored_elsewhere: true, ..Options::default() }));
+    findings.extend(check(&parsed.documents, &global.checks_beside_stored()));
     for finding in findings.iter().filter(|f| f.is_error()) {
         say(&finding.to_string());
     }
@@ -159,7 +159,7 @@ async fn suspend(global: &Global, names: &[String], suspend: bool) -> Result<Exi
         if cron.spec.suspend.unwrap_or(false) != suspend {
             let mut cron = cron.clone();
             cron.spec.suspend = suspend.then_some(true);
-            objects.push(rewritten(&stored.key, cron)?);
+            objects.push(rewritten(global, &stored.key, cron)?);
         }
     }
     let store = lookup::reader(global).await?;

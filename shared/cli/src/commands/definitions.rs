@@ -10,7 +10,6 @@ use dropforge_driver::definitions::{self, Stored, folder};
 use dropforge_driver::reminders::Starter;
 use dropforge_driver::{crons, packing, triggers};
 use dropforge_engine::spec::Packed;
-use dropforge_manifest::check::Options;
 use dropforge_manifest::parse::{AnyObject, Document};
 use dropforge_manifest::types::Trigger;
 use serde_json::Value;
@@ -51,9 +50,9 @@ pub enum Expected {
 ///
 /// # Errors
 /// `Findings` when something is wrong with one; `Usage` where an object is of another kind, or there is none.
-pub fn checked(paths: &[PathBuf], kind: Option<&str>) -> Result<Vec<Document>, CliError> {
+pub fn checked(global: &Global, paths: &[PathBuf], kind: Option<&str>) -> Result<Vec<Document>, CliError> {
     let sources = Sources::read(paths)?;
-    sources.require(&Options { stored_elsewhere: true, ..Options::default() })?;
+    sources.require(&global.checks_beside_stored())?;
     let wanted = kind.unwrap_or("definition");
     for document in &sources.documents {
         let own = document.object.kind();
@@ -132,6 +131,9 @@ pub async fn put(
             _ => there.push(stored),
         }
     }
+    let crons: Vec<Starter> =
+        objects.iter().filter_map(|(document, _)| cron(global, &document.object)).collect();
+    store.definitions_change(&crons).await?;
     let mut changes = Vec::new();
     for ((document, text), stored) in objects.iter().zip(there) {
         changes.push(match (put_one(global, store, document, text).await?, stored) {
@@ -140,8 +142,7 @@ pub async fn put(
             (true, false) => Change::Created,
         });
     }
-    let crons = objects.iter().filter_map(|(document, _)| cron(global, &document.object));
-    store.definitions_changed(&crons.collect::<Vec<_>>()).await?;
+    store.definitions_changed(&crons).await?;
     Ok(changes)
 }
 
@@ -319,14 +320,15 @@ pub async fn delete(global: &Global, args: &DefinitionDeleteArgs, kind: &str) ->
             )));
         }
     }
-    for name in &names {
-        definitions::take_away(&store, namespace, kind, name).await?;
-        output::data(&format!("{kind} '{name}' deleted\n"))?;
-    }
     let is_cron = kind == "CronWorkflow";
     let starter =
         |name: &String| Starter::CronWorkflow { namespace: namespace.to_owned(), name: name.clone() };
     let crons: Vec<Starter> = names.iter().filter(|_| is_cron).map(starter).collect();
+    store.definitions_change(&crons).await?;
+    for name in &names {
+        definitions::take_away(&store, namespace, kind, name).await?;
+        output::data(&format!("{kind} '{name}' deleted\n"))?;
+    }
     store.definitions_changed(&crons).await?;
     Ok(Exit::Succeeded)
 }

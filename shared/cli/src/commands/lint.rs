@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use dropforge_manifest::argo::{self, File, Verdict};
-use dropforge_manifest::check::Options;
 use dropforge_manifest::codes::Code;
 use dropforge_manifest::diagnostic::{Diagnostic, Severity};
 use serde_json::json;
@@ -13,6 +12,7 @@ use crate::args::{LintArgs, LintOutput};
 use crate::commands::run::folder;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::global::Global;
 use crate::machine;
 use crate::output::{self, say};
 use crate::project::{Sources, texts};
@@ -22,7 +22,7 @@ use crate::session::settings;
 ///
 /// # Errors
 /// When a file can't be read.
-pub fn lint(args: &LintArgs) -> Result<Exit, CliError> {
+pub fn lint(global: &Global, args: &LintArgs) -> Result<Exit, CliError> {
     let here = [PathBuf::from(".")];
     let paths = if args.paths.is_empty() { &here } else { args.paths.as_slice() };
     let texts = texts(paths)?;
@@ -32,7 +32,7 @@ pub fn lint(args: &LintArgs) -> Result<Exit, CliError> {
         return as_argo(args, &verdict);
     }
     let sources = Sources::of(&texts);
-    let findings = with_argos(sources.findings(&Options::default()), &verdict);
+    let findings = with_argos(sources.findings(&global.checks()), &verdict);
     print(args.output, &findings)?;
     for document in &sources.documents {
         let settings = settings(None, &folder(&[PathBuf::from(&document.file)]))?;
@@ -52,7 +52,7 @@ pub fn lint(args: &LintArgs) -> Result<Exit, CliError> {
 ///
 /// # Errors
 /// When there is none, or a file can't be read.
-pub fn lint_kind(args: &LintArgs, kind: &str) -> Result<Exit, CliError> {
+pub fn lint_kind(global: &Global, args: &LintArgs, kind: &str) -> Result<Exit, CliError> {
     let here = [PathBuf::from(".")];
     let paths = if args.paths.is_empty() { &here } else { args.paths.as_slice() };
     if paths.iter().all(|path| path.as_os_str() != "-") {
@@ -62,7 +62,7 @@ pub fn lint_kind(args: &LintArgs, kind: &str) -> Result<Exit, CliError> {
             return Err(CliError::Usage(format!("there is no {kind} in what was named")));
         }
     }
-    lint(args)
+    lint(global, args)
 }
 
 /// Argo's verdict alone.

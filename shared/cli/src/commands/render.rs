@@ -18,7 +18,7 @@ use crate::output;
 /// When something is wrong with a manifest.
 #[tokio::main(flavor = "current_thread")]
 pub async fn render(global: &Global, args: &RenderArgs) -> Result<Exit, CliError> {
-    let sources = checked(&args.source)?;
+    let sources = checked(global, &args.source)?;
     let specs =
         births(stored(global).await?, global, &args.source, None, &sources, &site(&args.source.files)?)?;
     let mut objects: Vec<Value> = Vec::new();

@@ -35,7 +35,7 @@ use crate::{identity, lookup};
 // One thread: what the steps report is handed on without waking another.
 #[tokio::main(flavor = "current_thread")]
 pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, CliError> {
-    let sources = if args.resume.is_none() { checked(&args.source)? } else { Sources::default() };
+    let sources = if args.resume.is_none() { checked(global, &args.source)? } else { Sources::default() };
     let settings = settings(args.steps.config.as_deref(), &settings_folder(global, args).await?)?;
     if args.source.dry_run {
         let known = stored(global).await?;
@@ -163,7 +163,7 @@ pub fn exit_of(phase: RunPhase) -> Exit {
 ///
 /// # Errors
 /// `Findings` when something is wrong; then nothing runs.
-pub fn checked(source: &SourceArgs) -> Result<Sources, CliError> {
+pub fn checked(global: &Global, source: &SourceArgs) -> Result<Sources, CliError> {
     if source.files.is_empty() && source.from.is_none() {
         return Err(CliError::Usage("name a manifest, `-`, or --from KIND/NAME".to_owned()));
     }
@@ -174,7 +174,7 @@ pub fn checked(source: &SourceArgs) -> Result<Sources, CliError> {
         )));
     }
     let given = overrides(&source.overrides, None)?;
-    sources.require(&submitting(&given.parameters))?;
+    sources.require(&submitting(global, &given.parameters))?;
     Ok(sources)
 }
 

@@ -27,7 +27,7 @@ use crate::{lookup, luggage};
 /// When something is wrong with a manifest; then nothing is submitted.
 #[tokio::main(flavor = "current_thread")]
 pub async fn submit(global: &Global, args: &SubmitArgs) -> Result<Exit, CliError> {
-    let sources = checked(&args.source)?;
+    let sources = checked(global, &args.source)?;
     let mut specs = births(
         stored(global).await?,
         global,

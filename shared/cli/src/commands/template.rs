@@ -31,7 +31,7 @@ pub async fn template(global: &Global, command: &TemplateCommand, kind: &str) ->
         TemplateCommand::Create { put } => self::put(global, put, kind, Expected::Missing).await,
         TemplateCommand::Update { put } => self::put(global, put, kind, Expected::There).await,
         TemplateCommand::Delete { delete: args } => delete(global, args, kind).await,
-        TemplateCommand::Lint { lint: args } => lint::lint_kind(args, kind),
+        TemplateCommand::Lint { lint: args } => lint::lint_kind(global, args, kind),
     }
 }
 
@@ -41,7 +41,7 @@ async fn put(
     kind: &str,
     expected: Expected,
 ) -> Result<Exit, CliError> {
-    let documents = definitions::checked(&args.paths, Some(kind))?;
+    let documents = definitions::checked(global, &args.paths, Some(kind))?;
     let store = lookup::made(global).await?;
     let objects = definitions::packed(global, &store, documents, &args.paths).await?;
     definitions::put(global, &store, &objects, expected).await?;

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::definitions::{self, Definitions};
 use dropforge_driver::triggers::{self, keep};
-use dropforge_manifest::check::Options;
 use dropforge_manifest::schema::TRIGGER_SCHEMA;
 use dropforge_manifest::types::Trigger;
 use dropforge_queue::doorbell::{Doorbell, Why};
@@ -47,7 +46,7 @@ async fn known(global: &Global, paths: &[PathBuf]) -> Result<Definitions, CliErr
         known = stored;
     }
     let sources = Sources::read(paths)?;
-    sources.require(&Options { stored_elsewhere: true, ..Options::default() })?;
+    sources.require(&global.checks_beside_stored())?;
     sources.documents.into_iter().for_each(|document| known.add(document.object));
     Ok(known)
 }

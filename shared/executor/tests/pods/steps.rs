@@ -101,8 +101,9 @@ fn an_input_that_is_not_there_ends_the_attempt_before_its_command() {
 fn inputs_in_a_volume_of_the_main_container_are_put_there() {
     let mount = serde_json::from_value(serde_json::json!({"name": "work", "mountPath": "/volume"})).unwrap();
     let mut pod = TestPod::new(Container { volume_mounts: vec![mount], ..Container::default() });
-    let raw =
-        serde_json::from_value(serde_json::json!({"name": "a", "path": "/volume/in/a", "raw": {"data": "x"}}));
+    let raw = serde_json::from_value(
+        serde_json::json!({"name": "a", "path": "/volume/in/a", "raw": {"data": "x"}}),
+    );
     pod.template().inputs.artifacts.push(raw.unwrap());
     assert_eq!(pod.init(), 0);
     assert_eq!(fs::read_to_string(pod.folder.join("mirrored/volume/in/a")).unwrap(), "x");
