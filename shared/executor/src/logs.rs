@@ -122,8 +122,9 @@ const SHIP_LATE: Duration = Duration::from_secs(10);
 /// The most that is brought at once.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
-/// How often the last of a log is tried before it is given up.
-const LAST_TRIES: usize = 5;
+/// How long between the tries of the last of a log; then it is given up.
+const LAST_PAUSES: [Duration; 4] =
+    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
 
 /// Brings what is appended to `log`, from byte `from` on, to `sink` until `ended` is closed. What the sink refuses is
 /// tried again.
@@ -141,12 +142,23 @@ pub fn ship(
     loop {
         let pause = (begun.elapsed() / 10).clamp(SHIP_SOON, SHIP_LATE);
         let over = wait_for(ended, None, Some(pause))?;
-        let tries = if over { LAST_TRIES } else { 1 };
-        let brought = (0..tries).map(|_| bring(log, &mut at, &mut sink)).find(io::Result::is_ok);
         if over {
-            return brought.unwrap_or_else(|| bring(log, &mut at, &mut sink));
+            return bring_last(log, &mut at, &mut sink);
         }
+        // What is refused now is brought with what comes next.
+        let _ = bring(log, &mut at, &mut sink);
     }
+}
+
+/// Brings what is left, after which nobody tries again.
+fn bring_last(log: &Path, at: &mut u64, sink: &mut impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    for pause in LAST_PAUSES {
+        if bring(log, at, sink).is_ok() {
+            return Ok(());
+        }
+        std::thread::park_timeout(pause);
+    }
+    bring(log, at, sink)
 }
 
 /// Brings what there is from byte `at` on, which moves.
