@@ -24,6 +24,12 @@ pub const LAUNCH_BYTES_MAX: usize = 96 * 1024;
 /// Where the executor's binary, its notes and the logs lie in each container of a pod.
 pub const EXECUTOR_FOLDER: &str = "/dropforge";
 
+/// Where `init` finds the volumes of the main container: below this folder, at their own paths. Argo's place.
+pub const MIRRORED: &str = "/mainctrfs";
+
+/// Where the secrets are that artifacts name: a folder for each, in it a file for each key.
+pub const SECRETS: &str = "/dropforge-secrets";
+
 /// One attempt as its pod runs it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dropforge_driver::pods::{EXECUTOR_FOLDER, LAUNCH_VARIABLE, LaunchPlace, PodLaunch, Stores};
+use dropforge_driver::pods::{
+    EXECUTOR_FOLDER, LAUNCH_VARIABLE, LaunchPlace, MIRRORED, PodLaunch, SECRETS, Stores,
+};
 use dropforge_driver::store::{Artifacts, Place};
 use dropforge_executor::container::client::Engines;
 use dropforge_executor::roles::folder::{Folder, unique};
 use dropforge_executor::roles::signals::{Command, listen};
-use dropforge_executor::roles::{
-    Bell, BellError, EXECUTOR_FAILED, MIRRORED, Pod, SECRETS, init, say, witness, wrap,
-};
+use dropforge_executor::roles::{Bell, BellError, EXECUTOR_FAILED, Pod, init, say, witness, wrap};
 use dropforge_executor::step::Site;
 use dropforge_executor::step::control::{Ask, Control};
 use dropforge_executor::step::room::Rooms;

@@ -28,12 +28,6 @@ pub mod wrap;
 
 use folder::Folder;
 
-/// Where the volumes of the main container are in the one that runs before it: below this folder, at their own paths.
-pub const MIRRORED: &str = "/mainctrfs";
-
-/// Where the secrets are that artifacts behind a URL name: a folder for each, in it a file for each key.
-pub const SECRETS: &str = "/dropforge-secrets";
-
 /// The exit code of Argo's executor for its own failures.
 pub const EXECUTOR_FAILED: i32 = 64;
 
@@ -104,7 +98,7 @@ impl<S: StepStore, B: Bell> Pod<S, B> {
     }
 
     /// Stores the verdict and rings. What can't be done here is left to the witness, which finds the notes.
-    fn tell(&self, verdict: &Verdict) -> bool {
+    fn tell(&self, verdict: &Verdict) {
         let noted = self.folder.note(&self.folder.verdict(), verdict);
         if let Err(error) = noted {
             say(&format!("the verdict could not be noted: {error}"));
@@ -113,7 +107,6 @@ impl<S: StepStore, B: Bell> Pod<S, B> {
         if told && let Err(error) = self.folder.mark(&self.folder.told()) {
             say(&format!("could not note that the verdict is told: {error}"));
         }
-        told
     }
 
     fn store(&self, verdict: &Verdict, tries: u32) -> bool {

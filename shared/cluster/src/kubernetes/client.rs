@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::ClusterError;
+use jiff::Timestamp;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::json;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use super::token;
 
@@ -47,7 +47,8 @@ pub struct Eks {
 /// Makes clients, and new ones before a token is too old.
 pub struct Connections {
     access: Access,
-    made: Mutex<Option<(Client, Instant)>>,
+    /// By the clock of the day: the other one stands still while a function is frozen.
+    made: Mutex<Option<(Client, Timestamp)>>,
 }
 
 impl Connections {
@@ -63,11 +64,12 @@ impl Connections {
     pub async fn client(&self) -> io::Result<Client> {
         let mut made = self.made.lock().await;
         if let Some((client, at)) = &*made
-            && (matches!(self.access, Access::Kubeconfig(_)) || at.elapsed() < token::USED_FOR)
+            && (matches!(self.access, Access::Kubeconfig(_))
+                || SystemClock.now().duration_since(*at).unsigned_abs() < token::USED_FOR)
         {
             return Ok(client.clone());
         }
-        let at = Instant::now();
+        let at = SystemClock.now();
         let kubeconfig = match &self.access {
             Access::Kubeconfig(path) => Kubeconfig::read_from(path).map_err(io::Error::other)?,
             Access::Eks(eks) => eks.kubeconfig().await?,

@@ -24,7 +24,7 @@ use super::pace::Pace;
 use super::pod::{MANAGED_LABEL, RUN_LABEL, label_value};
 use super::site::{Limits, Site};
 use super::status::{Glance, Patience, glance};
-use super::volumes::Volumes;
+use super::volumes;
 
 mod looks;
 mod maps;
@@ -71,7 +71,6 @@ pub struct KubernetesCluster<S> {
     store: Arc<S>,
     settings: Settings,
     pace: Pace,
-    volumes: Volumes,
     admission: Admission<S>,
     images: Images<S>,
 }
@@ -96,8 +95,7 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         let admission = Admission::new(store.clone(), &settings.name, settings.open_pods_max);
         let images = Images::new(store.clone(), site.defaults.images.clone());
         let connections = Connections::new(access);
-        let volumes = Volumes::default();
-        KubernetesCluster { connections, site, store, settings, pace, volumes, admission, images }
+        KubernetesCluster { connections, site, store, settings, pace, admission, images }
     }
 
     async fn client(&self) -> Result<Client, CallError> {
@@ -127,11 +125,12 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         }
     }
 
-    async fn delete(&self, namespace: &str, attempt: &AttemptId) -> Result<(), ClusterError> {
+    /// Deletes a pod; gives whether there was one.
+    async fn delete(&self, namespace: &str, attempt: &AttemptId) -> Result<bool, ClusterError> {
         let api: Api<Pod> = self.api(namespace).await.map_err(CallError::unreachable)?;
         match call(api.delete(attempt.as_str(), &DeleteParams::default())).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some(404) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some(404) => Ok(false),
             Err(error) => Err(error.unreachable()),
         }
     }
@@ -141,10 +140,12 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
     /// # Errors
     /// When the cluster can't be asked; `observe` finds what is left.
     pub async fn remove_pods(&self, spec: &RunSpec, attempts: &[AttemptId]) -> Result<(), ClusterError> {
+        let mut deleted = 0;
         for attempt in attempts {
-            self.delete(spec.namespace(), attempt).await?;
+            deleted += usize::from(self.delete(spec.namespace(), attempt).await?);
         }
-        self.give_back(attempts.len()).await;
+        // Only a pod that was there had a permit.
+        self.give_back(deleted).await;
         Ok(())
     }
 
@@ -157,7 +158,7 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
             return Ok(());
         }
         let client = self.client().await.map_err(CallError::unreachable)?;
-        self.volumes.remove(&client, spec).await.map_err(CallError::unreachable)
+        volumes::remove(&client, spec).await.map_err(CallError::unreachable)
     }
 
     /// All pods of ours in these namespaces, for the sweep.
@@ -216,7 +217,7 @@ impl<S: Attempts + Documents + 'static> Cluster for KubernetesCluster<S> {
         let stopped = verdict(attempt, Outcome::Failed, Reason::Stopped, why.to_owned());
         // Before the pod is told to end: what its wrapper says of that then changes nothing.
         self.fence(spec.namespace(), stopped).await.map_err(|e| unreadable(&e))?;
-        self.delete(spec.namespace(), attempt).await
+        self.delete(spec.namespace(), attempt).await.map(drop)
     }
 
     async fn observe(&self, spec: &RunSpec, attempts: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {

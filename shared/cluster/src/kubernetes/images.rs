@@ -34,12 +34,14 @@ pub struct Images<S> {
     store: Arc<S>,
     said: Commands,
     known: Mutex<BTreeMap<String, Known>>,
+    /// Held while a registry is asked: starts side by side would all ask it the same.
+    asking: tokio::sync::Mutex<()>,
 }
 
 impl<S: Documents> Images<S> {
     /// Knows what the settings say.
     pub fn new(store: Arc<S>, said: Commands) -> Self {
-        Images { store, said, known: Mutex::default() }
+        Images { store, said, known: Mutex::default(), asking: tokio::sync::Mutex::default() }
     }
 
     /// What an image starts, where nothing need be asked but the store.
@@ -69,6 +71,10 @@ impl<S: Documents> Images<S> {
         pulled: &str,
         logins: Logins,
     ) -> Result<ImageCommand, RegistryError> {
+        let _asking = self.asking.lock().await;
+        if let Some(known) = self.memory().get(image).filter(|known| holds(known)) {
+            return Ok(known.starts.clone());
+        }
         let asked = pulled.to_owned();
         let asking = tokio::task::spawn_blocking(move || registry::starts(&asked, &logins));
         let starts = asking.await.map_err(|why| RegistryError::of(pulled, &why))??;

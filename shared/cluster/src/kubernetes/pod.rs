@@ -152,7 +152,7 @@ pub fn pod(
     }
     containers::wrap(&mut spec, template, commands)?;
     volumes::add_executor(&mut spec);
-    let document = add_launch(&mut spec, run, attempt, site)?;
+    let document = add_launch(&mut spec, run, attempt, site, commands)?;
     let pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -242,6 +242,7 @@ fn add_launch(
     run: &RunSpec,
     attempt: &Arc<Attempt>,
     site: &Site,
+    commands: &Commands,
 ) -> Result<Option<Vec<u8>>, PodError> {
     let grace = spec.get("terminationGracePeriodSeconds").and_then(Value::as_u64).unwrap_or_default();
     let launch = PodLaunch {
@@ -254,7 +255,7 @@ fn add_launch(
         grace_seconds: grace.saturating_sub(REPORT_SECONDS).max(grace / 2),
         environments: environments(run, &attempt.work.template),
         code: run.packed.code.clone(),
-        commands: BTreeMap::new(),
+        commands: of_images(&attempt.work.template, commands),
     };
     let text = serde_json::to_string(&launch).map_err(|why| PodError::Misfit { why: why.to_string() })?;
     // Kubernetes replaces `$(NAME)` in a variable's value, and reads `$$` as `$`.
@@ -274,6 +275,19 @@ fn add_launch(
 /// escaping.
 pub fn launch_key(attempt: &Attempt) -> String {
     format!("attempts/{}/{}/launch.json", attempt.namespace, attempt.id)
+}
+
+/// What the containers run whose manifest names no command.
+fn of_images(template: &Template, commands: &Commands) -> BTreeMap<String, Vec<String>> {
+    let containers = template.containers().into_iter();
+    let silent = containers.filter(|(_, container)| container.command.as_ref().is_none_or(Vec::is_empty));
+    let started = silent.filter_map(|(name, container)| {
+        let image = commands.get(container.image.as_deref()?)?;
+        // The manifest's arguments take the place of the image's.
+        let cmd = if container.args.is_some() { &[][..] } else { &image.cmd };
+        Some((name.to_owned(), [image.entrypoint.as_slice(), cmd].concat()))
+    });
+    started.collect()
 }
 
 /// What each container finds beside its image: the most specific pattern that its image matches.

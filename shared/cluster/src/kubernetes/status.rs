@@ -168,13 +168,19 @@ impl<'a> View<'a> {
     /// In Argo's order: the first of init containers, mains and others that did not end well.
     fn by_containers(&self) -> Verdict {
         let failed = containers(self.pod).filter_map(|status| Some((status, terminated(status)?)));
-        let failed = failed.filter(|(_, end)| end.exit_code != 0);
+        // A sidecar is ended after the mains, and is not blamed for that.
+        let sidecars = &self.attempt.work.template.sidecars;
+        let is_sidecar = |name: &str| sidecars.iter().any(|sidecar| sidecar.name() == name);
+        let was_ended = |name: &str, code: i32| is_sidecar(name) && matches!(code, 137 | 143);
+        let failed =
+            failed.filter(|(status, end)| end.exit_code != 0 && !was_ended(&status.name, end.exit_code));
         let mains = self.attempt.work.template.mains();
         let rank = |status: &ContainerStatus| match status.name.as_str() {
             INIT => 0,
             WAIT => 3,
             name if mains.iter().any(|(main, _)| *main == name) => 2,
-            // The person's init containers come before the mains; sidecars are ended after them.
+            name if is_sidecar(name) => 4,
+            // The person's init containers.
             _ => 1,
         };
         let Some((status, end)) = failed.min_by_key(|(status, _)| rank(status)) else {

@@ -1,10 +1,8 @@
 //! Volume claims that are made for a run, and go with it.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
-
 use dropforge_engine::attempt::Attempt;
 use dropforge_engine::spec::RunSpec;
+use dropforge_manifest::merge::strategic;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
@@ -13,65 +11,40 @@ use serde_json::{Value, json};
 use super::client::{CallError, call};
 use super::pod::{MANAGED_LABEL, RUN_LABEL, label_value};
 
-/// How many claims are remembered as made: asking for one again costs a question and no more.
-const REMEMBERED: usize = 10_000;
-
-/// The claims of runs.
-#[derive(Default)]
-pub struct Volumes {
-    made: Mutex<BTreeSet<(String, String)>>,
+/// Sees to the claims that a pod mounts; gives why one can't be had. Nothing is remembered: another function may have
+/// removed a claim that this one made.
+///
+/// # Errors
+/// When the cluster can't be asked, or refuses.
+pub async fn ensure(
+    client: &Client,
+    spec: &RunSpec,
+    attempt: &Attempt,
+    pod: &Value,
+) -> Result<Option<String>, CallError> {
+    for (index, name) in attempt.work.claims.iter().enumerate().filter(|(_, name)| mounts(pod, name)) {
+        if let Some(why) = have(client, spec, attempt, index, name).await? {
+            return Ok(Some(why));
+        }
+    }
+    Ok(None)
 }
 
-impl Volumes {
-    /// Sees to the claims that a pod mounts; gives why one can't be had.
-    ///
-    /// # Errors
-    /// When the cluster can't be asked, or refuses.
-    pub async fn ensure(
-        &self,
-        client: &Client,
-        spec: &RunSpec,
-        attempt: &Attempt,
-        pod: &Value,
-    ) -> Result<Option<String>, CallError> {
-        for (index, name) in attempt.work.claims.iter().enumerate() {
-            let key = (attempt.namespace.clone(), name.clone());
-            if !mounts(pod, name) || self.made().contains(&key) {
-                continue;
-            }
-            if let Some(why) = create(client, spec, attempt, index, name).await? {
-                return Ok(Some(why));
-            }
-            let mut made = self.made();
-            if made.len() >= REMEMBERED {
-                made.clear();
-            }
-            made.insert(key);
+/// Removes all claims of a run.
+///
+/// # Errors
+/// When the cluster can't be asked, or refuses.
+pub async fn remove(client: &Client, spec: &RunSpec) -> Result<(), CallError> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), spec.namespace());
+    let own = ListParams::default().labels(&format!("{RUN_LABEL}={}", label_value(spec.uid.as_str())));
+    for claim in call(api.list(&own)).await?.items {
+        let name = claim.metadata.name.unwrap_or_default();
+        match call(api.delete(&name, &DeleteParams::default())).await {
+            Err(error) if error.code() == Some(404) => {}
+            other => drop(other?),
         }
-        Ok(None)
     }
-
-    fn made(&self) -> std::sync::MutexGuard<'_, BTreeSet<(String, String)>> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Removes all claims of a run.
-    ///
-    /// # Errors
-    /// When the cluster can't be asked, or refuses.
-    pub async fn remove(&self, client: &Client, spec: &RunSpec) -> Result<(), CallError> {
-        let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), spec.namespace());
-        let own = ListParams::default().labels(&format!("{RUN_LABEL}={}", label_value(spec.uid.as_str())));
-        for claim in call(api.list(&own)).await?.items {
-            let name = claim.metadata.name.unwrap_or_default();
-            match call(api.delete(&name, &DeleteParams::default())).await {
-                Err(error) if error.code() == Some(404) => {}
-                other => drop(other?),
-            }
-            self.made().remove(&(spec.namespace().to_owned(), name));
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 fn mounts(pod: &Value, claim: &str) -> bool {
@@ -79,8 +52,8 @@ fn mounts(pod: &Value, claim: &str) -> bool {
     volumes.into_iter().flatten().any(|volume| volume["persistentVolumeClaim"]["claimName"] == claim)
 }
 
-/// Makes a claim, or sees that the run has it; gives why it can't be had.
-async fn create(
+/// Sees that the run has the claim, or makes it; gives why it can't be had.
+async fn have(
     client: &Client,
     spec: &RunSpec,
     attempt: &Attempt,
@@ -92,40 +65,82 @@ async fn create(
         Err(why) => return Ok(Some(format!("volumeClaimTemplates: {name} is no claim: {why}"))),
     };
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &attempt.namespace);
-    match call(api.create(&PostParams::default(), &claim)).await {
-        Ok(_) => Ok(None),
-        Err(error) if error.code() == Some(409) => {
-            let found = call(api.get_opt(name)).await?;
-            let labels = found.as_ref().and_then(|found| found.metadata.labels.as_ref());
-            let uid = labels.and_then(|labels| labels.get(RUN_LABEL));
-            let ours = found.is_none() || uid.is_some_and(|uid| *uid == label_value(spec.uid.as_str()));
-            let why = || {
-                format!(
-                    "there is a volume claim {name} that is not of this run; remove it, or name the run otherwise"
-                )
-            };
-            Ok((!ours).then(why))
-        }
-        Err(error) => Err(error),
+    if let Some(found) = call(api.get_opt(name)).await? {
+        return Ok(anothers(&found, spec, name));
     }
+    let error = match call(api.create(&PostParams::default(), &claim)).await {
+        Ok(_) => return Ok(None),
+        Err(error) if error.code() == Some(409) => error,
+        Err(error) => return Err(error),
+    };
+    // Made meanwhile, or a conflict of another kind, which passes.
+    match call(api.get_opt(name)).await? {
+        Some(found) => Ok(anothers(&found, spec, name)),
+        None => Err(CallError::Full { message: error.to_string() }),
+    }
+}
+
+/// Why a claim that is there is of no use to the run: it is not its own.
+fn anothers(found: &PersistentVolumeClaim, spec: &RunSpec, name: &str) -> Option<String> {
+    let uid = found.metadata.labels.as_ref().and_then(|labels| labels.get(RUN_LABEL));
+    let is_ours = uid.is_some_and(|uid| *uid == label_value(spec.uid.as_str()));
+    let why = || {
+        format!(
+            "there is a volume claim {name} that is not of this run; remove it, or name the run otherwise"
+        )
+    };
+    (!is_ours).then(why)
 }
 
 /// The claim of a template, with its tags replaced where it has some.
 fn shaped(spec: &RunSpec, attempt: &Attempt, index: usize, name: &str) -> Value {
     let resolved = attempt.work.pod.claims.get(index);
     let template = resolved.or_else(|| spec.spec.volume_claim_templates.get(index));
-    let mut claim = template.cloned().unwrap_or_default();
-    claim["apiVersion"] = "v1".into();
-    claim["kind"] = "PersistentVolumeClaim".into();
-    claim["metadata"]["name"] = name.into();
-    claim["metadata"]["namespace"] = attempt.namespace.clone().into();
-    let own = json!({
+    let labels = json!({
         RUN_LABEL: label_value(spec.uid.as_str()),
         MANAGED_LABEL.0: MANAGED_LABEL.1,
         "workflows.argoproj.io/workflow": label_value(spec.name()),
     });
-    for (label, value) in own.as_object().into_iter().flatten() {
-        claim["metadata"]["labels"][label] = value.clone();
+    let metadata = json!({"name": name, "namespace": attempt.namespace, "labels": labels});
+    let own = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata});
+    strategic(template.cloned().unwrap_or_default(), own)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn shaped_of(template: Value) -> Value {
+        let spec =
+            serde_json::from_value::<RunSpec>(json!({"format": 1, "uid": "u1", "metadata": {"name": "wf"},
+            "spec": {"volumeClaimTemplates": [template]}, "createdAt": "2026-11-28T10:00:00Z",
+            "cause": {"kind": "person", "by": "ada"}}));
+        let attempt =
+            serde_json::from_value::<Arc<Attempt>>(json!({"id": "wf-a-1", "run": "u1", "runName": "wf",
+            "namespace": "ml", "node": 1, "nodeName": "wf", "number": 0, "work": {}}));
+        shaped(&spec.unwrap(), &attempt.unwrap(), 0, "wf-data")
     }
-    claim
+
+    #[test]
+    fn a_claim_keeps_what_the_manifest_says_and_is_known_as_the_runs() {
+        let claim = shaped_of(
+            json!({"metadata": {"name": "data", "labels": {"a": "b"}}, "spec": {"volumeName": "v"}}),
+        );
+        assert_eq!(
+            (&claim["metadata"]["name"], &claim["metadata"]["labels"]["a"], &claim["spec"]["volumeName"]),
+            (&json!("wf-data"), &json!("b"), &json!("v"))
+        );
+        assert_eq!(claim["metadata"]["labels"][RUN_LABEL], "u1");
+    }
+
+    #[test]
+    fn labels_that_are_none_are_no_panic() {
+        for labels in [json!(["a"]), json!("a"), json!(null)] {
+            let claim = shaped_of(json!({"metadata": {"name": "data", "labels": labels}}));
+            assert_eq!(claim["metadata"]["labels"][RUN_LABEL], "u1");
+        }
+        assert_eq!(shaped_of(json!("no claim"))["metadata"]["name"], "wf-data");
+    }
 }

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dropforge_engine::attempt::{Outcome, Reason, Verdict};
 use dropforge_manifest::types::{Artifact, Template};
@@ -75,7 +75,8 @@ fn place_script<S: StepStore, B: Bell>(pod: &Pod<S, B>) -> io::Result<()> {
 /// from.
 fn mounts<S, B>(pod: &Pod<S, B>) -> Vec<Mount> {
     let template = &pod.launch.attempt.work.template;
-    let volumes = volumes(template).into_iter().map(|target| Mount {
+    let volumes = template.main_mounts().filter_map(|mount| clean(&mount.mount_path).ok());
+    let volumes = volumes.map(|target| Mount {
         source: pod.mirrored.join(target.strip_prefix("/").unwrap_or(&target)),
         target,
         read_only: false,
@@ -88,16 +89,7 @@ fn mounts<S, B>(pod: &Pod<S, B>) -> Vec<Mount> {
     volumes.chain(outside).collect()
 }
 
-/// Where the main container mounts volumes.
-fn volumes(template: &Template) -> Vec<PathBuf> {
-    let main = template.main().or_else(|| template.mains().first().map(|(_, container)| *container));
-    let own = main.map(|main| main.volume_mounts.as_slice()).unwrap_or_default();
-    let of_set = template.container_set.as_ref().map(|set| set.volume_mounts.as_slice()).unwrap_or_default();
-    own.iter().chain(of_set).filter_map(|mount| clean(&mount.mount_path).ok()).collect()
-}
-
 /// Whether an input's path lies in a volume of the main container, in which it is put.
 fn in_volume(template: &Template, artifact: &Artifact) -> bool {
-    let path = artifact.path.as_deref().and_then(|path| clean(path).ok());
-    path.is_some_and(|path| volumes(template).iter().any(|volume| path.starts_with(volume)))
+    artifact.path.as_deref().is_some_and(|path| template.volume_of(path).is_some())
 }

@@ -119,6 +119,21 @@ impl Template {
         self.container.as_ref().or(self.script.as_ref()).or_else(named)
     }
 
+    /// Where the main container mounts volumes.
+    pub fn main_mounts(&self) -> impl Iterator<Item = &VolumeMount> {
+        let own = self.main().into_iter().flat_map(|main| &main.volume_mounts);
+        own.chain(self.container_set.iter().flat_map(|set| &set.volume_mounts))
+    }
+
+    /// The volume that holds a path of the main container: an artifact there is brought into the volume itself.
+    pub fn volume_of(&self, path: &str) -> Option<&VolumeMount> {
+        let holds = |mount: &&VolumeMount| {
+            let at = mount.mount_path.trim_end_matches('/');
+            path.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.main_mounts().filter(holds).max_by_key(|mount| mount.mount_path.len())
+    }
+
     /// The containers by whose ends the pod is judged, each with its name.
     pub fn mains(&self) -> Vec<(&str, &Container)> {
         match &self.container_set {

@@ -64,8 +64,13 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         attempts: &[&Arc<Attempt>],
     ) -> Result<BTreeMap<String, Pod>, CallError> {
         let mut pods = BTreeMap::new();
-        let mut keep = |pod: Pod| {
+        let mut keep = |mut pod: Pod| {
             if is_of(&pod, spec) {
+                // Each container holds the launch document, and nobody looks at that here.
+                if let Some(spec) = &mut pod.spec {
+                    (spec.containers, spec.init_containers) = (Vec::new(), None);
+                }
+                pod.metadata.managed_fields = None;
                 pods.insert(pod.metadata.name.clone().unwrap_or_default(), pod);
             }
         };

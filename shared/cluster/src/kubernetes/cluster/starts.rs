@@ -18,6 +18,7 @@ use super::{KubernetesCluster, is_of, unreadable, verdict};
 use crate::kubernetes::client::{CallError, call};
 use crate::kubernetes::images::{Logins, logins};
 use crate::kubernetes::pod::{self, Commands, ImageCommand, Launched};
+use crate::kubernetes::volumes;
 
 /// Why an attempt was not started.
 enum NotStarted {
@@ -57,7 +58,7 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
             self.store.swap(&key, None, &document).await.map_err(|e| NotStarted::Unknown(unreadable(&e)))?;
         }
         let client = self.client().await?;
-        if let Some(why) = self.volumes.ensure(&client, spec, attempt, &pod).await? {
+        if let Some(why) = volumes::ensure(&client, spec, attempt, &pod).await? {
             return Err(refused(why));
         }
         if !self.admission.take().await.map_err(|e| NotStarted::Unknown(unreadable(&e)))? {
@@ -100,7 +101,10 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
                 "failed to look-up entrypoint/cmd for image {image:?}, you must either explicitly specify the command, or list \
                  the image's command in the index: failed to {error}"
             );
-            NotStarted::Refused { reason: Reason::Configuration, why }
+            match error.passes() {
+                true => NotStarted::Later { why },
+                false => NotStarted::Refused { reason: Reason::Configuration, why },
+            }
         })
     }
 
@@ -138,8 +142,11 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
                 );
                 Err(NotStarted::Refused { reason: Reason::Configuration, why })
             }
-            // It went meanwhile: who performs the effect again makes it anew.
-            None => Ok(()),
+            // It went meanwhile, or the conflict was a quota's that is being counted.
+            None => {
+                let why = "the cluster answered with a conflict, and will be asked again".to_owned();
+                Err(NotStarted::Later { why })
+            }
         }
     }
 

@@ -41,11 +41,17 @@ pub type Logins = BTreeMap<String, Login>;
 pub struct RegistryError {
     image: String,
     why: String,
+    passes: bool,
 }
 
 impl RegistryError {
     pub(super) fn of(image: &str, why: &dyn std::fmt::Display) -> Self {
-        RegistryError { image: image.to_owned(), why: why.to_string() }
+        RegistryError { image: image.to_owned(), why: why.to_string(), passes: false }
+    }
+
+    /// Whether the registry has too much to do: it may answer later.
+    pub fn passes(&self) -> bool {
+        self.passes
     }
 }
 
@@ -86,8 +92,10 @@ fn registry_of(server: &str) -> String {
 /// When its registry does not say it.
 pub fn starts(image: &str, logins: &Logins) -> Result<ImageCommand, RegistryError> {
     let name = Name::of(image);
-    let mut visit = Visit { name: &name, login: logins.get(&name.registry), bearer: None, agent: agent() };
-    visit.starts().map_err(|why| RegistryError { image: image.to_owned(), why })
+    let mut visit =
+        Visit { name: &name, login: logins.get(&name.registry), bearer: None, agent: agent(), busy: false };
+    let starts = visit.starts();
+    starts.map_err(|why| RegistryError { image: image.to_owned(), why, passes: visit.busy })
 }
 
 fn agent() -> Agent {
@@ -131,6 +139,8 @@ struct Visit<'a> {
     login: Option<&'a Login>,
     bearer: Option<String>,
     agent: Agent,
+    /// Whether it answered that it has too much to do.
+    busy: bool,
 }
 
 impl Visit<'_> {
@@ -158,6 +168,7 @@ impl Visit<'_> {
             self.bearer = Some(self.token(&challenge)?);
             answer = self.ask(&url)?;
         }
+        self.busy = is_busy(answer.status());
         match answer.status() {
             StatusCode::OK => read(answer),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -182,7 +193,7 @@ impl Visit<'_> {
     }
 
     /// Docker's token protocol: the challenge says who gives a token for what.
-    fn token(&self, challenge: &str) -> Result<String, String> {
+    fn token(&mut self, challenge: &str) -> Result<String, String> {
         let fields = challenge.strip_prefix("Bearer ").ok_or("it asks for a login that is not known here")?;
         let field = |name: &str| {
             let (_, rest) = fields.split_once(&format!("{name}=\""))?;
@@ -199,6 +210,7 @@ impl Visit<'_> {
             request = request.header("authorization", format!("Basic {}", login.basic));
         }
         let answer = request.call().map_err(|why| why.to_string())?;
+        self.busy = is_busy(answer.status());
         if answer.status() != StatusCode::OK {
             return Err(format!("{realm} gives no token: {}", answer.status()));
         }
@@ -206,6 +218,10 @@ impl Visit<'_> {
         let token = token["token"].as_str().or(token["access_token"].as_str());
         token.map(str::to_owned).ok_or_else(|| format!("{realm} gives no token"))
     }
+}
+
+fn is_busy(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 
 fn read(answer: ureq::http::Response<ureq::Body>) -> Result<Value, String> {

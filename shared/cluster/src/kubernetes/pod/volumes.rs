@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use dropforge_driver::pods::EXECUTOR_FOLDER;
+use dropforge_driver::pods::{EXECUTOR_FOLDER, MIRRORED, SECRETS};
 use dropforge_engine::attempt::Work;
-use dropforge_manifest::types::{Artifact, HttpAuth, Template, VolumeMount};
+use dropforge_manifest::types::{Artifact, HttpAuth, Template};
 use serde_json::{Map, Value, json};
 
 use super::containers::each;
@@ -12,12 +12,6 @@ use super::{INIT, PodError, all, each_list};
 
 /// The volume of the executor's binary, its notes, the inputs and the logs.
 const OWN: &str = "dropforge";
-
-/// Where `init` sees the volumes of the main container; Argo's place.
-const MIRROR: &str = "/mainctrfs";
-
-/// Where the executor finds the secrets of artifacts.
-const SECRETS: &str = "/dropforge-secrets";
 
 /// Adds a mount, unless something is mounted there already.
 pub fn mount(container: &mut Value, mount: Value) {
@@ -32,22 +26,11 @@ pub fn artifacts(template: &Template) -> Vec<Value> {
     let mounted = template.inputs.artifacts.iter().filter(|a| a.has_location());
     let own = mounted.filter_map(|artifact| {
         let path = artifact.path.as_deref().filter(|path| !path.is_empty())?;
-        let volume = volume_of(template, path);
+        let volume = template.volume_of(path);
         let sub_path = format!("inputs/{}", artifact.name);
         volume.is_none().then(|| json!({"name": OWN, "mountPath": path, "subPath": sub_path}))
     });
     own.collect()
-}
-
-/// The volume that holds a path of the main container: an artifact there is brought into the volume itself.
-fn volume_of<'a>(template: &'a Template, path: &str) -> Option<&'a VolumeMount> {
-    let holds = |mount: &&VolumeMount| {
-        let at = mount.mount_path.trim_end_matches('/');
-        path.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let own = template.main().into_iter().flat_map(|main| &main.volume_mounts);
-    let shared = template.container_set.iter().flat_map(|set| &set.volume_mounts);
-    own.chain(shared).filter(holds).max_by_key(|mount| mount.mount_path.len())
 }
 
 /// The main container's volumes that an input artifact is brought into.
@@ -55,11 +38,11 @@ pub fn mirrored_for_init(template: &Template) -> Vec<Value> {
     let paths =
         template.inputs.artifacts.iter().filter(|a| a.has_location()).filter_map(|a| a.path.as_deref());
     let mut seen = BTreeSet::new();
-    let holding = paths.filter_map(|path| volume_of(template, path));
+    let holding = paths.filter_map(|path| template.volume_of(path));
     let once = holding.filter(|volume| seen.insert(volume.mount_path.as_str()));
     let mirrored = once.map(|volume| {
         let mut mount = json!(volume);
-        mount["mountPath"] = format!("{MIRROR}{}", volume.mount_path).into();
+        mount["mountPath"] = format!("{MIRRORED}{}", volume.mount_path).into();
         // Only Argo's main container may be kept from writing; its inputs must get in.
         if let Some(fields) = mount.as_object_mut() {
             fields.remove("readOnly");

@@ -110,6 +110,20 @@ fn a_wrapper_that_died_is_infrastructure_and_one_that_never_began_is_an_error() 
 }
 
 #[test]
+fn a_sidecar_that_was_ended_with_the_pod_does_not_hide_why_it_ended() {
+    let helped = attempt(
+        json!({"name": "a", "container": {"image": "x"}, "sidecars": [{"name": "db", "image": "y"}]}),
+    );
+    let with = |code: i32| {
+        let status = json!({"phase": "Failed", "initContainerStatuses": [ended("db", "Error", code)],
+            "containerStatuses": [ended("main", "OOMKilled", 137)]});
+        end(seen(&pod(status), &helped, &Patience::default(), at("10:03:00")))
+    };
+    let killed = (Outcome::Failed, Reason::OutOfMemory, "main: OOMKilled (exit code 137)".to_owned());
+    assert_eq!([with(143), with(1)], [killed.clone(), killed]);
+}
+
+#[test]
 fn what_the_cluster_takes_is_lost_and_named() {
     let disrupted = |reason: &str| {
         json!({"phase": "Failed", "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "m"}],
