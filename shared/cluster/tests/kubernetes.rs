@@ -1,6 +1,6 @@
-//! Against a real Kubernetes: `KUBECONFIG` names it. The pods hold busybox and nothing of ours, so that these tests see
-//! what a cluster does and not what the executor says. What a real one does not do on demand (too much to do, broken
-//! answers), a server of the test does.
+//! Against a real Kubernetes: `DROPFORGE_TEST_KUBECONFIG` names it, and not `KUBECONFIG`, which may name a cluster that
+//! somebody works on. The pods hold busybox and nothing of ours, so that these tests see what a cluster does and not what
+//! the executor says. What a real one does not do on demand (too much to do, broken answers), a server of the test does.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,8 +28,9 @@ use dropforge_engine::spec::{Cause, RunSpec, SPEC_FORMAT};
 use dropforge_manifest::types::{ObjectMeta, WorkflowSpec};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Pod};
-use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use serde_json::{Value, json};
 
 /// Claims, verdicts and documents in memory.
@@ -113,6 +115,10 @@ fn attempt(namespace: &str, name: &str, container: Value) -> Arc<Attempt> {
     })
 }
 
+fn kubeconfig() -> Option<PathBuf> {
+    std::env::var_os("DROPFORGE_TEST_KUBECONFIG").map(PathBuf::from)
+}
+
 /// A namespace of a real cluster.
 struct Rig {
     client: Client,
@@ -122,13 +128,15 @@ struct Rig {
 }
 
 impl Rig {
-    /// The cluster that `KUBECONFIG` names, with an empty namespace.
+    /// The cluster for tests, with an empty namespace.
     async fn new(name: &str, settings: Settings) -> Option<Rig> {
-        let Some(kubeconfig) = std::env::var_os("KUBECONFIG") else {
-            println!("SKIPPED: pods on a real Kubernetes ({name}) (KUBECONFIG is not set)");
+        let Some(kubeconfig) = kubeconfig() else {
+            println!("SKIPPED: pods on a real Kubernetes ({name}) (DROPFORGE_TEST_KUBECONFIG is not set)");
             return None;
         };
-        let client = Client::try_default().await.unwrap();
+        let read = Kubeconfig::read_from(&kubeconfig).unwrap();
+        let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap();
+        let client = Client::try_from(config).unwrap();
         let namespace = format!("cluster-test-{name}-{}", std::process::id());
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let labels = json!({"pod-security.kubernetes.io/enforce": "baseline"});
@@ -149,7 +157,7 @@ impl Rig {
             token: Arc::new(|_, _| String::new()),
             defaults,
         };
-        let access = Access::Kubeconfig(kubeconfig.into());
+        let access = Access::Kubeconfig(kubeconfig);
         let cluster = KubernetesCluster::new(access, site, store.clone(), settings);
         let rig = Rig { client, namespace, store, cluster };
         rig.eventually("its default service account", || async {
@@ -416,7 +424,7 @@ async fn a_runs_volume_claims_are_made_once_and_go_with_it() {
     assert_eq!(claims.list(&ListParams::default()).await.unwrap().items.len(), 1);
     let other = RunSpec { uid: "run-2".into(), ..run.clone() };
     let fresh = KubernetesCluster::new(
-        Access::Kubeconfig(std::env::var_os("KUBECONFIG").unwrap().into()),
+        Access::Kubeconfig(kubeconfig().unwrap()),
         Site {
             executor_image: "busybox:1".to_owned(),
             stores: Stores::default(),

@@ -45,7 +45,7 @@ pub enum Seen {
 /// How a pod is, for who only wants to know whether its run should be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Glance {
-    /// It, or one of its mains, has ended.
+    /// It, or all of its mains, have ended.
     Ended,
     /// It waits for something that may not come, or should be gone.
     Stuck,
@@ -55,9 +55,11 @@ pub enum Glance {
 
 /// How a pod is, by its status alone.
 pub fn glance(pod: &Pod, patience: &Patience, now: Timestamp) -> Glance {
-    let others = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    let one_ended = others.into_iter().flatten().any(|status| terminated(status).is_some());
-    if one_ended || matches!(phase(pod), "Failed" | "Succeeded") {
+    // Sidecars are init containers, and so are not among these.
+    let mains =
+        pod.status.as_ref().and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
+    let all_ended = !mains.is_empty() && mains.iter().all(|status| terminated(status).is_some());
+    if all_ended || matches!(phase(pod), "Failed" | "Succeeded") {
         Glance::Ended
     } else if no_contact(pod, patience, now).is_some() || waits::is_stuck(pod) {
         Glance::Stuck

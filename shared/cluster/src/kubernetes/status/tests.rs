@@ -290,6 +290,9 @@ fn a_glance_tells_the_ended_and_the_stuck() {
         glance(json!({"phase": "Running", "containerStatuses": [ended("main", "Completed", 0)]})),
         Glance::Ended
     );
+    // Of a containerSet, one that others wait for.
+    let one = json!([ended("first", "Completed", 0), running("second")]);
+    assert_eq!(glance(json!({"phase": "Running", "containerStatuses": one})), Glance::Going);
     assert_eq!(glance(json!({"phase": "Failed"})), Glance::Ended);
     assert_eq!(
         glance(json!({"phase": "Pending", "containerStatuses": [waits("main", "ErrImagePull", "")]})),
