@@ -96,8 +96,16 @@ run "a_private_cluster_is_reached_by_dispatch_alone" {
   }
 
   assert {
-    condition     = keys(output.cluster_role_arns) == ["dispatch"] && contains(keys(output.environments.dispatch), "DROPFORGE_CLUSTER_NAME") && !contains(keys(output.environments.advance), "DROPFORGE_CLUSTER_NAME")
+    condition     = keys(output.cluster_role_arns) == ["dispatch"] && !contains(keys(output.environments.advance), "DROPFORGE_CLUSTER_NAME")
     error_message = "dispatch alone has an entry in the cluster"
+  }
+  assert {
+    condition     = keys(output.environments.dispatch) == ["DROPFORGE_CLUSTER_CA", "DROPFORGE_CLUSTER_ENDPOINT", "DROPFORGE_CLUSTER_NAME", "DROPFORGE_NAMESPACES"]
+    error_message = "dispatch knows the cluster and nothing else"
+  }
+  assert {
+    condition     = [for statement in jsondecode(output.policies.dispatch).Statement : statement.Sid] == ["OwnLogs", "NetworkInterfaces"]
+    error_message = "dispatch reaches no bucket and no queue, so that the VPC needs no endpoint for it"
   }
   assert {
     condition     = { for function, of in aws_lambda_function.this : function => length(of.vpc_config) } == { advance = 0, dispatch = 1, ingest = 0, sweep = 0 }

@@ -4,6 +4,7 @@
 //!
 //! Start reading at [`settings`], then [`parts`].
 
+mod carrier;
 pub mod ends;
 pub mod logs;
 pub mod metrics;

@@ -9,6 +9,7 @@ use dropforge_queue::sqs::{Sqs, SqsReminders, SqsTimers};
 use dropforge_queue::token::TokenKey;
 use dropforge_storage::s3::S3Store;
 
+use crate::carrier;
 use crate::settings::{ClusterSettings, Queue, Reach, Settings};
 
 /// What every function is made of.
@@ -66,31 +67,30 @@ impl Parts {
             token: Arc::new(move |run, attempt| key.token(run, attempt)),
             defaults: of_cluster.pod_defaults.clone(),
         };
-        let (access, name) = self.access(settings, &of_cluster.reach);
+        let name = match &of_cluster.reach {
+            Reach::Eks { name, .. } => name.clone(),
+            Reach::Kubeconfig(_) | Reach::Function(_) => Use::default().name,
+        };
         KubernetesCluster::new(
-            access,
+            access(&self.aws, &settings.stores.region, &of_cluster.reach),
             site,
             self.store.clone(),
             Use::of(&of_cluster.pod_defaults.limits, name),
         )
     }
+}
 
-    fn access(&self, settings: &Settings, reach: &Reach) -> (Access, String) {
-        match reach {
-            Reach::Kubeconfig(file) => (Access::Kubeconfig(file.clone()), Use::default().name),
-            Reach::Eks { name, endpoint, certificate_authority } => {
-                let eks = Eks {
-                    cluster: name.clone(),
-                    region: settings.stores.region.clone(),
-                    endpoint: endpoint.clone(),
-                    certificate_authority: certificate_authority.clone(),
-                    credentials: self
-                        .aws
-                        .credentials_provider()
-                        .expect("the SDK's own chain is always there"),
-                };
-                (Access::Eks(eks), name.clone())
-            }
-        }
+/// The way to a cluster.
+pub fn access(aws: &SdkConfig, region: &str, reach: &Reach) -> Access {
+    match reach {
+        Reach::Kubeconfig(file) => Access::Kubeconfig(file.clone()),
+        Reach::Function(function) => Access::Function(carrier::to(aws, function)),
+        Reach::Eks { name, endpoint, certificate_authority } => Access::Eks(Eks {
+            cluster: name.clone(),
+            region: region.to_owned(),
+            endpoint: endpoint.clone(),
+            certificate_authority: certificate_authority.clone(),
+            credentials: aws.credentials_provider().expect("the SDK's own chain is always there"),
+        }),
     }
 }

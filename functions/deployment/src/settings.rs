@@ -60,6 +60,31 @@ pub enum Reach {
         /// Its certificate authority: PEM in base64.
         certificate_authority: String,
     },
+    /// By this function, which reaches it.
+    Function(String),
+}
+
+/// What the function needs that reaches the cluster for the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DispatchSettings {
+    /// The region of the cluster.
+    pub region: String,
+    /// How the cluster is reached.
+    pub reach: Reach,
+    /// The namespaces of steps.
+    pub namespaces: Vec<String>,
+}
+
+impl DispatchSettings {
+    /// The settings that this process was started with.
+    ///
+    /// # Errors
+    /// All that is wrong, at once.
+    pub fn of_environment() -> Result<DispatchSettings, Problems> {
+        let mut reader = Reader::of_environment();
+        let settings = reader.dispatch();
+        reader.done(settings)
+    }
 }
 
 /// Everything that is wrong with the environment.
@@ -179,7 +204,7 @@ impl Reader {
         Stores {
             control: self.need("DROPFORGE_CONTROL_BUCKET", "the bucket of runs and journals"),
             artifacts: self.need("DROPFORGE_ARTIFACT_BUCKET", "the bucket of artifacts"),
-            region: self.need("AWS_REGION", "the region of the buckets; Lambda sets it itself"),
+            region: self.region(),
             endpoint: self.get("AWS_ENDPOINT_URL"),
         }
     }
@@ -196,7 +221,22 @@ impl Reader {
         }
     }
 
+    fn dispatch(&mut self) -> DispatchSettings {
+        DispatchSettings { region: self.region(), reach: self.own_reach(), namespaces: self.namespaces() }
+    }
+
+    fn region(&mut self) -> String {
+        self.need("AWS_REGION", "the region of this deployment; Lambda sets it itself")
+    }
+
     fn reach(&mut self) -> Reach {
+        match self.get("DROPFORGE_DISPATCH_FUNCTION") {
+            Some(function) => Reach::Function(function),
+            None => self.own_reach(),
+        }
+    }
+
+    fn own_reach(&mut self) -> Reach {
         if let Some(file) = self.get("DROPFORGE_KUBECONFIG") {
             return Reach::Kubeconfig(file.into());
         }

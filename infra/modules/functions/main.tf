@@ -46,9 +46,9 @@ locals {
   environments = {
     for function in local.functions : function => merge(
       var.environment,
-      local.deployment,
+      { for name, value in local.deployment : name => value if function != "dispatch" || name == "DROPFORGE_NAMESPACES" },
       contains(local.hands, function) ? local.cluster : {},
-      var.pod_defaults == null ? {} : { DROPFORGE_POD_DEFAULTS = var.pod_defaults },
+      var.pod_defaults == null || function == "dispatch" ? {} : { DROPFORGE_POD_DEFAULTS = var.pod_defaults },
       var.dispatch != null && contains(["advance", "sweep"], function) ? { DROPFORGE_DISPATCH_FUNCTION = local.dispatch_arn } : {},
     )
   }

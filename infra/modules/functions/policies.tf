@@ -22,19 +22,15 @@ locals {
       write  = ["live", "runs", "triggers", "crons", "starters", "locks", "index", "admission", "settings"]
       delete = ["live", "index", "triggers", "crons", "starters"]
     }
-    # It fences and ends attempts as advance does, where a pod can't be made or is gone.
-    dispatch = {
-      read   = ["runs", "attempts", "admission", "images"]
-      write  = ["attempts", "admission", "images"]
-      delete = []
-    }
+    # It performs requests to Kubernetes, and knows no bucket.
+    dispatch = { read = [], write = [], delete = [] }
   }
 
   allow = {
     for function in local.functions : function => concat(
       local.control_access[function],
       local.log_access[function],
-      local.kms_access,
+      length(local.access[function].read) == 0 ? [] : local.kms_access,
       local.own_access[function],
     )
   }
@@ -43,7 +39,7 @@ locals {
 
   control_access = {
     for function, folders in local.access : function => concat(
-      [
+      length(folders.read) == 0 ? [] : [
         { Sid = "ControlRead", Effect = "Allow", Action = ["s3:GetObject"], Resource = [for folder in folders.read : "${local.control}/${folder}/*"] },
         # Not only to list: without it S3 answers 403 and not 404 for what is not there.
         { Sid = "ControlList", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.control] },
@@ -79,7 +75,7 @@ locals {
     ingest   = concat([local.reads.ingest, local.reads_uploads, local.rings], local.timers, local.artifact_access, local.traces)
     advance  = concat([local.reads.advance, local.rings], local.timers, local.entrypoints, local.artifact_access, local.dispatches, local.in_vpc, local.traces)
     sweep    = concat([local.rings], local.timers, local.artifact_access, local.dispatches, local.in_vpc, local.traces)
-    dispatch = concat(local.entrypoints, local.interfaces, local.traces)
+    dispatch = concat(local.interfaces, local.traces)
   }
 
   reads = {

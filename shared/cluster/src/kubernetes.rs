@@ -1,7 +1,7 @@
 //! Steps as pods of a Kubernetes cluster.
 //!
 //! Architecture invariants: what a pod looks like and what its status means are pure functions ([`pod`](mod@pod),
-//! `status`); only `cluster`, `volumes` and `client` speak to a cluster. Nothing here decides what a run does next.
+//! `status`); only `cluster`, `volumes`, `client` and `remote` speak to a cluster. Nothing here decides what a run does next.
 //!
 //! Start reading at [`pod::pod`], then [`KubernetesCluster`].
 
@@ -12,6 +12,7 @@ mod images;
 mod pace;
 mod person;
 pub mod pod;
+pub mod remote;
 pub mod site;
 mod status;
 mod token;

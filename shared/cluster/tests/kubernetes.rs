@@ -16,6 +16,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use base64::Engine as _;
 
+use dropforge_cluster::kubernetes::remote::{Carrier, Dispatch, NotCarried};
 use dropforge_cluster::kubernetes::{Access, Eks, Glance, KubernetesCluster, PodDefaults, Settings, Site};
 use dropforge_driver::cluster::Cluster;
 use dropforge_driver::pods::Stores;
@@ -130,6 +131,11 @@ struct Rig {
 impl Rig {
     /// The cluster for tests, with an empty namespace.
     async fn new(name: &str, settings: Settings) -> Option<Rig> {
+        Rig::reached(name, settings, |direct, _| direct).await
+    }
+
+    /// The same, reached as `way` makes it of the direct way and the namespace.
+    async fn reached(name: &str, settings: Settings, way: impl Fn(Access, &str) -> Access) -> Option<Rig> {
         let Some(kubeconfig) = kubeconfig() else {
             println!("SKIPPED: pods on a real Kubernetes ({name}) (DROPFORGE_TEST_KUBECONFIG is not set)");
             return None;
@@ -157,7 +163,7 @@ impl Rig {
             token: Arc::new(|_, _| String::new()),
             defaults,
         };
-        let access = Access::Kubeconfig(kubeconfig);
+        let access = way(Access::Kubeconfig(kubeconfig), &namespace);
         let cluster = KubernetesCluster::new(access, site, store.clone(), settings);
         let rig = Rig { client, namespace, store, cluster };
         rig.eventually("its default service account", || async {
@@ -248,6 +254,53 @@ async fn an_attempt_is_started_once_and_its_end_without_a_result_is_told() {
     rig.cluster.remove_pods(&run, std::slice::from_ref(&attempt.id)).await.unwrap();
     rig.eventually("deletion", || async {
         rig.api::<Pod>().get_opt("wf-main-1").await.unwrap().is_none().then_some(())
+    })
+    .await;
+    rig.done().await;
+}
+
+/// A way by a function that performs what it is asked in one namespace.
+fn dispatched(direct: Access, namespace: &str) -> Access {
+    let dispatch = Arc::new(Dispatch::new(direct, vec![namespace.to_owned()]));
+    Access::Function(Carrier::new(move |document| {
+        let dispatch = dispatch.clone();
+        Box::pin(async move {
+            let asked = serde_json::from_slice(&document).unwrap();
+            let answered = dispatch.answer(asked).await.map_err(NotCarried::Failed)?;
+            Ok(serde_json::to_vec(&answered).unwrap())
+        })
+    }))
+}
+
+#[tokio::test]
+async fn everything_goes_as_well_by_a_function_that_reaches_the_cluster() {
+    let Some(rig) = Rig::reached("function", Settings::default(), dispatched).await else { return };
+    let run = rig.run("run-1");
+    let attempts: Vec<_> = (0..8).map(|i| rig.attempt(&format!("wf-main-{i}"), unwrapped())).collect();
+    let starting = attempts.iter().map(|attempt| rig.cluster.start(&run, attempt.clone()));
+    for started in starting {
+        assert_eq!(started.await.unwrap(), None);
+    }
+    assert_eq!(rig.cluster.start(&run, attempts[0].clone()).await.unwrap(), None, "twice is harmless");
+    let (outcome, reason, message) = rig.ended(&attempts[7]).await;
+    assert_eq!((outcome, reason), (Outcome::Error, Reason::NotStarted), "{message}");
+    assert_eq!(rig.cluster.pods(std::slice::from_ref(&rig.namespace)).await.unwrap().len(), 8);
+    let why = rig.cluster.pods(&["kube-system".to_owned()]).await.unwrap_err();
+    assert!(format!("{why:?}").contains("is not among what is dispatched"), "{why:?}");
+    let limit = ConfigKey { namespace: rig.namespace.clone(), name: "none".to_owned(), key: "k".to_owned() };
+    assert!(matches!(rig.cluster.limit(&limit).await.unwrap(), Some(ConfigFound::NoMap { .. })));
+    let privileged =
+        json!({"image": "busybox:1", "command": ["true"], "securityContext": {"privileged": true}});
+    let Some(Event::AttemptFinished { verdict }) =
+        rig.cluster.start(&run, rig.attempt("wf-main-9", privileged)).await.unwrap()
+    else {
+        panic!("it is refused")
+    };
+    assert!(verdict.message.contains("violates PodSecurity \"baseline:latest\""), "{}", verdict.message);
+    let ids: Vec<AttemptId> = attempts.iter().map(|attempt| attempt.id.clone()).collect();
+    rig.cluster.remove_pods(&run, &ids).await.unwrap();
+    rig.eventually("deletion", || async {
+        rig.cluster.pods(std::slice::from_ref(&rig.namespace)).await.unwrap().is_empty().then_some(())
     })
     .await;
     rig.done().await;

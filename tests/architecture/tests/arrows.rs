@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate may depend on; the design's picture as data.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("dropforge-aws", &[]),
     ("dropforge-manifest", &[]),
     ("dropforge-engine", &["dropforge-manifest"]),
@@ -62,6 +62,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
         ],
     ),
     ("dropforge-advance", FUNCTION),
+    ("dropforge-dispatch", &["dropforge-aws", "dropforge-cluster", "dropforge-deployment"]),
     ("dropforge-sweep", FUNCTION),
 ];
 

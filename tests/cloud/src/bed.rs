@@ -63,7 +63,7 @@ impl Bed {
         self.deployment[name].as_str().unwrap_or_else(|| panic!("the deployment has no {name}"))
     }
 
-    /// The name of one of our functions: `ingest`, `advance`, `sweep`.
+    /// The name of one of our functions: `ingest`, `advance`, `sweep`, `dispatch`.
     ///
     /// # Panics
     /// When the deployment has no such function.

@@ -67,6 +67,25 @@ impl Emulator {
         serde_json::from_slice(&body).unwrap_or(Value::Null)
     }
 
+    /// The variables of a function.
+    ///
+    /// # Panics
+    /// When there is no such function.
+    pub fn variables(&self, function: &str) -> Value {
+        let found = expect_success("look at", function, self.agent.get(self.configuration(function)).call());
+        let found: Value = serde_json::from_slice(&found).expect("a configuration is JSON");
+        found["Environment"]["Variables"].clone()
+    }
+
+    /// Gives a function these variables and no other.
+    ///
+    /// # Panics
+    /// When there is no such function.
+    pub fn set_variables(&self, function: &str, variables: &Value) {
+        let wanted = json!({"Environment": {"Variables": variables}}).to_string();
+        expect_success("change", function, self.agent.put(self.configuration(function)).send(wanted));
+    }
+
     /// What a function has said, oldest first.
     pub fn log(&self, function: &str) -> Vec<String> {
         let group = json!({"logGroupName": format!("/aws/lambda/{function}"), "limit": 10_000});
@@ -107,6 +126,10 @@ impl Emulator {
         let mut answer = request.send(body.to_string()).unwrap_or_else(|why| panic!("{target}: {why}"));
         let text = answer.body_mut().read_to_string().unwrap_or_default();
         answer.status().is_success().then(|| serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    fn configuration(&self, function: &str) -> String {
+        format!("{}/2015-03-31/functions/{function}/configuration", self.endpoint)
     }
 
     fn url(&self, bucket: &str, key: &str) -> String {

@@ -6,6 +6,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 use ureq::Agent;
 
+use crate::bed::Bed;
+
 /// The rules of the proxy that functions and pods talk through; dropped, there are none.
 pub struct Network(String);
 
@@ -44,6 +46,35 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         self.set(&json!([]));
+    }
+}
+
+/// Functions with other variables; dropped, they have their own again.
+pub struct Rewired<'a>(&'a Bed, Vec<(String, Value)>);
+
+impl<'a> Rewired<'a> {
+    /// Changes these variables of these functions.
+    ///
+    /// # Panics
+    /// When there is no such function.
+    pub fn new(bed: &'a Bed, functions: &[&str], changed: &[(&str, &str)]) -> Rewired<'a> {
+        let rewire = |function: &&str| {
+            let name = bed.function(function).to_owned();
+            let before = bed.emulator.variables(&name);
+            let mut after = before.clone();
+            changed.iter().for_each(|(variable, value)| after[*variable] = json!(value));
+            bed.emulator.set_variables(&name, &after);
+            (name, before)
+        };
+        Rewired(bed, functions.iter().map(rewire).collect())
+    }
+}
+
+impl Drop for Rewired<'_> {
+    fn drop(&mut self) {
+        for (function, before) in &self.1 {
+            self.0.emulator.set_variables(function, before);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use dropforge_cloud_tests::bed::{scenario, until};
 use dropforge_cloud_tests::cluster;
-use dropforge_cloud_tests::faults::Hanging;
+use dropforge_cloud_tests::faults::{Hanging, Rewired};
 use dropforge_cloud_tests::small::{Run, chain, step, workflow};
 
 #[test]
@@ -173,4 +173,30 @@ fn simulated_node(name: &str, capacity: &str) -> String {
         "apiVersion: v1\nkind: Node\nmetadata: {{name: {name}, labels: {{simulated: {name}}}}}\n\
          status: {{capacity: {capacity}, allocatable: {capacity}}}\n"
     )
+}
+
+#[test]
+fn where_only_dispatch_reaches_the_cluster_pods_are_made_by_it() {
+    scenario("pods made by dispatch", |bed| {
+        if bed.deployment["functions"]["dispatch"].is_null() {
+            println!("SKIPPED: pods made by dispatch (the deployment has no such function)");
+            return;
+        }
+        let changed = [
+            ("DROPFORGE_DISPATCH_FUNCTION", bed.function("dispatch")),
+            ("DROPFORGE_KUBECONFIG", "/nonexistent"),
+        ];
+        let rewired = Rewired::new(bed, &["advance", "sweep"], &changed);
+        let run = Run::submit(bed, &chain("dispatched", "true"));
+        let ended = run.end();
+        assert_eq!((ended.phase(), run.executions(), run.claims().len()), ("Succeeded", 3, 3));
+        // The sweep looks through it as well, and what has ended is gone.
+        let run = Run::submit(bed, &workflow("swept", &step("main", "sleep 6", "")));
+        let pod = run.running_pod();
+        bed.cluster.ask(&["delete", "pod", cluster::name(&pod), "--grace-period=0", "--force"]);
+        let ended = run.end_by_sweeps();
+        assert_eq!((ended.phase(), run.claims().len(), ended.count("Retry")), ("Succeeded", 2, 0));
+        until("no pod to be left", 60, || bed.cluster.pods(Some(&run.uid)).is_empty().then_some(()));
+        drop(rewired);
+    });
 }

@@ -53,6 +53,21 @@ fn the_environment_becomes_settings() {
 }
 
 #[test]
+fn who_has_a_dispatch_function_needs_no_cluster_and_that_function_needs_nothing_else() {
+    let of_advance =
+        [("DROPFORGE_DISPATCH_FUNCTION", "arn:dispatch:live"), CLUSTER[0], CLUSTER[1], CLUSTER[2]];
+    let cluster = read(&of_advance, Reader::cluster).unwrap();
+    assert_eq!(cluster.reach, Reach::Function("arn:dispatch:live".to_owned()));
+    let of_dispatch = [of_advance[0], BASE[2], CLUSTER[0], CLUSTER[1]];
+    let expected = DispatchSettings {
+        region: "eu-west-1".to_owned(),
+        reach: Reach::Kubeconfig("/var/task/kubeconfig".into()),
+        namespaces: vec!["ml".to_owned(), "other".to_owned()],
+    };
+    assert_eq!(read(&of_dispatch, Reader::dispatch), Ok(expected));
+}
+
+#[test]
 fn all_that_is_wrong_is_told_at_once_with_what_to_do() {
     let told = read(&BASE[2..], Reader::settings).unwrap_err();
     let expected = "read the settings of this function from its environment; DROPFORGE_CONTROL_BUCKET: it is not set; \

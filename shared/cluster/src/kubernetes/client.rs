@@ -14,6 +14,7 @@ use kube::{Client, Config};
 use serde_json::json;
 use tokio::sync::Mutex;
 
+use super::remote::Carrier;
 use super::token;
 
 /// How long one question to the cluster may take, all its repetitions together: kube repeats what was answered with
@@ -27,6 +28,8 @@ pub enum Access {
     Kubeconfig(PathBuf),
     /// As a caller that EKS knows.
     Eks(Eks),
+    /// Through a function that reaches it.
+    Function(Carrier),
 }
 
 /// An EKS cluster.
@@ -64,22 +67,28 @@ impl Connections {
     pub async fn client(&self) -> io::Result<Client> {
         let mut made = self.made.lock().await;
         if let Some((client, at)) = &*made
-            && (matches!(self.access, Access::Kubeconfig(_))
+            && (!matches!(self.access, Access::Eks(_))
                 || SystemClock.now().duration_since(*at).unsigned_abs() < token::USED_FOR)
         {
             return Ok(client.clone());
         }
         let at = SystemClock.now();
-        let kubeconfig = match &self.access {
-            Access::Kubeconfig(path) => Kubeconfig::read_from(path).map_err(io::Error::other)?,
-            Access::Eks(eks) => eks.kubeconfig().await?,
+        let client = match &self.access {
+            Access::Kubeconfig(path) => {
+                connected(Kubeconfig::read_from(path).map_err(io::Error::other)?).await?
+            }
+            Access::Eks(eks) => connected(eks.kubeconfig().await?).await?,
+            Access::Function(carrier) => carrier.client(),
         };
-        let options = KubeConfigOptions::default();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(io::Error::other)?;
-        let client = Client::try_from(config).map_err(io::Error::other)?;
         *made = Some((client.clone(), at));
         Ok(client)
     }
+}
+
+async fn connected(kubeconfig: Kubeconfig) -> io::Result<Client> {
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(io::Error::other)?;
+    Client::try_from(config).map_err(io::Error::other)
 }
 
 impl Eks {

@@ -189,7 +189,14 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         let api: Api<Pod> = self.api(namespace).await?;
         let mut params = ListParams::default().labels(selector).limit(PAGE);
         loop {
-            let page = call(api.list(&params)).await?;
+            let page = match call(api.list(&params)).await {
+                // Large pods, and what carries the answer takes no more.
+                Err(error) if error.code() == Some(413) && params.limit > Some(1) => {
+                    params.limit = params.limit.map(|limit| limit / 2);
+                    continue;
+                }
+                answered => answered?,
+            };
             let next = page.metadata.continue_.clone().filter(|token| !token.is_empty());
             page.items.into_iter().for_each(&mut each);
             match next {
