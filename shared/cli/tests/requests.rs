@@ -187,3 +187,58 @@ spec:
     assert_eq!(outputs[0]["http"]["url"], format!("{url}/upload"));
     assert!(outputs[1]["s3"]["key"].as_str().unwrap().ends_with("/packed.zip"), "{outputs:?}");
 }
+
+/// Runs git in a folder; false where there is none.
+fn git(folder: &std::path::Path, arguments: &[&str]) -> bool {
+    let identity = ["-c", "user.name=a", "-c", "user.email=a@b"];
+    let mut command = std::process::Command::new("git");
+    command.arg("-C").arg(folder).args(identity).args(arguments);
+    command.output().is_ok_and(|out| out.status.success())
+}
+
+#[test]
+fn a_step_finds_a_repository_at_its_path_and_the_record_names_the_commit() {
+    let bench = Bench::new();
+    bench.write("code/train.py", "print('trained')\n");
+    let code = bench.path("code");
+    let made = [&["init", "-q", "-b", "main"][..], &["add", "."], &["commit", "-qm", "one"], &["tag", "v1"]];
+    if !made.iter().all(|arguments| git(&code, arguments)) {
+        println!("SKIPPED: a git artifact of a real repository (no git here)");
+        return;
+    }
+    bench.write("code/train.py", "print('changed')\n");
+    assert!(git(&code, &["commit", "-qam", "two"]));
+    let manifest = format!(
+        "apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {{name: code}}
+spec:
+  entrypoint: main
+  arguments: {{parameters: [{{name: revision, value: v1}}]}}
+  templates:
+  - name: main
+    inputs:
+      artifacts:
+      - {{name: code, path: /src, git: {{repo: 'file://{}', revision: '{{{{workflow.parameters.revision}}}}', depth: 5}}}}
+    script:
+      image: busybox
+      command: [sh]
+      source: cat /src/train.py && ls /src/.git/HEAD
+",
+        code.display()
+    );
+    bench.write("code.yaml", manifest);
+    bench.dropforge(&["run", "code.yaml"]).exits(0);
+    let log = bench.dropforge(&["logs", "code"]).exits(0);
+    assert!(
+        log.stdout.contains("print('trained')") && log.stdout.contains("/src/.git/HEAD"),
+        "{}",
+        log.stdout
+    );
+    let told = bench.dropforge(&["explain", "code", "code"]).exits(0);
+    assert!(told.stdout.contains("version "), "{}", told.stdout);
+    bench.dropforge(&["run", "code.yaml", "-p", "revision=v2", "--name", "other"]).exits(1);
+    let run = bench.dropforge(&["get", "other", "-o", "json"]).exits(0).json();
+    let message = run["status"]["nodes"]["other"]["message"].as_str().unwrap();
+    assert!(message.contains("artifact code failed to load: failed to resolve revision \"v2\""), "{message}");
+}

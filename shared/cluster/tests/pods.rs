@@ -270,3 +270,21 @@ fn the_images_whose_command_is_needed_are_named() {
     );
     assert_eq!(pod::images_without_command(&attempt.work.template), ["a", "c"]);
 }
+
+#[test]
+fn the_secrets_of_a_repository_are_seen_where_it_is_cloned_and_nowhere_else() {
+    let (run, attempt) = one(
+        "{name: main, inputs: {artifacts: [{name: a, path: /a, git: {repo: 'https://h/a', usernameSecret: {name: login, key: user}, passwordSecret: {name: login, key: password}}}, {name: b, path: /b, git: {repo: 'git@h:b', sshPrivateKeySecret: {name: deploy, key: key}}}]}, container: {image: a, command: [x]}}",
+    );
+    let made = pod::pod(&run, &attempt, &site(), &commands()).unwrap().pod;
+    let mounts = |list: &str, index: usize| -> Vec<String> {
+        let mounts = made["spec"][list][index]["volumeMounts"].as_array().unwrap();
+        let paths = mounts.iter().filter_map(|mount| mount["mountPath"].as_str());
+        paths.filter(|path| path.starts_with("/dropforge-secrets")).map(str::to_owned).collect()
+    };
+    assert_eq!(mounts("initContainers", 0), ["/dropforge-secrets/deploy", "/dropforge-secrets/login"]);
+    assert_eq!(mounts("containers", 0), [""; 0]);
+    let volumes = made["spec"]["volumes"].as_array().unwrap();
+    let secrets: Vec<&str> = volumes.iter().filter_map(|v| v["secret"]["secretName"].as_str()).collect();
+    assert_eq!(secrets, ["deploy", "login"]);
+}

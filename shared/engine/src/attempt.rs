@@ -292,9 +292,9 @@ pub struct StoredObject {
     pub key: String,
     /// Size in bytes; of all objects together for a directory.
     pub size: u64,
-    /// SHA-256 in hexadecimal; for a directory, over its sorted (relative path, SHA-256) list.
+    /// SHA-256 in hexadecimal; for a directory, over its sorted (relative path, SHA-256) list; empty for a repository.
     pub sha256: String,
-    /// S3's version id, where there is one.
+    /// S3's version id, where there is one; a repository's commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
     /// The entity tag without quotes, where there is one.

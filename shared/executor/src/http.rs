@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use ureq::config::RedirectAuthHeaders;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, http};
 
@@ -164,6 +165,14 @@ impl Request {
         Ok(status(&self.exchange(file)?))
     }
 
+    /// Makes the request; the answer's body is read from it.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn open(&self) -> Result<http::Response<ureq::Body>, HttpError> {
+        if self.method() == "POST" { self.exchange(self.body.as_slice()) } else { self.exchange(()) }
+    }
+
     fn exchange(&self, body: impl ureq::AsSendBody) -> Result<http::Response<ureq::Body>, HttpError> {
         let mut request = http::Request::builder().method(self.method()).uri(&self.url);
         for (name, value) in &self.headers {
@@ -188,6 +197,7 @@ impl Request {
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
             .max_redirects(10)
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .max_response_header_size(64 * 1024)
             .max_idle_connections(0)
             .timeout_global(self.limit)
@@ -215,7 +225,7 @@ fn trusted() -> RootCerts {
 }
 
 /// The value of `Authorization` for a name and a password.
-fn basic(user: &str, password: &str) -> String {
+pub fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
 }
 
@@ -226,7 +236,8 @@ fn client_certificate(certificate: &str, key: &str) -> Result<ClientCert, HttpEr
     Ok(ClientCert::new_with_certs(&chain, key))
 }
 
-fn status(response: &http::Response<ureq::Body>) -> Status {
+/// What an answer says of the request.
+pub fn status(response: &http::Response<ureq::Body>) -> Status {
     let status = response.status();
     let text = format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default());
     Status { code: status.as_u16(), text: text.trim_end().to_owned() }
@@ -252,6 +263,17 @@ fn canonical(name: &str) -> String {
     name.chars().map(letter).collect()
 }
 
+/// Where a name could not be looked up, Go's words for the C library's.
+fn lookup(error: &str) -> String {
+    match error.strip_prefix("failed to lookup address information: ") {
+        Some(
+            "Name or service not known" | "Name does not resolve" | "No address associated with hostname",
+        ) => "dial tcp: lookup: no such host".to_owned(),
+        Some(other) => format!("dial tcp: lookup: {other}"),
+        None => error.to_owned(),
+    }
+}
+
 /// What went wrong, as Go tells it.
 fn cause(error: &ureq::Error) -> String {
     match error {
@@ -269,7 +291,7 @@ fn cause(error: &ureq::Error) -> String {
             io::ErrorKind::ConnectionReset => "read tcp: read: connection reset by peer".to_owned(),
             io::ErrorKind::UnexpectedEof => "EOF".to_owned(),
             io::ErrorKind::TimedOut => "i/o timeout".to_owned(),
-            _ => error.to_string(),
+            _ => lookup(&error.to_string()),
         },
         other => other.to_string(),
     }

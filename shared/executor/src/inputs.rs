@@ -10,6 +10,7 @@ use dropforge_engine::attempt::StoredObject;
 use dropforge_manifest::types::Artifact;
 
 use crate::archive::{self, ArchiveError};
+use crate::git;
 use crate::http;
 use crate::step::Site;
 use crate::step::places::{BadPath, Places, clean};
@@ -46,8 +47,8 @@ pub enum InputProblem {
     /// The manifest gives it no location.
     #[error("no location is given")]
     NoLocation,
-    /// Only `raw`, `s3` and `http` are known here.
-    #[error("its location is of a kind that is not supported here; `s3`, `http` and `raw` are")]
+    /// Only `raw`, `s3`, `http` and `git` are known here.
+    #[error("its location is of a kind that is not supported here; `s3`, `http`, `git` and `raw` are")]
     UnsupportedLocation,
     /// Its path can't be one of the step's.
     #[error(transparent)]
@@ -61,6 +62,9 @@ pub enum InputProblem {
     /// Its server could not give it.
     #[error(transparent)]
     Http(#[from] Box<http::artifact::ArtifactError>),
+    /// Its repository could not be had.
+    #[error(transparent)]
+    Git(#[from] Box<git::GitError>),
     /// It could not be unpacked.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -141,6 +145,13 @@ impl<S: Artifacts> One<'_, S> {
             }
             let read = stored_at(&self.artifact.name, &location.url, self.spare);
             loaded.read.push(read.map_err(|source| put(self.spare, source))?);
+            loaded.mounts.extend(self.put_in_place(&path, &to, false)?);
+            return Ok(());
+        }
+        if let Some(location) = &self.artifact.git {
+            let key = self.spare.with_extension("key");
+            let read = git::load(&self.artifact.name, location, self.secrets, self.spare, &key);
+            loaded.read.push(read.map_err(Box::new)?);
             loaded.mounts.extend(self.put_in_place(&path, &to, false)?);
             return Ok(());
         }

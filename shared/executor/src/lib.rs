@@ -10,6 +10,7 @@
 pub mod admission;
 mod archive;
 pub mod container;
+mod git;
 mod http;
 mod inputs;
 pub mod isolation;

@@ -17,6 +17,7 @@ mod dag;
 mod expressions;
 mod flow;
 mod garbage;
+mod git;
 mod http;
 mod inputs;
 mod language;

@@ -13,11 +13,13 @@ use serde_json::Value;
 use crate::text::{AnyString, Item};
 
 mod garbage;
+mod git;
 mod http;
 mod metrics;
 mod pods;
 
 pub use garbage::*;
+pub use git::*;
 pub use http::*;
 pub use metrics::*;
 pub use pods::*;
@@ -921,7 +923,7 @@ pub struct Artifact {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpLocation>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub git: Option<Value>,
+    pub git: Option<GitLocation>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gcs: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -942,7 +944,8 @@ impl Artifact {
         self.s3.is_some()
             || self.raw.is_some()
             || self.http.is_some()
-            || [&self.git, &self.gcs, &self.azure, &self.oss, &self.hdfs, &self.artifactory, &self.plugin]
+            || self.git.is_some()
+            || [&self.gcs, &self.azure, &self.oss, &self.hdfs, &self.artifactory, &self.plugin]
                 .iter()
                 .any(|l| l.is_some())
     }

@@ -269,7 +269,9 @@ fn object_text(object: &StoredObject) -> String {
         format!("s3://{}/{}", object.bucket, object.key)
     };
     let version = object.version_id.as_ref().map(|v| format!(", version {v}")).unwrap_or_default();
-    format!("{} from {place} ({} bytes, sha256 {}{version})", object.name, object.size, object.sha256)
+    // A repository has none: its commit stands for its content.
+    let digest = if object.sha256.is_empty() { String::new() } else { format!(", sha256 {}", object.sha256) };
+    format!("{} from {place} ({} bytes{digest}{version})", object.name, object.size)
 }
 
 fn run_json(view: &View, records: &[Record]) -> serde_json::Value {

@@ -4,7 +4,7 @@ use crate::codes::Code;
 use crate::parse::AnyObject;
 use crate::types::{Arguments, Artifact, Parameter, Step, Template, ValueFrom};
 
-use super::{SpecCheck, did_you_mean, expressions, http, language, names, template::label};
+use super::{SpecCheck, did_you_mean, expressions, git, http, language, names, template::label};
 
 /// `spec.arguments`.
 pub(super) fn workflow_arguments(check: &SpecCheck<'_>) {
@@ -85,7 +85,7 @@ pub(super) fn given(check: &SpecCheck<'_>, arguments: &Arguments, path: &str) {
                 Code::E303,
                 &path,
                 message,
-                "write `from: \"{{steps.a.outputs.artifacts.x}}\"`, `s3`, `http` or `raw`",
+                "write `from: \"{{steps.a.outputs.artifacts.x}}\"`, `s3`, `http`, `git` or `raw`",
             );
         }
         expression(check, artifact, &path);
@@ -105,6 +105,7 @@ pub(super) fn expression(check: &SpecCheck<'_>, artifact: &Artifact, path: &str)
 /// What is wrong with an artifact's location or mode, wherever it stands.
 pub(super) fn place(check: &SpecCheck<'_>, artifact: &Artifact, path: &str) {
     http::location(check, artifact, path);
+    git::location(check, artifact, path);
     http::mode(check, artifact, path);
     if let Some(s3) = &artifact.s3
         && s3.key.as_deref().unwrap_or_default().is_empty()

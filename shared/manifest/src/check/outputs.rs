@@ -3,7 +3,7 @@
 use crate::codes::Code;
 use crate::types::{Parameter, Template, ValueFrom};
 
-use super::{SpecCheck, expressions, garbage, inputs, language, names, template::label};
+use super::{SpecCheck, expressions, garbage, git, inputs, language, names, template::label};
 
 pub(super) fn declared(check: &SpecCheck<'_>, template: &Template, path: &str) {
     let path = format!("{path}.outputs");
@@ -38,6 +38,7 @@ pub(super) fn declared(check: &SpecCheck<'_>, template: &Template, path: &str) {
             let message = format!("{label}.from must be specified for Steps and DAG templates");
             check.report(Code::E303, &path, message, "write `from: \"{{steps.a.outputs.artifacts.x}}\"`");
         }
+        git::output(check, artifact, &label, &path);
         if artifact.raw.is_some() {
             let message = format!("{label}.raw is not valid in outputs");
             check.report(

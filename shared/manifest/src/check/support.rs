@@ -35,7 +35,8 @@ pub type Row = (&'static str, &'static [(&'static str, Decision)]);
 
 const ONE_MACHINE: &str = "there is one machine; steps run on it";
 const POD_USER: &str = "a step runs as the person who started it, or as the user of its image; `runAsUser`, `runAsGroup` and `privileged` of a container hold with a container executor";
-const LOCATION: &str = "use `s3` (the key of an object), `http` (a URL) or `raw` (the text itself)";
+const LOCATION: &str =
+    "use `s3` (the key of an object), `http` (a URL), `git` (a repository) or `raw` (the text itself)";
 const DATABASE_LOCK: &str = "there is no database here: leave `database` out, and the lock is kept in the store, which all its runs share";
 const LEAF: &str = "use a `container` or `script` template";
 
@@ -392,13 +393,30 @@ pub const TABLE: &[Row] = &[
             ("s3", Into("s3")),
             ("raw", Runs),
             ("http", Into("httpLocation")),
-            ("git", Refused(LOCATION)),
+            ("git", Into("git")),
             ("gcs", Refused(LOCATION)),
             ("azure", Refused(LOCATION)),
             ("oss", Refused(LOCATION)),
             ("hdfs", Refused(LOCATION)),
             ("artifactory", Refused(LOCATION)),
             ("plugin", Refused(LOCATION)),
+        ],
+    ),
+    (
+        "git",
+        &[
+            ("repo", Runs),
+            ("revision", Runs),
+            ("depth", Runs),
+            ("fetch", Runs),
+            ("usernameSecret", Runs),
+            ("passwordSecret", Runs),
+            ("sshPrivateKeySecret", Runs),
+            ("insecureIgnoreHostKey", Runs),
+            ("insecureSkipTLS", Runs),
+            ("disableSubmodules", Runs),
+            ("singleBranch", Runs),
+            ("branch", Runs),
         ],
     ),
     ("archive", &[("none", Runs), ("tar", Runs), ("zip", Runs)]),

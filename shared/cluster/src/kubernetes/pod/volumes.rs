@@ -71,8 +71,8 @@ pub fn add_artifacts(spec: &mut Map<String, Value>, template: &Template) {
 /// The secrets that artifacts name for their requests.
 fn secrets(artifacts: &[Artifact]) -> BTreeSet<String> {
     let auths = artifacts.iter().filter_map(|artifact| artifact.http.as_ref()?.auth.as_ref());
-    let git = artifacts.iter().filter_map(|artifact| artifact.git.as_ref());
-    auths.map(|auth: &HttpAuth| json!(auth)).chain(git.cloned()).flat_map(|value| named(&value)).collect()
+    let git = artifacts.iter().filter_map(|artifact| artifact.git.as_ref()).map(|git| json!(git));
+    auths.map(|auth: &HttpAuth| json!(auth)).chain(git).flat_map(|value| named(&value)).collect()
 }
 
 /// The names of all key selectors in a value: objects of a `name` and a `key`.

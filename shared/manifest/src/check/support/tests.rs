@@ -74,6 +74,7 @@ fn every_field_of_every_type_has_a_decision() {
     agree::<HttpTemplate>("http");
     agree::<HttpLocation>("httpLocation");
     agree::<HttpAuth>("httpAuth");
+    agree::<GitLocation>("git");
     agree::<CronWorkflowSpec>("cron");
     agree::<TriggerSpec>("trigger");
 }

@@ -81,7 +81,7 @@ fn a_field_of_another_kind_of_template_is_an_error() {
 #[test]
 fn what_is_not_supported_yet_is_refused_with_what_is() {
     let text = workflow(
-        "{name: main, plugin: {x: {}}},\n{name: b, hostAliases: [{ip: a}], sidecars: [{name: s, image: 'x:1', lifecycle: {}}], container: {image: 'x:1'}},\n{name: c, daemon: false, sidecars: [], container: {image: 'x:1', lifecycle: {}}},\n{name: d, inputs: {artifacts: [{name: a, path: /a, git: {repo: r}, mode: 1}]}, container: {image: 'x:1'}}",
+        "{name: main, plugin: {x: {}}},\n{name: b, hostAliases: [{ip: a}], sidecars: [{name: s, image: 'x:1', lifecycle: {}}], container: {image: 'x:1'}},\n{name: c, daemon: false, sidecars: [], container: {image: 'x:1', lifecycle: {}}},\n{name: d, inputs: {artifacts: [{name: a, path: /a, hdfs: {path: /r}, mode: 1}]}, container: {image: 'x:1'}}",
     );
     assert_eq!(
         findings(&text),
@@ -90,12 +90,12 @@ fn what_is_not_supported_yet_is_refused_with_what_is() {
             "E601 6: `hostAliases` is not supported on one machine",
             "E601 6: `lifecycle` is not supported on one machine",
             "E601 7: `lifecycle` is not supported on one machine",
-            "E601 8: `git` is not supported yet",
+            "E601 8: `hdfs` is not supported yet",
         ]
     );
     assert!(remedies(&text).iter().all(|remedy| !remedy.is_empty()));
     let pods = Options { pods: true, ..Options::default() };
-    let everywhere = ["E601 5: `plugin` is not supported yet", "E601 8: `git` is not supported yet"];
+    let everywhere = ["E601 5: `plugin` is not supported yet", "E601 8: `hdfs` is not supported yet"];
     assert_eq!(findings_with(&text, &pods), everywhere);
 }
 

@@ -24,6 +24,23 @@ fn a_request_names_whom_it_asks_and_reads_as_a_leaf() {
 }
 
 #[test]
+fn an_artifact_may_be_a_repository() {
+    expect(
+        "{name: main, inputs: {artifacts: [{name: a, path: /a, git: {repo: 'https://x/a', revision: v1, depth: 1, fetch: ['refs/x:refs/x'], usernameSecret: {name: s, key: u}, passwordSecret: {name: s, key: p}, insecureSkipTLS: true, disableSubmodules: true, singleBranch: true, branch: main}}, {name: b, path: /b, git: {repo: 'git@x:a.git', sshPrivateKeySecret: {name: s, key: k}, insecureIgnoreHostKey: true}}]}, container: {image: 'x:1'}}",
+        &[],
+    );
+    expect(
+        "{name: main, inputs: {artifacts: [{name: a, path: /a, git: {revision: v1}}, {name: b, path: /b, git: {repo: 'ext://x', singleBranch: true}}]}, outputs: {artifacts: [{name: o, path: /o, git: {repo: 'https://x'}}]}, container: {image: 'x:1'}}",
+        &[
+            "E303 5: a.git.repo is required",
+            "E303 5: b.git: single branch mode without a branch specified",
+            "E108 5: b.git.repo \"ext://x\": unsupported protocol scheme",
+            "E303 5: templates.main.outputs.artifacts.o.git is not valid in outputs",
+        ],
+    );
+}
+
+#[test]
 fn an_artifact_may_lie_behind_a_url() {
     expect(
         "{name: main, inputs: {artifacts: [{name: a, path: /a, mode: 0755, http: {url: 'https://x/a', headers: [{name: H, value: v}], auth: {basicAuth: {usernameSecret: {name: s, key: u}, passwordSecret: {name: s, key: p}}}}}]}, outputs: {artifacts: [{name: o, path: /o, archive: {zip: {}}, http: {url: 'https://x/o'}}]}, container: {image: 'x:1'}}",
