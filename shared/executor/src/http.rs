@@ -13,9 +13,13 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ureq::config::RedirectAuthHeaders;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, http};
 
+use guard::Guard;
+
 pub mod artifact;
+mod guard;
 
 /// How long a connection may take to be made: Go's own limit.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -79,6 +83,8 @@ pub struct Request {
     pub insecure: bool,
     /// The client's certificate and key, in PEM.
     pub certificate: Option<(String, String)>,
+    /// Whether addresses that only the machine itself reaches are refused, redirects to them too.
+    pub guarded: bool,
 }
 
 /// An answer.
@@ -192,7 +198,7 @@ impl Request {
             .disable_verification(self.insecure)
             .client_cert(certificate)
             .build();
-        Ok(Agent::config_builder()
+        let config = Agent::config_builder()
             .tls_config(tls)
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
@@ -204,8 +210,11 @@ impl Request {
             .timeout_connect(Some(CONNECT))
             .timeout_per_read(Some(STALLED))
             .timeout_per_write(Some(STALLED))
-            .build()
-            .new_agent())
+            .build();
+        Ok(match self.guarded {
+            true => Agent::with_parts(config, DefaultConnector::default(), Guard::default()),
+            false => config.new_agent(),
+        })
     }
 
     fn failed(&self, error: &ureq::Error) -> HttpError {
@@ -293,6 +302,7 @@ fn cause(error: &ureq::Error) -> String {
             io::ErrorKind::TimedOut => "i/o timeout".to_owned(),
             _ => lookup(&error.to_string()),
         },
+        ureq::Error::Other(why) => why.to_string(),
         other => other.to_string(),
     }
 }

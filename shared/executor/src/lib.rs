@@ -19,6 +19,7 @@ mod memory;
 mod outputs;
 pub mod process;
 pub mod removal;
+pub mod request;
 pub mod rewrite;
 pub mod roles;
 pub mod step;

@@ -61,7 +61,19 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "dropforge-storage",
         ],
     ),
-    ("dropforge-advance", FUNCTION),
+    (
+        "dropforge-advance",
+        &[
+            "dropforge-cluster",
+            "dropforge-deployment",
+            "dropforge-driver",
+            "dropforge-engine",
+            "dropforge-executor",
+            "dropforge-manifest",
+            "dropforge-queue",
+            "dropforge-storage",
+        ],
+    ),
     ("dropforge-dispatch", &["dropforge-aws", "dropforge-cluster", "dropforge-deployment"]),
     ("dropforge-sweep", FUNCTION),
 ];

@@ -15,13 +15,21 @@ pub struct Function {
     answers: Receiver<Value>,
 }
 
+/// A deadline that no test reaches, in milliseconds since 1970.
+const FAR: i64 = 4_000_000_000_000;
+
 impl Function {
     pub async fn start(variables: &[(String, String)]) -> Function {
+        Function::with_deadline(variables, FAR).await
+    }
+
+    /// One whose calls must have ended at a time, in milliseconds since 1970.
+    pub async fn with_deadline(variables: &[(String, String)], deadline: i64) -> Function {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let api = listener.local_addr().unwrap().to_string();
         let (events, to_function) = channel(1);
         let (from_function, answers) = channel(1);
-        tokio::spawn(serve(listener, to_function, from_function));
+        tokio::spawn(serve(listener, deadline, to_function, from_function));
         let process = Command::new(env!("CARGO_BIN_EXE_advance"))
             .envs(variables.iter().cloned())
             .env("AWS_LAMBDA_RUNTIME_API", api)
@@ -50,15 +58,16 @@ impl Function {
     }
 }
 
-async fn serve(listener: TcpListener, mut events: Receiver<Value>, answers: Sender<Value>) {
+async fn serve(listener: TcpListener, deadline: i64, mut events: Receiver<Value>, answers: Sender<Value>) {
     // A function holds one connection at a time, or makes a new one.
     while let Ok((stream, _)) = listener.accept().await {
-        let _ = talk(stream, &mut events, &answers).await;
+        let _ = talk(stream, deadline, &mut events, &answers).await;
     }
 }
 
 async fn talk(
     stream: TcpStream,
+    deadline: i64,
     events: &mut Receiver<Value>,
     answers: &Sender<Value>,
 ) -> std::io::Result<()> {
@@ -83,7 +92,7 @@ async fn talk(
             let event = event.to_string();
             format!(
                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nlambda-runtime-aws-request-id: r\r\n\
-                 lambda-runtime-deadline-ms: 4000000000000\r\n\
+                 lambda-runtime-deadline-ms: {deadline}\r\n\
                  lambda-runtime-invoked-function-arn: arn:aws:lambda:us-east-1:0:function:advance\r\n\
                  content-length: {}\r\n\r\n{event}",
                 event.len()

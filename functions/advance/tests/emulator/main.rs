@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod lambda;
+mod requests;
 
 use std::time::{Duration, Instant};
 
@@ -106,8 +107,8 @@ impl Bed {
         (!records.is_empty()).then(|| json!({"Records": records}))
     }
 
-    async fn born(&self, uid: &str) -> RunUid {
-        let parsed = parse("t", MANIFEST).documents.into_iter().next().map(|d| d.object);
+    async fn born(&self, uid: &str, manifest: &str) -> RunUid {
+        let parsed = parse("t", manifest).documents.into_iter().next().map(|d| d.object);
         let Some(AnyObject::Workflow(workflow)) = parsed else { panic!("no workflow") };
         let identity = Identity { uid: uid.into(), suffix: uid.to_owned() };
         let cause = Cause::Person { by: "test".to_owned() };
@@ -130,7 +131,7 @@ async fn sqs_a_run_without_pods_ends_although_messages_come_twice_and_a_call_is_
         println!("SKIPPED: advance on S3 and SQS (AWS_ENDPOINT_URL names no emulator)");
         return;
     };
-    let run = bed.born("11111111-2222-3333-4444-555555555555").await;
+    let run = bed.born("11111111-2222-3333-4444-555555555555", MANIFEST).await;
     let bell = Doorbell::new(run.clone(), Why::Submitted).encode().unwrap();
 
     // Its commit is made; then nobody answers its effects, and it is killed.

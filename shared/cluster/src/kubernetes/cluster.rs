@@ -1,5 +1,6 @@
 //! The cluster as the driver asks it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use dropforge_engine::event::Event;
 use dropforge_engine::ids::AttemptId;
 use dropforge_engine::spec::RunSpec;
 use jiff::Timestamp;
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::{ByteString, NamespaceResourceScope};
 use kube::api::{Api, DeleteParams, ListParams};
 use kube::{Client, Resource};
 
@@ -147,6 +148,22 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         // Only a pod that was there had a permit.
         self.give_back(deleted).await;
         Ok(())
+    }
+
+    /// What a secret holds; none where there is no such secret.
+    ///
+    /// # Errors
+    /// When the cluster can't be asked, or refuses it.
+    pub async fn secret(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<BTreeMap<String, String>>, CallError> {
+        let api: Api<Secret> = self.api(namespace).await?;
+        let text = |value: ByteString| String::from_utf8_lossy(&value.0).into_owned();
+        let secret = call(api.get_opt(name)).await?;
+        let data = secret.map(|secret| secret.data.unwrap_or_default());
+        Ok(data.map(|data| data.into_iter().map(|(key, value)| (key, text(value))).collect()))
     }
 
     /// Deletes the volume claims that were made for a run.

@@ -51,6 +51,16 @@ impl Attempts for S3Store {
 }
 
 impl S3Store {
+    /// The nonce of who holds an attempt's claim.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub async fn claimer(&self, namespace: &str, attempt: &AttemptId) -> Result<Option<String>, StoreError> {
+        let key = of_attempt(namespace, attempt, "claim.json")?;
+        let Some(found) = self.control.get_small(&key, VERDICT_BYTES_MAX).await? else { return Ok(None) };
+        json::parse::<Claim>(Path::new(&key), &found.body, CLAIM_FORMAT).map(|claim| Some(claim.nonce))
+    }
+
     /// Keeps the launch of an attempt that is too large for a variable.
     ///
     /// # Errors

@@ -45,7 +45,7 @@ impl From<CallError> for NotStarted {
 impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
     async fn create(&self, spec: &RunSpec, attempt: &Arc<Attempt>) -> Result<(), NotStarted> {
         if attempt.work.template.http.is_some() {
-            let why = "a cluster makes no requests".to_owned();
+            let why = "a cluster makes no requests; who starts attempts does".to_owned();
             return Err(NotStarted::Refused { reason: Reason::NotStarted, why });
         }
         let refused = |why: String| NotStarted::Refused { reason: Reason::Configuration, why };

@@ -1,5 +1,6 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::thread;
 
 use dropforge_manifest::types::HttpBodySource;
 
@@ -116,4 +117,19 @@ fn a_server_that_hangs_or_is_not_there_is_told_in_gos_words() {
     let nobody =
         Request { url: url.clone(), method: "PUT".into(), ..Request::default() }.send(10).unwrap_err();
     assert_eq!(nobody.to_string(), format!("Put {url:?}: dial tcp: connect: connection refused"));
+}
+
+#[test]
+fn a_guarded_request_reaches_no_address_of_its_own_machine() {
+    let guarded = |url: String| Request { url, guarded: true, ..Request::default() }.send(10).unwrap_err();
+    let (url, serving) = server(|_| {});
+    let port = url.split(':').next_back().unwrap();
+    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
+        let told = guarded(format!("http://{host}:{port}")).to_string();
+        assert!(
+            told.ends_with("is an address that only this machine reaches, and a function asks none of them"),
+            "{told}"
+        );
+    }
+    assert!(!serving.is_finished(), "nobody called");
 }
