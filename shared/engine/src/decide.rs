@@ -77,6 +77,15 @@ pub enum Rejected {
         /// Its time.
         due: Timestamp,
     },
+    /// The run's time is not over.
+    #[error("the run has time until {until}")]
+    TimeLeft {
+        /// When it is.
+        until: Timestamp,
+    },
+    /// The run has ended, or is being ended because its time is over.
+    #[error("the run has ended, or is being ended")]
+    Ended,
     /// The command has been read.
     #[error("command {command} has been read already")]
     CommandRead {
@@ -170,6 +179,7 @@ impl Decider {
             Event::AttemptProgress { attempt, progress } => self.attempt_progress(attempt, *progress)?,
             Event::AttemptFinished { verdict } => self.attempt_finished(verdict)?,
             Event::TimerFired { timer } => self.timer_fired(timer)?,
+            Event::TimeOver => self.time_over()?,
             Event::Commanded { command } => self.commanded(command)?,
             Event::MemoRead { node, found } => self.memo_read(*node, found.as_deref())?,
             Event::ConfigRead { config, found } => self.config_read(config, found)?,

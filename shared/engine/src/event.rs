@@ -62,6 +62,8 @@ pub enum Event {
         /// Which.
         timer: TimerId,
     },
+    /// The run may have had its time: nothing of a run is kept for ever.
+    TimeOver,
     /// A person or tool asked something of the run.
     Commanded {
         /// What.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dropforge_manifest::types::{ObjectMeta, Template, WorkflowSpec};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::RunUid;
@@ -49,6 +49,12 @@ impl RunSpec {
     /// How many pods the run may have open at once.
     pub fn open_pods_max(&self) -> i64 {
         self.spec.parallelism.filter(|p| *p > 0).unwrap_or(self.settings.open_pods_max.into())
+    }
+
+    /// When the run's time is over, that of its retries included.
+    pub fn over_at(&self) -> Timestamp {
+        let days = SignedDuration::from_hours(24 * i64::from(self.settings.days_max));
+        self.created_at.checked_add(days).unwrap_or(Timestamp::MAX)
     }
 
     /// The run's name.
@@ -167,12 +173,23 @@ pub struct Settings {
     pub nodes_per_decision_max: u32,
     /// How often an attempt that infrastructure lost is tried again without using up the user's retries.
     pub infrastructure_retries_max: u32,
+    /// How many days after its birth a run ends in Error, its retries included: where stored objects go by their age, its
+    /// journal goes some weeks later.
+    #[serde(skip_serializing_if = "is_days_max")]
+    pub days_max: u32,
 }
 
 /// More than a machine or an ordinary cluster runs at once; their memory is some megabytes.
 const OPEN_PODS_MAX: u32 = 1000;
 /// Some tenths of a second of one decision.
 const NODES_PER_DECISION_MAX: u32 = 20_000;
+
+/// A month less than journals are kept by default.
+const DAYS_MAX: u32 = 365;
+
+fn is_days_max(max: &u32) -> bool {
+    *max == DAYS_MAX
+}
 
 fn is_open_pods_max(max: &u32) -> bool {
     *max == OPEN_PODS_MAX
@@ -191,6 +208,7 @@ impl Default for Settings {
             nodes_per_decision_max: NODES_PER_DECISION_MAX,
             // As in complaint 7 of the others.
             infrastructure_retries_max: 3,
+            days_max: DAYS_MAX,
         }
     }
 }

@@ -542,6 +542,14 @@ impl RunState {
         self.started_at.is_some() || !self.outbox.is_empty() || self.phase.completed()
     }
 
+    /// Why the run is ended although nobody asked for it: its time is over. A person's `terminate` says nothing.
+    pub fn out_of_time(&self) -> Option<&str> {
+        match &self.shutdown {
+            Some((ShutdownStrategy::Terminate, why)) => why.as_deref(),
+            Some((ShutdownStrategy::Stop, _)) | None => None,
+        }
+    }
+
     /// Whether nothing remains to be done: terminal, and every effect answered.
     pub fn done(&self) -> bool {
         self.phase.completed() && self.outbox.is_empty()

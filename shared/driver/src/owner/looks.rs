@@ -83,6 +83,10 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             Err(why) => tracing::warn!(%run, error = %chain(&why), "its attempts could not be observed"),
         }
         let now = self.clock.now();
+        // The sweep has each live run looked at several times an hour, so that this needs no timer of its own.
+        if !held.state.phase.completed() && held.state.program.spec.over_at() <= now {
+            seen.events.push(Event::TimeOver);
+        }
         let due = held.state.outbox.values().filter_map(|effect| match &**effect {
             Effect::SetTimer { timer, due } if *due <= now => Some(timer.clone()),
             _ => None,

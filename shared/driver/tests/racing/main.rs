@@ -307,6 +307,22 @@ fn who_is_killed_between_commit_and_effect_is_made_good_by_the_next_look_at_ever
 }
 
 #[test]
+fn a_run_that_has_had_its_time_is_ended_by_the_next_look_at_everything() {
+    let world = Handle::default();
+    let run = world.born(WIDE, "u");
+    let look = || now(world.function().ring(&run, &[Look::Everything])).unwrap();
+    look();
+    world.0.inner().seconds += 365 * 24 * 3600 - 1;
+    look();
+    assert!(!world.state(&run).phase.completed());
+    world.0.inner().seconds += 1;
+    look();
+    assert_eq!((world.state(&run).phase, world.pods()), (RunPhase::Error, vec![]));
+    look();
+    assert_eq!(now(world.0.store.live_runs()).unwrap(), [], "what was stopped has its verdict");
+}
+
+#[test]
 fn a_batch_of_doorbells_costs_one_load_and_one_commit() {
     let world = Handle::default();
     let run = world.born(WIDE, "u");

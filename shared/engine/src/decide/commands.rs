@@ -68,6 +68,21 @@ impl Decider {
         }
     }
 
+    /// Ends a run that has had its time, without its exit handlers: they had it too.
+    pub(super) fn time_over(&mut self) -> Result<(), Rejected> {
+        let spec = &self.state.program.spec;
+        let (until, days) = (spec.over_at(), spec.settings.days_max);
+        if self.now < until {
+            return Err(Rejected::TimeLeft { until });
+        }
+        if self.state.phase.completed() || self.state.out_of_time().is_some() {
+            return Err(Rejected::Ended);
+        }
+        let why = format!("the run is older than {days} days, which is all the time it has; submit it anew");
+        self.shut_down(ShutdownStrategy::Terminate, Some(why));
+        Ok(())
+    }
+
     /// The workflow's deadline: as a shutdown that spares exit handlers (rule TM-2).
     pub(super) fn deadline_passed(&mut self) {
         let at = self.now;

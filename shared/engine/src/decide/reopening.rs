@@ -25,6 +25,10 @@ impl Decider {
             Err(why) => Some(why.clone()),
             // It was planned from a finished run; another retry may have come first.
             Ok(_) if !self.state.phase.completed() => Some(Refused::Phase(self.state.phase).to_string()),
+            Ok(_) if self.now >= self.state.program.spec.over_at() => Some(format!(
+                "cannot retry a workflow that is older than {} days: submit it anew",
+                self.state.program.spec.settings.days_max
+            )),
             Ok(plan) => {
                 self.reopen(plan);
                 None

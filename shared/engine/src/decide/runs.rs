@@ -20,7 +20,7 @@ impl Decider {
     /// Begins the run once everything is known that it needs for that.
     fn begin_when_ready(&mut self) {
         if self.terminated() {
-            return self.end_run(RunPhase::Failed, TERMINATED.to_owned());
+            return self.end_unbegun();
         }
         if self.lacks_arguments() {
             return;
@@ -31,6 +31,16 @@ impl Decider {
         if !self.lacks_locks() {
             self.begin();
         }
+    }
+
+    /// Ends a run that was terminated before anything of it could begin.
+    fn end_unbegun(&mut self) {
+        let (phase, why) = match self.state.out_of_time() {
+            Some(why) => (RunPhase::Error, why),
+            None => (RunPhase::Failed, TERMINATED),
+        };
+        let why = why.to_owned();
+        self.end_run(phase, why);
     }
 
     fn begin(&mut self) {
@@ -62,11 +72,16 @@ impl Decider {
         // A retried run takes its own locks first.
         if self.state.locks.waits_for(None).is_some() {
             if self.terminated() {
-                self.end_run(RunPhase::Failed, TERMINATED.to_owned());
+                self.end_unbegun();
             }
             return;
         }
-        let Some(root) = self.state.root else { return self.start_root() };
+        let Some(root) = self.state.root else {
+            return match self.state.out_of_time() {
+                Some(_) => self.end_unbegun(),
+                None => self.start_root(),
+            };
+        };
         // While the run is suspended nothing starts, the exit handler neither.
         if self.state.suspended || self.state.node(root).is_none_or(|n| !n.settled()) {
             return;
@@ -159,6 +174,9 @@ impl Decider {
             NodePhase::Error => RunPhase::Error,
             _ => RunPhase::Succeeded,
         };
+        if let Some(why) = self.state.out_of_time() {
+            return (RunPhase::Error, why.to_owned());
+        }
         if let Some(why) = &entry.hooks.error {
             return (RunPhase::Error, why.clone());
         }

@@ -46,6 +46,61 @@ fn terminate_runs_no_exit_handler() {
     assert_eq!(w.ended(), Some((RunPhase::Failed, "Stopped with strategy 'Terminate'".to_owned())));
 }
 
+const DAYS: i64 = 24 * 3600;
+
+#[test]
+fn a_run_that_has_had_its_time_ends_in_error_whatever_it_waits_for() {
+    let why = "the run is older than 365 days, which is all the time it has; submit it anew".to_owned();
+    let waits = "  entrypoint: main\n  synchronization: {mutexes: [{name: x}]}\n  templates:\n  - name: main\n    \
+                 container: {image: busybox}";
+    let tries = "  entrypoint: main\n  templates:\n  - name: main\n    retryStrategy: {limit: 9}\n    \
+                 container: {image: busybox}";
+    let suspended = "  entrypoint: main\n  suspend: true\n  templates:\n  - name: main\n    \
+                     container: {image: busybox}";
+    for spec in [EXIT, waits, tries, suspended] {
+        let mut w = world(spec);
+        w.now += 365 * DAYS - 10;
+        let until = at(1000 + 365 * DAYS);
+        assert_eq!(w.try_event(Event::TimeOver), Err(Rejected::TimeLeft { until }));
+        w.now += 10;
+        w.event(Event::TimeOver);
+        assert_eq!(w.ended(), Some((RunPhase::Error, why.clone())), "{spec}");
+        assert_eq!(w.try_event(Event::TimeOver), Err(Rejected::Ended));
+    }
+}
+
+#[test]
+fn an_exit_handler_has_no_more_time_than_its_run() {
+    let mut w = world(EXIT);
+    w.command("c1", Verb::Stop { message: None });
+    let handler = w.attempt("wf.onExit");
+    w.now += 365 * DAYS;
+    w.event(Event::TimeOver);
+    assert_eq!(w.ended().map(|(phase, _)| phase), Some(RunPhase::Error));
+    assert_eq!(w.stopped.last().map(String::as_str), Some(handler.id.as_str()));
+}
+
+#[test]
+fn retries_are_part_of_a_runs_time() {
+    let refused = |after: i64| {
+        let mut w =
+            world("  entrypoint: main\n  templates:\n  - name: main\n    container: {image: busybox}");
+        w.fail("wf");
+        w.now += after;
+        let options = RetryOptions::default();
+        let plan = plan(w.program.clone(), &w.records, &options).map(Box::new).map_err(|e| e.to_string());
+        let command = Command { id: "c".into(), by: "t".into(), at: at(1), verb: Verb::Retry(options) };
+        w.event(Event::RetryPlanned { command, plan });
+        w.records.iter().rev().find_map(|record| match record {
+            Record::CommandRead { refused, .. } => refused.clone(),
+            _ => None,
+        })
+    };
+    assert_eq!(refused(300 * DAYS), None);
+    let why = "cannot retry a workflow that is older than 365 days: submit it anew";
+    assert_eq!(refused(365 * DAYS), Some(why.to_owned()));
+}
+
 #[test]
 fn a_command_is_applied_once_and_refused_after_the_end() {
     let mut w = world(EXIT);

@@ -179,6 +179,7 @@ fn events(w: &World) -> Vec<(String, Event)> {
     for (timer, _) in w.timers.iter().filter(|(t, _)| t.kind != TimerKind::Admission) {
         events.push((format!("TimerFired {:?}", timer.kind), Event::TimerFired { timer: timer.clone() }));
     }
+    events.push(("TimeOver".to_owned(), Event::TimeOver));
     let verbs = [
         ("Stop", Verb::Stop { message: None }),
         ("Terminate", Verb::Terminate),
@@ -220,7 +221,7 @@ fn entered(kind: &Kind, phase: NodePhase) -> World {
 
 fn outcome(kind: &Kind, phase: NodePhase, event: &str) -> String {
     let mut w = entered(kind, phase);
-    w.now += 4000;
+    w.now += if event == "TimeOver" { 366 * 24 * 3600 } else { 4000 };
     let (_, event) = events(&w).into_iter().find(|(name, _)| name == event).unwrap();
     match w.try_event(event) {
         Err(rejected) => {
