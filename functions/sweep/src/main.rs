@@ -9,7 +9,7 @@ use dropforge_deployment::settings::Settings;
 use dropforge_deployment::{logs, token};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
-use sweep::Sweep;
+use sweep::{Pods, Sweep};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -18,7 +18,8 @@ async fn main() -> Result<(), Error> {
     let parts = Parts::new(&settings).await;
     let key = token::key(&*parts.store, token::random).await?;
     let cluster = parts.cluster(&settings, &of_cluster, key);
-    let sweep = Arc::new(Sweep { parts, cluster, namespaces: of_cluster.namespaces });
+    let pods = Pods { cluster, namespaces: of_cluster.namespaces };
+    let sweep = Arc::new(Sweep { parts, pods });
     let handler = |_: LambdaEvent<Value>| {
         let sweep = sweep.clone();
         async move { sweep.sweep().await.map_err(Error::from) }

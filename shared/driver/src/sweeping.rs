@@ -1,5 +1,9 @@
 //! The sweep: which runs are rung so that nothing that was lost stays lost. It loads no journal.
 
+mod sweep;
+
+pub use sweep::{AllPods, Sweep, Swept};
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use dropforge_engine::ids::{AttemptId, RunUid};
@@ -20,6 +24,8 @@ pub struct Glimpse {
     pub attempt: AttemptId,
     /// Whether it has ended, or waits for something that may not come.
     pub calls: bool,
+    /// Whether it is the latter.
+    pub stuck: bool,
 }
 
 /// What a sweep does.
@@ -65,7 +71,7 @@ mod tests {
     }
 
     fn glimpse(run: &str, attempt: &str, calls: bool) -> Glimpse {
-        Glimpse { run: run.into(), attempt: attempt.into(), calls }
+        Glimpse { run: run.into(), attempt: attempt.into(), calls, stuck: false }
     }
 
     #[test]

@@ -1,0 +1,148 @@
+//! One sweep. What fails is told and left to the next one, so that one broken part keeps none of the others from being
+//! swept.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::future::Future;
+
+use dropforge_engine::ids::{AttemptId, RunUid};
+use dropforge_engine::spec::RunSpec;
+use jiff::Timestamp;
+
+use super::{Glimpse, Plan, plan};
+use crate::cluster::ClusterError;
+use crate::doorbells::{Doorbells, Ring, Why};
+use crate::owner::chain;
+use crate::reminders::Reminders;
+use crate::store::{Artifacts, Buried, RunStore, StoreError};
+use crate::{deaths, garbage, locks, starters};
+
+/// Pods are looked at in every sweep while a run is live, else in every tenth: left over ones only cost.
+const IDLE_TURNS: u64 = 10;
+
+/// The minute of an hour in which runs are deleted whose time is over: that reads the whole run list.
+const DELETING_MINUTE: u64 = 7;
+
+/// The pods of all runs at once.
+pub trait AllPods: Send + Sync {
+    /// All of them, at a glance.
+    ///
+    /// # Errors
+    /// When the cluster can't be asked.
+    fn glimpses(&self) -> impl Future<Output = Result<Vec<Glimpse>, ClusterError>> + Send;
+
+    /// Removes pods of a run; those that are gone already are fine.
+    ///
+    /// # Errors
+    /// When the cluster can't be asked; the next sweep finds what is left.
+    fn remove(
+        &self,
+        spec: &RunSpec,
+        attempts: &[AttemptId],
+    ) -> impl Future<Output = Result<(), ClusterError>> + Send;
+}
+
+/// The sweep with its parts.
+pub struct Sweep<'a, S, P, D, M> {
+    /// Where runs are kept.
+    pub store: &'a S,
+    /// Where their steps run.
+    pub pods: &'a P,
+    /// Where runs are rung.
+    pub doorbells: &'a D,
+    /// Where triggers and schedules are reminded of.
+    pub reminders: &'a M,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What a sweep saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Live runs.
+    pub live: u64,
+    /// Pods that wait for something that may not come; none where nobody looked.
+    pub stuck: Option<u64>,
+}
+
+impl<S: RunStore + Artifacts, P: AllPods, D: Doorbells, M: Reminders> Sweep<'_, S, P, D, M> {
+    /// Sweeps once.
+    ///
+    /// # Errors
+    /// When the live runs can't be listed, or rung.
+    pub async fn sweep(&self) -> Result<Swept, StoreError> {
+        let minute = u64::try_from(self.now.as_second() / 60).unwrap_or_default();
+        let mut live = self.live().await?;
+        let mut swept = Swept { live: live.len() as u64, stuck: None };
+        let mut pods = Vec::new();
+        if !live.is_empty() || minute.is_multiple_of(IDLE_TURNS) {
+            pods = told("look at the pods", self.pods.glimpses().await).unwrap_or_default();
+            swept.stuck = Some(pods.iter().filter(|pod| pod.stuck).count() as u64);
+        }
+        if pods.iter().any(|pod| !live.contains(&pod.run)) {
+            live = self.live().await?;
+        }
+        let planned = plan(&live, &pods, minute);
+        self.ring(planned.ring.iter().cloned()).await?;
+        self.remove_left(&planned).await;
+        told("remind of triggers and schedules", self.remind().await);
+        if !live.is_empty() {
+            told("sweep the locks", self.locks().await);
+        }
+        if minute % 60 == DELETING_MINUTE {
+            told("delete the runs whose time is over", self.delete_expired().await);
+        }
+        Ok(swept)
+    }
+
+    async fn live(&self) -> Result<BTreeSet<RunUid>, StoreError> {
+        Ok(self.store.live_runs().await?.into_iter().collect())
+    }
+
+    async fn ring(&self, runs: impl Iterator<Item = RunUid>) -> Result<(), StoreError> {
+        let rings: Vec<Ring> = runs.map(|run| Ring::new(run, Why::Sweep)).collect();
+        self.doorbells.ring(&rings).await
+    }
+
+    async fn remove_left(&self, planned: &Plan) {
+        for (run, attempts) in &planned.left {
+            let loaded = match self.store.resume(run).await {
+                Ok(loaded) => loaded,
+                Err(why) => {
+                    tracing::warn!(%run, "pods that are left over can't be told to be its: {}", chain(&why));
+                    continue;
+                }
+            };
+            tracing::info!(%run, pods = attempts.len(), "pods of a run that is over are removed");
+            told("remove the pods that are left over", self.pods.remove(&loaded.spec, attempts).await);
+        }
+    }
+
+    /// Reminds of triggers and schedules that have something left to do, whose own reminder may be lost.
+    async fn remind(&self) -> Result<(), StoreError> {
+        for starter in starters::marked(self.store).await? {
+            self.reminders.remind(&starter, self.now).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes holders that are over, and rings those that were granted a lock in their place.
+    async fn locks(&self) -> Result<(), StoreError> {
+        let granted = locks::keep::sweep(self.store).await?;
+        self.ring(granted.into_iter().map(|claimant| claimant.run)).await
+    }
+
+    async fn delete_expired(&self) -> Result<(), StoreError> {
+        let entries = self.store.entries(None).await?;
+        for entry in garbage::expired(&entries, self.now).0 {
+            if deaths::tidy_away(self.store, entry, "ttlStrategy", self.now).await? == Buried::Hidden {
+                tracing::info!(run = %entry.uid, name = entry.name, "a run was deleted, as its ttlStrategy says");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn told<T, E: std::error::Error + fmt::Debug + 'static>(what: &str, outcome: Result<T, E>) -> Option<T> {
+    outcome.inspect_err(|why| tracing::warn!("failed to {what}: {}", chain(why))).ok()
+}
