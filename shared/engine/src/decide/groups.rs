@@ -176,6 +176,11 @@ impl Decider {
         let Some(Body::Steps { groups, open: 0, .. }) = self.state.node(steps).map(|n| &n.body) else {
             return;
         };
+        let failed =
+            groups.iter().filter_map(|group| self.state.node(*group)).find(|group| group.phase.failed());
+        if let Some(message) = failed.map(|group| group.message.clone()) {
+            return self.finish(steps, NodePhase::Failed, message, Outputs::default());
+        }
         let next = u32::try_from(groups.len()).unwrap_or(u32::MAX);
         self.start_group(steps, next);
     }
@@ -189,12 +194,13 @@ impl Decider {
         loops.filter_map(|c| self.state.node(*calls.get(&c.name)?)).find_map(|n| unreadable_result(n))
     }
 
-    /// A group that failed or errored makes its Steps node Failed with the same message (Argo's rule ST-5).
+    /// A group that failed or errored makes its Steps node Failed with the same message (Argo's rule ST-5), once others
+    /// that a retry of the run has opened are over too: an exit handler may still run in one of them.
     fn fail_group(&mut self, group: NodeId, phase: NodePhase, message: String) {
         let steps = self.state.node(group).and_then(|n| n.parent);
-        self.finish(group, phase, message.clone(), Outputs::default());
+        self.finish(group, phase, message, Outputs::default());
         if let Some(steps) = steps {
-            self.finish(steps, NodePhase::Failed, message, Outputs::default());
+            self.next_group(steps);
         }
     }
 

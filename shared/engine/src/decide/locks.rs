@@ -150,6 +150,9 @@ impl Decider {
         }
         self.release(id);
         self.emit(Record::NodeBegun { node: id });
+        if self.go_on_below(id) {
+            return;
+        }
         self.hooks_read(id);
         let Some(compiled) = self.state.template_of(&node).cloned() else { return };
         let near = node.parent.or(node.boundary).unwrap_or(id);

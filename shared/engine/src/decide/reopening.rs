@@ -1,16 +1,23 @@
 //! A retry of the finished run, or a memoized resubmission: what is open goes on.
 
+use std::sync::Arc;
+
 use dropforge_manifest::types::Inputs;
 
 use super::calls::Place;
 use super::{Decider, NodeKind, Record, Rejected, Role, Work};
 use crate::event::Command;
 use crate::ids::NodeId;
+use crate::program::Compiled;
 use crate::record::RunRetried;
 use crate::resolve::{self, Resolved};
 use crate::retry::{Refused, RetryPlan};
 use crate::scope::Viewer;
 use crate::state::{Body, Node};
+
+fn is_open(node: &Node) -> bool {
+    !(node.phase.fulfilled() && node.hooks_open == 0)
+}
 
 impl Decider {
     pub(super) fn retry_planned(
@@ -63,8 +70,7 @@ impl Decider {
     }
 
     pub(super) fn go_on_where_open(&mut self, new_parameters: bool) {
-        let open = |node: &Node| !(node.phase.fulfilled() && node.hooks_open == 0);
-        let opened: Vec<NodeId> = self.state.nodes.values().filter(|n| open(n)).map(|n| n.id).collect();
+        let opened: Vec<NodeId> = self.state.nodes.values().filter(|n| is_open(n)).map(|n| n.id).collect();
         for id in opened.iter().filter(|_| new_parameters) {
             self.take_parameters(*id);
         }
@@ -77,6 +83,9 @@ impl Decider {
     /// Goes on with a node of a retried run: starts what is missing, and ends it when nothing is.
     pub(super) fn go_on(&mut self, id: NodeId) {
         let Some(node) = self.state.node(id).cloned() else { return };
+        if self.waits_for_locks(&node) {
+            return;
+        }
         if node.phase.fulfilled() {
             return self.look_at_hooks(id);
         }
@@ -90,6 +99,58 @@ impl Decider {
             // Leaves are made again, never opened.
             NodeKind::Pod | NodeKind::Http | NodeKind::Suspend | NodeKind::Skipped | NodeKind::Container => {}
         }
+    }
+
+    /// Whether an opened node, or one above it, waits for its template's locks: what was given back when it ended is
+    /// taken again before anything below it runs. `begin_node` goes on with it.
+    fn waits_for_locks(&mut self, node: &Node) -> bool {
+        if self.is_below(node, |above| above.idle) {
+            return true;
+        }
+        let Some(compiled) = self.locked_template(node) else { return false };
+        if !self.state.locks.blocks.contains_key(&Some(node.id)) {
+            self.take_locks(node.id, &compiled);
+        }
+        !self.state.locks.holds(Some(node.id))
+    }
+
+    /// The template of an opened node that holds locks: leaves are made again, and a try's locks are its Retry node's.
+    fn locked_template(&self, node: &Node) -> Option<Arc<Compiled>> {
+        let opened = matches!(node.kind, NodeKind::Steps | NodeKind::Dag | NodeKind::Retry);
+        if !opened || node.phase.fulfilled() || matches!(node.role, Role::Attempt(_)) {
+            return None;
+        }
+        let compiled = self.state.template_of(node)?;
+        let locked = compiled.template.synchronization.as_ref().is_some_and(|block| !block.is_empty());
+        locked.then(|| compiled.clone())
+    }
+
+    /// Goes on with an opened node that has its locks, and with all that is open below it; none where it is a new one.
+    pub(super) fn go_on_below(&mut self, id: NodeId) -> bool {
+        if self.state.generation == 0 && self.state.program.spec.reused.is_empty() {
+            return false;
+        }
+        let below = self.state.nodes.values().filter(|node| self.is_below(node, |above| above.id == id));
+        let open = below.filter(|node| is_open(node)).map(|node| node.id);
+        let open: Vec<NodeId> = open.collect();
+        let opened = self.state.nodes.values().any(|node| node.parent == Some(id));
+        if opened {
+            self.work.push_back(Work::GoOn(id));
+            self.work.extend(open.into_iter().map(Work::GoOn));
+        }
+        opened
+    }
+
+    /// Whether this holds of a node above another.
+    fn is_below(&self, node: &Node, holds: impl Fn(&Node) -> bool) -> bool {
+        let mut next = node.parent;
+        while let Some(above) = next.and_then(|id| self.state.node(id)) {
+            if holds(above) {
+                return true;
+            }
+            next = above.parent;
+        }
+        false
     }
 
     fn go_on_retrying(&mut self, node: &Node) {

@@ -24,13 +24,13 @@ impl World {
     }
 
     /// Full names of those who ask for locks, in the order in which they asked.
-    fn asking(&self) -> Vec<String> {
+    pub(super) fn asking(&self) -> Vec<String> {
         let open =
             self.taking.iter().filter(|r| self.state.outbox.contains_key(&EffectKey::TakeLocks(r.holder)));
         open.map(|r| r.holder.map_or_else(|| "run".to_owned(), |node| self.state.name(node))).collect()
     }
 
-    fn take_locks(&mut self, node: &str) {
+    pub(super) fn take_locks(&mut self, node: &str) {
         let holder = self.request(node).holder;
         self.event(Event::LocksTaken { holder });
     }
@@ -42,7 +42,7 @@ impl World {
         self.event(Event::LocksWaiting { holder, wait });
     }
 
-    fn has_released(&self, node: &str) -> bool {
+    pub(super) fn has_released(&self, node: &str) -> bool {
         self.released.contains(&self.key(node))
     }
 

@@ -193,6 +193,67 @@ fn a_retry_node_begins_its_attempts_anew() {
     assert_eq!(w.ended().map(|(p, _)| p), Some(RunPhase::Succeeded));
 }
 
+const HANDLED: &str = "  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - {name: a, template: leaf, hooks: {exit: {template: leaf}}}
+    - - {name: b, template: leaf}
+  - name: leaf
+    container: {image: busybox}";
+
+#[test]
+fn steps_that_were_opened_end_when_an_exit_handler_of_an_earlier_group_has_ended_too() {
+    let mut w = world(HANDLED);
+    w.succeed("wf[0].a");
+    w.fail("wf[0].a.onExit");
+    w.fail("wf[1].b");
+    assert_eq!(w.retry(retried()), None);
+    assert_eq!(w.live(), ["wf[0].a.onExit", "wf[1].b"]);
+    w.fail("wf[1].b");
+    assert_eq!(w.ended(), None, "the exit handler goes on");
+    w.succeed("wf[0].a.onExit");
+    assert_eq!(w.ended().map(|(p, _)| p), Some(RunPhase::Failed));
+}
+
+const LOCKED: &str = "  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - {name: in, template: locked}
+  - name: locked
+    synchronization: {mutexes: [{name: m}]}
+    dag:
+      failFast: false
+      tasks:
+      - {name: a, template: leaf}
+      - {name: b, template: tried}
+  - name: tried
+    synchronization: {mutexes: [{name: n}]}
+    retryStrategy: {limit: 0}
+    container: {image: busybox}
+  - name: leaf
+    container: {image: busybox}";
+
+#[test]
+fn an_opened_node_takes_its_locks_again_before_anything_below_it_runs() {
+    let mut w = world(LOCKED);
+    w.take_locks("wf[0].in");
+    w.take_locks("wf[0].in.b");
+    w.fail("wf[0].in.a");
+    w.fail("wf[0].in.b(0)");
+    assert_eq!(w.ended().map(|(p, _)| p), Some(RunPhase::Failed));
+    assert_eq!(w.retry(retried()), None);
+    assert_eq!((w.live(), w.asking()), (vec![], vec!["wf[0].in".to_owned()]));
+    w.take_locks("wf[0].in");
+    assert_eq!((w.live(), w.asking()), (vec!["wf[0].in.a".to_owned()], vec!["wf[0].in.b".to_owned()]));
+    w.take_locks("wf[0].in.b");
+    w.succeed("wf[0].in.a");
+    w.succeed("wf[0].in.b(0)");
+    assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
+    assert!(w.has_released("wf[0].in") && w.has_released("wf[0].in.b"));
+}
+
 #[test]
 fn the_newest_attempt_of_a_composite_goes_on_and_older_ones_are_history() {
     let mut w = world(
