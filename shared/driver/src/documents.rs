@@ -165,7 +165,7 @@ pub async fn create<S: Documents, D: Serialize>(
     Ok(matches!(swapped, Swap::Stored { .. }))
 }
 
-fn encode<D: Serialize>(key: &str, document: &D) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn encode<D: Serialize>(key: &str, document: &D) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(document).map_err(|why| StoreError::Io {
         action: "encode",
         key: key.to_owned(),
@@ -173,7 +173,7 @@ fn encode<D: Serialize>(key: &str, document: &D) -> Result<Vec<u8>, StoreError> 
     })
 }
 
-fn decode<D: DeserializeOwned>(key: &str, body: &[u8], known: u32) -> Result<D, StoreError> {
+pub(crate) fn decode<D: DeserializeOwned>(key: &str, body: &[u8], known: u32) -> Result<D, StoreError> {
     #[derive(serde::Deserialize)]
     struct Format {
         format: u32,

@@ -5,6 +5,7 @@
 //! than the limit allows, unless the limit was lowered under them.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use dropforge_engine::ids::{NodeId, RunUid};
 use dropforge_engine::lock::{HeldBy, LockName, LockWait};
@@ -40,6 +41,11 @@ pub struct Claimant {
 }
 
 impl Claimant {
+    /// What tells it from others.
+    pub fn id(&self) -> (RunUid, Option<NodeId>) {
+        (self.run.clone(), self.node)
+    }
+
     fn is(&self, other: &Claimant) -> bool {
         (&self.run, self.node) == (&other.run, other.node)
     }
@@ -111,11 +117,20 @@ impl LockState {
         self.grant(present)
     }
 
-    /// Takes all of a run out of the lock and its queue, and grants what is free.
-    pub fn forget(&mut self, run: &RunUid, present: &Present<'_>) -> Vec<Claimant> {
-        self.holders.retain(|holder| holder.run != *run);
-        self.waiters.retain(|waiter| waiter.run != *run);
+    /// Takes claimants out of the lock and its queue, and grants what is free.
+    pub fn forget(
+        &mut self,
+        over: &BTreeSet<(RunUid, Option<NodeId>)>,
+        present: &Present<'_>,
+    ) -> Vec<Claimant> {
+        self.holders.retain(|holder| !over.contains(&holder.id()));
+        self.waiters.retain(|waiter| !over.contains(&waiter.id()));
         self.grant(present)
+    }
+
+    /// Who holds it, then who waits for it.
+    pub fn claimants(&self) -> impl Iterator<Item = &Claimant> {
+        self.holders.iter().chain(&self.waiters)
     }
 
     fn grant(&mut self, present: &Present<'_>) -> Vec<Claimant> {

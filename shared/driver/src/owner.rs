@@ -91,6 +91,8 @@ pub struct Held {
     pub state: RunState,
     position: u64,
     indexed: Option<IndexEntry>,
+    /// Whether somebody else is believed to have stored that line.
+    believed: bool,
     /// Whether the state is as new as what this owner was last rung for.
     current: bool,
 }
@@ -256,7 +258,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         let (done, position) = (held.state.done(), held.position);
         if held.indexed.as_ref().is_none_or(|old| worth_storing(old, &entry)) {
             self.store.put_entry(&entry).await?;
-            held.indexed = Some(entry);
+            (held.indexed, held.believed) = (Some(entry), false);
         }
         if let Err(why) = self.store.keep_snapshot(run, position, &held.state).await {
             tracing::warn!(%run, error = %chain(&why), "a snapshot was not kept");

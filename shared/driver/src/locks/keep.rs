@@ -6,8 +6,8 @@ use dropforge_engine::ids::{NodeId, RunUid};
 use dropforge_engine::lock::{LockName, LockWait};
 
 use super::{Claimant, LOCK_FORMAT, LockState, Present};
-use crate::documents::{change, component, escaped, read};
-use crate::store::{Documents, Runs, StoreError};
+use crate::documents::{change, component, decode, encode, escaped, read};
+use crate::store::{Documents, Runs, StoreError, Swap, Versioned};
 
 /// What became of a request for locks.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,17 +82,45 @@ pub async fn leave<S: Documents>(
     edit(store, lock, |state| state.leave(claimant, present)).await
 }
 
-/// Takes runs that are over, or gone, out of a lock; gives who was granted it in their place.
+/// A lock's document as it was read.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// What it says.
+    pub state: LockState,
+    version: String,
+}
+
+/// A lock's document, to be changed by what is found elsewhere.
 ///
 /// # Errors
-/// When it is unknown what is stored; doing it again is right.
+/// When it can't be read.
+pub async fn seen<S: Documents>(store: &S, lock: &LockName) -> Result<Option<Seen>, StoreError> {
+    seen_at(store, &key(lock)).await
+}
+
+async fn seen_at<S: Documents>(store: &S, key: &str) -> Result<Option<Seen>, StoreError> {
+    let Some(Versioned { body, version }) = store.get(key).await? else { return Ok(None) };
+    Ok(Some(Seen { state: decode(key, &body, LOCK_FORMAT)?, version }))
+}
+
+/// Takes claimants out of a lock; gives who was granted it in their place. Where the document has changed since it was
+/// read, nothing is done: what was found to be over then may be there again, and whoever looks next finds the rest.
+///
+/// # Errors
+/// When it is unknown what is stored; finding again and doing it again is right.
 pub async fn forget<S: Documents>(
     store: &S,
-    lock: &LockName,
-    runs: &BTreeSet<RunUid>,
+    seen: Seen,
+    over: &BTreeSet<(RunUid, Option<NodeId>)>,
     present: &Present<'_>,
 ) -> Result<Vec<Claimant>, StoreError> {
-    edit(store, lock, |state| runs.iter().flat_map(|run| state.forget(run, present)).collect()).await
+    let Seen { mut state, version } = seen;
+    let granted = state.forget(over, present);
+    let key = key(&state.lock);
+    match store.swap(&key, Some(&version), &encode(&key, &state)?).await? {
+        Swap::Stored { .. } => Ok(granted),
+        Swap::Conflict => Ok(Vec::new()),
+    }
 }
 
 async fn edit<S: Documents>(
@@ -119,8 +147,7 @@ async fn edit<S: Documents>(
 pub async fn sweep<S: Documents + Runs>(store: &S) -> Result<Vec<Claimant>, StoreError> {
     let mut held = Vec::new();
     for key in store.keys("locks/").await? {
-        let state: Option<LockState> = read(store, &key, LOCK_FORMAT).await?;
-        held.extend(state.filter(LockState::in_use));
+        held.extend(seen_at(store, &key).await?.filter(|seen| seen.state.in_use()));
     }
     if held.is_empty() {
         return Ok(Vec::new());
@@ -128,11 +155,11 @@ pub async fn sweep<S: Documents + Runs>(store: &S) -> Result<Vec<Claimant>, Stor
     // Listed after the locks were read: whoever holds one then was marked live before it took it.
     let live: BTreeSet<RunUid> = store.live_runs().await?.into_iter().collect();
     let mut granted = Vec::new();
-    for state in held {
-        let users = state.holders.iter().chain(&state.waiters).map(|claimant| &claimant.run);
-        let over: BTreeSet<RunUid> = users.filter(|run| !live.contains(run)).cloned().collect();
+    for seen in held {
+        let over = |claimant: &&Claimant| !live.contains(&claimant.run);
+        let over: BTreeSet<_> = seen.state.claimants().filter(over).map(Claimant::id).collect();
         if !over.is_empty() {
-            granted.extend(forget(store, &state.lock, &over, &|run| live.contains(run)).await?);
+            granted.extend(forget(store, seen, &over, &|run| live.contains(run)).await?);
         }
     }
     Ok(granted)

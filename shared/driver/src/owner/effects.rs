@@ -49,11 +49,21 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         held.state.outbox.values().filter(open).cloned().collect()
     }
 
+    /// Whether an attempt that was not started yet, as far as is known, is asked to end already. It is not begun for
+    /// that: another of its node may be on its way, since the run was retried. Where starts are done again this process
+    /// needs them to know what it ends.
+    fn is_stopping(&self, run: &RunUid, effect: &Effect) -> bool {
+        let Effect::StartAttempt(attempt) = effect else { return false };
+        let stop = EffectKey::Stop(attempt.id.clone());
+        !C::STARTS_AGAIN && self.held.get(run).is_some_and(|held| held.state.outbox.contains_key(&stop))
+    }
+
     pub(super) async fn perform(&mut self, run: &RunUid, effects: Vec<Arc<Effect>>) -> Result<(), OwnError> {
         if effects.is_empty() {
             return Ok(());
         }
-        let (starts, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(|effect| starts(effect));
+        let (mut starts, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(|effect| starts(effect));
+        starts.retain(|effect| !self.is_stopping(run, effect));
         let starting: Vec<_> = starts.iter().map(|effect| self.perform_one(run, effect)).collect();
         let mut outcomes = at_most(C::STARTS_AT_ONCE, starting).await;
         for effect in &others {

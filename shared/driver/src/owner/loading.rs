@@ -5,8 +5,11 @@ use std::sync::Arc;
 use dropforge_engine::apply::apply;
 use dropforge_engine::event::{Command, Event, RetryOptions, Verb};
 use dropforge_engine::ids::RunUid;
-use dropforge_engine::program::Program;
+use dropforge_engine::program::{CompileError, Program};
+use dropforge_engine::record::Record;
 use dropforge_engine::retry;
+use dropforge_engine::snapshot::Snapshot;
+use dropforge_engine::spec::RunSpec;
 use dropforge_engine::state::RunState;
 
 use super::{Ends, Held, Look, Others, OwnError, Owner, Told, index_entry};
@@ -15,27 +18,37 @@ use crate::cluster::Cluster;
 use crate::store::{Resumed, RunStore};
 use crate::timers::Timers;
 
+/// The state that is stored.
+pub(super) fn folded(
+    spec: RunSpec,
+    snapshot: Option<Snapshot>,
+    records: &[Record],
+) -> Result<RunState, CompileError> {
+    let mut state = match snapshot {
+        Some(snapshot) => snapshot.restore(spec)?,
+        None => RunState::new(Arc::new(Program::compile(spec)?)),
+    };
+    records.iter().for_each(|record| apply(&mut state, record));
+    Ok(state)
+}
+
 impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K> {
     /// Takes a run in hand. What is in hand already may be older than the ring.
     pub(super) async fn take(&mut self, run: &RunUid, looks: &[Look]) -> Result<(), OwnError> {
+        // Who committed has told the run list, unless it died before: that is found by a look at everything.
+        let believes = !looks.contains(&Look::Everything);
         if let Some(held) = self.held.get_mut(run) {
             held.current = self.others == Others::None;
+            held.indexed.take_if(|_| held.believed && !believes);
             return Ok(());
         }
         let Resumed { spec, snapshot, records, position } = self.store.resume(run).await?;
         let compile = |source| OwnError::Compile { run: run.clone(), source };
-        let mut state = match snapshot {
-            Some(snapshot) => snapshot.restore(spec).map_err(compile)?,
-            None => RunState::new(Arc::new(Program::compile(spec).map_err(compile)?)),
-        };
-        for record in &records {
-            apply(&mut state, record);
-        }
+        let state = folded(spec, snapshot, &records).map_err(compile)?;
         (self.watcher)(&state, &records, Told::Replayed);
-        // Who committed has told the run list, unless it died before: that is found by a look at everything.
-        let told = state.submitted() && !looks.contains(&Look::Everything);
-        let indexed = told.then(|| index_entry(&state, position));
-        self.held.insert(run.clone(), Held { state, position, indexed, current: true });
+        let believed = state.submitted() && believes;
+        let indexed = believed.then(|| index_entry(&state, position));
+        self.held.insert(run.clone(), Held { state, position, indexed, believed, current: true });
         Ok(())
     }
 

@@ -11,12 +11,16 @@ use dropforge_engine::lock::{Holder, LockName, LockRequest};
 use dropforge_engine::state::locks::Stage;
 
 use super::effects::{Done, PerformError};
+use super::loading::folded;
 use super::{Ends, Others, OwnError, Owner, chain};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
-use crate::locks::{Claimant, keep};
-use crate::store::{RunStore, StoreError};
+use crate::locks::{Claimant, LockState, keep};
+use crate::store::{Resumed, RunStore, StoreError};
 use crate::timers::Timers;
+
+/// Runs whose states are read to see whether they still need a lock that somebody waits for.
+const HOLDERS_READ_MAX: usize = 8;
 
 /// How many may hold a lock.
 enum Limit {
@@ -56,10 +60,12 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         let present = |run: &RunUid| self.is_advanced(run);
         let mut taking = keep::take(&*self.store, &claimant, &locks, &present).await?;
         let mut granted = std::mem::take(&mut taking.granted);
-        if let Some(wait) = &taking.wait {
-            let over = self.over(&wait.lock).await?;
+        if let Some(wait) = &taking.wait
+            && let Some(seen) = keep::seen(&*self.store, &wait.lock).await?
+        {
+            let over = self.over(&seen.state).await?;
             if !over.is_empty() {
-                granted.extend(keep::forget(&*self.store, &wait.lock, &over, &present).await?);
+                granted.extend(keep::forget(&*self.store, seen, &over, &present).await?);
                 granted.retain(|other| (&other.run, other.node) != (run, holder));
                 taking = keep::take(&*self.store, &claimant, &locks, &present).await?;
                 granted.append(&mut taking.granted);
@@ -120,17 +126,40 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         self.others == Others::Many || self.held.contains_key(run)
     }
 
-    /// The runs among a lock's holders that have ended or are gone: their process died before it could say so.
-    async fn over(&self, lock: &LockName) -> Result<BTreeSet<RunUid>, PerformError> {
-        let holders = keep::state(&*self.store, lock).await?.map(|state| state.holders).unwrap_or_default();
-        let mut others: BTreeSet<RunUid> =
-            holders.into_iter().map(|holder| holder.run).filter(|run| !self.held.contains_key(run)).collect();
-        if !others.is_empty() {
-            for live in self.store.live_runs().await? {
-                others.remove(&live);
+    /// The holders that need a lock no more, and whose process died before it could say so: their run has ended or is
+    /// gone, or it goes on and has forgotten the block, since somebody slow took the lock once more after it was given
+    /// back. The lock's document was read before; whoever takes it after that changes it.
+    async fn over(&self, lock: &LockState) -> Result<BTreeSet<(RunUid, Holder)>, PerformError> {
+        let mut runs: BTreeSet<&RunUid> = lock.holders.iter().map(|holder| &holder.run).collect();
+        if self.others == Others::None {
+            runs.retain(|run| !self.held.contains_key(*run));
+        }
+        if runs.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let live: BTreeSet<RunUid> = self.store.live_runs().await?.into_iter().collect();
+        let mut over = BTreeSet::new();
+        for (looked, run) in runs.into_iter().enumerate() {
+            let ids = lock.holders.iter().filter(|holder| holder.run == *run).map(Claimant::id);
+            if !live.contains(run) {
+                over.extend(ids);
+            } else if self.others == Others::Many && looked < HOLDERS_READ_MAX {
+                let blocks = self.blocks(run).await?;
+                over.extend(ids.filter(|(_, holder)| blocks.as_ref().is_some_and(|b| !b.contains(holder))));
             }
         }
-        Ok(others)
+        Ok(over)
+    }
+
+    /// The blocks of a run that hold locks or want them, as its journal has them now; none where it can't be told.
+    async fn blocks(&self, run: &RunUid) -> Result<Option<BTreeSet<Holder>>, PerformError> {
+        let Resumed { spec, snapshot, records, .. } = match self.store.resume(run).await {
+            Ok(resumed) => resumed,
+            Err(StoreError::NotFound { .. }) => return Ok(None),
+            Err(why) => return Err(why.into()),
+        };
+        let Ok(state) = folded(spec, snapshot, &records) else { return Ok(None) };
+        Ok(Some(state.locks.blocks.keys().copied().collect()))
     }
 
     async fn limit(&self, lock: &LockName) -> Result<Limit, PerformError> {

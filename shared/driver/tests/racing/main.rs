@@ -323,6 +323,20 @@ fn a_run_that_has_had_its_time_is_ended_by_the_next_look_at_everything() {
 }
 
 #[test]
+fn an_attempt_that_is_asked_to_end_before_it_was_started_is_never_started() {
+    let world = Handle::default();
+    let run = world.born(ONE, "u");
+    world.0.inner().kills = true;
+    assert!(killed(world.function().ring(&run, &[Look::Everything])).is_none(), "it is killed");
+    let verb = Verb::Stop { message: None };
+    let stop = Command { id: "c".into(), by: "test".to_owned(), at: world.now(), verb };
+    now(world.0.store.put_command(&run, &stop)).unwrap();
+    now(world.function().ring(&run, &[Look::Everything])).unwrap();
+    assert_eq!(world.0.inner().asked, 0);
+    assert_eq!(world.state(&run).phase, RunPhase::Failed);
+}
+
+#[test]
 fn a_batch_of_doorbells_costs_one_load_and_one_commit() {
     let world = Handle::default();
     let run = world.born(WIDE, "u");
