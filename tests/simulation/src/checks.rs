@@ -1,0 +1,217 @@
+//! What must hold while a world goes on, and at its end.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use dropforge_driver::doorbells::Why;
+use dropforge_driver::heard::Heard;
+use dropforge_driver::locks;
+use dropforge_driver::store::{Attempts, Documents, Inbox, Index, LoadedRun, Runs};
+use dropforge_engine::apply::apply;
+use dropforge_engine::attempt::{Attempt, Outcome, Verdict};
+use dropforge_engine::event::{Command, Verb};
+use dropforge_engine::ids::{AttemptId, CommandId, RunUid};
+use dropforge_engine::phase::RunPhase;
+use dropforge_engine::program::Program;
+use dropforge_engine::record::Record;
+use dropforge_engine::snapshot::Snapshot;
+use dropforge_engine::spec::RunSpec;
+use dropforge_engine::state::RunState;
+
+use crate::flow::{self, Answer, Flow};
+use crate::plan::Fault;
+use crate::queue::{Body, Queue};
+use crate::world::{FAULTS, Handle, World};
+
+/// What a future gives that waits for nothing: those of the memory store.
+pub fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(given) => given,
+        Poll::Pending => unreachable!("memory answers at once"),
+    }
+}
+
+fn fold(spec: RunSpec, records: &[Record]) -> RunState {
+    let mut state = RunState::new(Arc::new(Program::compile(spec).expect("it was compiled before")));
+    records.iter().for_each(|record| apply(&mut state, record));
+    state
+}
+
+fn text(state: &RunState) -> String {
+    serde_json::to_string(&Snapshot::of(state)).expect("states are JSON")
+}
+
+/// Now and then: what is on record gives the state that somebody decided on.
+pub fn replay(world: &World, state: &RunState, records: &[Record]) {
+    if !world.inner().random.chance(1, 16) {
+        return;
+    }
+    let LoadedRun { spec, records: all, .. } =
+        now(world.memory.load_run(&state.program.spec.uid)).expect("it is there");
+    // Others may have gone on since.
+    let begin =
+        (0..=all.len().saturating_sub(records.len())).rev().find(|at| all[*at..].starts_with(records));
+    let Some(begin) = begin else { return world.wrong("records that were committed are not there") };
+    let replayed = text(&fold(spec, &all[..begin + records.len()]));
+    if replayed != text(state) {
+        world.wrong(format_args!("replay differs from live:\n{replayed}\n{}", text(state)));
+    }
+}
+
+/// Waits until the faults are over and nothing is left to do, sees that nothing more is done, and judges.
+pub async fn judge(world: Handle, flows: Vec<Flow>) {
+    world.sleep(FAULTS + 90_000).await;
+    // Long enough for a pod that finds no node for long, tried four times, in steps that follow one another.
+    for _ in 0..600 {
+        if rests(&world) {
+            break;
+        }
+        resume(&world);
+        world.sleep(60_000).await;
+    }
+    if !rests(&world) {
+        world.wrong(format_args!("it does not come to rest: {}", unrest(&world)));
+    }
+    let before = world.inner().done;
+    for n in 0..flows.len() {
+        let heard = Heard { run: uid(n), why: Why::Sweep, hops: 0, again: false };
+        world.send(Queue::Events, Body::Bell(heard), 0);
+    }
+    world.sleep(130_000).await;
+    let after = world.inner().done;
+    if before != after {
+        world.wrong(format_args!("a sweep of what is over does something: {before:?} {after:?}"));
+    }
+    for (n, flow) in flows.iter().enumerate() {
+        run(&world, &uid(n), flow);
+    }
+    locks_left(&world);
+    world.inner().over = true;
+}
+
+/// Somebody resumes what was left suspended.
+fn resume(world: &World) {
+    for run in now(world.memory.live_runs()).expect("memory") {
+        let Ok(loaded) = now(world.memory.load_run(&run)) else { continue };
+        if fold(loaded.spec, &loaded.records).suspended {
+            let verb = Verb::Resume { selector: None, outputs: [].into() };
+            let id = CommandId::from(world.nonce("last"));
+            let command = Command { id: id.clone(), by: "somebody".to_owned(), at: world.now(), verb };
+            now(world.memory.put_command(&run, &command)).expect("memory");
+            let heard = Heard { run, why: Why::Command(id), hops: 0, again: false };
+            world.send(Queue::Events, Body::Bell(heard), 0);
+        }
+    }
+}
+
+fn uid(n: usize) -> RunUid {
+    format!("run-{n}").into()
+}
+
+fn rests(world: &World) -> bool {
+    let quiet = {
+        let inner = world.inner();
+        inner.people == 0
+            && inner.pods.shown.is_empty()
+            && inner.pods.running.is_empty()
+            && inner.queues.quiet_until(inner.now + 60_000)
+    };
+    quiet && now(world.memory.live_runs()).expect("memory").is_empty()
+}
+
+fn unrest(world: &World) -> String {
+    let live = now(world.memory.live_runs()).expect("memory");
+    let mut text = format!("live {live:?}, pods {:?}", world.inner().pods.shown.keys());
+    for run in live {
+        if let Ok(loaded) = now(world.memory.load_run(&run)) {
+            let state = fold(loaded.spec, &loaded.records);
+            text += &format!(", {run} {:?} waits for {:?}", state.phase, state.outbox);
+        }
+    }
+    text
+}
+
+/// One run at its end.
+fn run(world: &World, run: &RunUid, flow: &Flow) {
+    let Ok(loaded) = now(world.memory.load_run(run)) else {
+        return world.wrong(format_args!("{run} is not there"));
+    };
+    let state = fold(loaded.spec, &loaded.records);
+    let entries = now(world.memory.entries(None)).expect("memory");
+    let listed = entries.iter().find(|entry| entry.uid == *run).map(|entry| entry.phase);
+    if !state.done() || listed != Some(state.phase) {
+        world.wrong(format_args!("{run} is {:?} and listed as {listed:?}", state.phase));
+    }
+    let started: BTreeMap<AttemptId, Arc<Attempt>> = loaded.records.iter().filter_map(started).collect();
+    let ended: BTreeMap<AttemptId, Arc<Verdict>> = loaded.records.iter().filter_map(ended).collect();
+    for id in started.keys() {
+        let stored = now(world.memory.verdict("default", id)).expect("memory");
+        if ended.get(id).map(|verdict| &**verdict) != stored.as_ref() {
+            world.wrong(format_args!("the verdict of {id} is {stored:?} and on record {:?}", ended.get(id)));
+        }
+    }
+    let read = |id: &CommandId| {
+        loaded.records.iter().any(|r| matches!(r, Record::CommandRead { command, .. } if command.id == *id))
+    };
+    let commands = world.inner().commands.clone();
+    for (_, command) in commands.iter().filter(|(of, id)| of == run && !read(id)) {
+        world.wrong(format_args!("command {command} of {run} was never answered"));
+    }
+    if world.has(Fault::Commands) {
+        return;
+    }
+    let expected = flow::answer(flow);
+    let found = found(state.phase, &started, &ended);
+    if found != expected {
+        world.wrong(format_args!("{run} comes to {found:?}\n  and not to {expected:?}\n  {}", state.message));
+    }
+}
+
+fn found(
+    phase: RunPhase,
+    started: &BTreeMap<AttemptId, Arc<Attempt>>,
+    ended: &BTreeMap<AttemptId, Arc<Verdict>>,
+) -> Answer {
+    let mut answer = Answer { succeeds: phase == RunPhase::Succeeded, ..Answer::default() };
+    for (id, verdict) in ended {
+        let Some(attempt) = started.get(id).filter(|_| verdict.outcome != Outcome::Lost) else { continue };
+        let arguments = flow::arguments(attempt);
+        let [_, _, item, retried, ..] = &arguments[..] else { continue };
+        let number = flow::number(&attempt.node_name, retried);
+        let good = verdict.outcome == Outcome::Succeeded;
+        *answer
+            .commands
+            .entry((attempt.work.template.name.clone(), item.clone(), number, good))
+            .or_default() += 1;
+    }
+    answer
+}
+
+fn started(record: &Record) -> Option<(AttemptId, Arc<Attempt>)> {
+    match record {
+        Record::AttemptStarted { attempt, .. } => Some((attempt.id.clone(), attempt.clone())),
+        _ => None,
+    }
+}
+
+fn ended(record: &Record) -> Option<(AttemptId, Arc<Verdict>)> {
+    match record {
+        Record::AttemptEnded { verdict } => Some((verdict.attempt.clone(), verdict.clone())),
+        _ => None,
+    }
+}
+
+/// No lock is held or waited for by anybody, once the sweep has looked: it does as long as a run is live.
+fn locks_left(world: &World) {
+    now(locks::keep::sweep(&world.memory)).expect("memory");
+    for key in now(world.memory.keys("locks/")).expect("memory") {
+        let stored = now(world.memory.get(&key)).expect("memory").expect("it was listed");
+        let state: serde_json::Value = serde_json::from_slice(&stored.body).expect("JSON");
+        if state["holders"] != serde_json::json!([]) || state["waiters"] != serde_json::json!([]) {
+            world.wrong(format_args!("{key} is left as {state}"));
+        }
+    }
+}

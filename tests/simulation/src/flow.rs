@@ -1,0 +1,254 @@
+//! Workflows that a seed makes up: as a model, from which both the manifest and the reference's answer come.
+
+mod manifest;
+mod reference;
+
+use std::sync::Arc;
+
+use dropforge_engine::attempt::Attempt;
+
+use crate::plan::Plan;
+use crate::random::Random;
+use crate::world::World;
+
+pub use manifest::workflow;
+pub use reference::{Answer, answer};
+
+/// A workflow.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// Its templates; those called stand before their callers.
+    pub templates: Vec<Template>,
+    /// Its exit handler.
+    pub on_exit: Option<usize>,
+    /// How many pods it runs at once.
+    pub parallelism: Option<u64>,
+    /// The mutex of the whole.
+    pub lock: Option<Lock>,
+    /// Whether it has a volume of its own.
+    pub volume: bool,
+}
+
+/// A lock: its name and how many may hold it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// Its name.
+    pub name: String,
+    /// A mutex is held by one, a semaphore by two.
+    pub limit: usize,
+}
+
+/// A template; all take the parameter `i`.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// What it does.
+    pub body: Body,
+    /// How often it is tried again.
+    pub retries: Option<u32>,
+    /// What it holds while it goes on.
+    pub lock: Option<Lock>,
+}
+
+/// What a template does.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Runs a pod; how each try ends, the last one for all that follow, and the item for which all fail.
+    Pod {
+        /// A letter for each try: `.` well, `x` not, `o` out of memory.
+        rule: String,
+        /// The item that fails.
+        bad: Option<u32>,
+    },
+    /// Waits for some seconds.
+    Nap(u32),
+    /// Groups of steps, one after the other.
+    Steps(Vec<Vec<Call>>),
+    /// Tasks, each with those that it depends on.
+    Dag(Vec<(Call, Vec<usize>)>),
+    /// A pod so many times, one after the other, by calling itself.
+    Again(usize, u32),
+}
+
+/// A call of a template.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Which.
+    pub template: usize,
+    /// For each of so many items.
+    pub count: Option<u32>,
+    /// What its `when` says.
+    pub when: Option<bool>,
+    /// Whether its failure is borne.
+    pub continues: bool,
+    /// What follows its end.
+    pub on_exit: Option<usize>,
+}
+
+/// How a command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With 0.
+    Good,
+    /// With 1.
+    Bad,
+    /// The kernel ended it and its wrapper.
+    OutOfMemory,
+}
+
+impl End {
+    fn of(rule: &str, number: u32, is_bad: bool) -> End {
+        if is_bad {
+            return End::Bad;
+        }
+        let at = usize::try_from(number).unwrap_or(usize::MAX).min(rule.len() - 1);
+        match &rule[at..=at] {
+            "x" => End::Bad,
+            "o" => End::OutOfMemory,
+            _ => End::Good,
+        }
+    }
+}
+
+/// How the command of an attempt ends, as its arguments say: `rule`, `bad item`, `item`, `retried`, `lock`.
+pub fn end(_: &World, attempt: &Attempt) -> End {
+    let arguments = arguments(attempt);
+    let [rule, bad, item, retried, ..] = &arguments[..] else { return End::Good };
+    End::of(rule, number(&attempt.node_name, retried), bad == item)
+}
+
+/// Which try of its node an attempt is: Argo names it at the end.
+pub fn number(node_name: &str, retried: &str) -> u32 {
+    let tail = node_name.strip_suffix(')').and_then(|name| name.rsplit_once('(')).map(|(_, tail)| tail);
+    tail.filter(|_| retried == "retried").and_then(|tail| tail.parse().ok()).unwrap_or(0)
+}
+
+/// What the container of an attempt is told.
+pub fn arguments(attempt: &Attempt) -> Vec<String> {
+    attempt.work.template.container.as_ref().and_then(|container| container.args.clone()).unwrap_or_default()
+}
+
+/// The lock that a pod's template holds.
+pub fn lock_of(attempt: &Arc<Attempt>) -> Option<(String, usize)> {
+    let arguments = arguments(attempt);
+    let (name, limit) = arguments.get(4)?.split_once(':')?;
+    Some((name.to_owned(), limit.parse().ok()?))
+}
+
+/// What decides of one workflow; parts that the plan drops are not made.
+struct Maker<'a> {
+    random: Random,
+    plan: &'a Plan,
+    part: u32,
+    /// Whether commands fail at all.
+    fails: bool,
+    /// Whether there are locks.
+    locks: bool,
+}
+
+/// The workflow number `n` of a plan.
+pub fn made_up(plan: &Plan, n: u32) -> Flow {
+    let random = Random::new(plan.seed, &format!("workflow {n}"));
+    let mut maker = Maker { random, plan, part: n * 1000, fails: false, locks: false };
+    maker.fails = maker.part(1, 2);
+    maker.locks = maker.part(1, 3);
+    let mut templates: Vec<Template> = (0..3).map(|_| maker.leaf()).collect();
+    let inner = maker.random.below(3);
+    for _ in 0..inner {
+        let template = maker.inner(templates.len());
+        templates.push(template);
+    }
+    let entry = maker.inner(templates.len());
+    templates.push(entry);
+    let on_exit = maker.part(1, 5).then_some(0);
+    let parallelism = maker.part(1, 5).then(|| 1 + maker.random.below(2));
+    let lock = (maker.part(1, 4) && maker.locks).then(|| maker.lock_of("whole"));
+    Flow { templates, on_exit, parallelism, lock, volume: maker.part(1, 6) }
+}
+
+impl Maker<'_> {
+    /// Whether a part that is there in `hits` of `of` workflows is in this one.
+    fn part(&mut self, hits: u64, of: u64) -> bool {
+        self.part += 1;
+        self.random.chance(hits, of) && !self.plan.dropped.contains(&self.part)
+    }
+
+    /// Locks are taken from the outside in and each level has its own, so that no workflow waits for itself.
+    fn lock_of(&self, level: &str) -> Lock {
+        Lock { name: format!("{level}-mutex"), limit: 1 }
+    }
+
+    fn lock(&mut self) -> Lock {
+        match self.random.below(3) {
+            0 => Lock { name: "sem".to_owned(), limit: 2 },
+            n => Lock { name: format!("mutex-{n}"), limit: 1 },
+        }
+    }
+
+    fn leaf(&mut self) -> Template {
+        let lock = (self.part(1, 2) && self.locks).then(|| self.lock());
+        if self.part(1, 6) {
+            return Template { body: Body::Nap(self.random.below(120) as u32), retries: None, lock: None };
+        }
+        let retries = self.part(1, 3).then(|| self.random.below(3) as u32);
+        let fails = self.part(1, 2) && self.fails;
+        let rules = if fails { ["x.", "xx.", "o.", "x"] } else { ["."; 4] };
+        let rule = (*self.random.pick(&rules)).to_owned();
+        let bad = (self.part(1, 8) && self.fails).then(|| self.random.below(3) as u32);
+        Template { body: Body::Pod { rule, bad }, retries, lock }
+    }
+
+    /// A template that calls some of those before it.
+    fn inner(&mut self, before: usize) -> Template {
+        let lock = (self.part(1, 8) && self.locks).then(|| self.lock_of(&format!("level-{before}")));
+        let body = match self.random.below(7) {
+            0..=2 => {
+                let groups = 1 + self.random.below(3);
+                Body::Steps(
+                    (0..groups).map(|_| self.group(before)).filter(|group| !group.is_empty()).collect(),
+                )
+            }
+            3..=5 => {
+                let tasks = 1 + self.random.below(5);
+                let tasks = (0..tasks).map(|n| (self.call(before), self.dependencies(n)));
+                Body::Dag(tasks.collect())
+            }
+            _ => Body::Again(0, 1 + self.random.below(3) as u32),
+        };
+        let retries = self.part(1, 8).then(|| self.random.below(2) as u32);
+        // An empty Steps template is refused.
+        let body = match body {
+            Body::Steps(groups) if groups.is_empty() => Body::Steps(vec![vec![self.plain(0)]]),
+            body => body,
+        };
+        Template { body, retries, lock }
+    }
+
+    fn group(&mut self, before: usize) -> Vec<Call> {
+        let many = 1 + self.random.below(3);
+        (0..many).filter_map(|_| self.call_or_none(before)).collect()
+    }
+
+    fn call_or_none(&mut self, before: usize) -> Option<Call> {
+        let call = self.call(before);
+        self.part(9, 10).then_some(call)
+    }
+
+    fn dependencies(&mut self, task: u64) -> Vec<usize> {
+        (0..task).filter(|_| self.part(1, 2)).map(|n| n as usize).collect()
+    }
+
+    fn plain(&self, template: usize) -> Call {
+        Call { template, count: None, when: None, continues: false, on_exit: None }
+    }
+
+    fn call(&mut self, before: usize) -> Call {
+        let template = self.random.below(before as u64) as usize;
+        Call {
+            template,
+            count: self.part(1, 4).then(|| self.random.below(4) as u32),
+            when: self.part(1, 5).then(|| self.random.chance(1, 2)),
+            continues: self.part(1, 5),
+            on_exit: self.part(1, 10).then_some(0),
+        }
+    }
+}

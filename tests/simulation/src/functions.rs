@@ -1,0 +1,105 @@
+//! The functions as tasks: what calls them, and what becomes of their messages.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dropforge_driver::heard::{Answer, Heard, Listener};
+use dropforge_driver::owner::{Others, Owner, Told, Watcher};
+use dropforge_driver::sweeping::Sweep;
+use dropforge_engine::invariants::violations;
+use dropforge_engine::record::Record;
+use dropforge_engine::state::RunState;
+
+use crate::bugs::Bug;
+use crate::checks;
+use crate::outside::Outside;
+use crate::queue::{Body, Queue};
+use crate::store::Store;
+use crate::world::{Handle, TaskId};
+
+type Function = Owner<Store, Outside, Outside, Outside, Outside>;
+
+/// A function that advances runs, for ever; it may be killed anywhere and begins again.
+pub fn advance(world: &Handle) -> TaskId {
+    let own = world.clone();
+    world.spawn_function(Box::new(move || Box::pin(advances(own.clone()))))
+}
+
+async fn advances(world: Handle) {
+    let outside = Arc::new(Outside::new(&world));
+    let made = outside.clone();
+    let make = move || function(&made);
+    let mut listener = Listener::new(Box::new(make), outside.clone());
+    loop {
+        let batch = bells(world.receive(Queue::Events).await);
+        let heard: Vec<Heard> = batch.iter().map(|(_, heard)| heard.clone()).collect();
+        world.note(format_args!("hears {heard:?}"));
+        let answers = listener.hear(&heard).await;
+        world.note(format_args!("answers {answers:?}"));
+        world.turn().await;
+        for (id, heard) in batch {
+            if !matches!(answers.get(&heard.run), Some(Answer::Failed(_)) | None) {
+                world.delete(Queue::Events, id);
+            }
+        }
+    }
+}
+
+fn bells(messages: Vec<(u64, Body, u32)>) -> Vec<(u64, Heard)> {
+    let bell = |(id, body, receives): (u64, Body, u32)| match body {
+        Body::Bell(heard) => Some((id, Heard { again: receives > 1, ..heard })),
+        Body::Notice(_) => None,
+    };
+    let bells: BTreeMap<u64, Heard> = messages.into_iter().filter_map(bell).collect();
+    bells.into_iter().collect()
+}
+
+fn function(outside: &Arc<Outside>) -> Function {
+    let store = Arc::new(outside.store.clone());
+    let own = (**outside).clone();
+    let watcher = watcher(&outside.world);
+    Owner::new(store, outside.clone(), own.clone(), own.clone(), own, watcher).beside(Others::Many)
+}
+
+/// Looks at every state that somebody decided on.
+fn watcher(world: &Handle) -> Watcher {
+    let world = world.clone();
+    Box::new(move |state: &RunState, records: &[Record], told| {
+        let found = violations(state);
+        if !found.is_empty() {
+            world.wrong(format_args!("{}: {}", state.program.spec.uid, found.join("; ")));
+        }
+        if told == Told::New {
+            for record in records {
+                world.note(format_args!("record {record:?}"));
+            }
+            checks::replay(&world, state, records);
+        }
+    })
+}
+
+/// The sweep, every minute; it may be killed too.
+pub fn sweep(world: &Handle) -> TaskId {
+    let own = world.clone();
+    world.spawn_function(Box::new(move || Box::pin(sweeps(own.clone()))))
+}
+
+async fn sweeps(world: Handle) {
+    loop {
+        let left = 60_000 - world.inner().now % 60_000;
+        world.sleep(left).await;
+        let outside = Outside::new(&world);
+        let sweep = Sweep {
+            store: &outside.store,
+            pods: &outside,
+            doorbells: &outside,
+            reminders: &outside,
+            now: outside.time(),
+        };
+        if world.breaks(Bug::SweepMute) {
+            continue;
+        }
+        let swept = sweep.sweep().await;
+        world.note(format_args!("swept {swept:?}"));
+    }
+}

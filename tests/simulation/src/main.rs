@@ -1,0 +1,58 @@
+//! `simulate --schedules N [--seed S]`: lets worlds go on from seed S, tells which of them fail, and shrinks the first of
+//! those. `--verbose` writes down what happens; `--bugs` plants each bug in turn and tells how many seeds catch it.
+
+use dropforge_simulation_tests::bugs::Bug;
+use dropforge_simulation_tests::plan::Plan;
+use dropforge_simulation_tests::shrink::shrink;
+use dropforge_simulation_tests::simulate;
+
+/// Failing seeds that are shrunk: that takes hundreds of worlds each.
+const SHRUNK_MAX: u64 = 1;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let flag = |name: &str| arguments.iter().any(|argument| argument == name);
+    let number = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1)?.parse::<u64>().ok()
+    };
+    let (first, many) = (number("--seed").unwrap_or(0), number("--schedules").unwrap_or(1));
+    if flag("--bugs") {
+        return plant(first, many);
+    }
+    let failed = schedules(first, many, flag("--verbose"));
+    std::process::exit(i32::from(failed > 0));
+}
+
+fn schedules(first: u64, many: u64, verbose: bool) -> u64 {
+    let (mut failed, mut turns) = (0, 0);
+    for seed in first..first + many {
+        let plan = Plan { verbose, ..Plan::new(seed) };
+        let report = simulate(&plan);
+        turns += report.turns;
+        report.story.iter().for_each(|line| println!("{line}"));
+        if report.wrong.is_empty() {
+            continue;
+        }
+        failed += 1;
+        println!("seed {seed} fails: {}", report.wrong.join("\n  "));
+        if failed <= SHRUNK_MAX && !verbose {
+            let Plan { without, dropped, .. } = shrink(&plan);
+            println!("  it still fails without {without:?} and the parts {dropped:?}");
+        }
+    }
+    println!("{many} schedules from seed {first}, {failed} failed, {turns} turns");
+    failed
+}
+
+/// How many seeds it takes until each planted bug is caught.
+fn plant(first: u64, many: u64) {
+    for bug in Bug::ALL {
+        let caught = (first..first + many)
+            .position(|seed| !simulate(&Plan { bug: Some(*bug), ..Plan::new(seed) }).wrong.is_empty());
+        match caught {
+            Some(seeds) => println!("| `{bug:?}` | {} |", seeds + 1),
+            None => println!("| `{bug:?}` | not within {many} |"),
+        }
+    }
+}

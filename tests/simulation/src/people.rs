@@ -1,0 +1,107 @@
+//! People: they submit, and some stop, suspend, resume and retry, also twice and late.
+
+use dropforge_driver::births::{Identity, Library, Overrides, Site, run_spec};
+use dropforge_driver::doorbells::Why;
+use dropforge_driver::heard::Heard;
+use dropforge_driver::store::{Inbox, Runs};
+use dropforge_engine::event::{Command, RetryOptions, Verb};
+use dropforge_engine::ids::RunUid;
+use dropforge_engine::spec::{Cause, RunSpec};
+
+use crate::flow::{Flow, workflow};
+use crate::plan::Fault;
+use crate::queue::{Body, Queue};
+use crate::store::Store;
+use crate::world::{FAULTS, Handle, World, timestamp};
+
+/// The spec of a made-up run.
+pub fn spec(world: &World, flow: &Flow, n: u32) -> RunSpec {
+    let identity = Identity { uid: format!("run-{n}").into(), suffix: format!("r{n}") };
+    let (library, site, overrides) = (Library::default(), Site::default(), Overrides::default());
+    let cause = Cause::Person { by: "somebody".to_owned() };
+    let now = timestamp(world.inner().now);
+    run_spec(workflow(flow), &library, &site, &overrides, &identity, cause, now).expect("a sound workflow")
+}
+
+/// Submits a run after a while, and goes on with it.
+pub async fn submits(world: Handle, flow: Flow, n: u32) {
+    let waits = world.inner().random.between(0, 60_000);
+    world.sleep(waits).await;
+    let store = Store { world: world.clone() };
+    let spec = spec(&world, &flow, n);
+    while store.create_run(&spec).await.is_err() {
+        world.sleep(1_000).await;
+    }
+    rings(&world, &spec.uid, Why::Submitted);
+    if world.has(Fault::Commands) {
+        commands(&world, &store, &spec.uid).await;
+    }
+    world.inner().people -= 1;
+}
+
+fn rings(world: &World, run: &RunUid, why: Why) {
+    let heard = Heard { run: run.clone(), why, hops: 0, again: false };
+    world.send(Queue::Events, Body::Bell(heard), 0);
+}
+
+async fn commands(world: &Handle, store: &Store, run: &RunUid) {
+    let many = world.inner().random.below(4);
+    for n in 0..many {
+        let waits = world.inner().random.between(100, FAULTS / 3);
+        world.sleep(waits).await;
+        let verb = verb(world);
+        let suspends = matches!(verb, Verb::Suspend);
+        says(
+            world,
+            store,
+            run,
+            Command {
+                id: format!("c-{n}").as_str().into(),
+                by: "somebody".to_owned(),
+                at: world.now(),
+                verb,
+            },
+        )
+        .await;
+        if suspends {
+            let waits = world.inner().random.between(100, 120_000);
+            world.sleep(waits).await;
+            let verb = Verb::Resume { selector: None, outputs: [].into() };
+            says(
+                world,
+                store,
+                run,
+                Command {
+                    id: format!("r-{n}").as_str().into(),
+                    by: "somebody".to_owned(),
+                    at: world.now(),
+                    verb,
+                },
+            )
+            .await;
+        }
+    }
+}
+
+fn verb(world: &World) -> Verb {
+    match world.inner().random.below(6) {
+        0 => Verb::Stop { message: None },
+        1 => Verb::Terminate,
+        2 => Verb::Suspend,
+        3 => Verb::Resume { selector: None, outputs: [].into() },
+        _ => Verb::Retry(RetryOptions::default()),
+    }
+}
+
+/// Says it until it is known to lie in the inbox, and some say it twice.
+async fn says(world: &Handle, store: &Store, run: &RunUid, command: Command) {
+    let times = if world.inner().random.chance(1, 4) { 2 } else { 1 };
+    for _ in 0..times {
+        while store.put_command(run, &command).await.is_err() {
+            world.sleep(1_000).await;
+        }
+        world.note(format_args!("command {command:?}"));
+        world.inner().commands.push((run.clone(), command.id.clone()));
+        rings(world, run, Why::Command(command.id.clone()));
+    }
+}

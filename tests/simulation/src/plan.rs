@@ -1,0 +1,105 @@
+//! What a seed decides of a world before it begins: which faults happen, and how often.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::bugs::Bug;
+use crate::random::Random;
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What may go wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Fault {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Fault {
+            /// All of them.
+            pub const ALL: &[Fault] = &[$(Fault::$name,)*];
+        }
+    };
+}
+
+faults! {
+    /// The store refuses a request.
+    StoreRefuses,
+    /// The store does what it was asked, and its answer is lost.
+    StoreAnswerLost,
+    /// A message is lost.
+    MessageLost,
+    /// A message arrives twice.
+    MessageDoubled,
+    /// A message arrives late.
+    MessageLate,
+    /// Messages become visible again while they are worked on.
+    VisibilityShort,
+    /// A function is killed between two awaits.
+    FunctionKilled,
+    /// An answer takes very long.
+    Stall,
+    /// The Kubernetes API refuses a request.
+    ClusterRefuses,
+    /// The Kubernetes API does what it was asked, and its answer is lost.
+    ClusterAnswerLost,
+    /// There is no room for a pod.
+    ClusterFull,
+    /// A pod is gone before it begins.
+    PodVanishesPending,
+    /// A pod is gone while it runs.
+    PodVanishesRunning,
+    /// A pod is gone after its verdict.
+    PodVanishesAfter,
+    /// A pod is evicted.
+    PodEvicted,
+    /// A pod's node is without contact, and goes on.
+    PodSilent,
+    /// A pod finds no node for long.
+    PodUnscheduled,
+    /// A pod's doorbell is lost.
+    PodMute,
+    /// A timer is lost.
+    TimerLost,
+    /// A timer fires early or late.
+    TimerOff,
+    /// The clocks of functions differ.
+    ClockSkew,
+    /// People stop, suspend, resume and retry, also twice.
+    Commands,
+}
+
+/// What a world is made from.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Decides everything.
+    pub seed: u64,
+    /// The faults that never happen in it.
+    pub without: BTreeSet<Fault>,
+    /// The parts of its manifests that are left out.
+    pub dropped: BTreeSet<u32>,
+    /// The rule that is broken.
+    pub bug: Option<Bug>,
+    /// Whether what happens is written down as text.
+    pub verbose: bool,
+}
+
+impl Plan {
+    /// Everything that this seed brings.
+    pub fn new(seed: u64) -> Plan {
+        Plan { seed, without: BTreeSet::new(), dropped: BTreeSet::new(), bug: None, verbose: false }
+    }
+
+    /// How often each fault happens, in 10,000 occasions, and by which numbers. A quarter of all worlds has none.
+    pub fn rates(&self) -> BTreeMap<Fault, (u64, Random)> {
+        let mut random = Random::new(self.seed, "faults");
+        let peaceful = random.chance(1, 4);
+        let mut rates = BTreeMap::new();
+        for fault in Fault::ALL {
+            let happens = random.chance(1, 3);
+            let rate = *random.pick(&[20, 100, 400, 1500]);
+            if happens && !peaceful && !self.without.contains(fault) {
+                rates.insert(*fault, (rate, Random::new(self.seed, &format!("{fault:?}"))));
+            }
+        }
+        rates
+    }
+}

@@ -1,0 +1,327 @@
+//! The world that everything shares: its time, its tasks, its messages and its pods. It is one thread's, and nothing in
+//! it depends on anything but the plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use dropforge_engine::ids::{CommandId, RunUid};
+use dropforge_storage::memory::MemoryStore;
+use jiff::Timestamp;
+
+use crate::bugs::Bug;
+use crate::cluster::Pods;
+use crate::plan::{Fault, Plan};
+use crate::queue::{Queue, Queues};
+use crate::random::Random;
+
+/// A world in somebody's hands.
+pub type Handle = Arc<World>;
+
+/// When worlds begin, in milliseconds: a full minute.
+const BEGIN: i64 = 1_790_000_040_000;
+
+/// For how long faults happen, in milliseconds.
+pub const FAULTS: i64 = 20 * 60_000;
+
+/// A future of the world.
+pub type Going = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Makes a task's future again after it was killed.
+pub type Again = Box<dyn Fn() -> Going + Send>;
+
+/// Names a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TaskId(pub u64);
+
+/// Something that goes on by itself.
+pub struct Task {
+    /// Its name.
+    pub id: TaskId,
+    /// What it does.
+    pub future: Going,
+    /// When it goes on.
+    pub wake: i64,
+    /// It goes on also when there is a message here.
+    pub listens: Option<Queue>,
+    /// How it begins again when it was killed; only functions are killed.
+    pub again: Option<Again>,
+}
+
+/// The world.
+pub struct World {
+    /// What it was made from.
+    pub plan: Plan,
+    /// What is stored.
+    pub memory: MemoryStore,
+    inner: Mutex<Inner>,
+}
+
+/// What changes in the world.
+pub struct Inner {
+    /// The time in milliseconds.
+    pub now: i64,
+    /// Decides what goes on first.
+    pub random: Random,
+    faults: BTreeMap<Fault, (u64, Random)>,
+    /// Messages.
+    pub queues: Queues,
+    /// Pods.
+    pub pods: Pods,
+    /// Counts what was done, to see that nothing more is.
+    pub done: Done,
+    /// People who have not said all they have to say.
+    pub people: u32,
+    /// Commands that people left.
+    pub commands: Vec<(RunUid, CommandId)>,
+    /// What should not have happened.
+    pub wrong: Vec<String>,
+    /// What happened, where it is written down.
+    pub story: Vec<String>,
+    digest: u64,
+    wake: i64,
+    listens: Option<Queue>,
+    spawned: Vec<Task>,
+    killed: BTreeSet<TaskId>,
+    next: u64,
+    /// It is over.
+    pub over: bool,
+}
+
+/// How often something was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Commits.
+    pub commits: u64,
+    /// Pods made.
+    pub starts: u64,
+    /// Documents written.
+    pub documents: u64,
+}
+
+impl World {
+    /// A world at its beginning.
+    pub fn new(plan: Plan) -> World {
+        let inner = Inner {
+            now: BEGIN,
+            random: Random::new(plan.seed, "order"),
+            faults: plan.rates(),
+            queues: Queues::default(),
+            pods: Pods::default(),
+            done: Done::default(),
+            people: 0,
+            commands: Vec::new(),
+            wrong: Vec::new(),
+            story: Vec::new(),
+            digest: 0xcbf2_9ce4_8422_2325,
+            wake: i64::MAX,
+            listens: None,
+            spawned: Vec::new(),
+            killed: BTreeSet::new(),
+            next: 0,
+            over: false,
+        };
+        World { plan, memory: MemoryStore::new(), inner: Mutex::new(inner) }
+    }
+
+    /// What changes.
+    pub fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        timestamp(self.inner().now)
+    }
+
+    /// Whether this fault happens here and now.
+    pub fn fault(&self, fault: Fault) -> bool {
+        self.inner().fault(fault)
+    }
+
+    /// Whether this rule is broken in this world.
+    pub fn breaks(&self, bug: Bug) -> bool {
+        self.plan.bug == Some(bug)
+    }
+
+    /// Whether this fault is one of this world's.
+    pub fn has(&self, fault: Fault) -> bool {
+        self.inner().faults.contains_key(&fault)
+    }
+
+    /// Something happened.
+    pub fn note(&self, what: impl Display) {
+        self.inner().note(self.plan.verbose, &what.to_string());
+    }
+
+    /// Something happened that must not.
+    pub fn wrong(&self, what: impl Display) {
+        let mut inner = self.inner();
+        let text = what.to_string();
+        inner.note(self.plan.verbose, &format!("WRONG: {text}"));
+        inner.wrong.push(text);
+    }
+
+    /// Lets others go on: an answer takes its time.
+    pub async fn turn(&self) {
+        let due = {
+            let mut inner = self.inner();
+            let stalls = inner.fault(Fault::Stall);
+            let takes =
+                if stalls { inner.random.between(1_000, 90_000) } else { inner.random.between(1, 30) };
+            inner.now + takes
+        };
+        Until { world: self, due, queue: None }.await;
+    }
+
+    /// Waits for some milliseconds.
+    pub async fn sleep(&self, milliseconds: i64) {
+        let due = self.inner().now + milliseconds;
+        Until { world: self, due, queue: None }.await;
+    }
+
+    /// Waits for a message.
+    pub async fn message(&self, queue: Queue) {
+        Until { world: self, due: i64::MAX, queue: Some(queue) }.await;
+    }
+
+    /// Begins a task.
+    pub fn spawn(&self, future: Going) -> TaskId {
+        self.inner().spawn(future, None)
+    }
+
+    /// Begins a task that may be killed, and begins again then.
+    pub fn spawn_function(&self, again: Again) -> TaskId {
+        let future = again();
+        self.inner().spawn(future, Some(again))
+    }
+
+    /// Ends a task.
+    pub fn kill(&self, task: TaskId) {
+        self.inner().killed.insert(task);
+    }
+
+    /// What happened, as one number.
+    pub fn digest(&self) -> u64 {
+        self.inner().digest
+    }
+
+    /// Lets all tasks go on until the world is over; gives in how many turns.
+    pub fn go(&self, turns_max: u64) -> u64 {
+        let mut tasks: Vec<Task> = Vec::new();
+        for turn in 0..turns_max {
+            {
+                let mut inner = self.inner();
+                tasks.append(&mut inner.spawned);
+                let killed = std::mem::take(&mut inner.killed);
+                drop(inner);
+                tasks.retain(|task| !killed.contains(&task.id));
+            }
+            if self.inner().over {
+                return turn;
+            }
+            let Some(at) = self.choose(&tasks) else {
+                self.wrong("nothing goes on any more");
+                return turn;
+            };
+            self.poll(&mut tasks, at);
+        }
+        self.wrong(format!("it goes on and on: {turns_max} turns"));
+        turns_max
+    }
+
+    /// The task that goes on next: the one whose time comes first.
+    fn choose(&self, tasks: &[Task]) -> Option<usize> {
+        let mut inner = self.inner();
+        let due = |task: &Task| match task.listens {
+            Some(queue) => task.wake.min(inner.queues.next_visible(queue)),
+            None => task.wake,
+        };
+        let first = tasks.iter().map(due).min().filter(|due| *due < i64::MAX)?;
+        let ready: Vec<usize> =
+            (0..tasks.len()).filter(|at| due(&tasks[*at]) <= first.max(inner.now)).collect();
+        inner.now = inner.now.max(first);
+        Some(*inner.random.pick(&ready))
+    }
+
+    fn poll(&self, tasks: &mut Vec<Task>, at: usize) {
+        {
+            let mut inner = self.inner();
+            (inner.wake, inner.listens) = (i64::MAX, None);
+        }
+        let polled = tasks[at].future.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
+        if polled.is_ready() {
+            drop(tasks.remove(at));
+            return;
+        }
+        let task = &mut tasks[at];
+        let mut inner = self.inner();
+        (task.wake, task.listens) = (inner.wake, inner.listens);
+        if let Some(again) = &task.again
+            && inner.fault(Fault::FunctionKilled)
+        {
+            inner.note(self.plan.verbose, &format!("task {} is killed", task.id.0));
+            task.wake = inner.now + inner.random.between(10, 2_000);
+            task.listens = None;
+            drop(inner);
+            task.future = again();
+        }
+    }
+}
+
+impl Inner {
+    /// Whether this fault happens here and now. After a while there are no more.
+    pub fn fault(&mut self, fault: Fault) -> bool {
+        if self.now > BEGIN + FAULTS {
+            return false;
+        }
+        self.faults.get_mut(&fault).is_some_and(|(rate, random)| random.chance(*rate, 10_000))
+    }
+
+    fn note(&mut self, verbose: bool, text: &str) {
+        for byte in text.bytes().chain(self.now.to_le_bytes()) {
+            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        if verbose {
+            let seconds = self.now - BEGIN;
+            self.story.push(format!("{:>5}.{:03} {text}", seconds / 1000, seconds % 1000));
+        }
+    }
+
+    fn spawn(&mut self, future: Going, again: Option<Again>) -> TaskId {
+        self.next += 1;
+        let id = TaskId(self.next);
+        self.spawned.push(Task { id, future, wake: self.now, listens: None, again });
+        id
+    }
+}
+
+/// Waits for a moment, or for a message.
+struct Until<'a> {
+    world: &'a World,
+    due: i64,
+    queue: Option<Queue>,
+}
+
+impl Future for Until<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.world.inner();
+        let visible = self.queue.is_some_and(|queue| inner.queues.next_visible(queue) <= inner.now);
+        if visible || inner.now >= self.due {
+            return Poll::Ready(());
+        }
+        inner.wake = inner.wake.min(self.due);
+        inner.listens = inner.listens.or(self.queue);
+        Poll::Pending
+    }
+}
+
+/// Milliseconds as a timestamp.
+pub fn timestamp(milliseconds: i64) -> Timestamp {
+    Timestamp::from_millisecond(milliseconds).expect("a moment of this century")
+}
