@@ -15,12 +15,12 @@ locals {
     advance = {
       read   = ["live", "runs", "journals", "attempts", "logs", "definitions", "cluster-definitions", "triggers", "crons", "starters", "locks", "memo", "index", "environments", "admission", "images", "settings"]
       write  = ["live", "runs", "journals", "attempts", "triggers", "crons", "starters", "locks", "memo", "index", "admission", "images", "settings"]
-      delete = ["live", "runs/*/inbox", "index", "triggers", "crons", "starters"]
+      delete = ["live", "runs/*/inbox", "index", "triggers", "crons", "starters", "locks"]
     }
     sweep = {
       read   = ["live", "runs", "journals", "attempts", "definitions", "cluster-definitions", "triggers", "crons", "starters", "locks", "index", "admission", "settings"]
       write  = ["live", "runs", "triggers", "crons", "starters", "locks", "index", "admission", "settings"]
-      delete = ["live", "index", "triggers", "crons", "starters"]
+      delete = ["live", "index", "triggers", "crons", "starters", "locks"]
     }
     # It performs requests to Kubernetes, and knows no bucket.
     dispatch = { read = [], write = [], delete = [] }

@@ -58,15 +58,42 @@ where
     S: Documents,
     D: Serialize + DeserializeOwned + PartialEq + Clone,
 {
+    let change = |old| {
+        let (new, answer) = change(old);
+        (Some(new), answer)
+    };
+    change_or_remove(store, key, known, change).await
+}
+
+/// As [`change`], of a document that need not be there: where `change` gives none, it is removed, unless somebody has
+/// changed it meanwhile.
+///
+/// # Errors
+/// When it is unknown whether it was stored or removed; then changing it again is right, if `change` is.
+pub async fn change_or_remove<S, D, T>(
+    store: &S,
+    key: &str,
+    known: u32,
+    mut change: impl FnMut(Option<D>) -> (Option<D>, T),
+) -> Result<T, StoreError>
+where
+    S: Documents,
+    D: Serialize + DeserializeOwned + PartialEq + Clone,
+{
     loop {
         let stored = store.get(key).await?;
         let old: Option<D> = stored.as_ref().map(|stored| decode(key, &stored.body, known)).transpose()?;
         let (new, answer) = change(old.clone());
-        if old.as_ref() == Some(&new) {
+        if old == new {
             return Ok(answer);
         }
         let expected = stored.as_ref().map(|stored| stored.version.as_str());
-        if let Swap::Stored { .. } = store.swap(key, expected, &encode(key, &new)?).await? {
+        let swapped = match (&new, expected) {
+            (Some(new), _) => store.swap(key, expected, &encode(key, new)?).await?,
+            (None, Some(version)) => store.remove(key, version).await?,
+            (None, None) => return Ok(answer),
+        };
+        if let Swap::Stored { .. } = swapped {
             return Ok(answer);
         }
     }

@@ -202,16 +202,19 @@ fn a_snapshot_and_a_lock_are_overwritten() {
     ] {
         assert!(function(stack, "advance", &overwrites(CONTROL, key)), "{key}");
     }
-    // A marker and a command that was applied are taken away; what the marker stood for is not.
-    for (key, goes) in
-        [("live/u1", true), ("runs/ab/u1/inbox/c1.json", true), ("runs/ab/u1/spec.json", false)]
-    {
-        assert_eq!(
-            function(stack, "advance", &Request::new("s3:DeleteObject", &arn(CONTROL, key))),
-            goes,
-            "{key}"
-        );
+    // A marker, a command that was applied and a lock that nobody wants are taken away; what the marker stood for is not.
+    let removes = |name, key| function(stack, name, &Request::new("s3:DeleteObject", &arn(CONTROL, key)));
+    for (key, goes) in [
+        ("live/u1", true),
+        ("runs/ab/u1/inbox/c1.json", true),
+        ("locks/team-a/mutex-gpu.json", true),
+        ("runs/ab/u1/spec.json", false),
+    ] {
+        assert_eq!(removes("advance", key), goes, "{key}");
     }
+    assert!(
+        removes("sweep", "locks/team-a/mutex-gpu.json") && !removes("ingest", "locks/team-a/mutex-gpu.json")
+    );
 }
 
 #[test]

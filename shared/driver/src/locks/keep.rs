@@ -6,8 +6,12 @@ use dropforge_engine::ids::{NodeId, RunUid};
 use dropforge_engine::lock::{LockName, LockWait};
 
 use super::{Claimant, LOCK_FORMAT, LockState, Present};
-use crate::documents::{change, component, decode, encode, escaped, read};
+use crate::documents::{change, change_or_remove, component, decode, encode, escaped, read};
+use crate::owner::{at_most, chain};
 use crate::store::{Documents, Runs, StoreError, Swap, Versioned};
+
+/// Documents read at once: as many as answers of a store are waited for side by side.
+const READS_AT_ONCE: usize = 16;
 
 /// What became of a request for locks.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +31,7 @@ pub fn key(lock: &LockName) -> String {
     format!("locks/{}/{}.json", component(escaped(lock.namespace())), component(name))
 }
 
-/// The document of a lock, if it was ever wanted.
+/// The document of a lock, if anybody holds it or waits for it.
 ///
 /// # Errors
 /// When it can't be read.
@@ -117,38 +121,39 @@ pub async fn forget<S: Documents>(
     let Seen { mut state, version } = seen;
     let granted = state.forget(over, present);
     let key = key(&state.lock);
-    match store.swap(&key, Some(&version), &encode(&key, &state)?).await? {
+    let changed = match state.in_use() {
+        true => store.swap(&key, Some(&version), &encode(&key, &state)?).await?,
+        false => store.remove(&key, &version).await?,
+    };
+    match changed {
         Swap::Stored { .. } => Ok(granted),
         Swap::Conflict => Ok(Vec::new()),
     }
 }
 
+/// Changes a lock that somebody holds or waits for, and removes its document when nobody does any more: the sweep reads
+/// them all. Whoever takes the lock meanwhile changes the document, which is then not removed, or finds none and makes
+/// one. A document says all that counts of its lock, so that one that is there again with the same content is the same.
 async fn edit<S: Documents>(
     store: &S,
     lock: &LockName,
     mut with: impl FnMut(&mut LockState) -> Vec<Claimant>,
 ) -> Result<Vec<Claimant>, StoreError> {
-    if state(store, lock).await?.is_none() {
-        return Ok(Vec::new());
-    }
-    change(store, &key(lock), LOCK_FORMAT, |old: Option<LockState>| {
-        // Nothing removes the document, so that there is one; else an empty one says as much.
-        let mut state = old.unwrap_or_else(|| LockState::new(lock, 1));
+    change_or_remove(store, &key(lock), LOCK_FORMAT, |old: Option<LockState>| {
+        let Some(mut state) = old else { return (None, Vec::new()) };
         let granted = with(&mut state);
-        (state, granted)
+        (Some(state).filter(LockState::in_use), granted)
     })
     .await
 }
 
-/// Takes runs that are over out of all locks; gives who was granted one in their place.
+/// Takes runs that are over out of all locks; gives who was granted one in their place. A document that can't be read is
+/// passed over, and told of.
 ///
 /// # Errors
 /// When it is unknown what is stored; doing it again is right.
 pub async fn sweep<S: Documents + Runs>(store: &S) -> Result<Vec<Claimant>, StoreError> {
-    let mut held = Vec::new();
-    for key in store.keys("locks/").await? {
-        held.extend(seen_at(store, &key).await?.filter(|seen| seen.state.in_use()));
-    }
+    let held = locks(store).await?;
     if held.is_empty() {
         return Ok(Vec::new());
     }
@@ -158,9 +163,24 @@ pub async fn sweep<S: Documents + Runs>(store: &S) -> Result<Vec<Claimant>, Stor
     for seen in held {
         let over = |claimant: &&Claimant| !live.contains(&claimant.run);
         let over: BTreeSet<_> = seen.state.claimants().filter(over).map(Claimant::id).collect();
-        if !over.is_empty() {
+        // One that nobody uses was left by a version that removed none.
+        if !over.is_empty() || !seen.state.in_use() {
             granted.extend(forget(store, seen, &over, &|run| live.contains(run)).await?);
         }
     }
     Ok(granted)
+}
+
+/// All locks whose documents can be read.
+async fn locks<S: Documents>(store: &S) -> Result<Vec<Seen>, StoreError> {
+    let keys = store.keys("locks/").await?;
+    let reading: Vec<_> = keys.iter().map(|key| seen_at(store, key)).collect();
+    let mut locks = Vec::new();
+    for (key, read) in keys.iter().zip(at_most(READS_AT_ONCE, reading).await) {
+        match read {
+            Ok(seen) => locks.extend(seen),
+            Err(why) => tracing::warn!(key, "a lock is passed over: failed to {}", chain(&why)),
+        }
+    }
+    Ok(locks)
 }

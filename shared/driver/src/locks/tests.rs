@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::documents::fake::{FakeDocuments, Fault, now};
+use crate::store::Documents;
 
 fn claimant(run: &str, node: u64, priority: i64, second: i64) -> Claimant {
     Claimant {
@@ -143,7 +144,9 @@ fn a_block_takes_all_its_locks_or_stands_in_one_queue() {
     let wait = taking.wait.expect("y is held");
     assert_eq!(wait.message(), "Waiting for default/Mutex/y lock. Lock status: 0/1");
     assert_eq!(wait.held_by, [HeldBy { key: "default/a/1".to_owned(), run: "a".into() }]);
-    let holders = |name: &str| keys(&now(keep::state(&store, &mutex(name))).unwrap().unwrap().holders);
+    let holders = |name: &str| {
+        now(keep::state(&store, &mutex(name))).unwrap().map_or(Vec::new(), |state| keys(&state.holders))
+    };
     assert_eq!((holders("x"), holders("y")), (vec![], vec!["a1".to_owned()]));
     let granted = now(keep::leave(&store, &mutex("y"), (&a.run, a.node), &|_| true)).unwrap();
     assert_eq!(keys(&granted), ["b1"]);
@@ -168,6 +171,27 @@ fn a_death_at_any_write_leaves_nothing_that_asking_again_does_not_mend() {
             assert_eq!(taken.wait, None, "write {at}, {fault:?}");
         }
     }
+}
+
+#[test]
+fn a_lock_that_nobody_uses_leaves_no_document() {
+    let store = FakeDocuments::default();
+    let (a, b) = (claimant("a", 1, 0, 1), claimant("b", 1, 0, 2));
+    let both = [(mutex("x"), 1), (mutex("y"), 1)];
+    now(keep::take(&store, &a, &both[1..], &|_| true)).unwrap();
+    now(keep::take(&store, &b, &both, &|_| true)).unwrap();
+    assert_eq!(
+        now(store.keys("locks/")).unwrap(),
+        [keep::key(&mutex("y"))],
+        "b holds nothing while it waits"
+    );
+    let leave =
+        |who: &Claimant| now(keep::leave(&store, &mutex("y"), (&who.run, who.node), &|_| true)).unwrap();
+    assert_eq!(keys(&leave(&a)), ["b1"]);
+    assert_eq!(leave(&b), []);
+    assert_eq!(now(store.keys("")).unwrap(), Vec::<String>::new());
+    let writes = store.writes();
+    assert_eq!((leave(&b), store.writes()), (vec![], writes), "and nothing makes one but who takes it");
 }
 
 #[test]
