@@ -117,6 +117,10 @@ pub struct Ingested {
     pub crons: Vec<(String, CronWorkflow)>,
 }
 
+/// How often a schedule is gone about again because somebody else was at it: a definition seldom changes, and each try
+/// costs a few requests.
+const TRIES_MAX: u32 = 4;
+
 /// Namespace and name.
 type Named = (String, String);
 
@@ -233,7 +237,7 @@ where
         let starter = Starter::Trigger { namespace: namespace.to_owned(), name: name.to_owned() };
         let mark = starters::mark(self.store, &starter, self.now).await?;
         let Some(trigger) = definitions::trigger(self.store, namespace, name).await? else {
-            return starters::unmark(self.store, &starter, &mark).await;
+            return starters::unmark(self.store, &starter, &mark).await.map(drop);
         };
         // S3's own order of the writes to one key, where their second is the same.
         objects.sort_by(|(a, m), (b, n)| (&a.key, a.time, m).cmp(&(&b.key, b.time, n)));
@@ -254,6 +258,9 @@ where
     }
 
     /// Does what is due for a schedule, and sees to it that it is rung at its next ticks; gives it, if it is there.
+    ///
+    /// Where somebody else was at it meanwhile, it may have been for a newer definition: it is done again, and what
+    /// stands in EventBridge is not believed to be what is on record. Who is disturbed time after time leaves a mark.
     async fn cron(
         &self,
         namespace: &str,
@@ -261,20 +268,44 @@ where
         new: &mut (dyn FnMut() -> Identity + Send),
     ) -> Result<Option<CronWorkflow>, StoreError> {
         let starter = Starter::CronWorkflow { namespace: namespace.to_owned(), name: name.to_owned() };
-        let mark = starters::mark(self.store, &starter, self.now).await?;
+        let (mut cron, mut alone) = self.cron_once(&starter, true, new).await?;
+        for _ in 1..TRIES_MAX {
+            if alone {
+                return Ok(cron);
+            }
+            (cron, alone) = self.cron_once(&starter, false, new).await?;
+        }
+        if !alone {
+            starters::mark(self.store, &starter, self.now).await?;
+        }
+        Ok(cron)
+    }
+
+    /// The same once; gives whether nobody else was at it meanwhile. `known` says whether the schedules that are on
+    /// record are those that are there.
+    async fn cron_once(
+        &self,
+        starter: &Starter,
+        known: bool,
+        new: &mut (dyn FnMut() -> Identity + Send),
+    ) -> Result<(Option<CronWorkflow>, bool), StoreError> {
+        let (namespace, name) = (starter.namespace(), starter.name());
+        let mark = starters::mark(self.store, starter, self.now).await?;
         let cron = crons::keep::definition(self.store, namespace, name).await?;
         let firing = match &cron {
-            Some(cron) => self.tick(&starter, cron, new).await?.then_some(cron),
+            Some(cron) => self.tick(starter, cron, new).await?.then_some(cron),
             None => None,
         };
-        self.arm(&starter, firing).await?;
+        self.arm(starter, firing, known).await?;
         let state = crons::keep::state(self.store, namespace, name).await?;
         // Where one reminder asks for the next, the mark stays: the sweep makes up for a lost one.
         let chained = firing.is_some_and(|cron| chained(cron, self.now));
-        if !chained && state.is_none_or(|state| state.rests()) {
-            starters::unmark(self.store, &starter, &mark).await?;
-        }
-        Ok(cron)
+        let rests = !chained && state.is_none_or(|state| state.rests());
+        let alone = match rests {
+            true => starters::unmark(self.store, starter, &mark).await?,
+            false => starters::stands(self.store, starter, &mark).await?,
+        };
+        Ok((cron, alone))
     }
 
     /// Handles the ticks that are due; gives whether there will be others.
@@ -303,11 +334,16 @@ where
 
     /// Brings the schedules that recur in line with the definition, none where it fires no more, and asks for a reminder
     /// of the next tick that none of them tells of.
-    async fn arm(&self, starter: &Starter, firing: Option<&CronWorkflow>) -> Result<(), StoreError> {
+    async fn arm(
+        &self,
+        starter: &Starter,
+        firing: Option<&CronWorkflow>,
+        known: bool,
+    ) -> Result<(), StoreError> {
         let (namespace, name) = (starter.namespace(), starter.name());
         let Some(state) = crons::keep::state(self.store, namespace, name).await? else { return Ok(()) };
         let wanted = firing.map(recurring).unwrap_or_default();
-        if state.recurring != wanted {
+        if !known || state.recurring != wanted {
             self.alarms.keep(starter, &wanted).await?;
             crons::keep::armed(self.store, namespace, name, &wanted).await?;
         }

@@ -62,12 +62,22 @@ pub async fn mark<S: Documents>(store: &S, starter: &Starter, now: Timestamp) ->
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made(String);
 
-/// Takes a mark away whose maker found nothing left to do, unless it was made anew since.
+/// Takes a mark away whose maker found nothing left to do, unless it was made anew since; gives whether it was not: then
+/// somebody else was at work at the same time, and perhaps on something newer.
 ///
 /// # Errors
 /// When it is unknown whether it is gone.
-pub async fn unmark<S: Documents>(store: &S, starter: &Starter, made: &Made) -> Result<(), StoreError> {
-    store.remove(&key(starter), &made.0).await.map(drop)
+pub async fn unmark<S: Documents>(store: &S, starter: &Starter, made: &Made) -> Result<bool, StoreError> {
+    let swapped = store.remove(&key(starter), &made.0).await?;
+    Ok(matches!(swapped, Swap::Stored { .. }))
+}
+
+/// Whether a mark has not been made anew since.
+///
+/// # Errors
+/// When it can't be read.
+pub async fn stands<S: Documents>(store: &S, starter: &Starter, made: &Made) -> Result<bool, StoreError> {
+    Ok(store.get(&key(starter)).await?.is_some_and(|stored| stored.version == made.0))
 }
 
 /// All that are marked; the sweep reminds of them.
@@ -98,9 +108,9 @@ mod tests {
         let (store, starter) = (FakeDocuments::default(), churn());
         let again = || done(mark(&store, &starter, Timestamp::UNIX_EPOCH)).unwrap();
         let (first, second) = (again(), again());
-        done(unmark(&store, &starter, &first)).unwrap();
+        assert!(!done(unmark(&store, &starter, &first)).unwrap());
         assert_eq!(done(marked(&store)).unwrap(), std::slice::from_ref(&starter));
-        done(unmark(&store, &starter, &second)).unwrap();
+        assert!(done(unmark(&store, &starter, &second)).unwrap());
         assert_eq!(done(marked(&store)).unwrap(), []);
     }
 

@@ -53,7 +53,11 @@ struct World {
     /// Objects by bucket and key; a missing one is gone, none can't be read.
     objects: Mutex<BTreeMap<String, Option<DroppedObject>>>,
     drawn: Mutex<u64>,
+    /// What somebody does while schedules are being changed.
+    meanwhile: Mutex<Option<Meanwhile>>,
 }
+
+type Meanwhile = Box<dyn FnOnce(&World) + Send>;
 
 impl Documents for World {
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
@@ -120,6 +124,8 @@ impl Reminders for World {
 
 impl Schedules for World {
     async fn keep(&self, of: &Starter, wanted: &[Recurring]) -> Result<(), StoreError> {
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        meanwhile.into_iter().for_each(|meanwhile| meanwhile(self));
         put(self, &format!("recurring/{of}"), 1, &json!({"format": 1, "wanted": wanted})).await
     }
 }
@@ -474,6 +480,28 @@ fn a_schedule_is_kept_changed_suspended_and_taken_away_with_its_definition() {
     done(definitions::take_away(&world, NS, "CronWorkflow", "nightly")).unwrap();
     remind("2026-05-03T10:00:01Z");
     assert_eq!(recurring_of(&world), json!([]));
+}
+
+#[test]
+fn who_is_slow_with_an_older_definition_does_not_take_the_schedules_of_the_newer_away() {
+    let suspended = CRON.replace("spec:\n  sch", "spec:\n  suspend: true\n  sch");
+    let newer = [CRON, &CRON.replace("30 2 * * *", "30 2,3,5-7 1 * *")];
+    for newer in newer.map(str::to_owned) {
+        let world = World::with(CRON);
+        let remind = |world: &World| assert_eq!(world.handle(&[Notice::Remind(nightly())], NOW), [Ok(())]);
+        remind(&world);
+        world.define(NS, &suspended);
+        let resumed = newer.clone();
+        *world.meanwhile.lock().unwrap() = Some(Box::new(move |world| {
+            world.define(NS, &resumed);
+            remind(world);
+        }));
+        remind(&world);
+        let fresh = World::with(&newer);
+        remind(&fresh);
+        assert_eq!(recurring_of(&world), recurring_of(&fresh));
+        assert_eq!(world.marked(), []);
+    }
 }
 
 #[test]
