@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dropforge_engine::ids::RunUid;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::Clock;
 use crate::cluster::Cluster;
@@ -16,11 +16,16 @@ use crate::owner::{Ends, Look, OwnError, Owner, at_most};
 use crate::store::{RunStore, StoreError};
 use crate::timers::Timers;
 
-/// A chain of doorbells that ring one another without any progress from outside ends here; the sweep begins a new one.
-pub const HOPS_MAX: u32 = 24;
+/// A chain of doorbells that ring one another without any progress from outside ends here, after 63 seconds: the sweep
+/// rings meanwhile. A longer one would stand beside those of the next sweeps, for as long as a run waits for room.
+pub const HOPS_MAX: u32 = 6;
+
+/// Where the sweep's doorbells begin: what waits since the last sweep is looked at again after 16 and after 48 seconds,
+/// and then by the next one.
+pub const SWEEP_HOPS: u32 = 4;
 
 /// The longest wait before a run is looked at again, and that for a newer program.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(64);
+const PATIENCE: SignedDuration = SignedDuration::from_secs(32);
 const UPGRADE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Runs that a function goes on with: states in memory, any of which can be loaded again.
@@ -67,6 +72,8 @@ pub struct Listener<S, C, T, E, K, D> {
     doorbells: Arc<D>,
     /// The runs of the last batches.
     warm: Warm<S, C, T, E, K>,
+    /// When the last doorbell rings that this listener has rung for a run with something unperformed.
+    rings: BTreeMap<RunUid, Timestamp>,
 }
 
 impl<S, C, T, E, K, D> Listener<S, C, T, E, K, D>
@@ -80,7 +87,7 @@ where
 {
     /// A listener that has heard nothing.
     pub fn new(make: Make<S, C, T, E, K>, doorbells: Arc<D>) -> Self {
-        Listener { make, doorbells, warm: Vec::new() }
+        Listener { make, doorbells, warm: Vec::new(), rings: BTreeMap::new() }
     }
 
     /// Answers a batch; gives what became of each run's doorbells.
@@ -88,10 +95,14 @@ where
         let mut answering = Vec::new();
         for (run, heard) in by_run(batch) {
             let (owner, doorbells) = (self.owner(&run), self.doorbells.clone());
-            answering.push(answer(owner, doorbells, run, heard));
+            let rings = self.rings.remove(&run);
+            answering.push(answer(owner, doorbells, Asked { run, heard, rings }));
         }
         let mut answers = BTreeMap::new();
-        for (owner, run, answer) in at_most(RUNS_AT_ONCE, answering).await {
+        for (owner, Asked { run, rings, .. }, answer) in at_most(RUNS_AT_ONCE, answering).await {
+            let now = owner.now();
+            self.rings.retain(|_, at| *at > now);
+            self.rings.extend(rings.map(|at| (run.clone(), at)));
             if owner.run(&run).is_some() {
                 self.warm.push((run.clone(), owner));
             }
@@ -118,13 +129,20 @@ fn by_run(batch: &[Heard]) -> BTreeMap<RunUid, Vec<Heard>> {
     groups
 }
 
+/// What is asked of one run.
+struct Asked {
+    run: RunUid,
+    heard: Vec<Heard>,
+    /// As in [`Listener`].
+    rings: Option<Timestamp>,
+}
+
 /// Looks at one run for all its doorbells.
 async fn answer<S, C, T, E, K, D>(
     mut owner: Owner<S, C, T, E, K>,
     doorbells: Arc<D>,
-    run: RunUid,
-    heard: Vec<Heard>,
-) -> (Owner<S, C, T, E, K>, RunUid, Answer)
+    mut asked: Asked,
+) -> (Owner<S, C, T, E, K>, Asked, Answer)
 where
     S: RunStore,
     C: Cluster,
@@ -133,32 +151,52 @@ where
     K: Clock,
     D: Doorbells,
 {
-    let outcome = owner.ring(&run, &looks(&heard)).await;
+    let Asked { run, heard, rings } = &mut asked;
+    let outcome = owner.ring(run, &looks(heard)).await;
     let unperformed = !owner.take_unperformed().is_empty();
     if outcome.is_err() {
         // What it decided on may not be what is stored.
-        owner.let_go(&run);
+        owner.let_go(run);
     }
     // An outside event resets the count: the smallest is that of the doorbell which is nearest to one.
-    let hops = heard.iter().map(|heard| heard.hops).min().unwrap_or_default() + 1;
-    let answer = match verdict(outcome, unperformed, hops) {
-        Ok(answer) => answer,
-        Err(after) => later(&*doorbells, &run, hops, after).await,
+    let hops = heard.iter().map(|heard| heard.hops).min().unwrap_or_default().saturating_add(1);
+    let now = owner.now();
+    // A doorbell that is on its way to a look at everything does for every event that found no room meanwhile.
+    *rings = rings.filter(|at| *at > now);
+    let answer = match next(outcome, unperformed, hops) {
+        Next::Answered(answer) => answer,
+        Next::Unperformed(_) if rings.is_some() => Answer::Later,
+        Next::Unperformed(after) => {
+            let answer = later(&*doorbells, run, hops, after).await;
+            *rings = matches!(answer, Answer::Later).then(|| now + after);
+            answer
+        }
+        Next::Unseen(after) => later(&*doorbells, run, hops, after).await,
     };
-    (owner, run, answer)
+    (owner, asked, answer)
 }
 
-/// What became of the doorbells; the error: how long to wait before the run is looked at again.
-fn verdict(outcome: Result<(), OwnError>, unperformed: bool, hops: u32) -> Result<Answer, SignedDuration> {
+/// What is to become of the doorbells.
+enum Next {
+    /// This.
+    Answered(Answer),
+    /// The run is to be looked at again after so long, since something could not be performed.
+    Unperformed(SignedDuration),
+    /// The run is to be looked at again after so long: what they told of has not been seen.
+    Unseen(SignedDuration),
+}
+
+fn next(outcome: Result<(), OwnError>, unperformed: bool, hops: u32) -> Next {
     match outcome {
-        Ok(()) if !unperformed => Ok(Answer::Done),
-        Ok(()) | Err(OwnError::Contended { .. }) => Err(patience(hops)),
+        Ok(()) if unperformed => Next::Unperformed(patience(hops)),
+        Ok(()) => Next::Answered(Answer::Done),
+        Err(OwnError::Contended { .. }) => Next::Unseen(patience(hops)),
         // A name that can't be one names nothing, however often it comes.
         Err(OwnError::Store(StoreError::NotFound { what: "run", .. } | StoreError::BadName { .. })) => {
-            Ok(Answer::Unknown)
+            Next::Answered(Answer::Unknown)
         }
-        Err(OwnError::Store(StoreError::NewerFormat { .. })) => Err(UPGRADE),
-        Err(why) => Ok(Answer::Failed(why)),
+        Err(OwnError::Store(StoreError::NewerFormat { .. })) => Next::Unseen(UPGRADE),
+        Err(why) => Next::Answered(Answer::Failed(why)),
     }
 }
 
@@ -218,15 +256,16 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_waits_longer_each_time_up_to_a_minute() {
-        let seconds = [1, 2, 3, 7, 8, HOPS_MAX].map(|hops| patience(hops).as_secs());
-        assert_eq!(seconds, [1, 2, 4, 64, 64, 64]);
+    fn who_waits_waits_longer_each_time_for_a_minute_in_all() {
+        let seconds = [1, 2, 3, HOPS_MAX, 100].map(|hops| patience(hops).as_secs());
+        assert_eq!(seconds, [1, 2, 4, 32, 32]);
+        assert_eq!((1..=HOPS_MAX).map(|hops| patience(hops).as_secs()).sum::<i64>(), 63);
     }
 
     #[test]
     fn a_doorbell_whose_names_can_t_be_names_is_no_failure() {
         let why = "it is empty".to_owned();
         let bad = OwnError::Store(StoreError::BadName { what: "run", name: String::new(), why });
-        assert!(matches!(verdict(Err(bad), false, 1), Ok(Answer::Unknown)));
+        assert!(matches!(next(Err(bad), false, 1), Next::Answered(Answer::Unknown)));
     }
 }

@@ -123,6 +123,8 @@ pub struct Owner<S, C, T, E, K> {
     held: BTreeMap<RunUid, Held>,
     /// Runs with an effect that could not be performed.
     unperformed: BTreeSet<RunUid>,
+    /// Timers that could not be set.
+    unset: BTreeSet<(RunUid, EffectKey)>,
 }
 
 impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K> {
@@ -138,6 +140,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             others: Others::None,
             held: BTreeMap::new(),
             unperformed: BTreeSet::new(),
+            unset: BTreeSet::new(),
         }
     }
 
@@ -155,6 +158,11 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     /// The runs in this owner's hands.
     pub fn runs(&self) -> impl Iterator<Item = &RunState> {
         self.held.values().map(|h| &h.state)
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Lets go of a run: it is loaded again when it is rung for.
@@ -202,7 +210,10 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         let seen = self.look(run, looks).await?;
         let committed = self.commit(run, seen.events).await?;
         let everything = looks.contains(&Look::Everything);
-        let effects = if everything { self.open_effects(run, &seen.there) } else { committed.effects };
+        let effects = match everything {
+            true => self.open_effects(run, &seen.there, &committed.effects),
+            false => committed.effects,
+        };
         self.perform(run, effects).await?;
         self.tidy(run, &committed.ended).await;
         // Its record is committed: the object has done its work.
@@ -265,6 +276,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         }
         if done && self.store.commands(run).await?.is_empty() {
             self.store.unmark_live(run, position).await?;
+            self.unset.retain(|(of, _)| of != run);
             self.held.remove(run);
         }
         Ok(())

@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use dropforge_engine::ids::{AttemptId, RunUid};
 use sha2::{Digest, Sha256};
 
+use crate::doorbells::{Ring, Why};
+use crate::heard::SWEEP_HOPS;
+
 /// How many runs one sweep rings that nothing speaks for: with more live ones each waits for its turn.
 const RINGS_MAX: usize = 100;
 
@@ -35,6 +38,14 @@ pub struct Plan {
     pub ring: BTreeSet<RunUid>,
     /// Pods of runs that are over, by run.
     pub left: BTreeMap<RunUid, Vec<AttemptId>>,
+}
+
+impl Plan {
+    /// The doorbells to be rung. They begin late in their chain, since the next sweep rings again.
+    pub fn rings(&self) -> Vec<Ring> {
+        let ring = |run: &RunUid| Ring { hops: SWEEP_HOPS, ..Ring::new(run.clone(), Why::Sweep) };
+        self.ring.iter().map(ring).collect()
+    }
 }
 
 /// What follows from the live runs, and from the pods that were there before these were listed: a run's marker is made
@@ -79,6 +90,12 @@ mod tests {
         let live = runs(3);
         assert_eq!(plan(&live, &[], 7), Plan { ring: live, left: BTreeMap::new() });
         assert_eq!(plan(&BTreeSet::new(), &[], 7), Plan::default());
+    }
+
+    #[test]
+    fn what_waits_between_two_sweeps_is_looked_at_twice_again_and_not_after_the_next() {
+        let ring = plan(&runs(1), &[], 7).rings().remove(0);
+        assert_eq!(ring, Ring { hops: 4, ..Ring::new("run-0".into(), Why::Sweep) });
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The effects of a run's decisions, performed.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use dropforge_engine::attempt::Attempt;
 use dropforge_engine::effect::{Effect, EffectKey};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::{AttemptId, RunUid};
@@ -17,6 +18,13 @@ use crate::memos;
 use crate::store::{RunStore, StoreError};
 use crate::timers::Timers;
 
+/// Effects performed side by side that have nothing to do with one another: as many as answers are waited for at once.
+const APART_AT_ONCE: usize = 16;
+
+/// What is said of a start that was not tried. Always the same words, so that they are put on record once.
+const NO_ROOM: &str =
+    "there was no room for another attempt that needs the same, and that one is tried first";
+
 /// What came of an effect.
 #[derive(Default)]
 pub(super) struct Done {
@@ -24,6 +32,13 @@ pub(super) struct Done {
     pub(super) answer: Option<Event>,
     /// Others that were granted a lock by it.
     pub(super) granted: Vec<Claimant>,
+}
+
+impl Done {
+    /// Whether an attempt was not started, since there is no room for it now.
+    fn waits(&self) -> bool {
+        matches!(self.answer, Some(Event::AttemptWaiting { .. }))
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +53,42 @@ fn starts(effect: &Effect) -> bool {
     matches!(effect, Effect::StartAttempt(_))
 }
 
+/// Whether it touches nothing that another effect of the run touches: locks and memos are asked for in their order.
+fn stands_apart(effect: &Effect) -> bool {
+    matches!(effect, Effect::SetTimer { .. } | Effect::StopAttempt { .. } | Effect::ReadConfig(_))
+}
+
+/// What an attempt needs of where steps run, as far as the manifest says: where one found no room, another with the same
+/// needs finds none. The steps of a run differ in that, and a quota may have room for some of them.
+fn needs(attempt: &Attempt) -> String {
+    let (template, pod) = (&attempt.work.template, &attempt.work.pod);
+    let containers = template.container.iter().chain(&template.script);
+    let containers: Vec<_> = containers.map(|container| (&container.image, &container.resources)).collect();
+    // Without them each template would only be taken for one that needs always the same.
+    serde_json::to_string(&(&template.name, containers, &pod.spec, &pod.patches)).unwrap_or_default()
+}
+
 impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K> {
-    /// What stands in a run's outbox, but for the starts of attempts that the cluster has in hand.
-    pub(super) fn open_effects(&self, run: &RunUid, there: &BTreeSet<AttemptId>) -> Vec<Arc<Effect>> {
+    /// What stands in a run's outbox, but for the starts of attempts that the cluster has in hand, and for timers that
+    /// somebody has set: only those of this commit are set, and those that this owner knows not to be. Whoever committed
+    /// another may have died before it was set: then the first look at everything after its time lets it fire.
+    pub(super) fn open_effects(
+        &self,
+        run: &RunUid,
+        there: &BTreeSet<AttemptId>,
+        committed: &[Arc<Effect>],
+    ) -> Vec<Arc<Effect>> {
         let Some(held) = self.held.get(run) else { return Vec::new() };
+        let new: BTreeSet<EffectKey> = committed.iter().map(|effect| effect.key()).collect();
+        let unset = |effect: &Effect| {
+            // The timers of one process die with it.
+            self.others == Others::None
+                || new.contains(&effect.key())
+                || self.unset.contains(&(run.clone(), effect.key()))
+        };
         let open = |effect: &&Arc<Effect>| match &***effect {
             Effect::StartAttempt(attempt) => C::STARTS_AGAIN || !there.contains(&attempt.id),
+            timer @ Effect::SetTimer { .. } => unset(timer),
             _ => true,
         };
         held.state.outbox.values().filter(open).cloned().collect()
@@ -64,17 +109,21 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         }
         let (mut starts, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(|effect| starts(effect));
         starts.retain(|effect| !self.is_stopping(run, effect));
-        let starting: Vec<_> = starts.iter().map(|effect| self.perform_one(run, effect)).collect();
+        let (apart, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|effect| stands_apart(effect));
+        let full = Mutex::default();
+        let starting: Vec<_> = starts.iter().map(|effect| self.start(run, effect, &full)).collect();
         let mut outcomes = at_most(C::STARTS_AT_ONCE, starting).await;
+        let performing: Vec<_> = apart.iter().map(|effect| self.perform_one(run, effect)).collect();
+        outcomes.extend(at_most(APART_AT_ONCE, performing).await);
         for effect in &others {
             outcomes.push(self.perform_one(run, effect).await);
         }
         let (mut answers, mut granted) = (Vec::new(), Vec::new());
-        for (effect, outcome) in starts.iter().chain(&others).zip(outcomes) {
+        for (effect, outcome) in starts.iter().chain(&apart).chain(&others).zip(outcomes) {
+            self.note_unset(run, effect, outcome.is_err());
             match outcome {
                 Ok(done) => {
-                    // It was not started: there is no room for it now.
-                    if matches!(done.answer, Some(Event::AttemptWaiting { .. })) {
+                    if done.waits() {
                         self.unperformed.insert(run.clone());
                     }
                     answers.extend(done.answer);
@@ -89,6 +138,39 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         }
         self.answered(run, answers, &others).await?;
         self.ring_granted(granted).await
+    }
+
+    /// Starts an attempt, unless one with the same needs has just found no room: of a thousand that wait one asks for all.
+    async fn start(
+        &self,
+        run: &RunUid,
+        effect: &Effect,
+        full: &Mutex<BTreeSet<String>>,
+    ) -> Result<Done, PerformError> {
+        let Effect::StartAttempt(attempt) = effect else { return self.perform_one(run, effect).await };
+        let needs = needs(attempt);
+        if full.lock().unwrap_or_else(PoisonError::into_inner).contains(&needs) {
+            let (attempt, why) = (attempt.id.clone(), NO_ROOM.to_owned());
+            return Ok(Done { answer: Some(Event::AttemptWaiting { attempt, why }), granted: Vec::new() });
+        }
+        let done = self.perform_one(run, effect).await?;
+        if done.waits() {
+            full.lock().unwrap_or_else(PoisonError::into_inner).insert(needs);
+        }
+        Ok(done)
+    }
+
+    /// Notes whether a timer is known not to be set.
+    fn note_unset(&mut self, run: &RunUid, effect: &Effect, failed: bool) {
+        if !matches!(effect, Effect::SetTimer { .. }) {
+            return;
+        }
+        let timer = (run.clone(), effect.key());
+        if failed {
+            self.unset.insert(timer)
+        } else {
+            self.unset.remove(&timer)
+        };
     }
 
     /// Lets the cluster remove what is left of attempts.

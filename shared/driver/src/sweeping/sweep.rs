@@ -83,7 +83,7 @@ impl<S: RunStore + Artifacts, P: AllPods, D: Doorbells, M: Reminders> Sweep<'_, 
             live = self.live().await?;
         }
         let planned = plan(&live, &pods, minute);
-        self.ring(planned.ring.iter().cloned()).await?;
+        self.doorbells.ring(&planned.rings()).await?;
         self.remove_left(&planned).await;
         told("remind of triggers and schedules", self.remind().await);
         if !live.is_empty() {
@@ -97,11 +97,6 @@ impl<S: RunStore + Artifacts, P: AllPods, D: Doorbells, M: Reminders> Sweep<'_, 
 
     async fn live(&self) -> Result<BTreeSet<RunUid>, StoreError> {
         Ok(self.store.live_runs().await?.into_iter().collect())
-    }
-
-    async fn ring(&self, runs: impl Iterator<Item = RunUid>) -> Result<(), StoreError> {
-        let rings: Vec<Ring> = runs.map(|run| Ring::new(run, Why::Sweep)).collect();
-        self.doorbells.ring(&rings).await
     }
 
     async fn remove_left(&self, planned: &Plan) {
@@ -129,7 +124,8 @@ impl<S: RunStore + Artifacts, P: AllPods, D: Doorbells, M: Reminders> Sweep<'_, 
     /// Removes holders that are over, and rings those that were granted a lock in their place.
     async fn locks(&self) -> Result<(), StoreError> {
         let granted = locks::keep::sweep(self.store).await?;
-        self.ring(granted.into_iter().map(|claimant| claimant.run)).await
+        let rings: Vec<Ring> = granted.into_iter().map(|claimant| Ring::new(claimant.run, Why::Sweep)).collect();
+        self.doorbells.ring(&rings).await
     }
 
     async fn delete_expired(&self) -> Result<(), StoreError> {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use dropforge_driver::doorbells::{Doorbells, Ring, Why};
 use dropforge_driver::heard::{Answer, HOPS_MAX, Heard, Listener};
 use dropforge_driver::store::StoreError;
+use dropforge_driver::sweeping::plan;
 use dropforge_engine::attempt::Outcome;
 use dropforge_engine::ids::RunUid;
 use jiff::SignedDuration;
 
 use super::faulty::FaultyStore;
-use super::{Handle, ONE, WIDE, now};
+use super::{Handle, KINDS, ONE, WIDE, now};
 
 impl Doorbells for Handle {
     async fn ring(&self, rings: &[Ring]) -> Result<(), StoreError> {
@@ -78,6 +79,84 @@ fn who_is_contended_rings_once_later_for_all_and_each_time_waits_longer() {
     let answers = now(listener.hear(&[heard(&run, Why::Sweep, HOPS_MAX)]));
     assert!(matches!(answers[&run], Answer::Done), "the sweep goes on: {answers:?}");
     assert_eq!(world.0.inner().rung.len(), 1);
+}
+
+/// Doorbells and when they ring, in seconds.
+struct Bells {
+    world: Handle,
+    run: RunUid,
+    ringing: Vec<(i64, Heard)>,
+}
+
+impl Bells {
+    /// A run that finds no room, and has just been born.
+    fn new() -> Bells {
+        let world = Handle::default();
+        let run = world.born(KINDS, "u");
+        world.0.inner().full = ["large".to_owned(), "small".to_owned()].into();
+        let born = heard(&run, Why::Submitted, 0);
+        Bells { world, run, ringing: vec![(0, born)] }
+    }
+
+    /// One minute: the sweep rings, and a listener hears what rings. Gives how often it looked at everything.
+    fn minute(&mut self, mut listener: impl FnMut() -> TestListener) -> u32 {
+        let before = self.world.0.store.counted().inboxes;
+        let began = self.world.0.inner().seconds;
+        let swept = plan(&[self.run.clone()].into(), &[], 0).rings();
+        self.ring(began, swept);
+        for second in began..began + 60 {
+            self.world.0.inner().seconds = second;
+            let (due, later) = self.ringing.drain(..).partition(|(at, _)| *at <= second);
+            self.ringing = later;
+            for (_, heard) in due {
+                now(listener().hear(&[heard]));
+                let rung = std::mem::take(&mut self.world.0.inner().rung);
+                self.ring(second, rung);
+            }
+        }
+        self.world.0.inner().seconds = began + 60;
+        self.world.0.store.counted().inboxes - before
+    }
+
+    fn ring(&mut self, now: i64, rings: Vec<Ring>) {
+        let ring = |ring: Ring| (now + ring.after.as_secs(), heard(&ring.run, ring.why, ring.hops));
+        self.ringing.extend(rings.into_iter().map(ring));
+    }
+}
+
+#[test]
+fn a_run_that_waits_for_room_for_hours_is_looked_at_three_times_a_minute() {
+    let mut bells = Bells::new();
+    let world = bells.world.clone();
+    // Each doorbell is heard by another function.
+    let looks: Vec<u32> = (0..90).map(|_| bells.minute(|| listener(&world))).collect();
+    assert_eq!(looks[0], 1 + 5 + 3, "its birth, and the sweep");
+    assert_eq!(looks[1..4], [1 + 3, 3, 3]);
+    assert!(looks[4..].iter().all(|looks| *looks == 3), "{looks:?}");
+    assert_eq!(world.0.inner().asked, 2 * looks.iter().sum::<u32>(), "one attempt of each kind a look");
+    world.0.inner().full.clear();
+    bells.minute(|| listener(&world));
+    assert_eq!(world.pods().len(), 52);
+}
+
+#[test]
+fn of_many_ends_of_attempts_that_find_no_room_for_the_next_a_function_rings_once() {
+    let world = Handle::default();
+    let run = world.born(WIDE, "u");
+    let mut listener = listener(&world);
+    now(listener.hear(&[heard(&run, Why::Submitted, 0)]));
+    world.0.inner().full.insert("step".to_owned());
+    for pod in world.pods() {
+        world.0.run_pod(&pod, Outcome::Failed);
+        let answers = now(listener.hear(&[heard(&run, Why::Attempt(pod), 0)]));
+        assert!(matches!(answers[&run], Answer::Later), "{answers:?}");
+    }
+    let rung = std::mem::take(&mut world.0.inner().rung);
+    let ring = Ring { run: run.clone(), why: Why::Sweep, hops: 1, after: SignedDuration::from_secs(1) };
+    assert_eq!(rung, [ring]);
+    world.0.inner().seconds += 1;
+    now(listener.hear(&[heard(&run, Why::Sweep, 1)]));
+    assert_eq!(world.0.inner().rung.len(), 1, "it has rung, and there is no room yet");
 }
 
 #[test]

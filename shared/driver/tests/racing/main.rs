@@ -13,8 +13,9 @@ use dropforge_driver::births::{Identity, Library, Overrides, Site, run_spec};
 use dropforge_driver::clock::Clock;
 use dropforge_driver::cluster::{Cluster, ClusterError};
 use dropforge_driver::doorbells::Ring;
+use dropforge_driver::locks::keep;
 use dropforge_driver::owner::{Ends, Look, Others, OwnError, Owner};
-use dropforge_driver::store::{Attempts, Created, Inbox, Index, Runs, StoreError};
+use dropforge_driver::store::{Attempts, Created, Documents, Inbox, Index, Runs, StoreError};
 use dropforge_driver::timers::Timers;
 use dropforge_engine::apply::apply;
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
@@ -22,6 +23,7 @@ use dropforge_engine::config::{ConfigFound, ConfigKey};
 use dropforge_engine::effect::{Effect, TimerId};
 use dropforge_engine::event::{Command, Event, RetryOptions, Verb};
 use dropforge_engine::ids::{AttemptId, RunUid};
+use dropforge_engine::lock::LockName;
 use dropforge_engine::phase::RunPhase;
 use dropforge_engine::program::Program;
 use dropforge_engine::record::Record;
@@ -47,8 +49,14 @@ struct Inner {
     executed: BTreeMap<AttemptId, u32>,
     /// How often a pod was asked for.
     asked: u32,
+    /// Templates whose attempts find no room.
+    full: BTreeSet<String>,
     /// The next call of the cluster never returns: whoever made it is killed.
     kills: bool,
+    /// How often a timer was set.
+    set: u32,
+    /// Timers can't be set.
+    unsettable: bool,
     timers: BTreeSet<(RunUid, TimerId)>,
     roused: Vec<RunUid>,
     rung: Vec<Ring>,
@@ -99,6 +107,10 @@ impl Cluster for Handle {
         }
         let mut inner = self.0.inner();
         inner.asked += 1;
+        if inner.full.contains(&attempt.work.template.name) {
+            let why = format!("no room for {}", attempt.id);
+            return Ok(Some(Event::AttemptWaiting { attempt: attempt.id.clone(), why }));
+        }
         inner.pods.insert(attempt.id.clone());
         Ok(None)
     }
@@ -134,7 +146,13 @@ impl Cluster for Handle {
 
 impl Timers for Handle {
     async fn set(&self, run: &RunUid, timer: &TimerId, _: Timestamp) -> Result<(), StoreError> {
-        self.0.inner().timers.insert((run.clone(), timer.clone()));
+        let mut inner = self.0.inner();
+        if inner.unsettable {
+            let key = timer.to_string();
+            return Err(StoreError::Io { action: "set", key, source: std::io::Error::other("a test") });
+        }
+        inner.set += 1;
+        inner.timers.insert((run.clone(), timer.clone()));
         Ok(())
     }
 
@@ -238,6 +256,40 @@ spec:
   - name: step
     retryStrategy: {limit: 100}
     container: {image: busybox}
+";
+
+/// Two kinds of steps, which differ in what they need.
+const KINDS: &str = "
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {generateName: wf-}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    dag:
+      tasks:
+      - {name: a, template: large, withSequence: {count: 50}}
+      - {name: b, template: small, withSequence: {count: 2}}
+  - name: large
+    container: {image: busybox, resources: {limits: {nvidia.com/gpu: 8}}}
+  - name: small
+    container: {image: busybox}
+";
+
+const NAPS: &str = "
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {generateName: wf-}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    dag:
+      tasks:
+      - {name: a, template: nap, withSequence: {count: 3}}
+  - name: nap
+    suspend: {duration: 600}
 ";
 
 /// Steps that succeed at last: a, a, a, b, c and d.
@@ -431,6 +483,72 @@ fn a_timer_that_fires_early_is_set_again() {
     now(function.ring(&run, &[Look::Timer(timer)])).unwrap();
     let waits = |effect: &Arc<Effect>| matches!(&**effect, Effect::SetTimer { .. });
     assert!(!world.state(&run).outbox.values().any(waits), "it has fired once");
+}
+
+#[test]
+fn where_one_attempt_finds_no_room_those_that_need_the_same_are_not_tried() {
+    let world = Handle::default();
+    let run = world.born(KINDS, "u");
+    world.0.inner().full.insert("large".to_owned());
+    let mut function = world.function();
+    now(function.ring(&run, &[Look::Everything])).unwrap();
+    let asked = world.0.inner().asked;
+    assert_eq!((asked, world.pods().len()), (3, 2), "one of 50, and both that are small");
+    assert_eq!(function.take_unperformed(), [run.clone()].into());
+    world.0.inner().full.clear();
+    now(function.ring(&run, &[Look::Everything])).unwrap();
+    assert_eq!((world.pods().len(), function.take_unperformed()), (52, BTreeSet::new()));
+}
+
+#[test]
+fn a_look_at_everything_sets_no_timer_again_that_somebody_has_set() {
+    let world = Handle::default();
+    let run = world.born(NAPS, "u");
+    now(world.function().ring(&run, &[Look::Everything])).unwrap();
+    assert_eq!(world.0.inner().set, 3);
+    now(world.function().ring(&run, &[Look::Everything])).unwrap();
+    assert_eq!(world.0.inner().set, 3);
+}
+
+#[test]
+fn who_could_not_set_a_timer_sets_it_at_the_next_look_and_of_another_it_is_made_up_for_when_it_is_due() {
+    let world = Handle::default();
+    let run = world.born(NAPS, "u");
+    world.0.inner().unsettable = true;
+    let mut function = world.function();
+    now(function.ring(&run, &[Look::Everything])).unwrap();
+    assert_eq!(function.take_unperformed(), [run.clone()].into());
+    world.0.inner().unsettable = false;
+    now(world.function().ring(&run, &[Look::Everything])).unwrap();
+    assert_eq!(world.0.inner().set, 0, "another does not know");
+    now(function.ring(&run, &[Look::Everything])).unwrap();
+    now(function.ring(&run, &[Look::Everything])).unwrap();
+    assert_eq!(world.0.inner().set, 3, "this one does, and sets them once");
+    world.0.inner().seconds += 600;
+    now(world.function().ring(&run, &[Look::Everything])).unwrap();
+    assert_eq!(world.state(&run).phase, RunPhase::Succeeded, "whatever became of the timers");
+}
+
+#[test]
+fn the_sweep_passes_over_a_lock_that_cannot_be_read_and_removes_what_is_left_of_others() {
+    let world = Handle::default();
+    let put = |key: &str, text: &str| {
+        now(world.0.store.swap(key, None, text.as_bytes())).unwrap();
+    };
+    let lock = |name: &str, holders: &str| {
+        let mutex = LockName::Mutex { namespace: "ml".to_owned(), name: name.to_owned() };
+        let lock = serde_json::to_string(&mutex).unwrap();
+        let text = format!(r#"{{"format":1,"lock":{lock},"limit":1,"holders":[{holders}]}}"#);
+        put(&keep::key(&mutex), &text);
+    };
+    put("locks/ml/mutex-a.json", "damaged");
+    lock("b", "");
+    lock("c", r#"{"run":"over","key":"k","createdAt":"2026-01-01T00:00:00Z"}"#);
+    for n in 0..40 {
+        lock(&format!("d-{n}"), "");
+    }
+    assert_eq!(now(keep::sweep(&world.0.store)).unwrap(), []);
+    assert_eq!(now(world.0.store.keys("locks/")).unwrap(), ["locks/ml/mutex-a.json"]);
 }
 
 #[test]
