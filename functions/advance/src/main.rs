@@ -1,6 +1,7 @@
 //! The function `advance`: takes doorbells, and advances the runs they name.
 
 mod batch;
+mod drain;
 mod requests;
 mod told;
 
@@ -32,6 +33,7 @@ type Ends = CloudEnds<S3Store, SqsReminders>;
 /// The function with what it keeps from call to call.
 struct Advance {
     key: TokenKey,
+    doorbells: Arc<Sqs>,
     requests: Arc<Steps>,
     listener: Listener<S3Store, Steps, SqsTimers, Ends, SystemClock, Sqs>,
     counts: told::Shared,
@@ -57,11 +59,14 @@ impl Advance {
             let (store, steps, timers) = (parts.store.clone(), steps.clone(), parts.timers.clone());
             Owner::new(store, steps, timers, ends, SystemClock, watcher).beside(Others::Many)
         };
-        Ok(Advance { key, requests, listener: Listener::new(Box::new(make), doorbells), counts })
+        let listener = Listener::new(Box::new(make), doorbells.clone());
+        Ok(Advance { key, doorbells, requests, listener, counts })
     }
 
-    async fn handle(&mut self, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
+    async fn handle(&mut self, mut event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
         self.requests.begin(Call::new(SystemClock.now(), deadline));
+        let more = drain::more(&self.doorbells, event.records.len()).await;
+        event.records.extend(more.iter().map(drain::handed));
         let batch = batch::read(event, &self.key);
         let heard: Vec<_> = batch.heard.iter().map(|(_, heard)| heard.clone()).collect();
         let mut answers = self.listener.hear(&heard).await;
@@ -77,8 +82,11 @@ impl Advance {
             answers.extend(more.into_iter().filter(|(_, answer)| !matches!(answer, Answer::Done)));
         }
         let mut counts: Counts = self.counts.take();
-        let response = batch::reply(batch, &answers, &mut counts);
+        let mut response = batch::reply(batch, &answers, &mut counts);
         counts.tell();
+        if !more.is_empty() {
+            drain::done(&self.doorbells, more, &mut response).await;
+        }
         response
     }
 }

@@ -14,8 +14,10 @@ use jiff::SignedDuration;
 use crate::doorbell::Doorbell;
 
 mod later;
+mod taking;
 
 pub use later::{SqsReminders, SqsTimers};
+pub use taking::Taken;
 
 /// SQS takes ten messages in one request.
 const BATCH_MAX: usize = 10;

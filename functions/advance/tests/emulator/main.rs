@@ -8,7 +8,7 @@ mod requests;
 
 use std::time::{Duration, Instant};
 
-use aws_sdk_sqs::types::MessageSystemAttributeName;
+use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use dropforge_driver::births::{Identity, Library, Overrides, Site, run_spec};
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::doorbells::Why;
@@ -164,4 +164,32 @@ async fn sqs_a_run_without_pods_ends_although_messages_come_twice_and_a_call_is_
     let records = bed.store.load_run(&run).await.unwrap().records;
     let timers = records.iter().filter(|record| matches!(record, Record::TimerSet { .. })).count();
     assert_eq!(timers, 2, "each nap was set once");
+}
+
+#[tokio::test]
+async fn sqs_under_load_a_call_takes_more_doorbells_than_it_was_handed() {
+    let Some(bed) = Bed::new("load").await else {
+        println!("SKIPPED: many doorbells on S3 and SQS (AWS_ENDPOINT_URL names no emulator)");
+        return;
+    };
+    let run = bed
+        .born("41111111-2222-3333-4444-555555555555", &MANIFEST.replace("duration: 2", "duration: 600"))
+        .await;
+    let bell = Doorbell::new(run.clone(), Why::Sweep).encode().unwrap();
+    // A message that is not done with stays, and is not told to Lambda, which did not hand it over.
+    let newer = r#"{"format":99,"run":"u","why":"sweep"}"#.to_owned();
+    for body in std::iter::repeat_n(&bell, 40).chain([&newer]) {
+        bed.sqs.send_message().queue_url(&bed.queue).message_body(body).send().await.unwrap();
+    }
+    let handed: Vec<Value> = (0..10).map(|id| record(&id.to_string(), &bell, 1)).collect();
+    let mut function = Function::start(&bed.variables()).await;
+    assert_eq!(function.call(&json!({"Records": handed})).await, json!({"batchItemFailures": []}));
+    let names = [
+        QueueAttributeName::ApproximateNumberOfMessages,
+        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+    ];
+    let asked = bed.sqs.get_queue_attributes().queue_url(&bed.queue);
+    let found = asked.set_attribute_names(Some(names.to_vec())).send().await.unwrap().attributes.unwrap();
+    assert_eq!(names.map(|name| found[&name].clone()), ["0", "1"]);
+    assert_eq!(bed.store.load_run(&run).await.unwrap().position, 1, "all of them are one commit");
 }
