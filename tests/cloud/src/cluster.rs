@@ -65,10 +65,44 @@ impl Cluster {
         list["items"].as_array().cloned().unwrap_or_default()
     }
 
+    /// Gives a node of real pods a GPU that it has not, until this is dropped.
+    ///
+    /// # Panics
+    /// When there is no such node.
+    pub fn with_gpu(&self) -> Gpu<'_> {
+        let nodes = self.ask(&["get", "nodes", "-l", "!simulated", "-o", "name"]);
+        let node = nodes.lines().next().expect("the cluster has a node").to_owned();
+        let gpu = Gpu { cluster: self, node };
+        gpu.patch("add", ", \"value\": \"1\"");
+        gpu
+    }
+
     fn kubectl(&self) -> Command {
         let mut command = Command::new("kubectl");
         command.args(["--namespace", &self.namespace, "--request-timeout", "30s"]);
         command
+    }
+}
+
+/// A GPU that Kubernetes counts and no machine has.
+pub struct Gpu<'a> {
+    cluster: &'a Cluster,
+    node: String,
+}
+
+impl Gpu<'_> {
+    fn patch(&self, deed: &str, value: &str) {
+        let place = |kind: &str| {
+            format!("{{\"op\": \"{deed}\", \"path\": \"/status/{kind}/nvidia.com~1gpu\"{value}}}")
+        };
+        let patch = format!("[{}, {}]", place("capacity"), place("allocatable"));
+        self.cluster.try_ask(&["patch", &self.node, "--subresource=status", "--type=json", "-p", &patch]);
+    }
+}
+
+impl Drop for Gpu<'_> {
+    fn drop(&mut self) {
+        self.patch("remove", "");
     }
 }
 

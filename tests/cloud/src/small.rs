@@ -82,6 +82,14 @@ impl<'a> Run<'a> {
         self.desk.get(&self.uid)
     }
 
+    /// What `explain` says of it.
+    ///
+    /// # Panics
+    /// When it says nothing.
+    pub fn explain(&self) -> String {
+        self.desk.call(&["explain", &self.uid]).data()
+    }
+
     /// Waits for its end; its phase and the status' nodes.
     ///
     /// # Panics

@@ -5,6 +5,7 @@ use dropforge_cloud_tests::bed::{scenario, until};
 use dropforge_cloud_tests::cluster;
 use dropforge_cloud_tests::faults::{Hanging, Rewired};
 use dropforge_cloud_tests::small::{Run, chain, step, workflow};
+use serde_json::Value;
 
 #[test]
 fn a_pod_deleted_while_pending_is_made_again() {
@@ -153,14 +154,26 @@ fn only_the_training_pod_goes_to_the_node_with_a_gpu() {
             ),
         );
         let run = Run::submit(bed, &manifest);
-        run.sweep_until_it_says(&[" nodes have nvidia.com/gpu"]);
+        run.sweep_until_it_says(&["waits for", "0/", " nodes have nvidia.com/gpu"]);
+        let explained = run.explain();
+        assert!(explained.contains(" nodes have nvidia.com/gpu"), "{explained}");
         assert_eq!(run.executions(), 1, "the step before it needs none");
+        let training = run.pod("waiting", |pod| cluster::phase(pod) == "Pending");
+        assert_eq!(gpus(&training), ["main"], "only the command's container asks for one");
         bed.cluster.apply(&simulated_node("gpu", ", nvidia.com/gpu: \"1\""));
         bed.cluster.ask(&["patch", "node", "gpu", "--subresource=status", "--type=merge", "-p", READY]);
         run.pod("bound to the node with a GPU", |pod| pod["spec"]["nodeName"] == "gpu");
         run.terminate();
         bed.cluster.ask(&["delete", "node", "gpu"]);
     });
+}
+
+/// The containers of a pod that ask for a GPU.
+fn gpus(pod: &Value) -> Vec<&str> {
+    let containers = |kind: &str| pod["spec"][kind].as_array().into_iter().flatten();
+    let all = containers("initContainers").chain(containers("containers"));
+    let asking = all.filter(|container| container["resources"].to_string().contains("nvidia.com/gpu"));
+    asking.filter_map(|container| container["name"].as_str()).collect()
 }
 
 /// What a kubelet would say of a node at first; nobody says more, so it is ready for 40 seconds.

@@ -15,10 +15,17 @@ macro_rules! samples {
 samples! {
     sample_approval: "approval",
     sample_data_drop: "data-drop",
-    sample_gpu_training: "gpu-training",
     sample_hyperparameter_search: "hyperparameter-search",
     sample_ml_pipeline: "ml-pipeline",
     sample_notebook: "notebook",
     sample_scheduled_retraining: "scheduled-retraining",
     sample_train_until_accurate: "train-until-accurate",
+}
+
+#[test]
+fn sample_gpu_training() {
+    scenario("sample gpu-training", |bed| {
+        let _gpu = bed.cluster.with_gpu();
+        play::sample(bed, "gpu-training");
+    });
 }
