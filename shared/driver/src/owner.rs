@@ -214,8 +214,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             true => self.open_effects(run, &seen.there, &committed.effects),
             false => committed.effects,
         };
-        self.perform(run, effects).await?;
-        self.tidy(run, &committed.ended).await;
+        self.finish(run, effects, &committed.ended).await?;
         // Its record is committed: the object has done its work.
         for command in &seen.commands {
             self.store.remove_command(run, command).await?;
@@ -229,9 +228,24 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     /// See [`OwnError`]. Events that change nothing are no error.
     pub async fn handle(&mut self, run: &RunUid, events: Vec<Event>) -> Result<(), OwnError> {
         let committed = self.commit(run, events).await?;
-        self.perform(run, committed.effects).await?;
-        self.tidy(run, &committed.ended).await;
+        self.finish(run, committed.effects, &committed.ended).await?;
         if committed.any { self.settle(run).await } else { Ok(()) }
+    }
+
+    /// Performs effects; then lets the cluster remove what is left of attempts: what comes next is what is waited for.
+    async fn finish(
+        &mut self,
+        run: &RunUid,
+        effects: Vec<Arc<Effect>>,
+        ended: &[AttemptId],
+    ) -> Result<(), OwnError> {
+        // A run whose end an effect has told is let go of.
+        let program = self.held.get(run).map(|held| held.state.program.clone());
+        self.perform(run, effects).await?;
+        if let Some(program) = program.filter(|_| !ended.is_empty()) {
+            self.tidy(&program.spec, ended).await;
+        }
+        Ok(())
     }
 
     /// Decides, and commits; decides again on what others committed first.

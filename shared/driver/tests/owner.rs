@@ -33,6 +33,7 @@ impl Clock for Still {
 struct Played {
     started: Mutex<Vec<Arc<Attempt>>>,
     stopped: Mutex<Vec<AttemptId>>,
+    tidied: Mutex<Vec<AttemptId>>,
     down: Mutex<bool>,
     /// What stands in every config map.
     found: Mutex<Option<ConfigFound>>,
@@ -55,6 +56,11 @@ impl Cluster for Played {
 
     async fn observe(&self, _: &RunSpec, _: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
         Ok(Vec::new())
+    }
+
+    async fn tidy(&self, _: &RunSpec, attempts: &[AttemptId]) -> Result<(), ClusterError> {
+        self.tidied.lock().expect("not poisoned").extend_from_slice(attempts);
+        Ok(())
     }
 
     async fn config(&self, _: &ConfigKey) -> Result<Option<ConfigFound>, ClusterError> {
@@ -147,6 +153,7 @@ async fn a_run_goes_from_its_birth_to_its_end_and_is_let_go() {
     assert_eq!(scene.store.live_runs().await.unwrap(), std::slice::from_ref(&spec.uid));
     owner.handle(&spec.uid, vec![succeeded(&attempt), succeeded(&attempt)]).await.unwrap();
     assert!(owner.run(&spec.uid).is_none());
+    assert_eq!(*scene.cluster.tidied.lock().unwrap(), [attempt], "the last one's pod goes with the run's end");
     assert_eq!(scene.store.live_runs().await.unwrap(), []);
     assert_eq!(*scene.told.0.lock().unwrap(), [RunPhase::Succeeded]);
     assert_eq!(scene.store.entries(None).await.unwrap()[0].phase, RunPhase::Succeeded);

@@ -97,13 +97,16 @@ impl<S: StepStore, B: Bell> Pod<S, B> {
         Ok(self.site.wait(claim)? == dropforge_driver::store::Created::New)
     }
 
-    /// Stores the verdict and rings. What can't be done here is left to the witness, which finds the notes.
-    fn tell(&self, verdict: &Verdict) {
+    /// Stores the verdict, waits for what is to be there `before` somebody looks, and rings. What can't be done here is
+    /// left to the witness, which finds the notes.
+    fn tell(&self, verdict: &Verdict, before: impl FnOnce()) {
         let noted = self.folder.note(&self.folder.verdict(), verdict);
         if let Err(error) = noted {
             say(&format!("the verdict could not be noted: {error}"));
         }
-        let told = self.store(verdict, VERDICTS) && self.ring(RINGS);
+        let stored = self.store(verdict, VERDICTS);
+        before();
+        let told = stored && self.ring(RINGS);
         if told && let Err(error) = self.folder.mark(&self.folder.told()) {
             say(&format!("could not note that the verdict is told: {error}"));
         }

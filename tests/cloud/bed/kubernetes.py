@@ -19,6 +19,14 @@ class Kubernetes:
         return http.client.HTTPSConnection(self.place, context=self.context)
 
     def ask(self, method, path, body=None):
+        try:
+            return self.ask_once(method, path, body)
+        except (OSError, http.client.HTTPException):
+            # It closes what was idle for a while.
+            self.connection = self.connect()
+            return self.ask_once(method, path, body)
+
+    def ask_once(self, method, path, body):
         self.connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
         answer = self.connection.getresponse()
         text = answer.read()

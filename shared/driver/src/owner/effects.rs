@@ -174,9 +174,9 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     }
 
     /// Lets the cluster remove what is left of attempts.
-    pub(super) async fn tidy(&self, run: &RunUid, ended: &[AttemptId]) {
-        let Some(spec) = self.spec(run).filter(|_| !ended.is_empty()) else { return };
+    pub(super) async fn tidy(&self, spec: &RunSpec, ended: &[AttemptId]) {
         if let Err(why) = self.cluster.tidy(spec, ended).await {
+            let run = &spec.uid;
             tracing::warn!(%run, error = %chain(&why), "what is left of its ended attempts was not removed");
         }
     }

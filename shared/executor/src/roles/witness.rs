@@ -80,7 +80,7 @@ fn report<S: StepStore, B: Bell>(pod: &Pod<S, B>) -> io::Result<()> {
     let attempt = &pod.launch.attempt;
     let noted: Option<Verdict> = pod.folder.read(&pod.folder.verdict())?;
     if let Some(verdict) = noted {
-        pod.tell(&verdict);
+        pod.tell(&verdict, || ());
         return Ok(());
     }
     let mut pause = RING_FIRST;

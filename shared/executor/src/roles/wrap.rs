@@ -1,5 +1,6 @@
 //! The role that runs a container's command, in the container itself.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -23,6 +24,9 @@ use crate::variables::of_a_pod;
 
 /// The pauses between the rings that say that a daemon is ready; a kubelet asks every ten seconds.
 const READY_PAUSES: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(5), Duration::from_secs(10)];
+
+/// How long the bell waits for the end of the log; what is late is shipped all the same.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a container is to its attempt.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,13 +79,16 @@ pub fn run<S: StepStore, B: Bell>(
     signals::listen(&pod.site.runtime, &control, &kind.ask(), &running)?;
     let (hear, ending) = io::pipe()?;
     let code = thread::scope(|scope| {
-        scope.spawn(|| ship(pod, name, &hear));
+        let (all_shipped, shipped) = channel();
+        scope.spawn(move || {
+            ship(pod, name, &hear);
+            drop(all_shipped);
+        });
         let (ready, hear_ready) = channel();
         scope.spawn(move || ring_when_ready(pod, &hear_ready));
-        let one = One { pod, name, kind, control: &control, running: &running, ready, folder };
-        let code = one.run(command, environ);
-        drop((one, ending));
-        code
+        let log = Log { ending: Cell::new(Some(ending)), shipped };
+        let one = One { pod, name, kind, control: &control, running: &running, ready, folder, log };
+        one.run(command, environ)
     })?;
     if kind == Kind::Beside {
         // A helper that ends is started again: what it came to is noted, and this process stays.
@@ -134,6 +141,14 @@ fn ring_when_ready<S: StepStore, B: Bell>(pod: &Pod<S, B>, ready: &Receiver<()>)
     }
 }
 
+/// The container's log on its way to the store.
+struct Log {
+    /// Closed to say that nothing more is written.
+    ending: Cell<Option<io::PipeWriter>>,
+    /// Closed when all is shipped.
+    shipped: Receiver<()>,
+}
+
 /// One container.
 struct One<'a, S, B> {
     pod: &'a Pod<S, B>,
@@ -143,6 +158,7 @@ struct One<'a, S, B> {
     running: &'a Command,
     ready: Sender<()>,
     folder: PathBuf,
+    log: Log,
 }
 
 /// What the other containers have noted.
@@ -200,11 +216,19 @@ impl<S: StepStore, B: Bell> One<'_, S, B> {
         match came.map_err(|error| io::Error::other(told(&error)))? {
             None => Ok(0),
             Some(Came::Alone(verdict)) => {
-                self.pod.tell(&verdict);
+                self.tell(&verdict);
                 Ok(code(&verdict))
             }
             Some(Came::Left(left)) => self.leave(&left),
         }
+    }
+
+    /// The end of the log goes to the store beside the verdict: who hears the bell finds both.
+    fn tell(&self, verdict: &Verdict) {
+        drop(self.log.ending.take());
+        self.pod.tell(verdict, || {
+            let _ = self.log.shipped.recv_timeout(LOG_PATIENCE);
+        });
     }
 
     fn unwritten(&self, source: io::Error) -> dropforge_driver::store::StoreError {
@@ -291,7 +315,7 @@ impl<S: StepStore, B: Bell> One<'_, S, B> {
             Kind::Beside => false,
         };
         if decides {
-            self.pod.tell(&self.verdict()?);
+            self.tell(&self.verdict()?);
         }
         Ok(left.code())
     }

@@ -38,9 +38,8 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         // Pods first: a verdict is stored before its pod ends, so that none is missed.
         let pods = self.pods_of(spec, &attempts).await.map_err(CallError::unreachable)?;
         let asked: BTreeSet<&str> = attempts.iter().map(|attempt| attempt.id.as_str()).collect();
-        let left = pods.keys().filter(|name| !asked.contains(name.as_str()));
         let ids = attempts.iter().map(|attempt| attempt.id.clone());
-        let ids = ids.chain(left.map(|name| AttemptId::from(name.as_str()))).collect();
+        let ids = ids.chain(left_over(&pods, &asked)).collect();
         let verdicts = self.verdicts(spec.namespace(), ids).await.map_err(|e| unreadable(&e))?;
         let mut verdicts: BTreeMap<AttemptId, Verdict> =
             verdicts.into_iter().map(|verdict| (verdict.attempt.clone(), verdict)).collect();
@@ -52,7 +51,7 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
             });
         }
         // Whose end was on record before: somebody died before deleting them.
-        let left: Vec<AttemptId> = verdicts.into_keys().filter(|id| pods.contains_key(id.as_str())).collect();
+        let left: Vec<AttemptId> = verdicts.into_keys().collect();
         self.remove_pods(spec, &left).await?;
         Ok(events)
     }
@@ -153,4 +152,33 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
 
 fn panicked(why: &tokio::task::JoinError) -> StoreError {
     StoreError::Io { action: "read", key: "a verdict".to_owned(), source: io::Error::other(why.to_string()) }
+}
+
+/// The pods that nobody asked for and nobody deletes yet.
+fn left_over<'a>(
+    pods: &'a BTreeMap<String, Pod>,
+    asked: &'a BTreeSet<&str>,
+) -> impl Iterator<Item = AttemptId> + 'a {
+    let staying = pods.iter().filter(|(_, pod)| pod.metadata.deletion_timestamp.is_none());
+    let left = staying.filter(|(name, _)| !asked.contains(name.as_str()));
+    left.map(|(name, _)| AttemptId::from(name.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_that_is_being_deleted_is_not_deleted_again() {
+        let pod = |metadata| serde_json::from_value::<Pod>(json!({"metadata": metadata})).unwrap();
+        let pods = BTreeMap::from([
+            ("asked".to_owned(), pod(json!({}))),
+            ("deleted".to_owned(), pod(json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}))),
+            ("left".to_owned(), pod(json!({}))),
+        ]);
+        let asked = BTreeSet::from(["asked"]);
+        assert_eq!(left_over(&pods, &asked).collect::<Vec<_>>(), [AttemptId::from("left")]);
+    }
 }
