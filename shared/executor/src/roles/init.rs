@@ -48,7 +48,7 @@ pub fn run<S: StepStore, B: Bell>(pod: &Pod<S, B>, program: &Path) -> io::Result
 fn end<S: StepStore, B: Bell>(pod: &Pod<S, B>, verdict: &Verdict) -> io::Result<i32> {
     say(&verdict.message);
     if pod.claim().map_err(io::Error::other)? {
-        pod.tell(verdict);
+        pod.tell(verdict, || ());
     }
     Ok(EXECUTOR_FAILED)
 }

@@ -1,11 +1,10 @@
 //! The role that runs a container's command, in the container itself.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -86,7 +85,7 @@ pub fn run<S: StepStore, B: Bell>(
         });
         let (ready, hear_ready) = channel();
         scope.spawn(move || ring_when_ready(pod, &hear_ready));
-        let log = Log { ending: Cell::new(Some(ending)), shipped };
+        let log = Mutex::new(Log { ending: Some(ending), shipped });
         let one = One { pod, name, kind, control: &control, running: &running, ready, folder, log };
         one.run(command, environ)
     })?;
@@ -144,7 +143,7 @@ fn ring_when_ready<S: StepStore, B: Bell>(pod: &Pod<S, B>, ready: &Receiver<()>)
 /// The container's log on its way to the store.
 struct Log {
     /// Closed to say that nothing more is written.
-    ending: Cell<Option<io::PipeWriter>>,
+    ending: Option<io::PipeWriter>,
     /// Closed when all is shipped.
     shipped: Receiver<()>,
 }
@@ -158,7 +157,7 @@ struct One<'a, S, B> {
     running: &'a Command,
     ready: Sender<()>,
     folder: PathBuf,
-    log: Log,
+    log: Mutex<Log>,
 }
 
 /// What the other containers have noted.
@@ -225,9 +224,10 @@ impl<S: StepStore, B: Bell> One<'_, S, B> {
 
     /// The end of the log goes to the store beside the verdict: who hears the bell finds both.
     fn tell(&self, verdict: &Verdict) {
-        drop(self.log.ending.take());
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(log.ending.take());
         self.pod.tell(verdict, || {
-            let _ = self.log.shipped.recv_timeout(LOG_PATIENCE);
+            let _ = log.shipped.recv_timeout(LOG_PATIENCE);
         });
     }
 

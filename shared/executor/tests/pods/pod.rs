@@ -21,7 +21,7 @@ use dropforge_executor::roles::{Bell, BellError, Pod, init, witness, wrap};
 use dropforge_executor::step::Site;
 use dropforge_executor::step::control::{Ask, Control};
 use dropforge_executor::step::room::Rooms;
-use dropforge_manifest::types::{Container, Template};
+use dropforge_manifest::types::{Container, MAIN, Template};
 use dropforge_storage::directory::{Access, DirectoryStore};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -36,6 +36,11 @@ struct Bells(PathBuf);
 
 impl Bell for Bells {
     async fn ring(&self, launch: &PodLaunch) -> Result<(), BellError> {
+        // What somebody finds who looks at once.
+        let (place, attempt) = (self.0.parent().unwrap(), &launch.attempt);
+        let store = DirectoryStore::open(place, Access::Reader).unwrap();
+        let log = store.read_log(&attempt.namespace, &attempt.id, MAIN, 0, 1 << 20).await.unwrap();
+        fs::write(place.join("log-at-bell"), log).unwrap();
         let file = fs::OpenOptions::new().append(true).create(true).open(&self.0);
         let told = file.and_then(|mut file| writeln!(file, "{} {}", launch.attempt.run, launch.attempt.id));
         told.map_err(|error| BellError(error.to_string()))
@@ -221,6 +226,11 @@ impl TestPod {
     pub fn bells(&self) -> Vec<String> {
         let bells = fs::read_to_string(self.store_path().join("bells")).unwrap_or_default();
         bells.lines().map(str::to_owned).collect()
+    }
+
+    /// What was in the store of the log of `main` when the last doorbell rang.
+    pub fn log_at_bell(&self) -> String {
+        fs::read_to_string(self.store_path().join("log-at-bell")).unwrap()
     }
 
     pub fn put_object(&self, place: &Place, content: &[u8]) {

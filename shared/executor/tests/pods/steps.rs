@@ -65,6 +65,7 @@ fn a_step_is_claimed_run_collected_told_and_logged() {
     log.sort();
     assert_eq!(log, ["0", "1,2", "told"]);
     assert_eq!(pod.bells(), ["uid wf-1"]);
+    assert_eq!(pod.log_at_bell(), pod.log("main"), "who hears the bell finds the whole log");
 }
 
 #[test]
