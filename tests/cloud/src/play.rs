@@ -65,11 +65,10 @@ impl Play<'_> {
         let deed = &self.case.deed;
         println!("{}", deed.name);
         let before: BTreeSet<String> = self.desk.list().into_iter().map(|run| run.uid).collect();
-        match &deed.run {
-            Some(words) => self.by_a_person(words, &before),
+        let runs = match &deed.run {
+            Some(words) => vec![self.by_a_person(words)],
             None => self.by_drops(&before),
-        }
-        let runs = self.runs(&before);
+        };
         let workflows: Vec<Value> = runs.iter().map(|run| self.desk.get(&run.uid)).collect();
         let mut wrong: Vec<String> =
             runs.iter().zip(&workflows).flat_map(|(run, workflow)| self.compare(run, workflow)).collect();
@@ -78,8 +77,9 @@ impl Play<'_> {
         workflows
     }
 
-    /// `apply` and `submit`, and where the case says so `resume` once the run waits.
-    fn by_a_person(&self, words: &[String], before: &BTreeSet<String>) {
+    /// `apply` and `submit`, and where the case says so `resume` once the run waits. A trigger of an earlier case may
+    /// start a run of its own for what is dropped here.
+    fn by_a_person(&self, words: &[String]) -> Entry {
         self.drop_files();
         let from = words.iter().position(|word| word == "--from");
         // `run` takes files and what starts from them in one call; a cluster keeps definitions.
@@ -87,44 +87,44 @@ impl Play<'_> {
         if !files.is_empty() {
             self.call("apply", files);
         }
-        self.call("submit", words);
+        let name = self.call("submit", words).trim().to_owned();
         if let Some(answer) = &self.case.deed.resume {
-            let run = until("the run to wait for a person", CASE_SECONDS_MAX, || {
-                self.runs(before).into_iter().find(|run| self.suspended(run))
-            });
-            self.call("resume", &[&[run.name], answer.as_slice()].concat());
+            until("the run to wait for a person", CASE_SECONDS_MAX, || self.suspended(&name).then_some(()));
+            self.call("resume", &[std::slice::from_ref(&name), answer.as_slice()].concat());
         }
-        self.wait(before, 1);
-        let code = self.desk.call(&["wait", &self.runs(before)[0].uid]).status.code();
+        let ended = until("the run to end", CASE_SECONDS_MAX, || {
+            self.desk.list().into_iter().find(|run| run.name == name && run.over())
+        });
+        let code = self.desk.call(&["wait", &ended.uid]).status.code();
         assert_eq!(code, self.case.deed.exit, "the exit code of wait");
+        ended
     }
 
     /// Definitions applied, files dropped.
-    fn by_drops(&self, before: &BTreeSet<String>) {
+    fn by_drops(&self, before: &BTreeSet<String>) -> Vec<Entry> {
         let files = ["pipeline.yaml", "trigger.yaml"].map(str::to_owned);
         self.call("apply", &files);
         self.drop_files();
-        if self.case.deed.runs == 0 {
+        let count = self.case.deed.runs;
+        if count == 0 {
             until("the upload queue to be empty", CASE_SECONDS_MAX, || self.uploads_are_read().then_some(()));
         }
-        self.wait(before, self.case.deed.runs);
-    }
-
-    fn wait(&self, before: &BTreeSet<String>, count: usize) {
         until("the runs to end", CASE_SECONDS_MAX, || {
             let runs = self.runs(before);
             (runs.len() >= count && runs.iter().all(Entry::over)).then_some(())
         });
-        assert_eq!(self.runs(before).len(), count, "runs of this case");
+        let runs = self.runs(before);
+        assert_eq!(runs.len(), count, "runs of this case");
+        runs
     }
 
     fn uploads_are_read(&self) -> bool {
         self.bed.emulator.depth(self.bed.named("upload_queue_url")) == 0
     }
 
-    fn call(&self, verb: &str, words: &[String]) {
+    fn call(&self, verb: &str, words: &[String]) -> String {
         let words: Vec<&str> = [verb].into_iter().chain(words.iter().map(String::as_str)).collect();
-        self.desk.call(&words).data();
+        self.desk.call(&words).data()
     }
 
     fn drop_files(&self) {
@@ -142,8 +142,8 @@ impl Play<'_> {
         runs
     }
 
-    fn suspended(&self, run: &Entry) -> bool {
-        let workflow = self.desk.get(&run.uid);
+    fn suspended(&self, run: &str) -> bool {
+        let workflow = self.desk.get(run);
         let nodes = workflow["status"]["nodes"].as_object().into_iter().flatten();
         nodes.into_iter().any(|(_, node)| node["type"] == "Suspend" && node["phase"] == "Running")
     }
