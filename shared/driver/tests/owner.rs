@@ -153,7 +153,11 @@ async fn a_run_goes_from_its_birth_to_its_end_and_is_let_go() {
     assert_eq!(scene.store.live_runs().await.unwrap(), std::slice::from_ref(&spec.uid));
     owner.handle(&spec.uid, vec![succeeded(&attempt), succeeded(&attempt)]).await.unwrap();
     assert!(owner.run(&spec.uid).is_none());
-    assert_eq!(*scene.cluster.tidied.lock().unwrap(), [attempt], "the last one's pod goes with the run's end");
+    assert_eq!(
+        *scene.cluster.tidied.lock().unwrap(),
+        [attempt],
+        "the last one's pod goes with the run's end"
+    );
     assert_eq!(scene.store.live_runs().await.unwrap(), []);
     assert_eq!(*scene.told.0.lock().unwrap(), [RunPhase::Succeeded]);
     assert_eq!(scene.store.entries(None).await.unwrap()[0].phase, RunPhase::Succeeded);
