@@ -34,7 +34,8 @@ def main():
     model = RandomForestClassifier(random_state=42)
     model.fit(train.drop(columns="target"), train["target"])
     numbers = {"accuracy": round(model.score(features, labels), 4)}
-    if Path(args.current).exists():
+    # In a pod the place of an input that is not there is an empty folder, as with Argo.
+    if Path(args.current).is_file():
         numbers["current_accuracy"] = round(joblib.load(args.current).score(features, labels), 4)
     is_better = numbers["accuracy"] > numbers.get("current_accuracy", 0)
 
