@@ -35,10 +35,13 @@ class Kubernetes:
         return json.loads(text)
 
     def watch(self, selector, see):
-        """Calls `see` with each event of the pods that the labels select, in a thread of its own."""
+        """Calls `see` with each event of the pods that the labels select, in a thread of its own. The API server ends a watch
+        now and then, and who is too slow loses it: the next one begins with all pods as they are."""
         def events():
-            connection = self.connect()
-            connection.request("GET", f"{self.pods}?watch=1&labelSelector={urllib.parse.quote(selector)}")
-            for line in connection.getresponse():
-                see(json.loads(line))
+            while True:
+                connection = self.connect()
+                connection.request("GET", f"{self.pods}?watch=1&labelSelector={urllib.parse.quote(selector)}")
+                for event in map(json.loads, connection.getresponse()):
+                    if event["type"] != "ERROR":
+                        see(event)
         threading.Thread(target=events, daemon=True).start()
