@@ -1,5 +1,5 @@
 """Writes what the executor of a pod on a simulated node would have written: the pod has no process."""
-import concurrent.futures, datetime, json, threading, time
+import concurrent.futures, datetime, json, threading, time, urllib.error
 
 import aws
 
@@ -29,7 +29,12 @@ class Steps:
         variables = {variable["name"]: variable.get("value") for variable in pod["spec"]["containers"][0]["env"]}
         launch = json.loads(variables["DROPFORGE_LAUNCH"])
         now = datetime.datetime.now(datetime.timezone.utc).isoformat().replace("+00:00", "Z")
-        aws.put(self.bucket, f"attempts/{self.namespace}/{name}/claim.json", {"format": 1, "nonce": "simulated"})
+        try:
+            aws.put(self.bucket, f"attempts/{self.namespace}/{name}/claim.json", {"format": 1, "nonce": "simulated"})
+        except urllib.error.HTTPError as refused:
+            if refused.code != 412:
+                raise
+            return  # it was given up
         aws.put(self.bucket, f"attempts/{self.namespace}/{name}/result.json", {
             "format": 1, "attempt": name, "outcome": "Succeeded", "reason": "Exited", "exitCode": 0, "startedAt": now, "finishedAt": now,
             "outputs": {"exitCode": "0"}, "provenance": {}, "usage": {"cpuSeconds": 0.0, "memoryBytesMax": 0, "wallSeconds": 0.0}})
