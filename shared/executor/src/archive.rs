@@ -1,8 +1,10 @@
 //! Packing and unpacking of artifacts as Argo's executor does it: tar and gzip here, zip in a file of its own.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 use dropforge_manifest::types::Archive;
 use flate2::Compression;
@@ -12,6 +14,13 @@ use flate2::write::GzEncoder;
 #[cfg(test)]
 mod tests;
 pub mod zip;
+
+/// So much larger than its file may an archive's content be, and then [`GROWTH_SPARE`]. Neither gzip nor zip packs
+/// better than 1,032 to 1: what claims more has holes or parts that lie on each other, and would fill any disk.
+const GROWTH_MAX: u64 = 1_100;
+const GROWTH_SPARE: u64 = 1 << 20;
+/// The most that stands before an entry of a tar file: its names and attributes, which lie in memory.
+const HEAD_BYTES_MAX: u64 = 1 << 20;
 
 /// Why an artifact could not be packed or unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +41,12 @@ pub enum ArchiveError {
     Escapes {
         /// The entry.
         entry: String,
+    },
+    /// The archive holds more than any honest one of its size.
+    #[error("unpack {}, whose content is more than {GROWTH_MAX} times as large as the file", path.display())]
+    Bomb {
+        /// The archive.
+        path: PathBuf,
     },
     /// It is no zip file, or a damaged one.
     #[error("{action} {} as a zip file", path.display())]
@@ -111,7 +126,8 @@ pub fn is_packed(file: &Path) -> bool {
         return false;
     }
     let whole = io::Cursor::new(magic).chain(BufReader::new(file));
-    let mut tar = tar::Archive::new(MultiGzDecoder::new(whole));
+    let (metered, _) = Metered::new(MultiGzDecoder::new(whole));
+    let mut tar = tar::Archive::new(metered);
     tar.entries().is_ok_and(|mut entries| entries.next().is_some_and(|first| first.is_ok()))
 }
 
@@ -124,16 +140,53 @@ pub fn unpack(file: &Path, beside: &Path, to: &Path) -> Result<(), ArchiveError>
     let failed = |source| ArchiveError::Io { action: "unpack", path: file.to_path_buf(), source };
     fs::create_dir_all(beside).map_err(failed)?;
     let opened = BufReader::with_capacity(1 << 16, File::open(file).map_err(failed)?);
-    let mut tar = tar::Archive::new(MultiGzDecoder::new(opened));
+    let mut room = room(file).map_err(failed)?;
+    let (metered, meter) = Metered::new(MultiGzDecoder::new(opened));
+    let mut tar = tar::Archive::new(metered);
     tar.set_overwrite(true);
     for entry in tar.entries().map_err(failed)? {
         let mut entry = entry.map_err(failed)?;
+        let size = entry.size();
+        room = room.checked_sub(size).ok_or_else(|| ArchiveError::Bomb { path: file.to_path_buf() })?;
+        // What of its content is not unpacked is passed over on the way to the next head.
+        meter.set(size.saturating_add(HEAD_BYTES_MAX));
         if leads_out(&entry, beside) || !entry.unpack_in(beside).map_err(failed)? {
             let entry = entry.path_bytes().into_owned();
             return Err(ArchiveError::Escapes { entry: String::from_utf8_lossy(&entry).into_owned() });
         }
     }
     settle(beside, to).map_err(failed)
+}
+
+/// The most that the content of an archive may take.
+fn room(file: &Path) -> io::Result<u64> {
+    Ok(file.metadata()?.len().saturating_mul(GROWTH_MAX).saturating_add(GROWTH_SPARE))
+}
+
+/// Reads no more than it is allowed to before it is allowed anew.
+struct Metered<R> {
+    from: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Metered<R> {
+    /// With what it is allowed at first, a tar file's first head.
+    fn new(from: R) -> (Self, Rc<Cell<u64>>) {
+        let left = Rc::new(Cell::new(HEAD_BYTES_MAX));
+        (Metered { from, left: Rc::clone(&left) }, left)
+    }
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(to)?;
+        let left = self.left.get().checked_sub(read as u64);
+        self.left.set(left.ok_or_else(|| {
+            let why = format!("the head of an entry has more than {HEAD_BYTES_MAX} bytes");
+            io::Error::new(io::ErrorKind::InvalidData, why)
+        })?);
+        Ok(read)
+    }
 }
 
 /// What was unpacked at `beside` becomes `to`: its single entry itself, otherwise the folder.

@@ -130,3 +130,41 @@ fn what_is_no_zip_file_or_leads_out_of_it_is_refused() {
     assert!(matches!(escapes, Err(ArchiveError::Escapes { .. })), "{escapes:?}");
     assert!(!path("evil").exists());
 }
+
+#[test]
+fn an_archive_with_more_holes_than_content_is_a_bomb() {
+    let at = folder();
+    let mut header = tar::Header::new_gnu();
+    header.set_path("hole").unwrap();
+    header.set_entry_type(tar::EntryType::GNUSparse);
+    header.set_size(0);
+    let gnu = header.as_gnu_mut().unwrap();
+    let exabyte = b"100000000000000000000\0";
+    gnu.realsize.copy_from_slice(&exabyte[9..21]);
+    gnu.realsize[0] = b'7';
+    gnu.sparse[0].offset.copy_from_slice(&gnu.realsize);
+    gnu.sparse[0].numbytes[..2].copy_from_slice(b"0\0");
+    header.set_cksum();
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    tar.append(&header, &b""[..]).unwrap();
+    fs::write(at.path().join("a.tgz"), tar.into_inner().unwrap().finish().unwrap()).unwrap();
+    let done = unpack(&at.path().join("a.tgz"), &at.path().join("beside"), &at.path().join("to"));
+    assert!(matches!(done, Err(ArchiveError::Bomb { .. })), "{done:?}");
+}
+
+#[test]
+fn a_name_larger_than_memory_is_refused() {
+    let at = folder();
+    let mut header = tar::Header::new_gnu();
+    header.set_path("././@LongLink").unwrap();
+    header.set_entry_type(tar::EntryType::GNULongName);
+    header.set_size(64 << 20);
+    header.set_cksum();
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    tar.append(&header, io::repeat(b'a').take(64 << 20)).unwrap();
+    fs::write(at.path().join("a.tgz"), tar.into_inner().unwrap().finish().unwrap()).unwrap();
+    assert!(!is_packed(&at.path().join("a.tgz")));
+    let done = unpack(&at.path().join("a.tgz"), &at.path().join("beside"), &at.path().join("to"));
+    let Err(ArchiveError::Io { source, .. }) = done else { panic!("{done:?}") };
+    assert!(source.to_string().contains("the head of an entry has more than 1048576 bytes"), "{source}");
+}

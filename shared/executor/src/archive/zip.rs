@@ -1,7 +1,7 @@
 //! Zip files.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use ::zip::result::ZipError;
 use ::zip::write::SimpleFileOptions;
 use ::zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use super::{ArchiveError, settle};
+use super::{ArchiveError, room, settle};
 
 /// Packs the file or folder `from` under its own name. Symbolic links are left out, since a zip file can't hold them
 /// for every reader.
@@ -55,6 +55,7 @@ pub fn unpack(file: &Path, beside: &Path, to: &Path) -> Result<(), ArchiveError>
     let failed = |source| ArchiveError::Zip { action: "unpack", path: file.to_path_buf(), source };
     let io = |source: io::Error| failed(source.into());
     fs::create_dir_all(beside).map_err(io)?;
+    let mut room = room(file).map_err(io)?;
     let mut zip = ZipArchive::new(BufReader::new(File::open(file).map_err(io)?)).map_err(failed)?;
     for index in 0..zip.len() {
         let mut entry = zip.by_index(index).map_err(failed)?;
@@ -70,7 +71,10 @@ pub fn unpack(file: &Path, beside: &Path, to: &Path) -> Result<(), ArchiveError>
         }
         fs::create_dir_all(at.parent().unwrap_or(beside)).map_err(io)?;
         // A link among the entries becomes a file that holds its target, so that nothing is written through it.
-        io::copy(&mut entry, &mut File::create(&at).map_err(io)?).map_err(io)?;
+        let mut content = (&mut entry).take(room + 1);
+        let size = io::copy(&mut content, &mut File::create(&at).map_err(io)?).map_err(io)?;
+        // What it says of its own size is not believed, and its entries may lie on each other.
+        room = room.checked_sub(size).ok_or_else(|| ArchiveError::Bomb { path: file.to_path_buf() })?;
         let mode = entry.unix_mode().unwrap_or(0o644) & 0o777;
         fs::set_permissions(&at, Permissions::from_mode(mode | 0o600)).map_err(io)?;
     }
