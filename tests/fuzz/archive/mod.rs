@@ -1,0 +1,1 @@
+../../../shared/executor/src/archive.rs
