@@ -459,7 +459,7 @@ impl TemplateKey {
 }
 
 /// What a loop repeats.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LoopItems {
     /// The items, in order.

@@ -9,7 +9,6 @@
 //! (buckets and artifacts as files); on AWS at `s3`. [`memory`] gives the same answers for tests; `tests/contracts`
 //! holds all of them to them.
 
-mod claim;
 pub mod directory;
 #[cfg(feature = "endpoint")]
 pub mod endpoint;

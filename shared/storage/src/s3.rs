@@ -39,6 +39,7 @@ mod ahead;
 mod artifacts;
 mod attempts;
 mod bucket;
+mod claim;
 mod documents;
 mod download;
 mod error;

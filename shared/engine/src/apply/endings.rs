@@ -50,6 +50,9 @@ pub(super) fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_
     keep_memo(state, &node, ending);
     count_end(state, &node, ending);
     let was_settled = node.settled();
+    // The hooks of a daemon among its items still read what they stand for.
+    let daemons =
+        state.daemons.iter().any(|(_, daemon)| state.nodes.get(daemon).is_some_and(|d| d.parent == Some(id)));
     // What is held elsewhere is copied before it is changed.
     drop(node);
     on_node(state, id, |n| {
@@ -64,8 +67,10 @@ pub(super) fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_
         n.hooks.due.extend_from_slice(ending.hooks);
         n.idle = false;
         // A loop's phases and results are still read by its enclosing template.
-        if !matches!(n.body, Body::Loop { .. }) {
-            n.body = Body::None;
+        match &mut n.body {
+            Body::Loop { items, .. } if !daemons => *items = Arc::default(),
+            Body::Loop { .. } => {}
+            body => *body = Body::None,
         }
     });
     note_failure(state, id);

@@ -5,7 +5,7 @@
 //! file's kernel lock, reads what others have appended since, and appends one frame by one write. The file goes when
 //! no run is live: what it says stands in the runs' journals by then.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -111,8 +111,8 @@ struct StoredVerdict {
 }
 
 /// What is told apart: an attempt's claim from its verdict, and from all other attempts'. A hash, because a store with
-/// a million attempts has as many of these in memory.
-type Key = [u8; 16];
+/// a million attempts has twice as many of these in memory; that two of them are equal is less likely than one in 10^16.
+type Key = [u8; 12];
 
 fn key(namespace: &str, attempt: &AttemptId, is_claim: bool) -> Key {
     let mut hash = Sha256::new();
@@ -122,7 +122,8 @@ fn key(namespace: &str, attempt: &AttemptId, is_claim: bool) -> Key {
     hash.update("/");
     hash.update(attempt.as_str());
     let mut key = Key::default();
-    key.copy_from_slice(&hash.finalize()[..16]);
+    let length = key.len();
+    key.copy_from_slice(&hash.finalize()[..length]);
     key
 }
 
@@ -146,8 +147,8 @@ pub(super) struct Table {
 struct Known {
     file: Option<Arc<File>>,
     is_writable: bool,
-    /// Where each begins.
-    places: HashMap<Key, u64>,
+    /// Where each begins. A tree, which never holds twice of itself to grow as a hash table does.
+    places: BTreeMap<Key, u64>,
     /// To here.
     end: u64,
 }

@@ -7,8 +7,8 @@ use dropforge_engine::attempt::{VERDICT_FORMAT, Verdict};
 use dropforge_engine::ids::AttemptId;
 
 use super::bucket::{Condition, Put};
+use super::claim::{CLAIM_FORMAT, Claim};
 use super::{S3Store, key};
-use crate::claim::{CLAIM_FORMAT, Claim};
 use crate::{json, keys};
 
 /// A step's code may write its own verdict: one that is larger is no verdict.
