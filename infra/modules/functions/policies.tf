@@ -110,6 +110,13 @@ locals {
       Resource = ["arn:${local.partition}:scheduler:${local.region}:${local.account}:schedule/${var.scheduler.group}/*"]
     },
     {
+      # Names no schedule: those of the group are asked for by their names' beginning.
+      Sid      = "ListSchedules"
+      Effect   = "Allow"
+      Action   = ["scheduler:ListSchedules"]
+      Resource = ["*"]
+    },
+    {
       Sid       = "LendSchedulerRole"
       Effect    = "Allow"
       Action    = ["iam:PassRole"]

@@ -192,9 +192,9 @@ fn next(outcome: Result<(), OwnError>, unperformed: bool, hops: u32) -> Next {
         Ok(()) => Next::Answered(Answer::Done),
         Err(OwnError::Contended { .. }) => Next::Unseen(patience(hops)),
         // A name that can't be one names nothing, however often it comes.
-        Err(OwnError::Store(StoreError::NotFound { what: "run", .. } | StoreError::BadName { .. })) => {
-            Next::Answered(Answer::Unknown)
-        }
+        Err(OwnError::Store(
+            StoreError::NotFound { what: "run", .. } | StoreError::BadName { what: "run", .. },
+        )) => Next::Answered(Answer::Unknown),
         Err(OwnError::Store(StoreError::NewerFormat { .. })) => Next::Unseen(UPGRADE),
         Err(why) => Next::Answered(Answer::Failed(why)),
     }

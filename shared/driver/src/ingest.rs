@@ -143,6 +143,12 @@ where
         let mut failures: BTreeMap<usize, StoreError> = BTreeMap::new();
         let (mut takers, mut ticks) = (BTreeMap::new(), BTreeMap::new());
         for (at, notice) in notices.iter().enumerate() {
+            if let Notice::Remind(starter) = notice
+                && !self.serves(starter)
+            {
+                tracing::warn!(?starter, "a reminder names nothing that could be here, and was dropped");
+                continue;
+            }
             remembered(notice, at, &mut takers, &mut ticks);
         }
         self.take(notices, &mut takers, &mut failures).await;
@@ -213,6 +219,14 @@ where
             }
         }
         Ok(())
+    }
+
+    /// Whether a reminder, which anybody may have sent, names what could be a definition of these namespaces.
+    fn serves(&self, starter: &Starter) -> bool {
+        let name = starter.name();
+        let letters = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
+        let is_name = (1..=253).contains(&name.len()) && name.bytes().all(letters);
+        is_name && self.namespaces.iter().any(|namespace| namespace == starter.namespace())
     }
 
     /// The triggers of all namespaces.

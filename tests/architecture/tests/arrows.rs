@@ -170,6 +170,7 @@ fn every_shared_crate_is_in_the_picture() {
         "dropforge-contracts",
         "dropforge-infra-tests",
         "dropforge-samples-tests",
+        "dropforge-scale",
         "dropforge-simulation-tests",
     ];
     for name in names.values().filter(|n| n.starts_with("dropforge-") && !tests.contains(&n.as_str())) {

@@ -117,6 +117,26 @@ const AMBIGUOUS: [Fault; 5] = [
 ];
 
 faults! {
+    /// A pod writes its own result, and nobody can write another after it.
+    what_is_no_result_ends_the_attempt_it_lies_under_and_no_other(bed) {
+        let client = dropforge_contracts::client(emulator::endpoint().unwrap()).await;
+        let forged = |attempt: &str| {
+            let verdict = Verdict { attempt: "another".into(), ..verdict("forged") };
+            [(attempt.to_owned() + "-1", serde_json::to_vec(&verdict).unwrap()), (attempt.to_owned() + "-2", b"{".to_vec())]
+        };
+        for (attempt, body) in forged("pod") {
+            let key = format!("attempts/default/{attempt}/result.json");
+            client.put_object().bucket(&bed.stores.control).key(key).body(body.into()).send().await.unwrap();
+            let attempt = AttemptId::from(attempt.as_str());
+            let read = bed.other.verdict("default", &attempt).await.unwrap().unwrap();
+            let stop = Verdict { attempt: attempt.clone(), ..verdict("stopped") };
+            let first = bed.other.put_verdict("default", &stop).await.unwrap();
+            for verdict in [read, first] {
+                assert_eq!((verdict.attempt, verdict.outcome), (attempt.clone(), Outcome::Error));
+            }
+        }
+    }
+
     /// Rule 1: the nonce tells one's own segment from another's.
     a_commit_is_made_once_whatever_becomes_of_its_first_answer(bed) {
         for (n, fault) in AMBIGUOUS.into_iter().enumerate() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::{Cluster, ClusterError};
-use dropforge_driver::store::{Attempts, Created, Documents, StoreError};
+use dropforge_driver::store::{Attempts, Created, Documents, ErrorKind, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::config::{ConfigFound, ConfigKey};
 use dropforge_engine::event::Event;
@@ -240,8 +240,12 @@ impl<S: Attempts + Documents + 'static> Cluster for KubernetesCluster<S> {
     async fn stop(&self, spec: &RunSpec, attempt: &AttemptId, why: &str) -> Result<(), ClusterError> {
         let stopped = verdict(attempt, Outcome::Failed, Reason::Stopped, why.to_owned());
         // Before the pod is told to end: what its wrapper says of that then changes nothing.
-        self.fence(spec.namespace(), stopped).await.map_err(|e| unreadable(&e))?;
-        self.delete(spec.namespace(), attempt).await.map(drop)
+        let fenced = self.fence(spec.namespace(), stopped).await;
+        // A result that can't be read is one all the same, and keeps no pod.
+        if fenced.as_ref().err().is_none_or(|why| why.kind() == ErrorKind::Corrupt) {
+            self.delete(spec.namespace(), attempt).await?;
+        }
+        fenced.map(drop).map_err(|e| unreadable(&e))
     }
 
     async fn observe(&self, spec: &RunSpec, attempts: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {

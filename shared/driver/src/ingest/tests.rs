@@ -444,6 +444,19 @@ fn a_reminder_of_what_is_not_there_does_nothing() {
     assert_eq!((world.specs(), world.marked()), (vec![], vec![]));
 }
 
+#[test]
+fn a_reminder_of_what_cannot_be_here_leaves_no_mark() {
+    let world = World::default();
+    let trigger = |namespace: &str, name: &str| {
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        Notice::Remind(Starter::Trigger { namespace, name })
+    };
+    let long = "x".repeat(254);
+    let notices = [trigger("ml", "a//b"), trigger("ml", ""), trigger("ml", &long), trigger("other", "churn")];
+    assert_eq!(world.handle(&notices, NOW), [Ok(()), Ok(()), Ok(()), Ok(())]);
+    assert_eq!((world.specs(), world.marked()), (vec![], vec![]));
+}
+
 fn recurring_of(world: &World) -> Value {
     let stored = done(world.get("recurring/cronworkflow ml/nightly")).unwrap().unwrap();
     serde_json::from_slice::<Value>(&stored.body).unwrap()["wanted"].clone()

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
+use dropforge_engine::attempt::Attempt;
 use dropforge_engine::effect::{Effect, TimerId};
 use dropforge_engine::event::{Command, Event};
 use dropforge_engine::ids::{AttemptId, CommandId, RunUid};
@@ -107,7 +107,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         let verdicts = at_most(READS_AT_ONCE, reading).await;
         let mut open = Vec::new();
         for (attempt, verdict) in attempts.iter().zip(verdicts) {
-            match self.judged(attempt, verdict)? {
+            match verdict? {
                 Some(verdict) => seen.events.push(Event::AttemptFinished { verdict: Arc::new(verdict) }),
                 None => open.push(attempt),
             }
@@ -128,25 +128,6 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         Ok(())
     }
 
-    /// The verdict that counts. One that can't be one ends the attempt all the same: whoever may write it can end the
-    /// attempt, and nobody can write another.
-    fn judged(
-        &self,
-        attempt: &AttemptId,
-        read: Result<Option<Verdict>, StoreError>,
-    ) -> Result<Option<Verdict>, StoreError> {
-        let why = match read {
-            Ok(Some(verdict)) if verdict.attempt != *attempt => {
-                format!("its result is that of {}", verdict.attempt)
-            }
-            Err(damaged @ StoreError::Damaged { .. }) => format!("failed to {}", chain(&damaged)),
-            other => return other,
-        };
-        tracing::warn!(%attempt, why, "a result is none");
-        let (outcome, reason) = (Outcome::Error, Reason::Outputs);
-        Ok(Some(Verdict::without_outputs(attempt.clone(), outcome, reason, why, self.clock.now())))
-    }
-
     fn known(&self, run: &RunUid, attempts: &[&AttemptId]) -> Vec<Arc<Attempt>> {
         let Some(held) = self.held.get(run) else { return Vec::new() };
         attempts.iter().filter_map(|attempt| held.state.outbox.attempt(attempt)).cloned().collect()
@@ -159,7 +140,12 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         let mut commands = Vec::new();
         for look in looks {
             if let Look::Command(id) = look {
-                commands.extend(self.store.command(run, id).await?);
+                match self.store.command(run, id).await {
+                    Ok(command) => commands.extend(command),
+                    // Anybody may ring with any words: a name that can't be one names nothing.
+                    Err(StoreError::BadName { .. }) => {}
+                    Err(why) => return Err(why),
+                }
             }
         }
         Ok(commands)

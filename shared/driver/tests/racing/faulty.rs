@@ -1,6 +1,5 @@
 //! A memory store that counts what is asked of it, and refuses commits as if others had been faster.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use dropforge_driver::store::{
@@ -25,7 +24,6 @@ struct Faults {
     counted: Counted,
     conflicts: u32,
     losing: u32,
-    forged: BTreeMap<AttemptId, Verdict>,
     damaged: Option<RunUid>,
 }
 
@@ -55,11 +53,6 @@ impl FaultyStore {
     /// Lets the next commits lose their race.
     pub fn lose(&self, times: u32) {
         self.faults().losing = times;
-    }
-
-    /// Lets this be read as an attempt's verdict.
-    pub fn forge(&self, _namespace: &str, attempt: &AttemptId, verdict: Verdict) {
-        self.faults().forged.insert(attempt.clone(), verdict);
     }
 }
 
@@ -137,8 +130,7 @@ impl Attempts for FaultyStore {
     }
 
     async fn verdict(&self, namespace: &str, attempt: &AttemptId) -> Result<Option<Verdict>, StoreError> {
-        let forged = self.faults().forged.get(attempt).cloned();
-        if forged.is_some() { Ok(forged) } else { self.memory.verdict(namespace, attempt).await }
+        self.memory.verdict(namespace, attempt).await
     }
 }
 
@@ -153,6 +145,11 @@ impl Inbox for FaultyStore {
     }
 
     async fn command(&self, run: &RunUid, command: &CommandId) -> Result<Option<Command>, StoreError> {
+        // As where a name becomes part of a key.
+        if command.as_str().is_empty() {
+            let why = "it is empty".to_owned();
+            return Err(StoreError::BadName { what: "command", name: String::new(), why });
+        }
         self.memory.command(run, command).await
     }
 

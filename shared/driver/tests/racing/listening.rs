@@ -160,6 +160,16 @@ fn of_many_ends_of_attempts_that_find_no_room_for_the_next_a_function_rings_once
 }
 
 #[test]
+fn a_doorbell_with_words_that_name_nothing_silences_no_other() {
+    let world = Handle::default();
+    let run = world.born(ONE, "u");
+    let batch = [heard(&run, Why::Command("".into()), 0), heard(&run, Why::Submitted, 0)];
+    let answers = now(listener(&world).hear(&batch));
+    assert!(matches!(answers[&run], Answer::Done), "{answers:?}");
+    assert_eq!(world.pods().len(), 1);
+}
+
+#[test]
 fn a_store_that_fails_fails_its_runs_doorbells_only() {
     let world = Handle::default();
     let (bad, good) = (world.born(ONE, "a"), world.born(ONE, "b"));

@@ -451,21 +451,6 @@ fn two_functions_that_read_one_retry_open_the_run_once() {
 }
 
 #[test]
-fn a_result_that_is_another_attempts_ends_its_attempt_in_error() {
-    let world = Handle::default();
-    let run = world.born(ONE, "u");
-    let mut function = world.function();
-    now(function.ring(&run, &[Look::Everything])).unwrap();
-    let pod = world.pods()[0].clone();
-    let forged =
-        Verdict::without_outputs("another".into(), Outcome::Succeeded, Reason::Exited, "", world.now());
-    world.0.store.forge("default", &pod, forged);
-    now(function.ring(&run, &[Look::Attempt(pod)])).unwrap();
-    let state = world.state(&run);
-    assert_eq!((state.phase, state.message.as_str()), (RunPhase::Error, "its result is that of another"));
-}
-
-#[test]
 fn a_timer_that_fires_early_is_set_again() {
     let world = Handle::default();
     let run = world.born(WIDE, "u");

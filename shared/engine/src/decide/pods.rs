@@ -170,6 +170,7 @@ impl Decider {
         if self.state.node(node).is_none_or(|n| n.phase != NodePhase::Pending) {
             return Err(Rejected::StaleAttempt { attempt: attempt.clone() });
         }
+        let at = at.min(self.now);
         self.emit(Record::AttemptRunning { attempt: attempt.clone(), at, host: host.map(str::to_owned) });
         self.end_timers_of(node, &[TimerKind::PendingTimeout]);
         self.hooks_read(node);
@@ -207,7 +208,7 @@ impl Decider {
         let lost = verdict.outcome == Outcome::Lost;
         let start = lost.then(|| EffectKey::Start(verdict.attempt.clone()));
         let started = start.and_then(|start| self.state.outbox.get(&start)).cloned();
-        self.now = self.now.max(verdict.finished_at);
+        let verdict = &not_ahead(verdict, self.now);
         let kept = self.kept_for(&verdict.attempt);
         self.emit(Record::AttemptEnded { verdict: verdict.clone() });
         self.release_kept(kept);
@@ -379,6 +380,24 @@ impl Decider {
         }
         self.finish(node.id, NodePhase::Failed, why, Outputs::default());
     }
+}
+
+/// A verdict whose times do not lie ahead of the decider's. A pod says them by its node's clock, or as its code likes: an
+/// hour ahead, all that the run waits for would wait an hour longer.
+fn not_ahead(verdict: &Arc<Verdict>, now: Timestamp) -> Arc<Verdict> {
+    let ends = verdict.containers.iter().map(|container| container.finished_at);
+    if ends.chain([verdict.finished_at]).all(|at| at <= now) {
+        return verdict.clone();
+    }
+    let mut verdict = (**verdict).clone();
+    let ahead = |at: &mut Timestamp| *at = (*at).min(now);
+    ahead(&mut verdict.finished_at);
+    verdict.started_at.iter_mut().for_each(ahead);
+    verdict.containers.iter_mut().for_each(|container| {
+        ahead(&mut container.finished_at);
+        container.started_at.iter_mut().for_each(ahead);
+    });
+    Arc::new(verdict)
 }
 
 /// The pod's own limit: the smaller of `activeDeadlineSeconds` and `timeout`.

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use dropforge_driver::clock::{Clock, SystemClock};
+use dropforge_driver::owner::chain;
 use dropforge_driver::store::{Attempts, Created, StoreError};
-use dropforge_engine::attempt::{VERDICT_FORMAT, Verdict};
+use dropforge_engine::attempt::{Outcome, Reason, VERDICT_FORMAT, Verdict};
 use dropforge_engine::ids::AttemptId;
 
 use super::bucket::{Condition, Put};
@@ -36,18 +38,43 @@ impl Attempts for S3Store {
 
     async fn put_verdict(&self, namespace: &str, verdict: &Verdict) -> Result<Verdict, StoreError> {
         let key = of_attempt(namespace, &verdict.attempt, "result.json")?;
-        match self.control.put(&key, json::bytes(Path::new(&key), verdict)?, Condition::Absent).await? {
-            Put::Lost(Some(first)) => json::parse(Path::new(&key), &first.body, VERDICT_FORMAT),
+        let body = json::bytes(Path::new(&key), verdict)?;
+        let first = match self.control.put(&key, body, Condition::Absent).await {
             // Nothing removes a verdict: a creation is never lost to nothing.
-            Put::Committed { .. } | Put::Mine { .. } | Put::Lost(None) => Ok(verdict.clone()),
-        }
+            Ok(Put::Committed { .. } | Put::Mine { .. } | Put::Lost(None)) => return Ok(verdict.clone()),
+            Ok(Put::Lost(Some(first))) => parsed(&key, &first.body),
+            Err(too_large @ StoreError::Damaged { .. }) => Err(too_large),
+            Err(unknown) => return Err(unknown),
+        };
+        judged(&verdict.attempt, first)
     }
 
     async fn verdict(&self, namespace: &str, attempt: &AttemptId) -> Result<Option<Verdict>, StoreError> {
         let key = of_attempt(namespace, attempt, "result.json")?;
-        let found = self.control.get_small(&key, VERDICT_BYTES_MAX).await?;
-        found.map(|found| json::parse(Path::new(&key), &found.body, VERDICT_FORMAT)).transpose()
+        let found = match self.control.get_small(&key, VERDICT_BYTES_MAX).await {
+            Ok(found) => found.map(|found| parsed(&key, &found.body)),
+            Err(too_large @ StoreError::Damaged { .. }) => Some(Err(too_large)),
+            Err(unknown) => return Err(unknown),
+        };
+        found.map(|found| judged(attempt, found)).transpose()
     }
+}
+
+fn parsed(key: &str, body: &[u8]) -> Result<Verdict, StoreError> {
+    json::parse(Path::new(key), body, VERDICT_FORMAT)
+}
+
+/// The verdict that counts. A pod may write its own, and nobody can write another after it: one that can't be read, or
+/// that is about another attempt, ends the attempt that it lies under, and no other.
+fn judged(attempt: &AttemptId, stored: Result<Verdict, StoreError>) -> Result<Verdict, StoreError> {
+    let why = match stored {
+        Ok(verdict) if verdict.attempt != *attempt => format!("its result is that of {}", verdict.attempt),
+        Err(damaged @ StoreError::Damaged { .. }) => format!("failed to {}", chain(&damaged)),
+        other => return other,
+    };
+    tracing::warn!(%attempt, why, "a result is none");
+    let now = SystemClock.now();
+    Ok(Verdict::without_outputs(attempt.clone(), Outcome::Error, Reason::Outputs, why, now))
 }
 
 impl S3Store {

@@ -17,6 +17,9 @@ use dropforge_driver::store::StoreError;
 use super::ahead::Ahead;
 use super::error::Failure;
 
+/// As much of an object is read to see whose it is: more than any document of ours takes.
+const READ_BACK_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// Pauses before a conditional write is tried again: four seconds in all, so that a function still has time to put its
 /// message back.
 const PAUSES: [Duration; 6] = [
@@ -115,7 +118,7 @@ impl Bucket {
             match self.try_put(key, &body, condition).await {
                 Ok(etag) => return Ok(Put::Committed { etag }),
                 Err(Failure::Refused) => {
-                    let found = self.get(key).await?;
+                    let found = self.get_small(key, READ_BACK_BYTES_MAX).await?;
                     if let Some(outcome) = refused(&body, condition, found) {
                         return Ok(outcome);
                     }
@@ -125,7 +128,7 @@ impl Bucket {
                 }
                 Err(Failure::Unknown(why)) => {
                     // Where not even that is answered, the next try's answer tells.
-                    let found = self.get(key).await.ok();
+                    let found = self.get_small(key, READ_BACK_BYTES_MAX).await.ok();
                     if let Some(outcome) = found.and_then(|found| unanswered(&body, condition, found)) {
                         return Ok(outcome);
                     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use dropforge_driver::owner::chain;
 use dropforge_driver::store::{Created, Inbox, StoreError};
 use dropforge_engine::event::Command;
 use dropforge_engine::ids::{CommandId, RunUid};
@@ -40,8 +41,11 @@ impl Inbox for S3Store {
         for (key, found) in keys.iter().zip(self.control.get_all(keys.clone()).await?) {
             // None: its record was committed since the inbox was listed.
             if let Some(found) = found {
-                let letter: Letter = json::parse(Path::new(key), &found.body, LETTER_FORMAT)?;
-                commands.push(letter.command);
+                match json::parse::<Letter>(Path::new(key), &found.body, LETTER_FORMAT) {
+                    Ok(letter) => commands.push(letter.command),
+                    // One that a newer program left waits for a newer program, and holds up no other.
+                    Err(why) => tracing::warn!(%run, "a command was passed over: {}", chain(&why)),
+                }
             }
         }
         commands.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::ClusterError;
+use dropforge_driver::owner::chain;
 use dropforge_driver::store::{Attempts, Documents, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::event::Event;
@@ -40,13 +41,13 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         let asked: BTreeSet<&str> = attempts.iter().map(|attempt| attempt.id.as_str()).collect();
         let ids = attempts.iter().map(|attempt| attempt.id.clone());
         let ids = ids.chain(left_over(&pods, &asked)).collect();
-        let verdicts = self.verdicts(spec.namespace(), ids).await.map_err(|e| unreadable(&e))?;
-        let mut verdicts: BTreeMap<AttemptId, Verdict> =
-            verdicts.into_iter().map(|verdict| (verdict.attempt.clone(), verdict)).collect();
+        let mut verdicts = self.verdicts(spec.namespace(), ids).await.map_err(|e| unreadable(&e))?;
         let mut events = Vec::new();
         for attempt in attempts {
             events.extend(match verdicts.remove(&attempt.id) {
-                Some(verdict) => Some(Event::AttemptFinished { verdict: Arc::new(verdict) }),
+                Some(Some(verdict)) => Some(Event::AttemptFinished { verdict: Arc::new(verdict) }),
+                // It has ended: a newer program can tell how.
+                Some(None) => None,
                 None => self.look_at(spec, attempt, pods.get(attempt.id.as_str())).await?,
             });
         }
@@ -83,21 +84,31 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         Ok(pods)
     }
 
-    /// The verdicts that are stored for these attempts.
-    async fn verdicts(&self, namespace: &str, attempts: Vec<AttemptId>) -> Result<Vec<Verdict>, StoreError> {
+    /// The verdicts that are stored for these attempts; none in place of one that only a newer program can read.
+    async fn verdicts(
+        &self,
+        namespace: &str,
+        attempts: Vec<AttemptId>,
+    ) -> Result<BTreeMap<AttemptId, Option<Verdict>>, StoreError> {
         let mut open = attempts.into_iter();
         let mut reading = JoinSet::new();
-        let mut found = Vec::new();
+        let mut found = BTreeMap::new();
         loop {
             while reading.len() < READS_AT_ONCE
                 && let Some(attempt) = open.next()
             {
                 let (store, namespace) = (self.store.clone(), namespace.to_owned());
-                reading.spawn(async move { store.verdict(&namespace, &attempt).await });
+                reading.spawn(async move { (store.verdict(&namespace, &attempt).await, attempt) });
             }
-            match reading.join_next().await {
-                Some(read) => found.extend(read.map_err(|why| panicked(&why))??),
-                None => return Ok(found),
+            let Some(read) = reading.join_next().await else { return Ok(found) };
+            match read.map_err(|why| panicked(&why))? {
+                (Ok(None), _) => {}
+                (Ok(verdict), attempt) => drop(found.insert(attempt, verdict)),
+                (Err(newer @ StoreError::NewerFormat { .. }), attempt) => {
+                    tracing::warn!(%attempt, error = %chain(&newer), "a result waits for a newer program");
+                    found.insert(attempt, None);
+                }
+                (Err(why), _) => return Err(why),
             }
         }
     }

@@ -158,3 +158,17 @@ fn durations_and_limits_that_are_none_end_the_run_with_the_reason() {
         assert!(w.ended().is_some() && !w.ended().unwrap().1.is_empty(), "{strategy}: {:?}", w.phases());
     }
 }
+
+#[test]
+fn the_clock_of_a_pod_does_not_become_that_of_the_run() {
+    let mut world =
+        world("  entrypoint: main\n  templates:\n  - {name: main, container: {image: busybox}}\n");
+    let attempt = world.started[0].id.clone();
+    let ahead = at(9_000_000_000);
+    world.event(Event::AttemptRunning { attempt: attempt.clone(), at: ahead, host: None });
+    let mut verdict = Verdict::without_outputs(attempt, Outcome::Succeeded, Reason::Exited, "", ahead);
+    verdict.started_at = Some(ahead);
+    world.event(Event::AttemptFinished { verdict: Arc::new(verdict) });
+    let now = at(world.now);
+    assert_eq!((world.state.last, world.state.finished_at), (now, Some(now)));
+}
