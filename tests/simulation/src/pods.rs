@@ -243,7 +243,7 @@ fn forget(world: &World, attempt: &AttemptId, number: u64) {
 impl World {
     /// A number used once.
     pub fn nonce(&self, by: &str) -> String {
-        format!("{by}-{:x}", self.inner().random.next())
+        format!("{by}-{:x}", self.inner().random.draw())
     }
 
     /// What infrastructure does to a pod, as long as the engine would try its node again.

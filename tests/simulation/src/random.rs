@@ -10,13 +10,13 @@ impl Random {
     pub fn new(seed: u64, stream: &str) -> Random {
         let mut random = Random(seed);
         for byte in stream.bytes() {
-            random.0 = random.next() ^ u64::from(byte);
+            random.0 = random.draw() ^ u64::from(byte);
         }
         random
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,7 +26,7 @@ impl Random {
 
     /// A number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
+        self.draw() % bound.max(1)
     }
 
     /// A number of this range, its end included.

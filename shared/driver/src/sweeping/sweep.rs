@@ -124,7 +124,8 @@ impl<S: RunStore + Artifacts, P: AllPods, D: Doorbells, M: Reminders> Sweep<'_, 
     /// Removes holders that are over, and rings those that were granted a lock in their place.
     async fn locks(&self) -> Result<(), StoreError> {
         let granted = locks::keep::sweep(self.store).await?;
-        let rings: Vec<Ring> = granted.into_iter().map(|claimant| Ring::new(claimant.run, Why::Sweep)).collect();
+        let rings: Vec<Ring> =
+            granted.into_iter().map(|claimant| Ring::new(claimant.run, Why::Sweep)).collect();
         self.doorbells.ring(&rings).await
     }
 
