@@ -238,20 +238,20 @@ const LOCKED: &str = "  entrypoint: main
 #[test]
 fn an_opened_node_takes_its_locks_again_before_anything_below_it_runs() {
     let mut w = world(LOCKED);
-    w.take_locks("wf[0].in");
-    w.take_locks("wf[0].in.b");
+    w.take_locks("[0].in");
+    w.take_locks("[0].in.b");
     w.fail("wf[0].in.a");
     w.fail("wf[0].in.b(0)");
     assert_eq!(w.ended().map(|(p, _)| p), Some(RunPhase::Failed));
     assert_eq!(w.retry(retried()), None);
     assert_eq!((w.live(), w.asking()), (vec![], vec!["wf[0].in".to_owned()]));
-    w.take_locks("wf[0].in");
+    w.take_locks("[0].in");
     assert_eq!((w.live(), w.asking()), (vec!["wf[0].in.a".to_owned()], vec!["wf[0].in.b".to_owned()]));
-    w.take_locks("wf[0].in.b");
+    w.take_locks("[0].in.b");
     w.succeed("wf[0].in.a");
     w.succeed("wf[0].in.b(0)");
     assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
-    assert!(w.has_released("wf[0].in") && w.has_released("wf[0].in.b"));
+    assert!(w.has_released("[0].in") && w.has_released("[0].in.b"));
 }
 
 #[test]
