@@ -46,7 +46,10 @@ fn played(limit: i64, script: &str, absent: &[&str]) -> String {
                 limit = words[1].parse().unwrap();
                 continue;
             }
-            "forget" => lock.forget(&words[1].into(), &present),
+            "forget" => {
+                let over = lock.claimants().filter(|c| c.run.as_str() == words[1]).map(Claimant::id).collect();
+                lock.forget(&over, &present)
+            }
             verb => {
                 let (run, node) = words[1].split_at(1);
                 let who = claimant(run, node.parse().unwrap(), number('p'), number('t'));
