@@ -47,7 +47,8 @@ fn played(limit: i64, script: &str, absent: &[&str]) -> String {
                 continue;
             }
             "forget" => {
-                let over = lock.claimants().filter(|c| c.run.as_str() == words[1]).map(Claimant::id).collect();
+                let over =
+                    lock.claimants().filter(|c| c.run.as_str() == words[1]).map(Claimant::id).collect();
                 lock.forget(&over, &present)
             }
             verb => {
