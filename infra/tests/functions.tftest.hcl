@@ -56,6 +56,7 @@ run "each_function_knows_its_deployment" {
 
   assert {
     condition = output.environments.advance == {
+      DROPFORGE_STACK              = "demo"
       DROPFORGE_CONTROL_BUCKET     = "demo-control"
       DROPFORGE_ARTIFACT_BUCKET    = "demo-artifacts"
       DROPFORGE_EVENTS_QUEUE_URL   = var.queues.events.url

@@ -51,6 +51,14 @@ run "alarms_wake_somebody" {
     error_message = "each tells the topic"
   }
   assert {
+    condition     = alltrue([for name in ["runs-failed", "runs-stuck"] : aws_cloudwatch_metric_alarm.this[name].dimensions == tomap({ Stack = "demo" })])
+    error_message = "another stack's runs in the same account wake nobody here"
+  }
+  assert {
+    condition     = alltrue([for metric in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets[0].properties.metrics : slice(metric, 2, 4) == ["Stack", "demo"]])
+    error_message = "the dashboard shows this stack's runs"
+  }
+  assert {
     condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 6
     error_message = "one look at all of it"
   }

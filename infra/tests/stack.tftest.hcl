@@ -40,6 +40,10 @@ run "rendered" {
     error_message = "one value holds all that deploy reads"
   }
   assert {
+    condition     = alltrue([for function in ["advance", "ingest", "sweep"] : module.functions.environments[function].DROPFORGE_STACK == "demo"])
+    error_message = "the functions' metrics carry the name that the alarms look for"
+  }
+  assert {
     condition     = jsondecode(module.functions.environments.advance.DROPFORGE_POD_DEFAULTS) == { spec = { serviceAccountName = "dropforge-step", automountServiceAccountToken = false } }
     error_message = "steps run as the account that gets the role, and hold no token of Kubernetes"
   }

@@ -25,6 +25,7 @@ locals {
   dispatch_arn  = "arn:${local.partition}:lambda:${local.region}:${local.account}:function:${local.dispatch_name}:${local.alias}"
 
   deployment = {
+    DROPFORGE_STACK              = var.name
     DROPFORGE_CONTROL_BUCKET     = var.buckets.control
     DROPFORGE_ARTIFACT_BUCKET    = var.buckets.artifacts
     DROPFORGE_EVENTS_QUEUE_URL   = var.queues.events.url

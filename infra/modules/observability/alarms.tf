@@ -25,7 +25,7 @@ locals {
     "runs-failed" = {
       namespace   = var.metric_namespace
       metric      = "RunsFailed"
-      dimensions  = {}
+      dimensions  = { Stack = var.name }
       statistic   = "Sum"
       threshold   = 0
       description = "A run has failed. dropforge list --status Failed names it, dropforge explain RUN tells why."
@@ -33,7 +33,7 @@ locals {
     "runs-stuck" = {
       namespace   = var.metric_namespace
       metric      = "PodsStuck"
-      dimensions  = {}
+      dimensions  = { Stack = var.name }
       statistic   = "Maximum"
       threshold   = 0
       description = "A pod has not started for ten minutes, and its run does not move. dropforge list shows which runs, dropforge explain RUN tells what it waits for."
