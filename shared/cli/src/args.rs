@@ -115,6 +115,8 @@ pub enum Command {
     Deploy(DeployArgs),
     /// Say whether all parts of a context are reached, and which permission or object is missing.
     Doctor,
+    /// Show the messages that no function could read, and put them back once the cause is mended.
+    Redrive(RedriveArgs),
     /// Start the dev server, drop a CSV, train a model, and show where it lies.
     Demo(DemoArgs),
     /// Write a project that runs: pipeline, code, data, trigger.

@@ -15,7 +15,10 @@ use crate::contexts::Context;
 use crate::error::CliError;
 
 pub mod doctor;
+pub mod image;
+pub mod letters;
 pub mod objects;
+pub mod request;
 pub mod session;
 
 /// One deployment, reached.

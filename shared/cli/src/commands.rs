@@ -21,6 +21,8 @@ pub mod init;
 pub mod lint;
 pub mod list;
 pub mod logs;
+#[cfg(feature = "aws")]
+pub mod redrive;
 pub mod render;
 pub mod resubmit;
 pub mod retry;

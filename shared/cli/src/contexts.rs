@@ -12,6 +12,8 @@ use crate::error::CliError;
 mod deployment;
 
 pub use deployment::Deployment;
+#[cfg(all(test, feature = "aws"))]
+pub use deployment::Function;
 #[cfg(feature = "aws")]
 pub use deployment::Namespace;
 

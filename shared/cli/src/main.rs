@@ -95,8 +95,10 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
         Command::Deploy(args) => commands::deploy::deploy(&cli.global, args),
         #[cfg(feature = "aws")]
         Command::Doctor => commands::doctor::doctor(global),
+        #[cfg(feature = "aws")]
+        Command::Redrive(args) => commands::redrive::redrive(global, args),
         #[cfg(not(feature = "aws"))]
-        Command::Deploy(_) | Command::Doctor => Err(contexts::without_aws()),
+        Command::Deploy(_) | Command::Doctor | Command::Redrive(_) => Err(contexts::without_aws()),
         Command::Init(args) => commands::init::init(args),
         Command::Render(args) => commands::render::render(global, args),
         Command::Graph(args) => commands::graph::graph(global, args),

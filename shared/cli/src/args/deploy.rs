@@ -7,7 +7,9 @@ use clap::Args;
 use super::contexts::ReachArgs;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: dropforge deploy infra/live --apply pipelines/")]
+#[command(
+    after_help = "Example: dropforge deploy infra/live --executor $(shared/executor/build) --apply pipelines/"
+)]
 pub struct DeployArgs {
     /// Terraform's folder, or a file with what `terraform output -json` says; `-` reads standard input.
     #[arg(value_name = "FOLDER|FILE", default_value = ".")]
@@ -18,9 +20,24 @@ pub struct DeployArgs {
     /// Print the Kubernetes objects as YAML, for who applies them otherwise, and change nothing.
     #[arg(long)]
     pub print: bool,
+    /// The executor for pods, a static Linux program: one for each architecture of the nodes. By itself those beside this
+    /// command: `dropforge-executor-x86_64`, `dropforge-executor-aarch64`.
+    #[arg(long = "executor", value_name = "FILE")]
+    pub executors: Vec<PathBuf>,
     /// Store the definitions of these files and folders.
     #[arg(long = "apply", value_name = "PATH")]
     pub definitions: Vec<PathBuf>,
     #[command(flatten)]
     pub reach: ReachArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dropforge --context prod redrive events --put-back")]
+pub struct RedriveArgs {
+    /// One queue's dead letters, `events` or `uploads`; by itself those of both.
+    #[arg(value_name = "QUEUE")]
+    pub queue: Option<String>,
+    /// Put them back into the queue that they came from.
+    #[arg(long)]
+    pub put_back: bool,
 }

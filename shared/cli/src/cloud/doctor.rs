@@ -9,8 +9,10 @@ use aws_sdk_sqs::Client as Sqs;
 use aws_sdk_sqs::types::QueueAttributeName;
 
 use super::Cloud;
+use super::request::Aws;
 use crate::contexts::Context;
 
+pub mod account;
 pub mod kubernetes;
 
 /// What became of one check.
@@ -60,8 +62,19 @@ pub async fn examine(cloud: &Cloud, namespace: &str) -> Vec<Check> {
     for (name, url) in &deployment.dead_letter_queue_urls {
         checks.push(dead_letters(&sqs, name, url).await);
     }
+    checks.extend(account(cloud).await);
     checks.extend(kubernetes::examine(context).await);
     checks
+}
+
+/// What the account says; it is asked beside the runtime, since its requests block.
+async fn account(cloud: &Cloud) -> Vec<Check> {
+    let Context { deployment, endpoint, .. } = cloud.context.clone();
+    let Some(aws) = Aws::of(&cloud.config, &deployment.region, endpoint.as_deref()).await else {
+        return Vec::new();
+    };
+    let asked = tokio::task::spawn_blocking(move || account::examine(&aws, &deployment)).await;
+    asked.unwrap_or_else(|why| vec![Check::new("account", Found::Unknown(why.to_string()))])
 }
 
 async fn control_bucket(s3: &S3, context: &Context, namespace: &str) -> Vec<Check> {
@@ -157,7 +170,8 @@ async fn dead_letters(sqs: &Sqs, name: &str, url: &str) -> Check {
             0 => Found::Good("empty".to_owned()),
             some => Found::Bad(
                 format!("{some} messages could not be read"),
-                format!("look at them, mend the cause, then `aws sqs start-message-move-task` from {url}"),
+                "`dropforge redrive` shows them; mend the cause, then `dropforge redrive --put-back`"
+                    .to_owned(),
             ),
         },
     };

@@ -1,4 +1,5 @@
-//! `deploy`: what Terraform's provider can't make. Kubernetes objects, the context, definitions; then the doctor looks.
+//! `deploy`: what Terraform's provider can't make. The executor's image, Kubernetes objects, the context, definitions; then
+//! the doctor looks.
 //!
 //! Every step can be taken again: objects are applied, the context is overwritten, definitions are put.
 
@@ -19,6 +20,10 @@ use crate::exit::Exit;
 use crate::global::Global;
 use crate::output::{self, say};
 
+mod executor;
+
+pub use executor::login;
+
 /// Deploys.
 ///
 /// # Errors
@@ -33,6 +38,7 @@ pub fn deploy(global: &GlobalArgs, args: &DeployArgs) -> Result<Exit, CliError> 
     if args.print {
         return print(&objects::of_namespaces(&context.deployment));
     }
+    executor::push(&context, &args.executors)?;
     apply_objects(&context)?;
     keep(&context)?;
     let global = Global {

@@ -1,0 +1,222 @@
+//! `deploy`, `doctor` and `redrive`, each against what it changes: a registry (`DROPFORGE_TEST_REGISTRY`, host:port), a
+//! Kubernetes API server (`DROPFORGE_TEST_KUBECONFIG`) and an emulator of AWS (`AWS_ENDPOINT_URL`).
+
+#![cfg(feature = "aws")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::Command;
+
+use aws_sdk_sqs::Client as Sqs;
+use dropforge_driver::clock::{Clock, SystemClock};
+use serde_json::{Value, json};
+
+#[path = "support/bench.rs"]
+#[allow(dead_code, reason = "each test uses a part of it")]
+mod bench;
+
+use bench::{Answer, Bench};
+
+/// A deployment of a test's own.
+struct Place {
+    bench: Bench,
+    name: String,
+    runtime: tokio::runtime::Runtime,
+    sqs: Sqs,
+    queues: Vec<String>,
+}
+
+fn named(variable: &str, test: &str) -> Option<String> {
+    let value = std::env::var(variable).ok();
+    if value.is_none() {
+        println!("SKIPPED: {test} ({variable} names none)");
+    }
+    value
+}
+
+impl Place {
+    /// None where there is no emulator.
+    fn new(test: &str) -> Option<Place> {
+        named("AWS_ENDPOINT_URL", test)?;
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let name = format!("{test}-{}", SystemClock.now().as_nanosecond());
+        let (sqs, queues) = runtime.block_on(made(&name));
+        Some(Place { bench: Bench::new(), name, runtime, sqs, queues })
+    }
+
+    /// Terraform's output, with more of it.
+    fn outputs(&self, more: Value) {
+        let Place { name, queues, .. } = self;
+        let mut own = json!({"format": 1, "name": "test", "region": "us-east-1", "control_bucket": name,
+            "artifact_bucket": name, "events_queue_url": queues[0], "upload_queue_url": queues[1],
+            "dead_letter_queue_urls": {"events": queues[2], "uploads": queues[3]},
+            "kubernetes_group": "dropforge:dispatcher",
+            "namespaces": {name: {"service_account": "dropforge-step", "pod_security": "baseline"}}});
+        own.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.bench.write("outputs.json", json!({"dropforge": {"value": own}}).to_string());
+    }
+
+    fn dropforge(&self, arguments: &[&str]) -> Answer {
+        let mut command = self.bench.command(arguments);
+        command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        self.bench.start_command(&mut command).end()
+    }
+
+    fn deploy(&self, more: &[&str]) -> Answer {
+        let endpoint = std::env::var("AWS_ENDPOINT_URL").unwrap();
+        self.dropforge(&[&["deploy", "outputs.json", "--endpoint", &endpoint], more].concat())
+    }
+
+    fn send(&self, queue: usize, body: &str) {
+        let sent = self.sqs.send_message().queue_url(&self.queues[queue]).message_body(body).send();
+        self.runtime.block_on(sent).unwrap();
+    }
+
+    /// The texts in a queue, which keeps them.
+    fn texts(&self, queue: usize) -> Vec<String> {
+        let request = self.sqs.receive_message().queue_url(&self.queues[queue]).visibility_timeout(0);
+        let request = request.max_number_of_messages(10).send();
+        let messages = self.runtime.block_on(request).unwrap().messages;
+        messages.into_iter().flatten().filter_map(|message| message.body).collect()
+    }
+}
+
+async fn made(name: &str) -> (Sqs, Vec<String>) {
+    let config = dropforge_aws::from_environment().await;
+    let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+    aws_sdk_s3::Client::from_conf(s3).create_bucket().bucket(name).send().await.unwrap();
+    let sqs = Sqs::new(&config);
+    let mut queues = Vec::new();
+    for queue in ["e", "u", "e-dead", "u-dead"] {
+        let made = sqs.create_queue().queue_name(format!("{name}-{queue}")).send().await.unwrap();
+        queues.push(made.queue_url.unwrap());
+    }
+    (sqs, queues)
+}
+
+/// The head of a static program, as far as `deploy` looks at it.
+fn executor(machine: u8, rest: &str) -> Vec<u8> {
+    let mut head = b"\x7fELF\x02\x01".to_vec();
+    head.resize(18, 0);
+    head.push(machine);
+    head.push(0);
+    head.extend(rest.as_bytes());
+    head
+}
+
+#[test]
+fn an_executor_is_pushed_once_and_never_replaced() {
+    let Some(registry) = named("DROPFORGE_TEST_REGISTRY", "push") else { return };
+    let Some(place) = Place::new("push") else { return };
+    let repository = format!("{registry}/{}/executor", place.name);
+    place.outputs(json!({"executor_repository": repository, "executor_image": format!("{repository}:1")}));
+    place.bench.write("x86", executor(62, "one"));
+    place.bench.write("arm", executor(183, "one"));
+    place.bench.write("other", executor(62, "two"));
+    // No cluster is reached: the image comes before it, and stays.
+    let push = |files: &[&str]| {
+        let mut all = vec!["--kubeconfig", "none"];
+        files.iter().for_each(|file| all.extend(["--executor", file]));
+        place.deploy(&all)
+    };
+    let missing = push(&[]).exits(3);
+    assert!(missing.stderr.contains("shared/executor/build"), "{missing}");
+    let first = push(&["x86", "arm"]).exits(3);
+    assert!(first.stdout.contains(&format!("image {repository}:1 pushed")), "{first}");
+    let again = push(&["arm", "x86"]).exits(3);
+    assert!(again.stdout.contains(&format!("image {repository}:1 is there")), "{again}");
+    assert!(push(&[]).exits(3).stdout.contains("is there"));
+    let other = push(&["other"]).exits(3);
+    assert!(other.stderr.contains("another executor_version"), "{other}");
+    pulled(&place, &format!("{repository}:1"));
+}
+
+/// An engine takes the image, and knows what it starts.
+fn pulled(place: &Place, image: &str) {
+    let podman = |arguments: &[&str]| {
+        let (root, run) = (place.bench.path("root"), place.bench.path("run"));
+        let mut command = Command::new("podman");
+        command.arg("--root").arg(root).arg("--runroot").arg(run).args(["--storage-driver", "vfs"]);
+        command.args(arguments).output()
+    };
+    if podman(&["version"]).is_err() {
+        println!("SKIPPED: pull of the executor's image (no podman)");
+        return;
+    }
+    let got = podman(&["pull", "--tls-verify=false", "--arch", "arm64", image]).unwrap();
+    assert!(got.status.success(), "{}", String::from_utf8_lossy(&got.stderr));
+    let told = podman(&["image", "inspect", "--format", "{{.Architecture}} {{.Config.Entrypoint}}", image]);
+    assert_eq!(String::from_utf8_lossy(&told.unwrap().stdout).trim(), "arm64 [/dropforge-executor]");
+}
+
+#[test]
+fn the_objects_are_printed_for_who_applies_them_otherwise() {
+    let bench = Bench::new();
+    let outputs = json!({"format": 1, "name": "test", "region": "r", "control_bucket": "c", "artifact_bucket": "a",
+        "events_queue_url": "q", "namespaces": {"ml": {"service_account": "steps"}}});
+    bench.write("outputs.json", outputs.to_string());
+    let printed = bench.dropforge(&["deploy", "outputs.json", "--print"]).exits(0).stdout;
+    let kinds: Vec<&str> = printed.lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
+    assert_eq!(kinds, ["Namespace", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"]);
+    assert!(!bench.path(".config").exists(), "no context was kept");
+}
+
+#[test]
+fn a_cluster_gets_its_namespace_and_the_context_is_kept() {
+    let Some(kubeconfig) = named("DROPFORGE_TEST_KUBECONFIG", "deploy") else { return };
+    let Some(place) = Place::new("deploy") else { return };
+    place.outputs(json!({}));
+    let deployed = place.deploy(&["--kubeconfig", &kubeconfig]);
+    let kubectl = |arguments: &[&str]| {
+        let ran =
+            Command::new("kubectl").args(["--kubeconfig", &kubeconfig]).args(arguments).output().unwrap();
+        String::from_utf8(ran.stdout).unwrap()
+    };
+    let label = "jsonpath={.metadata.labels.pod-security\\.kubernetes\\.io/enforce}";
+    let level = kubectl(&["get", "namespace", &place.name, "-o", label]);
+    let there = kubectl(&[
+        "-n",
+        &place.name,
+        "get",
+        "serviceaccounts,roles,rolebindings,networkpolicies",
+        "-o",
+        "name",
+    ]);
+    let again = place.deploy(&["--kubeconfig", &kubeconfig]);
+    kubectl(&["delete", "namespace", &place.name, "--wait=false"]);
+    assert_eq!(level, "baseline", "{deployed}");
+    for name in ["serviceaccount/dropforge-step", "/dropforge-dispatcher", "/dropforge-steps"] {
+        assert!(there.contains(name), "{name}: {there}");
+    }
+    assert!(deployed.stdout.contains("context test kept"), "{deployed}");
+    assert!(deployed.stdout.contains(&format!("ok    namespace {}", place.name)), "{deployed}");
+    assert!(again.stdout.contains("context test kept"), "a second time changes nothing: {again}");
+    assert!(place.dropforge(&["context", "list"]).exits(0).stdout.contains("test"));
+}
+
+#[test]
+fn dead_letters_are_shown_and_put_back() {
+    let Some(place) = Place::new("redrive") else { return };
+    place.outputs(json!({}));
+    let endpoint = std::env::var("AWS_ENDPOINT_URL").unwrap();
+    place.dropforge(&["context", "add", "c", "outputs.json", "--endpoint", &endpoint]).exits(0);
+    for text in ["one", "two"] {
+        place.send(2, text);
+    }
+    place.send(3, "upload");
+    let redrive = |more: &[&str]| place.dropforge(&[&["--context", "c", "redrive"], more].concat());
+    let shown = redrive(&[]).exits(0);
+    for line in ["one\n", "two\n", "upload\n"] {
+        assert!(shown.stdout.contains(line), "{line}: {shown}");
+    }
+    assert_eq!(place.texts(2).len(), 2, "a look changes nothing");
+    let back = redrive(&["events", "--put-back"]).exits(0);
+    assert_eq!(back.stdout, "events: 2 put back\n");
+    let mut home = place.texts(0);
+    home.sort();
+    assert_eq!(
+        (home, place.texts(2), place.texts(3)),
+        (vec!["one".to_owned(), "two".to_owned()], vec![], vec!["upload".to_owned()])
+    );
+    assert!(redrive(&["events"]).exits(0).stderr.contains("no dead letters"));
+    assert!(redrive(&["event"]).exits(2).stderr.contains("events, uploads"));
+}
