@@ -39,7 +39,11 @@ impl Cloud {
     /// # Errors
     /// When there are none.
     pub async fn open(context: &Context) -> Result<Cloud, CliError> {
-        let config = session::config(context).await?;
+        Ok(Cloud::of(context, session::config(context).await?))
+    }
+
+    /// The deployment of a context, with how AWS is reached.
+    pub fn of(context: &Context, config: SdkConfig) -> Cloud {
         let deployment = &context.deployment;
         let stores = Stores {
             control: deployment.control_bucket.clone(),
@@ -47,13 +51,13 @@ impl Cloud {
             region: deployment.region.clone(),
             endpoint: context.endpoint.clone(),
         };
-        Ok(Cloud {
+        Cloud {
             store: S3Store::new(&config, &stores),
             events: Sqs::new(&config, &deployment.events_queue_url),
             uploads: Sqs::new(&config, &deployment.upload_queue_url),
             context: context.clone(),
             config,
-        })
+        }
     }
 
     /// Rings whoever advances runs.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dropforge_driver::definitions::folder::{self, Contents};
 use dropforge_driver::reminders::Starter;
 use dropforge_driver::store::{
     Artifacts, Attempts, Buried, Commit, Created, Documents, Inbox, Index, IndexEntry, LoadedRun, Logs,
@@ -151,6 +152,19 @@ impl Home {
             Home::Local(_) => None,
             #[cfg(feature = "aws")]
             Home::Cloud(cloud) => Some(&cloud.context.deployment.control_bucket),
+        }
+    }
+
+    /// What a `dev` last loaded from its folder. No folder serves a context: there is nothing to ask for, and nobody is
+    /// granted to.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub async fn loaded(&self, namespace: &str) -> Result<Contents, CliError> {
+        match self {
+            Home::Local(store) => Ok(folder::loaded(&**store, namespace).await?),
+            #[cfg(feature = "aws")]
+            Home::Cloud(_) => Ok(Contents::new()),
         }
     }
 
@@ -365,5 +379,37 @@ impl Logs for Home {
 
     fn log_file(&self, namespace: &str, attempt: &AttemptId, container: &str) -> Option<PathBuf> {
         either!(self, store => store.log_file(namespace, attempt, container))
+    }
+}
+
+#[cfg(all(test, feature = "aws"))]
+mod tests {
+    use aws_config::{BehaviorVersion, Region, SdkConfig};
+
+    use super::*;
+    use crate::contexts::Deployment;
+
+    /// A context whose endpoint answers nobody.
+    fn unreachable() -> Home {
+        let deployment = Deployment { region: "eu-central-1".to_owned(), ..Deployment::default() };
+        let context = Context {
+            name: "cloud".to_owned(),
+            namespace: None,
+            profile: None,
+            endpoint: Some("http://127.0.0.1:1".to_owned()),
+            kubeconfig: None,
+            kube_context: None,
+            deployment,
+        };
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .build();
+        Home::Cloud(Box::new(Cloud::of(&context, config)))
+    }
+
+    #[tokio::test]
+    async fn a_context_is_not_asked_what_a_folder_holds() {
+        assert_eq!(unreachable().loaded("ml").await.unwrap(), Contents::new());
     }
 }

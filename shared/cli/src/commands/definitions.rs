@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use dropforge_driver::clock::{Clock, SystemClock};
-use dropforge_driver::definitions::{self, Stored, folder};
+use dropforge_driver::definitions::{self, Stored};
 use dropforge_driver::reminders::Starter;
 use dropforge_driver::{crons, packing, triggers};
 use dropforge_engine::spec::Packed;
@@ -157,7 +157,7 @@ async fn put_one(global: &Global, store: &Home, document: &Document, text: &str)
         _ => {}
     }
     let key = definitions::key(namespace, kind, name);
-    if let Some(loaded) = folder::loaded(store, namespace).await?.get(&key).filter(|_| changed) {
+    if let Some(loaded) = store.loaded(namespace).await?.get(&key).filter(|_| changed) {
         say(&format!(
             "{} also stands in {}, whose next change replaces this one",
             titled(kind, name),
@@ -309,7 +309,7 @@ pub async fn delete(global: &Global, args: &DefinitionDeleteArgs, kind: &str) ->
         return Ok(Exit::Succeeded);
     }
     let (store, namespace) = (lookup::reader(global).await?, global.namespace.as_str());
-    let loaded = folder::loaded(&store, namespace).await?;
+    let loaded = store.loaded(namespace).await?;
     let served = store.is_answered();
     for name in &names {
         if let Some(loaded) = loaded.get(&definitions::key(namespace, kind, name)).filter(|_| served) {
