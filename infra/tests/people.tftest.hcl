@@ -27,6 +27,10 @@ run "policies_fit_into_iam" {
     condition     = alltrue(flatten([for policy in concat(values(output.policies.read), values(output.policies.submit), [output.policies.operate]) : [for statement in jsondecode(policy).Statement : [for action in statement.Action : !strcontains(action, "*")]]]))
     error_message = "actions are named, none by a wildcard"
   }
+  assert {
+    condition     = alltrue([for namespace, policy in output.policies.submit : [for resource in flatten([for statement in jsondecode(policy).Statement : statement.Resource if contains(statement.Action, "s3:DeleteObject")]) : resource if endswith(split("/", resource)[0], "-artifacts")] == ["arn:aws:s3:::demo-artifacts/${namespace}/*"]])
+    error_message = "who deletes a run deletes the artifacts that go with it, in the run's namespace only"
+  }
 }
 
 run "alarms_wake_somebody" {

@@ -14,7 +14,7 @@ resource "aws_iam_policy" "namespace" {
 
   name        = "${var.name}-${each.key}"
   path        = var.iam_path
-  description = "${each.value.who == "read" ? "Sees" : "Sees, starts and steers"} runs of ${var.name} in ${each.value.namespace}"
+  description = "${each.value.who == "read" ? "Sees" : "Sees, starts and steers"} runs of ${var.name} in ${each.value.namespace}${each.value.who == "read" ? "" : "; trusted by those of its other namespaces"}"
   policy      = local.policies[each.value.who][each.value.namespace]
   tags        = var.tags
 }

@@ -38,6 +38,8 @@ locals {
     length(var.kms_key_arns) == 0 ? [] : [{ Sid = "Keys", Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = distinct(var.kms_key_arns) }],
   ) }
 
+  # Runs are named by uid in `live`, `runs` and their inboxes: a submitter of one namespace can steer, and forge, the runs
+  # of every other. The submitters of one deployment trust each other; who does not gets a deployment of their own.
   submit = { for namespace in var.namespaces : namespace => [
     {
       Sid    = "Start"
@@ -54,7 +56,8 @@ locals {
       Effect = "Allow"
       Action = ["s3:DeleteObject"]
       Resource = concat(
-        ["${local.control}/cluster-definitions/*"],
+        # A run's artifacts go with it where its manifest says `OnWorkflowDeletion`.
+        ["${local.control}/cluster-definitions/*", "${local.artifacts}/${namespace}/*"],
         [for folder in ["index", "definitions", "triggers", "crons"] : "${local.control}/${folder}/${namespace}/*"],
       )
     },
