@@ -23,7 +23,7 @@ use std::sync::Arc;
 use dropforge_engine::decide::{Rejected, advance};
 use dropforge_engine::effect::{Effect, EffectKey};
 use dropforge_engine::event::Event;
-use dropforge_engine::ids::{AttemptId, RunUid};
+use dropforge_engine::ids::{AttemptId, CommandId, RunUid};
 use dropforge_engine::phase::RunPhase;
 use dropforge_engine::program::CompileError;
 use dropforge_engine::record::Record;
@@ -215,11 +215,16 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             false => committed.effects,
         };
         self.finish(run, effects, &committed.ended).await?;
-        // Its record is committed: the object has done its work.
-        for command in &seen.commands {
+        for command in seen.commands.iter().filter(|command| self.has_answered(run, command)) {
             self.store.remove_command(run, command).await?;
         }
         if everything || committed.any || !seen.commands.is_empty() { self.settle(run).await } else { Ok(()) }
+    }
+
+    /// Whether a command's record is committed: then its object has done its work. One that was heard of before the run
+    /// has begun stays for who begins it.
+    fn has_answered(&self, run: &RunUid, command: &CommandId) -> bool {
+        self.held.get(run).is_some_and(|held| held.state.commands.contains(command))
     }
 
     /// Decides on events in order, commits what follows as one commit, and performs the effects.

@@ -427,6 +427,19 @@ fn a_command_that_its_doorbell_names_is_read_without_a_list_of_the_inbox() {
 }
 
 #[test]
+fn a_command_that_is_heard_of_before_its_run_begins_is_kept_for_who_begins_it() {
+    let world = Handle::default();
+    let run = world.born(ONE, "u");
+    let suspend = Command { id: "c".into(), by: "test".to_owned(), at: world.now(), verb: Verb::Suspend };
+    now(world.0.store.put_command(&run, &suspend)).unwrap();
+    now(world.function().ring(&run, &[Look::Command("c".into())])).unwrap();
+    assert_eq!(now(world.0.store.commands(&run)).unwrap(), [suspend]);
+    now(world.function().ring(&run, &[Look::Everything])).unwrap();
+    assert!(world.state(&run).suspended);
+    assert_eq!(now(world.0.store.commands(&run)).unwrap(), []);
+}
+
+#[test]
 fn two_functions_that_read_one_retry_open_the_run_once() {
     let world = Handle::default();
     let run = world.born(ONE, "u");
