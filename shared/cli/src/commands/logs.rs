@@ -27,7 +27,7 @@ const CHUNK: usize = 1 << 20;
 pub async fn logs(global: &Global, args: &LogsArgs) -> Result<Exit, CliError> {
     let store = lookup::reader(global).await?;
     let entry = lookup::entry(&store, global, &args.run).await?;
-    print(global, &store, &entry.uid, &entry.name, args).await
+    print(&store, &entry.namespace, &entry.uid, &entry.name, args).await
 }
 
 /// Prints a run's logs, also until it ends.
@@ -35,19 +35,20 @@ pub async fn logs(global: &Global, args: &LogsArgs) -> Result<Exit, CliError> {
 /// # Errors
 /// When there is no such node, or the logs can't be read.
 pub async fn print(
-    global: &Global,
     store: &Home,
+    namespace: &str,
     uid: &RunUid,
     name: &str,
     args: &LogsArgs,
 ) -> Result<Exit, CliError> {
-    let mut follower = Follower::new(global.namespace.clone(), args);
+    let mut follower = Follower::new(namespace.to_owned(), args);
     loop {
         // Asked before the journal is read: what an owner wrote before it left is seen.
         let answered = store.is_answered();
         let (view, _) = lookup::view(store, uid).await?;
-        follower.print(store, &view, args, name).await?;
-        if view.state.phase.completed() || !args.follow {
+        let last = view.state.phase.completed() || !args.follow;
+        follower.print(store, &view, args, name, last || !answered).await?;
+        if last {
             return Ok(Exit::Succeeded);
         }
         if !answered {
@@ -66,10 +67,19 @@ struct Follower {
 
 impl Follower {
     fn new(namespace: String, args: &LogsArgs) -> Follower {
-        Follower { namespace, offsets: BTreeMap::new(), prefix: !args.no_prefix && args.node.is_none() }
+        let prefix = !args.no_prefix && args.node.is_none();
+        Follower { namespace, offsets: BTreeMap::new(), prefix }
     }
 
-    async fn print(&mut self, store: &Home, view: &View, args: &LogsArgs, run: &str) -> Result<(), CliError> {
+    /// Prints what is new; `last`: nobody looks again.
+    async fn print(
+        &mut self,
+        store: &Home,
+        view: &View,
+        args: &LogsArgs,
+        run: &str,
+        last: bool,
+    ) -> Result<(), CliError> {
         let wanted: Vec<&ViewNode> = match &args.node {
             Some(node) => {
                 let found = view.find(node);
@@ -81,47 +91,59 @@ impl Follower {
             let name = view.display_name(node);
             for attempt in &node.attempts {
                 let (id, template) = (&attempt.attempt.id, &attempt.attempt.work.template);
+                let ended = last || attempt.verdict.is_some() || node.phase.fulfilled();
                 for container in containers(template, only.or(args.container.as_deref())) {
                     let several = template.mains().len() > 1 || container != MAIN;
                     let name = if several { format!("{name}.{container}") } else { name.clone() };
-                    self.print_container(store, &name, id, container, args.tail).await?;
+                    let first = !self.offsets.contains_key(&(id.clone(), container.to_owned()));
+                    let bytes = self.news(store, id, container, ended).await?;
+                    output::data(&self.lines(&name, &bytes, args.tail.filter(|_| first)))?;
                 }
             }
         }
         Ok(())
     }
 
-    async fn print_container(
+    /// What a log has beyond what was taken from it.
+    async fn news(
         &mut self,
         store: &Home,
-        name: &str,
         attempt: &AttemptId,
         container: &str,
-        tail: Option<usize>,
-    ) -> Result<(), CliError> {
-        let log = (attempt.clone(), container.to_owned());
-        let first = !self.offsets.contains_key(&log);
-        let offset = self.offsets.entry(log).or_insert(0);
-        let mut text = Vec::new();
+        ended: bool,
+    ) -> Result<Vec<u8>, CliError> {
+        let offset = self.offsets.entry((attempt.clone(), container.to_owned())).or_insert(0);
+        let mut bytes = Vec::new();
         loop {
-            let bytes = store.read_log(&self.namespace, attempt, container, *offset, CHUNK).await?;
-            *offset += bytes.len() as u64;
-            let more = bytes.len() == CHUNK;
-            text.extend(bytes);
+            let at = *offset + bytes.len() as u64;
+            let read = store.read_log(&self.namespace, attempt, container, at, CHUNK).await?;
+            let more = read.len() == CHUNK;
+            bytes.extend(read);
             if !more {
                 break;
             }
         }
-        let text = String::from_utf8_lossy(&text);
+        bytes.truncate(whole(&bytes, ended));
+        *offset += bytes.len() as u64;
+        Ok(bytes)
+    }
+
+    fn lines(&self, name: &str, bytes: &[u8], tail: Option<usize>) -> String {
+        let text = String::from_utf8_lossy(bytes);
         let lines: Vec<&str> = text.lines().collect();
-        let skip = tail.filter(|_| first).map_or(0, |n| lines.len().saturating_sub(n));
-        let shown: String = lines[skip..].iter().map(|line| self.line(name, line)).collect();
-        output::data(&shown)
+        let skip = tail.map_or(0, |n| lines.len().saturating_sub(n));
+        lines[skip..].iter().map(|line| self.line(name, line)).collect()
     }
 
     fn line(&self, name: &str, line: &str) -> String {
         if self.prefix { format!("{name}: {line}\n") } else { format!("{line}\n") }
     }
+}
+
+/// How much of what was read can be printed: a line that is still being written, or a character, waits for its end.
+fn whole(bytes: &[u8], ended: bool) -> usize {
+    let after_newline = || bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if ended { bytes.len() } else { after_newline() }
 }
 
 /// The containers whose logs are wanted: the one that is named, else those that count.
@@ -156,4 +178,18 @@ fn below<'a>(view: &'a View, nodes: &[&'a ViewNode]) -> Vec<(&'a ViewNode, bool)
     }
     let above = |node: &ViewNode| node.parent.is_some_and(|parent| found.contains_key(&parent));
     found.values().map(|node| (*node, !above(node))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_printed_when_it_is_whole_and_the_rest_at_the_end() {
+        let written = "epoch 1\nverlust 0,5 f\u{fc}r".as_bytes();
+        let cut = &written[..written.len() - 2];
+        assert_eq!(&cut[..whole(cut, false)], b"epoch 1\n");
+        assert_eq!(whole(b"no newline yet", false), 0);
+        assert_eq!(whole(written, true), written.len());
+    }
 }

@@ -60,7 +60,7 @@ pub async fn submit(global: &Global, args: &SubmitArgs) -> Result<Exit, CliError
     if !owned {
         say("nothing runs this store now: `dropforge run --continue NAME` or `dropforge dev` starts it");
     }
-    follow(global, args, &store, &specs).await
+    follow(args, &store, &specs).await
 }
 
 /// Stores a run, tells the store's owner, and lists it where nobody does; gives whether somebody does.
@@ -79,16 +79,11 @@ pub async fn hand_over(store: &Home, spec: &RunSpec) -> Result<(Arc<Program>, bo
 }
 
 /// Waits for the runs as asked: logs first, then the end or the tree, as Argo does.
-async fn follow(
-    global: &Global,
-    args: &SubmitArgs,
-    store: &Home,
-    specs: &[RunSpec],
-) -> Result<Exit, CliError> {
+async fn follow(args: &SubmitArgs, store: &Home, specs: &[RunSpec]) -> Result<Exit, CliError> {
     let mut exit = Exit::Succeeded;
     for spec in specs.iter().filter(|_| args.log) {
         let logs = LogsArgs::following(spec.uid.to_string());
-        exit = exit.max(logs::print(global, store, &spec.uid, spec.name(), &logs).await?);
+        exit = exit.max(logs::print(store, spec.namespace(), &spec.uid, spec.name(), &logs).await?);
     }
     for spec in specs {
         if args.watch {
