@@ -47,6 +47,26 @@ impl Global {
         Ok(Global { store: args.store.clone(), context, namespace })
     }
 
+    /// Refuses a namespace that the context's deployment does not have: nothing would ever run there. A deployment that
+    /// names none says nothing about them.
+    ///
+    /// # Errors
+    /// `Usage` names those there are.
+    pub fn known(&self, namespace: &str) -> Result<(), CliError> {
+        let Some(context) = &self.context else { return Ok(()) };
+        let there = &context.deployment.namespaces;
+        if there.is_empty() || there.contains_key(namespace) {
+            return Ok(());
+        }
+        let names: Vec<&str> = there.keys().map(String::as_str).collect();
+        Err(CliError::Usage(format!(
+            "the deployment of context {} has no namespace {namespace:?}; there are: {}: name one by -n, or in the \
+             manifest's metadata.namespace",
+            context.name,
+            names.join(", ")
+        )))
+    }
+
     /// Whether anything can be read: a context always can be asked.
     pub fn has_store(&self) -> bool {
         self.context.is_some() || self.store.is_dir()
@@ -75,4 +95,41 @@ fn only_here(context: &str, instead: &str) -> CliError {
     CliError::Usage(format!(
         "this works on this machine, not in context {context}: {instead}; `--context \"\"` means this machine"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contexts::Deployment;
+
+    fn global(namespaces: &str) -> Global {
+        let output = format!(
+            r#"{{"format": 1, "region": "r", "control_bucket": "c", "artifact_bucket": "a", "events_queue_url": "q",
+                "namespaces": {namespaces}}}"#
+        );
+        let context = Context {
+            name: "cloud".to_owned(),
+            namespace: None,
+            profile: None,
+            endpoint: None,
+            kubeconfig: None,
+            kube_context: None,
+            deployment: Deployment::parse(&output).unwrap(),
+        };
+        Global { store: PathBuf::new(), context: Some(context), namespace: "default".to_owned() }
+    }
+
+    #[test]
+    fn a_namespace_that_the_deployment_lacks_is_refused_with_those_there_are() {
+        let two = global(r#"{"ml": {}, "data": {}}"#);
+        let why = two.known("default").unwrap_err().text();
+        assert_eq!(
+            why,
+            "the deployment of context cloud has no namespace \"default\"; there are: data, ml: name one by -n, or in \
+             the manifest's metadata.namespace"
+        );
+        two.known("ml").unwrap();
+        global("{}").known("any").unwrap();
+        Global { context: None, ..two }.known("default").unwrap();
+    }
 }

@@ -55,6 +55,7 @@ async fn opened(global: &Global) -> Result<Home, CliError> {
 /// # Errors
 /// `NoRun` when there is none.
 pub async fn entry(store: &Home, global: &Global, wanted: &str) -> Result<IndexEntry, CliError> {
+    global.known(&global.namespace)?;
     let entries = entries(store, Some(&global.namespace)).await?;
     let found = entries
         .iter()

@@ -56,6 +56,7 @@ pub fn checked(global: &Global, paths: &[PathBuf], kind: Option<&str>) -> Result
     let wanted = kind.unwrap_or("definition");
     for document in &sources.documents {
         let own = document.object.kind();
+        in_known_namespace(global, own, place(global, &document.object).0)?;
         if kind.map_or(own == "Workflow", |kind| kind != own) {
             let remedy = match own {
                 "Workflow" => "`dropforge run` or `dropforge submit` takes it",
@@ -195,6 +196,11 @@ fn cron(global: &Global, object: &AnyObject) -> Option<Starter> {
     matches!(object, AnyObject::CronWorkflow(_)).then_some(starter)
 }
 
+/// Refuses a namespace that a context's deployment lacks, for what stands in a namespace.
+fn in_known_namespace(global: &Global, kind: &str, namespace: &str) -> Result<(), CliError> {
+    if kind == "ClusterWorkflowTemplate" { Ok(()) } else { global.known(namespace) }
+}
+
 /// `workflowtemplate/train`.
 pub fn titled(kind: &str, name: &str) -> String {
     format!("{}/{name}", kind.to_lowercase())
@@ -205,6 +211,7 @@ pub fn titled(kind: &str, name: &str) -> String {
 /// # Errors
 /// When they can't be read.
 pub async fn all(global: &Global, kind: &str) -> Result<BTreeMap<String, Stored>, CliError> {
+    in_known_namespace(global, kind, &global.namespace)?;
     if !global.has_store() {
         return Ok(BTreeMap::new());
     }

@@ -46,6 +46,7 @@ pub async fn delete(global: &Global, args: &DeleteArgs) -> Result<Exit, CliError
     }
     if selecting {
         let namespace = filter::namespace(&args.filter, &global.namespace);
+        namespace.map_or(Ok(()), |own| global.known(own))?;
         entries.extend(lookup::entries(&store, namespace).await?.into_iter().filter(|e| filter.selects(e)));
     }
     let mut seen = BTreeSet::new();

@@ -25,6 +25,7 @@ pub async fn list(global: &Global, args: &ListArgs) -> Result<Exit, CliError> {
     let since = args.since.as_deref().map(|ago| moment("--since", ago, now)).transpose()?;
     let store = lookup::reader(global).await?;
     let namespace = filter::namespace(&args.filter, &global.namespace);
+    namespace.map_or(Ok(()), |own| global.known(own))?;
     let entries: Vec<IndexEntry> = lookup::entries(&store, namespace)
         .await?
         .into_iter()

@@ -261,7 +261,7 @@ pub fn births(
     }
     let mut specs: Vec<RunSpec> = Vec::new();
     for (mut workflow, origin) in workflows {
-        workflow.metadata.namespace.get_or_insert_with(|| global.namespace.clone());
+        global.known(workflow.metadata.namespace.get_or_insert_with(|| global.namespace.clone()))?;
         let identity: Identity = identity::new();
         let cause = Cause::Person { by: identity::person() };
         let mut spec =

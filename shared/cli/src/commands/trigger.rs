@@ -122,6 +122,7 @@ async fn replay(
 }
 
 async fn list(global: &Global) -> Result<Exit, CliError> {
+    global.known(&global.namespace)?;
     let store = lookup::reader(global).await?;
     let (known, _) = definitions::load(&store, &global.namespace).await?;
     let head = ["NAME", "LOOKS AT", "ACTIVE", "WAITING", "SUCCEEDED", "FAILED", "DROPPED", "NOTE"];
