@@ -155,7 +155,11 @@ fn the_objects_are_printed_for_who_applies_them_otherwise() {
         "events_queue_url": "q", "namespaces": {"ml": {"service_account": "steps"}}});
     bench.write("outputs.json", outputs.to_string());
     let printed = bench.dropforge(&["deploy", "outputs.json", "--print"]).exits(0).stdout;
-    let kinds: Vec<&str> = printed.lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
+    let kinds: Vec<&str> = printed
+        .lines()
+        .filter_map(|line| line.strip_prefix("kind: "))
+        .map(|kind| kind.trim_matches('"'))
+        .collect();
     assert_eq!(kinds, ["Namespace", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"]);
     assert!(!bench.path(".config").exists(), "no context was kept");
 }

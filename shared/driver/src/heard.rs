@@ -221,6 +221,10 @@ fn patience(hops: u32) -> SignedDuration {
 /// What the doorbells of a run ask to look at, each once.
 fn looks(heard: &[Heard]) -> Vec<Look> {
     let mut looks: Vec<Look> = Vec::new();
+    // Whoever was handed it before may have died between its commit and the effects.
+    if heard.iter().any(|one| one.again) {
+        looks.extend([Look::Everything, Look::Timers]);
+    }
     for one in heard {
         let look = match &one.why {
             _ if one.again => Look::Everything,
@@ -250,7 +254,7 @@ mod tests {
         let looked = |batch: &[Heard]| looks(batch);
         let one = Look::Attempt("a".into());
         assert_eq!(looked(&[heard(attempt(), false), heard(attempt(), false)]), std::slice::from_ref(&one));
-        assert_eq!(looked(&[heard(attempt(), true)]), [Look::Everything]);
+        assert_eq!(looked(&[heard(attempt(), true)]), [Look::Everything, Look::Timers]);
         assert_eq!(looked(&[heard(attempt(), false), heard(Why::Sweep, false)]), [one, Look::Everything]);
         assert_eq!(looked(&[heard(Why::Submitted, false)]), [Look::Everything]);
     }

@@ -211,7 +211,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         let committed = self.commit(run, seen.events).await?;
         let everything = looks.contains(&Look::Everything);
         let effects = match everything {
-            true => self.open_effects(run, &seen.there, &committed.effects),
+            true => self.open_effects(run, &seen.there, &committed.effects, looks.contains(&Look::Timers)),
             false => committed.effects,
         };
         self.finish(run, effects, &committed.ended).await?;

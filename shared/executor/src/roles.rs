@@ -55,9 +55,9 @@ pub struct Pod<S, B> {
     pub launch: PodLaunch,
     /// The notes.
     pub folder: Folder,
-    /// [`MIRRORED`], or another folder in tests.
+    /// [`MIRRORED`](dropforge_driver::pods::MIRRORED), or another folder in tests.
     pub mirrored: PathBuf,
-    /// [`SECRETS`], or another folder in tests.
+    /// [`SECRETS`](dropforge_driver::pods::SECRETS), or another folder in tests.
     pub secrets: PathBuf,
 }
 

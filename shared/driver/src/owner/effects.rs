@@ -70,19 +70,22 @@ fn needs(attempt: &Attempt) -> String {
 
 impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K> {
     /// What stands in a run's outbox, but for the starts of attempts that the cluster has in hand, and for timers that
-    /// somebody has set: only those of this commit are set, and those that this owner knows not to be. Whoever committed
-    /// another may have died before it was set: then the first look at everything after its time lets it fire.
+    /// somebody has set: only those of this commit are set, and those that this owner knows not to be; all of them
+    /// where `timers` says that somebody may have died. One that is lost all the same fires at the first look at
+    /// everything after its time.
     pub(super) fn open_effects(
         &self,
         run: &RunUid,
         there: &BTreeSet<AttemptId>,
         committed: &[Arc<Effect>],
+        timers: bool,
     ) -> Vec<Arc<Effect>> {
         let Some(held) = self.held.get(run) else { return Vec::new() };
         let new: BTreeSet<EffectKey> = committed.iter().map(|effect| effect.key()).collect();
         let unset = |effect: &Effect| {
             // The timers of one process die with it.
-            self.others == Others::None
+            timers
+                || self.others == Others::None
                 || new.contains(&effect.key())
                 || self.unset.contains(&(run.clone(), effect.key()))
         };

@@ -23,6 +23,8 @@ const READS_AT_ONCE: usize = 16;
 pub enum Look {
     /// All of it: every attempt, every timer, the inbox; and what is in the outbox is performed again.
     Everything,
+    /// All timers in its outbox, which are then set again: whoever committed them may have died before it set them.
+    Timers,
     /// Its inbox.
     Inbox,
     /// One command in it.

@@ -39,14 +39,15 @@ impl Attempts for S3Store {
     async fn put_verdict(&self, namespace: &str, verdict: &Verdict) -> Result<Verdict, StoreError> {
         let key = of_attempt(namespace, &verdict.attempt, "result.json")?;
         let body = json::bytes(Path::new(&key), verdict)?;
-        let first = match self.control.put(&key, body, Condition::Absent).await {
+        match self.control.put(&key, body, Condition::Absent).await {
             // Nothing removes a verdict: a creation is never lost to nothing.
-            Ok(Put::Committed { .. } | Put::Mine { .. } | Put::Lost(None)) => return Ok(verdict.clone()),
-            Ok(Put::Lost(Some(first))) => parsed(&key, &first.body),
-            Err(too_large @ StoreError::Damaged { .. }) => Err(too_large),
-            Err(unknown) => return Err(unknown),
-        };
-        judged(&verdict.attempt, first)
+            Ok(Put::Committed { .. } | Put::Mine { .. } | Put::Lost(None)) => Ok(verdict.clone()),
+            Ok(Put::Lost(Some(_))) | Err(StoreError::Damaged { .. }) => {
+                let first = self.verdict(namespace, &verdict.attempt).await?;
+                Ok(first.unwrap_or_else(|| verdict.clone()))
+            }
+            Err(unknown) => Err(unknown),
+        }
     }
 
     async fn verdict(&self, namespace: &str, attempt: &AttemptId) -> Result<Option<Verdict>, StoreError> {
