@@ -20,9 +20,9 @@ use dropforge_engine::record::Record;
 use dropforge_engine::snapshot::Snapshot;
 use dropforge_engine::spec::RunSpec;
 use dropforge_engine::state::RunState;
-use jiff::Timestamp;
 
 use crate::flow::{self, Answer, Flow};
+use crate::outside::SKEW_MAX;
 use crate::plan::Fault;
 use crate::queue::{Body, Queue};
 use crate::world::{FAULTS, Handle, World};
@@ -150,9 +150,7 @@ fn run(world: &World, run: &RunUid, flow: &Flow) {
     let ended: BTreeMap<AttemptId, Arc<Verdict>> = loaded.records.iter().filter_map(ended).collect();
     for id in started.keys() {
         let stored = now(world.memory.verdict("default", id)).expect("memory");
-        // The record's times are never ahead of the clock of who decided.
-        let timeless = |verdict: &Verdict| Verdict { finished_at: Timestamp::UNIX_EPOCH, ..verdict.clone() };
-        if ended.get(id).map(|verdict| timeless(verdict)) != stored.as_ref().map(timeless) {
+        if !ended.get(id).zip(stored.as_ref()).is_some_and(|(record, stored)| is_kept(record, stored)) {
             world.wrong(format_args!("the verdict of {id} is {stored:?} and on record {:?}", ended.get(id)));
         }
     }
@@ -217,4 +215,11 @@ fn locks_left(world: &World) {
             world.wrong(format_args!("{key} is left as {state}"));
         }
     }
+}
+
+/// Whether a record holds the verdict that is stored. Its time is that of who decided where a clock before his told it.
+fn is_kept(record: &Verdict, stored: &Verdict) -> bool {
+    let ahead = stored.finished_at.duration_since(record.finished_at).as_millis();
+    let timed = Verdict { finished_at: record.finished_at, ..stored.clone() };
+    (0..=2 * i128::from(SKEW_MAX)).contains(&ahead) && timed == *record
 }

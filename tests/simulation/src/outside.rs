@@ -21,6 +21,9 @@ use crate::queue::{Body, Queue};
 use crate::store::Store;
 use crate::world::{Handle, timestamp};
 
+/// How far a clock may be off, in milliseconds.
+pub const SKEW_MAX: i64 = 4_000;
+
 /// The world as one function has it.
 #[derive(Clone)]
 pub struct Outside {
@@ -36,7 +39,7 @@ impl Outside {
     /// For a function that begins.
     pub fn new(world: &Handle) -> Outside {
         let skewed = world.fault(Fault::ClockSkew) || world.has(Fault::ClockSkew);
-        let skew = if skewed { world.inner().random.between(-4_000, 4_000) } else { 0 };
+        let skew = if skewed { world.inner().random.between(-SKEW_MAX, SKEW_MAX) } else { 0 };
         Outside { world: world.clone(), store: Store { world: world.clone() }, skew }
     }
 
