@@ -8,7 +8,7 @@ mod bench;
 
 use std::fs;
 
-use bench::{Bench, until};
+use bench::Bench;
 use serde_json::{Value, json};
 
 /// Steps that note that they ran; `flaky` fails until `box/ok` exists, and then waits as long as `box/hold` does.
@@ -150,7 +150,8 @@ fn an_owner_that_lives_goes_on_with_a_retried_run_at_once() {
     bench.run(FLAKY, "flaky").exits(1);
     allow(&bench);
     let dev = bench.start(&["dev", ".", "--port", "0"]);
-    until("an owner", || bench.path(".dropforge/owner.sock").exists().then_some(()));
+    // Its socket may be that of the owner before it.
+    dev.wait_until_said("ready:");
     bench.dropforge(&["retry", "flaky"]).exits(0).says(&["flaky retried"]);
     bench.dropforge(&["watch", "flaky"]).exits(0);
     assert_eq!(ran(&bench), ALL);
