@@ -325,7 +325,7 @@ fn body(created: &NodeCreated) -> Body {
         NodeKind::Suspend => Body::Suspend { until: None },
         NodeKind::Steps => {
             let (calls, groups) = Default::default();
-            Body::Steps { calls, groups, open: 0, bound: Bound::default() }
+            Body::Steps { calls, groups, open: 0, failed: None, bound: Bound::default() }
         }
         NodeKind::StepGroup => {
             let Role::Group(index) = created.role else { return Body::None };

@@ -253,6 +253,9 @@ pub enum Body {
         groups: VectorSync<NodeId>,
         /// How many of them are not over: one, or several after a retry of the run.
         open: u32,
+        /// The message of the first of them that failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<String>,
         /// Its children as its limits see them.
         bound: Bound,
     },

@@ -50,9 +50,6 @@ pub(super) fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_
     keep_memo(state, &node, ending);
     count_end(state, &node, ending);
     let was_settled = node.settled();
-    // The hooks of a daemon among its items still read what they stand for.
-    let daemons =
-        state.daemons.iter().any(|(_, daemon)| state.nodes.get(daemon).is_some_and(|d| d.parent == Some(id)));
     // What is held elsewhere is copied before it is changed.
     drop(node);
     on_node(state, id, |n| {
@@ -66,10 +63,10 @@ pub(super) fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_
         n.hooks.names.extend_from_slice(ending.hooks);
         n.hooks.due.extend_from_slice(ending.hooks);
         n.idle = false;
-        // A loop's phases and results are still read by its enclosing template.
+        // A loop's phases and results are still read by its enclosing template; of its items none starts any more, and
+        // no hook of one: a daemon among them that ends later fires none.
         match &mut n.body {
-            Body::Loop { items, .. } if !daemons => *items = Arc::default(),
-            Body::Loop { .. } => {}
+            Body::Loop { items, .. } => *items = Arc::default(),
             body => *body = Body::None,
         }
     });
@@ -107,8 +104,11 @@ fn count_end(state: &mut RunState, node: &Node, ending: &Ending<'_>) {
     if let Some(parent) = node.parent.filter(|_| group || !node.resources.is_empty()) {
         on_node(state, parent, |parent| {
             resources::add(&mut parent.resources, &node.resources);
-            if let (Body::Steps { open, .. }, true) = (&mut parent.body, group) {
+            if let (Body::Steps { open, failed, .. }, true) = (&mut parent.body, group) {
                 *open = open.saturating_sub(1);
+                if ending.phase.failed() {
+                    failed.get_or_insert_with(|| ending.message.to_owned());
+                }
             }
         });
     }

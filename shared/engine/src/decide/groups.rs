@@ -173,12 +173,11 @@ impl Decider {
     /// Goes on with a Steps node: starts the group after those it has once all of them are over. A retry of the run may
     /// have opened several of them again.
     pub(super) fn next_group(&mut self, steps: NodeId) {
-        let Some(Body::Steps { groups, open: 0, .. }) = self.state.node(steps).map(|n| &n.body) else {
+        let Some(Body::Steps { groups, open: 0, failed, .. }) = self.state.node(steps).map(|n| &n.body)
+        else {
             return;
         };
-        let failed =
-            groups.iter().filter_map(|group| self.state.node(*group)).find(|group| group.phase.failed());
-        if let Some(message) = failed.map(|group| group.message.clone()) {
+        if let Some(message) = failed.clone() {
             return self.finish(steps, NodePhase::Failed, message, Outputs::default());
         }
         let next = u32::try_from(groups.len()).unwrap_or(u32::MAX);
