@@ -221,10 +221,6 @@ fn patience(hops: u32) -> SignedDuration {
 /// What the doorbells of a run ask to look at, each once.
 fn looks(heard: &[Heard]) -> Vec<Look> {
     let mut looks: Vec<Look> = Vec::new();
-    // Whoever was handed it before may have died between its commit and the effects.
-    if heard.iter().any(|one| one.again) {
-        looks.extend([Look::Everything, Look::Timers]);
-    }
     for one in heard {
         let look = match &one.why {
             _ if one.again => Look::Everything,
@@ -237,6 +233,8 @@ fn looks(heard: &[Heard]) -> Vec<Look> {
             looks.push(look);
         }
     }
+    // Whoever was handed it before may have died between its commit and the effects.
+    looks.extend(heard.iter().any(|one| one.again).then_some(Look::Timers));
     looks
 }
 

@@ -16,7 +16,7 @@ use super::{Ends, Others, OwnError, Owner, chain};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::locks::{Claimant, LockState, keep};
-use crate::store::{Resumed, RunStore, StoreError};
+use crate::store::{ErrorKind, Resumed, RunStore, StoreError};
 use crate::timers::Timers;
 
 /// Runs whose states are read to see whether they still need a lock that somebody waits for.
@@ -155,8 +155,9 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     async fn blocks(&self, run: &RunUid) -> Result<Option<BTreeSet<Holder>>, PerformError> {
         let Resumed { spec, snapshot, records, .. } = match self.store.resume(run).await {
             Ok(resumed) => resumed,
-            Err(StoreError::NotFound { .. }) => return Ok(None),
-            Err(why) => return Err(why.into()),
+            Err(why) if why.kind() == ErrorKind::Retry => return Err(why.into()),
+            // Gone, or not to be read: another's run must not hold this one up.
+            Err(_) => return Ok(None),
         };
         let Ok(state) = folded(spec, snapshot, &records) else { return Ok(None) };
         Ok(Some(state.locks.blocks.keys().copied().collect()))

@@ -73,12 +73,13 @@ impl<S: RunStore + Artifacts, P: AllPods, D: Doorbells, M: Reminders> Sweep<'_, 
     pub async fn sweep(&self) -> Result<Swept, StoreError> {
         let minute = u64::try_from(self.now.as_second() / 60).unwrap_or_default();
         let mut live = self.live().await?;
-        let mut swept = Swept { live: live.len() as u64, stuck: None };
-        let mut pods = Vec::new();
+        let mut looked = None;
         if !live.is_empty() || minute.is_multiple_of(IDLE_TURNS) {
-            pods = told("look at the pods", self.pods.glimpses().await).unwrap_or_default();
-            swept.stuck = Some(pods.iter().filter(|pod| pod.stuck).count() as u64);
+            looked = told("look at the pods", self.pods.glimpses().await);
         }
+        let stuck = looked.as_ref().map(|pods| pods.iter().filter(|pod| pod.stuck).count() as u64);
+        let swept = Swept { live: live.len() as u64, stuck };
+        let pods = looked.unwrap_or_default();
         if pods.iter().any(|pod| !live.contains(&pod.run)) {
             live = self.live().await?;
         }
