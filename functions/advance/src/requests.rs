@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::{Cluster, ClusterError};
-use dropforge_driver::owner::chain;
+use dropforge_driver::owner::{at_most, chain};
 use dropforge_driver::store::{Attempts, Created, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::config::{ConfigFound, ConfigKey};
@@ -35,6 +35,8 @@ pub use time::Call;
 
 /// How many requests go on at once, as on one machine.
 const AT_ONCE: usize = 16;
+/// As many are looked at side by side: that waits for a store.
+const LOOKS_AT_ONCE: usize = 16;
 
 /// Who made the request, as the verdict says.
 const HOST: &str = "advance";
@@ -234,9 +236,17 @@ where
     async fn observe(&self, spec: &RunSpec, attempts: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
         let (requests, pods): (Vec<_>, Vec<_>) =
             attempts.iter().cloned().partition(|attempt| attempt.work.template.http.is_some());
+        let looking = requests.iter().filter(|attempt| attempt.run == spec.uid);
+        let looking = looking.map(|attempt| self.look(attempt)).collect();
         let mut events = Vec::new();
-        for attempt in requests.iter().filter(|attempt| attempt.run == spec.uid) {
-            events.extend(self.look(attempt).await.map_err(unreadable)?);
+        for seen in at_most(LOOKS_AT_ONCE, looking).await {
+            match seen {
+                // It has ended: a newer program can tell how. The others are not its business.
+                Err(newer @ StoreError::NewerFormat { .. }) => {
+                    tracing::warn!(run = %spec.uid, "a result waits for a newer program: {}", chain(&newer));
+                }
+                seen => events.extend(seen.map_err(unreadable)?),
+            }
         }
         if !pods.is_empty() {
             events.extend(self.pods.observe(spec, &pods).await?);

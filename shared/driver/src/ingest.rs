@@ -18,6 +18,7 @@ use crate::crons::recurring::{Schedules, chained, recurring, untold};
 use crate::crons::{self, Times, Watch};
 use crate::definitions;
 use crate::doorbells::Doorbells;
+use crate::pods::is_object_name;
 use crate::reminders::{Reminders, Starter};
 use crate::starters;
 use crate::starts::{Here, of_cron, of_trigger};
@@ -223,10 +224,8 @@ where
 
     /// Whether a reminder, which anybody may have sent, names what could be a definition of these namespaces.
     fn serves(&self, starter: &Starter) -> bool {
-        let name = starter.name();
-        let letters = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
-        let is_name = (1..=253).contains(&name.len()) && name.bytes().all(letters);
-        is_name && self.namespaces.iter().any(|namespace| namespace == starter.namespace())
+        is_object_name(starter.name())
+            && self.namespaces.iter().any(|namespace| namespace == starter.namespace())
     }
 
     /// The triggers of all namespaces.

@@ -14,7 +14,7 @@ mod together;
 
 pub use listing::index_entry;
 pub use looks::Look;
-pub(crate) use together::at_most;
+pub use together::at_most;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

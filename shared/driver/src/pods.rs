@@ -30,6 +30,13 @@ pub const MIRRORED: &str = "/mainctrfs";
 /// Where the secrets are that artifacts name: a folder for each, in it a file for each key.
 pub const SECRETS: &str = "/dropforge-secrets";
 
+/// Whether Kubernetes can have an object of this name: then it has no character that an address or a key could mean
+/// otherwise.
+pub fn is_object_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    name.len() <= 253 && name.bytes().any(|byte| byte != b'.') && name.bytes().all(fits)
+}
+
 /// One attempt as its pod runs it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

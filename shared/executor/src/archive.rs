@@ -17,7 +17,7 @@ pub mod zip;
 
 /// So much larger than its file may an archive's content be, and then [`GROWTH_SPARE`]. Neither gzip nor zip packs
 /// better than 1,032 to 1: what claims more has holes or parts that lie on each other, and would fill any disk.
-const GROWTH_MAX: u64 = 1_100;
+pub(crate) const GROWTH_MAX: u64 = 1_100;
 const GROWTH_SPARE: u64 = 1 << 20;
 /// The most that stands before an entry of a tar file: its names and attributes, which lie in memory.
 const HEAD_BYTES_MAX: u64 = 1 << 20;

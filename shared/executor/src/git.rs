@@ -3,7 +3,8 @@
 //! A repository is somebody else's content. No hook, filter or helper program that it or this machine's configuration
 //! names is run; no file is written through a link, no link leads out of the folder; what it can make this process
 //! hold in memory is bounded: [`OBJECT_BYTES_MAX`] for one object, [`tree::ENTRIES_MAX`] files, [`submodules::MAX`]
-//! submodules. A transfer that stands still for two minutes ends, one that goes on may take as long as it takes.
+//! submodules, a list of refs over HTTP. A transfer over HTTP that stands still for two minutes ends, one that goes on may
+//! take as long as it takes; over `git://` and ssh only the step's own deadline ends one that stands still.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -294,7 +294,7 @@ fn beside(path: &Path, what: &str) -> PathBuf {
 
 /// Moves a file or folder. Into a folder that is there already (a volume's own, say) go the folder's entries.
 fn move_tree(from: &Path, to: &Path) -> io::Result<()> {
-    if from.is_dir() && to.is_dir() {
+    if from.is_dir() && !from.is_symlink() && to.is_dir() {
         for entry in fs::read_dir(from)? {
             let entry = entry?;
             move_tree(&entry.path(), &to.join(entry.file_name()))?;
@@ -344,6 +344,7 @@ fn chmod(path: &Path, mode: u32, tree: bool) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
     use std::time::Duration;
 
     use dropforge_manifest::types::S3Location;
@@ -351,6 +352,20 @@ mod tests {
     use super::*;
     use crate::container::client::Engines;
     use crate::step::room::Rooms;
+
+    #[test]
+    fn a_link_to_a_folder_is_moved_and_not_what_it_leads_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        for place in ["real", "from", "to/l"] {
+            fs::create_dir_all(at(place)).unwrap();
+        }
+        fs::write(at("real/f"), "x").unwrap();
+        symlink(at("real"), at("from/l")).unwrap();
+        // A folder is in the link's place: neither is touched.
+        assert!(move_tree(&at("from"), &at("to")).is_err());
+        assert!(at("real/f").exists() && !at("to/l/f").exists());
+    }
 
     /// A bucket whose objects are all forbidden; with whether its folders may be listed.
     struct Forbidding(bool);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::{Cluster, ClusterError};
+use dropforge_driver::pods::is_object_name;
 use dropforge_driver::store::{Attempts, Created, Documents, ErrorKind, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::config::{ConfigFound, ConfigKey};
@@ -159,6 +160,10 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         namespace: &str,
         name: &str,
     ) -> Result<Option<BTreeMap<String, String>>, CallError> {
+        // It may come from a tag. Nothing is asked by it, or the address would be another's.
+        if !is_object_name(name) {
+            return Ok(None);
+        }
         let api: Api<Secret> = self.api(namespace).await?;
         let text = |value: ByteString| String::from_utf8_lossy(&value.0).into_owned();
         let secret = call(api.get_opt(name)).await?;

@@ -21,6 +21,9 @@ const FORMAT: u32 = 1;
 /// How long what a tag starts is believed: tags move.
 const TAG_HOLDS: SignedDuration = SignedDuration::from_hours(24);
 
+/// How long a registry that did not say it is not asked again.
+const FAILURE_HOLDS: SignedDuration = SignedDuration::from_secs(10);
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Known {
     format: u32,
@@ -34,14 +37,15 @@ pub struct Images<S> {
     store: Arc<S>,
     said: Commands,
     known: Mutex<BTreeMap<String, Known>>,
-    /// Held while a registry is asked: starts side by side would all ask it the same.
-    asking: tokio::sync::Mutex<()>,
+    /// What could not be had, and when. Held while a registry is asked: starts side by side would all ask it the same, and
+    /// would wait one after the other for one that does not answer.
+    failed: tokio::sync::Mutex<BTreeMap<String, (Timestamp, RegistryError)>>,
 }
 
 impl<S: Documents> Images<S> {
     /// Knows what the settings say.
     pub fn new(store: Arc<S>, said: Commands) -> Self {
-        Images { store, said, known: Mutex::default(), asking: tokio::sync::Mutex::default() }
+        Images { store, said, known: Mutex::default(), failed: tokio::sync::Mutex::default() }
     }
 
     /// What an image starts, where nothing need be asked but the store.
@@ -71,13 +75,20 @@ impl<S: Documents> Images<S> {
         pulled: &str,
         logins: Logins,
     ) -> Result<ImageCommand, RegistryError> {
-        let _asking = self.asking.lock().await;
+        let mut failed = self.failed.lock().await;
         if let Some(known) = self.memory().get(image).filter(|known| holds(known)) {
             return Ok(known.starts.clone());
         }
+        failed.retain(|_, (at, _)| SystemClock.now().duration_since(*at) < FAILURE_HOLDS);
+        if let Some((_, why)) = failed.get(image) {
+            return Err(why.clone());
+        }
         let asked = pulled.to_owned();
         let asking = tokio::task::spawn_blocking(move || registry::starts(&asked, &logins));
-        let starts = asking.await.map_err(|why| RegistryError::of(pulled, &why))??;
+        let answer = asking.await.map_err(|why| RegistryError::of(pulled, &why)).and_then(|answer| answer);
+        let starts = answer.inspect_err(|why| {
+            failed.insert(image.to_owned(), (SystemClock.now(), why.clone()));
+        })?;
         let known =
             Known { format: FORMAT, image: image.to_owned(), at: SystemClock.now(), starts: starts.clone() };
         self.memory().insert(image.to_owned(), known.clone());

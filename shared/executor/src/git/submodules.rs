@@ -1,5 +1,7 @@
 //! The repositories inside a repository.
 
+use std::collections::BTreeMap;
+
 use gix::bstr::{BString, ByteSlice};
 use gix::{ObjectId, Repository};
 
@@ -22,37 +24,45 @@ pub fn update(
     depth: usize,
     budget: &mut usize,
 ) -> Result<u64, GitError> {
+    let unreadable =
+        |problem: Problem| GitError::Clone { repo: parent.address.shown(), source: Box::new(problem) };
+    let modules = if found.is_empty() { Modules::new() } else { modules(repo).map_err(unreadable)? };
     let mut bytes = 0;
     for (path, commit) in found {
-        let failed = |source| GitError::Submodule { path: path.to_string(), source: Box::new(source) };
-        let unreadable = |problem: Problem| {
-            failed(GitError::Clone { repo: parent.address.shown(), source: Box::new(problem) })
-        };
         // Without an entry in `.gitmodules` it is an empty folder, as Argo leaves it.
-        let Some((name, url)) = named(repo, path).map_err(unreadable)? else { continue };
+        let Some((name, url)) = modules.get(path) else { continue };
+        let failed = |source| GitError::Submodule { path: path.to_string(), source: Box::new(source) };
         if depth == DEPTH_MAX {
             return Err(GitError::TooManySubmodules { max: DEPTH_MAX, how: "inside each other" });
         }
         *budget = budget.checked_sub(1).ok_or(GitError::TooManySubmodules { max: MAX, how: "in all" })?;
-        let address = parent.address.submodule(&url).map_err(failed)?;
+        let address = parent.address.submodule(url).map_err(failed)?;
         let folder = repo
             .workdir()
             .unwrap_or(repo.git_dir())
-            .join(gix::path::from_bstr(path.as_bstr()).map_err(|e| unreadable(e.into()))?);
+            .join(gix::path::from_bstr(path.as_bstr()).map_err(|e| failed(unreadable(e.into())))?);
         let clone = Clone { address: &address, ..*parent };
         bytes += clone.run_at(&folder, *commit, depth + 1, budget).map_err(failed)?.bytes;
         let section = |file: &mut gix::config::File| {
             file.new_section("submodule", name.as_bstr())?.push("url", address.text()).map(|_| ())
         };
-        edit_config(repo, section).map_err(unreadable)?;
+        edit_config(repo, section).map_err(|problem| failed(unreadable(problem)))?;
     }
     Ok(bytes)
 }
 
-/// Name and URL of the submodule at `path`, as `.gitmodules` has them.
-fn named(repo: &Repository, path: &BString) -> Result<Option<(BString, String)>, Problem> {
-    let Some(modules) = repo.open_modules_file()? else { return Ok(None) };
-    let Some(name) = modules.name_by_path(path.as_bstr()) else { return Ok(None) };
-    let url = modules.config().string_by("submodule", Some(name), "url");
-    Ok(url.map(|url| (name.to_owned(), url.to_str_lossy().into_owned())))
+/// Name and URL of each submodule by its path.
+type Modules = BTreeMap<BString, (BString, String)>;
+
+/// The submodules as `.gitmodules` has them, read once however many there are; of two at one path the first.
+fn modules(repo: &Repository) -> Result<Modules, Problem> {
+    let mut found = Modules::new();
+    let Some(modules) = repo.open_modules_file()? else { return Ok(found) };
+    for name in modules.names() {
+        let url = modules.config().string_by("submodule", Some(name), "url");
+        if let (Ok(path), Some(url)) = (modules.path(name), url) {
+            found.entry(path).or_insert_with(|| (name.to_owned(), url.to_str_lossy().into_owned()));
+        }
+    }
+    Ok(found)
 }

@@ -1,6 +1,7 @@
 //! Values of config maps.
 
 use dropforge_driver::cluster::ClusterError;
+use dropforge_driver::pods::is_object_name;
 use dropforge_driver::store::{Attempts, Documents};
 use dropforge_engine::config::{ConfigFound, ConfigKey, PARAMETER_TYPE, TYPE_LABEL};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -37,6 +38,10 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
     async fn config_map(&self, config: &ConfigKey) -> Result<Result<ConfigMap, ConfigFound>, ClusterError> {
         let place = format!("the namespace {}", config.namespace);
         let no_map = |expected: String| Ok(Err(ConfigFound::NoMap { expected }));
+        // It may come from a tag.
+        if !is_object_name(&config.name) {
+            return no_map(place);
+        }
         let api: Api<ConfigMap> = self.api(&config.namespace).await.map_err(CallError::unreachable)?;
         match call(api.get_opt(&config.name)).await {
             Ok(Some(map)) => Ok(Ok(map)),

@@ -36,7 +36,7 @@ pub struct Login {
 pub type Logins = BTreeMap<String, Login>;
 
 /// Why it is not known what an image starts.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("ask the registry what the image {image} starts: {why}")]
 pub struct RegistryError {
     image: String,

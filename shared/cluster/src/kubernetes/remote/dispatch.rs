@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use dropforge_driver::pods::is_object_name;
 use http::Request;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http_body_util::{BodyExt, Limited};
@@ -65,7 +66,7 @@ fn permitted(method: &str, path: &str, namespaces: &[String]) -> bool {
     let Some(path) = path.strip_prefix("/api/v1/namespaces/") else { return false };
     let (place, named) = match path.split('/').collect::<Vec<_>>()[..] {
         [namespace, kind] => ((namespace, kind), false),
-        [namespace, kind, name] if is_name(name) => ((namespace, kind), true),
+        [namespace, kind, name] if is_object_name(name) => ((namespace, kind), true),
         _ => return false,
     };
     let (namespace, kind) = place;
@@ -81,12 +82,6 @@ fn permitted(method: &str, path: &str, namespaces: &[String]) -> bool {
             || selects && ["labelSelector=", "limit=", "continue="].iter().any(|key| part.starts_with(key))
     };
     does && namespaces.iter().any(|own| own == namespace) && query.split('&').all(asks)
-}
-
-/// Kubernetes' names have no character that an address could mean otherwise.
-fn is_name(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    name.bytes().any(|byte| byte != b'.') && name.bytes().all(fits)
 }
 
 #[cfg(test)]

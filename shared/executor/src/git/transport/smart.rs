@@ -53,6 +53,15 @@ impl Smart {
     }
 }
 
+/// As long is a list of refs at most: some hundred thousand of them.
+const REFS_BYTES_MAX: u64 = 64 << 20;
+
+/// Whether the answer is a list of refs: of the first request where the protocol is old, of a command of its own else.
+fn lists_refs(request: &Request) -> bool {
+    // The first line's length is said in four letters before it.
+    request.method != "POST" || request.body.get(4..).is_some_and(|line| line.starts_with(b"command=ls-refs"))
+}
+
 /// A server may send its visitors on to its own encrypted self, credentials and all; to nobody else.
 fn is_home(home: &str, other: &str) -> bool {
     let encrypted = home.strip_prefix("http://").map(|host| format!("https://{host}"));
@@ -161,7 +170,13 @@ impl State {
         for (name, value) in response.headers() {
             headers.extend([name.as_str().as_bytes(), b":", value.as_bytes(), b"\n"].concat());
         }
-        let body = BufReader::with_capacity(1 << 16, response.into_body().into_reader());
+        let body = response.into_body();
+        // Packs go to the disk; refs lie in memory, however long their list is.
+        let body = match lists_refs(&self.request) {
+            true => body.into_with_config().limit(REFS_BYTES_MAX).reader(),
+            false => body.into_reader(),
+        };
+        let body = BufReader::with_capacity(1 << 16, body);
         Ok((Answer { headers, body: Some(body) }, at))
     }
 
