@@ -11,7 +11,7 @@ step_deploy() {
     return
   fi
   emulator_starts "$python" || { verdict "the emulator starts" 1; return; }
-  registry=${XDG_CACHE_HOME:-$HOME/.cache}/dropforge/infra/bin
+  registry=${XDG_CACHE_HOME:-$HOME/.cache}/dropforge/infra/registry-${REGISTRY##*@}
   if [ -x "$registry/registry" ] || GOBIN=$registry go install "$REGISTRY" >"$work/out" 2>&1; then
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     "$registry/registry" -port "$port" >"$work/registry.log" 2>&1 &

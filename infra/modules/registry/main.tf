@@ -23,8 +23,8 @@ resource "aws_ecr_lifecycle_policy" "executor" {
   policy = jsonencode({
     rules = [{
       rulePriority = 1
-      description  = "the last twenty versions"
-      selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 20 }
+      description  = "the last twenty versions: an index, and an image for each of two architectures"
+      selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 60 }
       action       = { type = "expire" }
     }]
   })

@@ -60,8 +60,9 @@ impl Global {
         }
         let names: Vec<&str> = there.keys().map(String::as_str).collect();
         Err(CliError::Usage(format!(
-            "the deployment of context {} has no namespace {namespace:?}; there are: {}: name one by -n, or in the \
-             manifest's metadata.namespace",
+            "the deployment of context {0} has no namespace {namespace:?}; there are: {1}: name one by -n, or in the \
+             manifest's metadata.namespace; of one that Terraform has made since, the context hears by \
+             `terraform output -json dropforge | dropforge context add {0} -`",
             context.name,
             names.join(", ")
         )))
@@ -126,7 +127,8 @@ mod tests {
         assert_eq!(
             why,
             "the deployment of context cloud has no namespace \"default\"; there are: data, ml: name one by -n, or in \
-             the manifest's metadata.namespace"
+             the manifest's metadata.namespace; of one that Terraform has made since, the context hears by \
+             `terraform output -json dropforge | dropforge context add cloud -`"
         );
         two.known("ml").unwrap();
         global("{}").known("any").unwrap();

@@ -53,9 +53,8 @@ async fn opened(global: &Global) -> Result<Home, CliError> {
 /// The run that a name or uid means: a uid, or the newest run of that name.
 ///
 /// # Errors
-/// `NoRun` when there is none.
+/// `NoRun` when there is none, `Usage` when there is no such namespace either.
 pub async fn entry(store: &Home, global: &Global, wanted: &str) -> Result<IndexEntry, CliError> {
-    global.known(&global.namespace)?;
     let entries = entries(store, Some(&global.namespace)).await?;
     let found = entries
         .iter()
@@ -63,7 +62,11 @@ pub async fn entry(store: &Home, global: &Global, wanted: &str) -> Result<IndexE
         .or_else(|| entries.iter().find(|e| e.name == wanted || wanted == LATEST));
     match found {
         Some(entry) => Ok(entry.clone()),
-        None => Err(CliError::NoRun { name: wanted.to_owned(), place: global.place() }),
+        // Runs of a namespace that the deployment has no more can be read all the same.
+        None => {
+            global.known(&global.namespace)?;
+            Err(CliError::NoRun { name: wanted.to_owned(), place: global.place() })
+        }
     }
 }
 

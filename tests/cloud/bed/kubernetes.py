@@ -1,5 +1,5 @@
 """The API server, for programs that measure: requests by the kubeconfig's certificate, and pods as they change."""
-import base64, http.client, json, ssl, subprocess, tempfile, threading, urllib.parse
+import base64, http.client, json, ssl, subprocess, tempfile, threading, time, urllib.parse
 
 
 class Kubernetes:
@@ -39,9 +39,12 @@ class Kubernetes:
         now and then, and who is too slow loses it: the next one begins with all pods as they are."""
         def events():
             while True:
-                connection = self.connect()
-                connection.request("GET", f"{self.pods}?watch=1&labelSelector={urllib.parse.quote(selector)}")
-                for event in map(json.loads, connection.getresponse()):
-                    if event["type"] != "ERROR":
-                        see(event)
+                try:
+                    connection = self.connect()
+                    connection.request("GET", f"{self.pods}?watch=1&labelSelector={urllib.parse.quote(selector)}")
+                    for event in map(json.loads, connection.getresponse()):
+                        if event["type"] != "ERROR":
+                            see(event)
+                except (OSError, http.client.HTTPException):
+                    time.sleep(1)  # cut off in the middle of an event
         threading.Thread(target=events, daemon=True).start()

@@ -60,7 +60,7 @@ pub async fn examine(cloud: &Cloud, namespace: &str) -> Vec<Check> {
         checks.push(queue(&sqs, "upload queue", &deployment.upload_queue_url).await);
     }
     for (name, url) in &deployment.dead_letter_queue_urls {
-        checks.push(dead_letters(&sqs, name, url).await);
+        checks.push(dead_letters(&sqs, &context.name, name, url).await);
     }
     checks.extend(account(cloud).await);
     checks.extend(kubernetes::examine(context).await);
@@ -159,7 +159,7 @@ async fn queue(sqs: &Sqs, what: &str, url: &str) -> Check {
     Check::new(format!("{what} {url}"), found)
 }
 
-async fn dead_letters(sqs: &Sqs, name: &str, url: &str) -> Check {
+async fn dead_letters(sqs: &Sqs, context: &str, name: &str, url: &str) -> Check {
     let request = sqs.get_queue_attributes().queue_url(url);
     let request = request.attribute_names(QueueAttributeName::ApproximateNumberOfMessages);
     let found = match request.send().await {
@@ -170,8 +170,9 @@ async fn dead_letters(sqs: &Sqs, name: &str, url: &str) -> Check {
             0 => Found::Good("empty".to_owned()),
             some => Found::Bad(
                 format!("{some} messages could not be read"),
-                "`dropforge redrive` shows them; mend the cause, then `dropforge redrive --put-back`"
-                    .to_owned(),
+                format!(
+                    "`dropforge --context {context} redrive` shows them; mend the cause, then the same with --put-back"
+                ),
             ),
         },
     };

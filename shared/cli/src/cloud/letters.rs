@@ -12,7 +12,7 @@ const HELD: i32 = 60;
 const BATCH: i32 = 10;
 
 /// How many are shown at one look, so that none is held longer than it takes.
-const SHOWN_MAX: usize = 100;
+pub const SHOWN_MAX: usize = 100;
 
 /// One dead-letter queue, and the queue that its messages came from.
 pub struct DeadLetters<'a> {

@@ -104,7 +104,7 @@ impl Plan {
                 place.key
             ))
         })?;
-        if let Some(first) = self.taken.insert(to.clone(), place.key.clone()) {
+        if let Some(first) = self.in_the_way(&to) {
             return Err(CliError::Usage(format!(
                 "the objects {first:?} and {:?} would both become {}: nothing was copied; \
                  copy them into folders of their own by --artifact-name and --node",
@@ -112,8 +112,17 @@ impl Plan {
                 to.display()
             )));
         }
+        self.taken.insert(to.clone(), place.key.clone());
         self.copies.push((to, place));
         Ok(())
+    }
+
+    /// The object that becomes this file, or a folder of it, or a file of which it is a folder.
+    fn in_the_way(&self, to: &Path) -> Option<&String> {
+        let above = to.ancestors().find_map(|above| self.taken.get(above));
+        // A folder's files come right behind it.
+        let next = self.taken.range(to.to_path_buf()..).next();
+        above.or(next.filter(|(path, _)| path.starts_with(to)).map(|(_, key)| key))
     }
 }
 
@@ -196,6 +205,12 @@ mod tests {
             "{why}"
         );
         assert_eq!(plan.copies, [(PathBuf::from("n/model"), object("a/model"))]);
+        // Nor one a file and the other something in a folder of its name.
+        let mut plan = Plan::default();
+        plan.add(["n", "", "x/y"], object("a/x/y")).unwrap();
+        plan.add(["n", "", "x.y"], object("a/x.y")).unwrap();
+        plan.add(["n", "", "x"], object("a/x")).unwrap_err();
+        plan.add(["n", "", "x/y/z"], object("a/x/y/z")).unwrap_err();
     }
 
     #[test]

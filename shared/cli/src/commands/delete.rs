@@ -46,8 +46,11 @@ pub async fn delete(global: &Global, args: &DeleteArgs) -> Result<Exit, CliError
     }
     if selecting {
         let namespace = filter::namespace(&args.filter, &global.namespace);
-        namespace.map_or(Ok(()), |own| global.known(own))?;
-        entries.extend(lookup::entries(&store, namespace).await?.into_iter().filter(|e| filter.selects(e)));
+        let found = lookup::entries(&store, namespace).await?;
+        if let Some(own) = namespace.filter(|_| found.is_empty()) {
+            global.known(own)?;
+        }
+        entries.extend(found.into_iter().filter(|e| filter.selects(e)));
     }
     let mut seen = BTreeSet::new();
     entries.retain(|entry| seen.insert(entry.uid.clone()));

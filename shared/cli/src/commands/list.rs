@@ -25,9 +25,11 @@ pub async fn list(global: &Global, args: &ListArgs) -> Result<Exit, CliError> {
     let since = args.since.as_deref().map(|ago| moment("--since", ago, now)).transpose()?;
     let store = lookup::reader(global).await?;
     let namespace = filter::namespace(&args.filter, &global.namespace);
-    namespace.map_or(Ok(()), |own| global.known(own))?;
-    let entries: Vec<IndexEntry> = lookup::entries(&store, namespace)
-        .await?
+    let found = lookup::entries(&store, namespace).await?;
+    if let Some(own) = namespace.filter(|_| found.is_empty()) {
+        global.known(own)?;
+    }
+    let entries: Vec<IndexEntry> = found
         .into_iter()
         .filter(|entry| filter.selects(entry))
         .filter(|entry| !args.running || !entry.phase.completed())

@@ -2,7 +2,7 @@
 
 use crate::args::RedriveArgs;
 use crate::cloud::Cloud;
-use crate::cloud::letters::{DeadLetters, Letter};
+use crate::cloud::letters::{DeadLetters, Letter, SHOWN_MAX};
 use crate::contexts::Deployment;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -38,11 +38,17 @@ pub async fn redrive(global: &Global, args: &RedriveArgs) -> Result<Exit, CliErr
         let found = letters.look().await.map_err(failed)?;
         count += found.len();
         output::data(&found.iter().map(|letter| line(name, letter)).collect::<String>())?;
+        if found.len() >= SHOWN_MAX {
+            say(&format!("{name}: there may be more than these {}; --put-back takes them all", found.len()));
+        }
     }
     match (args.put_back, count) {
         (true, _) => {}
         (false, 0) => say("there are no dead letters"),
-        (false, _) => say("once their cause is mended: dropforge redrive --put-back"),
+        (false, _) => say(&format!(
+            "once their cause is mended: dropforge --context {} redrive --put-back",
+            context.name
+        )),
     }
     Ok(Exit::Succeeded)
 }
