@@ -642,3 +642,32 @@ async fn a_cluster_that_does_not_answer_is_unreachable_and_nothing_is_given_up()
     let error = cluster.config(&config).await.unwrap_err();
     assert_eq!(error.to_string(), "reach the Kubernetes API");
 }
+
+#[tokio::test]
+async fn what_can_be_no_name_is_nobody_s_and_asked_nowhere() {
+    let (access, _folder) = anonymous("http://127.0.0.1:1");
+    let cluster = outside(access);
+    for name in ["a b", "", "..", "../../kube-system/secrets/a", "a?watch=1"] {
+        assert_eq!(cluster.secret("n", name).await.unwrap(), None, "{name}");
+        let config = ConfigKey { namespace: "n".to_owned(), name: name.to_owned(), key: "k".to_owned() };
+        let nowhere = ConfigFound::NoMap { expected: "the namespace n".to_owned() };
+        assert_eq!(cluster.limit(&config).await.unwrap(), Some(nowhere), "{name}");
+    }
+    cluster.secret("n", "a.b-1").await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_registry_that_does_not_say_it_is_asked_once_for_starts_side_by_side() {
+    let (registry, asked) = server(vec!["500 Internal Server Error|{}", "500 Internal Server Error|{}"]);
+    let (access, _folder) = anonymous("http://127.0.0.1:1");
+    let cluster = outside(access);
+    let image = format!("{}/app:1", registry.trim_start_matches("http://"));
+    let start = |name: &str| {
+        let attempt = attempt("n", name, json!({"image": image}));
+        let (cluster, run) = (&cluster, run("n", "run-1"));
+        async move { cluster.start(&run, attempt).await.unwrap() }
+    };
+    let (one, other) = tokio::join!(start("wf-main-1"), start("wf-main-2"));
+    assert!(one.is_some() && other.is_some());
+    assert_eq!(asked.lock().unwrap().len(), 1);
+}
