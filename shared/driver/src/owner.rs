@@ -29,7 +29,7 @@ use dropforge_engine::program::CompileError;
 use dropforge_engine::record::Record;
 use dropforge_engine::spec::RunSpec;
 use dropforge_engine::state::RunState;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::Clock;
 use crate::cluster::Cluster;
@@ -95,6 +95,22 @@ pub struct Held {
     believed: bool,
     /// Whether the state is as new as what this owner was last rung for.
     current: bool,
+    /// How far the run's time is ahead of this owner's clock.
+    ahead: SignedDuration,
+}
+
+impl Held {
+    /// The run's time: it is never before what its records say, and goes on from there, also where the clock that wrote
+    /// them was ahead of this one. Else whatever is due a minute later would wait for all that the clocks differ.
+    fn now(&mut self, clock: Timestamp) -> Timestamp {
+        self.ahead = self.ahead.max(self.state.last.duration_since(clock));
+        clock.saturating_add(self.ahead).unwrap_or(clock)
+    }
+
+    /// When this owner's clock tells that time of the run's.
+    fn on_clock(&self, time: Timestamp) -> Timestamp {
+        time.saturating_sub(self.ahead).unwrap_or(time)
+    }
 }
 
 /// Whether records are new, or were folded again because the run was taken in hand.
@@ -256,10 +272,11 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     /// Decides, and commits; decides again on what others committed first.
     async fn commit(&mut self, run: &RunUid, mut events: Vec<Event>) -> Result<Committed, OwnError> {
         for _ in 0..TRIES_MAX {
-            let now = self.clock.now();
+            let clock = self.clock.now();
             let Some(held) = self.held.get_mut(run).filter(|_| !events.is_empty()) else {
                 return Ok(Committed::default());
             };
+            let now = held.now(clock);
             let decided = decide_all(held.state.clone(), &events, now);
             let Decided { state, records, effects } = decided;
             if records.is_empty() {

@@ -215,7 +215,8 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                 Ok(Done::default())
             }
             Effect::SetTimer { timer, due } => {
-                self.timers.set(run, timer, *due).await?;
+                let due = self.held.get(run).map_or(*due, |held| held.on_clock(*due));
+                self.timers.set(run, timer, due).await?;
                 Ok(Done::default())
             }
             Effect::DeleteVolumes => {

@@ -11,6 +11,7 @@ use dropforge_engine::retry;
 use dropforge_engine::snapshot::Snapshot;
 use dropforge_engine::spec::RunSpec;
 use dropforge_engine::state::RunState;
+use jiff::SignedDuration;
 
 use super::{Ends, Held, Look, Others, OwnError, Owner, Told, index_entry};
 use crate::clock::Clock;
@@ -48,7 +49,8 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         (self.watcher)(&state, &records, Told::Replayed);
         let believed = state.submitted() && believes;
         let indexed = believed.then(|| index_entry(&state, position));
-        self.held.insert(run.clone(), Held { state, position, indexed, believed, current: true });
+        let ahead = SignedDuration::ZERO;
+        self.held.insert(run.clone(), Held { state, position, indexed, believed, current: true, ahead });
         Ok(())
     }
 

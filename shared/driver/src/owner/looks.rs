@@ -74,7 +74,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         if self.held.get(run).is_some_and(|held| !held.current) {
             self.catch_up(run).await?;
         }
-        let Some(held) = self.held.get(run) else { return Ok(()) };
+        let Some(held) = self.held.get_mut(run) else { return Ok(()) };
         if !held.state.submitted() {
             seen.events.push(Event::Submitted);
             return Ok(());
@@ -84,7 +84,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             Ok(events) => seen.observed(events),
             Err(why) => tracing::warn!(%run, error = %chain(&why), "its attempts could not be observed"),
         }
-        let now = self.clock.now();
+        let now = held.now(self.clock.now());
         // The sweep has each live run looked at several times an hour, so that this needs no timer of its own.
         if !held.state.phase.completed() && held.state.program.spec.over_at() <= now {
             seen.events.push(Event::TimeOver);
