@@ -126,8 +126,8 @@ impl Family {
     /// command's.
     pub fn end(&self) -> Vec<Reaped> {
         let _ = kill_process_group(self.leader, Signal::KILL);
-        let mut reaped: Vec<Reaped> = system::reap(self.leader).into_iter().collect();
         let until = Instant::now() + PATIENCE;
+        let mut reaped: Vec<Reaped> = reap_by(self.leader, until).into_iter().collect();
         loop {
             let orphans = self.orphans();
             if orphans.is_empty() {
@@ -175,6 +175,17 @@ fn reap_until(raw: i32, until: Instant) -> Option<Reaped> {
     let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     await_end(&process, until);
     system::reap(pid)
+}
+
+/// Takes a dead process's status. Who traces it (`strace -f`) is told first, and until then it is not ours to take.
+fn reap_by(pid: Pid, until: Instant) -> Option<Reaped> {
+    loop {
+        let reaped = system::reap(pid);
+        if reaped.is_some() || Instant::now() >= until {
+            return reaped;
+        }
+        let _ = poll(&mut [], Some(&timespec(Duration::from_millis(1))));
+    }
 }
 
 /// Waits until the process is dead, but no longer than `until`.
