@@ -350,6 +350,9 @@ fn supervisor(store: &Path, steps: &StepArgs) -> Result<SupervisorProgram, CliEr
     if let Some(port) = steps.port {
         arguments.extend(["--port".into(), port.to_string().into()]);
     }
+    if steps.durable {
+        arguments.push("--durable".into());
+    }
     let folder = store.join("supervisor");
     Ok(SupervisorProgram { socket: folder.join("socket"), program, arguments, log: folder.join("log") })
 }

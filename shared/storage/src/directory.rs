@@ -99,6 +99,11 @@ impl DirectoryStore {
     /// other document and object an `fsync` of itself and its folder.
     pub fn durable(mut self, durable: bool) -> DirectoryStore {
         self.durable = durable;
+        self.durable_objects(durable)
+    }
+
+    /// The same for buckets and artifacts alone: enough for who runs the steps of an owner, whose commits hold the verdicts.
+    pub fn durable_objects(mut self, durable: bool) -> DirectoryStore {
         self.buckets = self.buckets.synced(durable);
         self.artifacts = self.artifacts.synced(durable);
         self

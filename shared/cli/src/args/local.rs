@@ -59,4 +59,7 @@ pub struct SupervisorArgs {
     /// The port of the S3 endpoint.
     #[arg(long)]
     pub port: Option<u16>,
+    /// Objects outlive a power failure.
+    #[arg(long)]
+    pub durable: bool,
 }

@@ -25,7 +25,7 @@ use crate::identity;
 /// When the store can't be opened or another supervisor can't be kept out.
 pub fn supervisor(global: &Global, args: &SupervisorArgs) -> Result<Exit, CliError> {
     leave_session();
-    let store = DirectoryStore::open(&global.store, Access::Reader)?;
+    let store = DirectoryStore::open(&global.store, Access::Reader)?.durable_objects(args.durable);
     let root = store.root().to_path_buf();
     let machine = machine(args.jobs)?;
     let port = args.port.unwrap_or(0);
