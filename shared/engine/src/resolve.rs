@@ -156,24 +156,24 @@ pub fn call(
     let sources = take_sources(&mut json);
     around.enter(&mut json).map_err(|e| e.to_string())?;
     let scope = around.turn();
-    let inline = take_inline(&mut json, &scope)?;
     let condition = resolve_when(&mut json, &scope, call.looped).map_err(|e| e.to_string())?;
     let skip = match &condition {
         Some(text) if !text.contains("{{") => !when::evaluate(text).map_err(|e| e.to_string())?,
         _ => false,
     };
-    if skip && !call.looped {
+    // What does not run needs no values: a loop's list that names an output stays text, and so is none.
+    if skip && call.looped {
+        return expand(json, true).map(Resolved::Loop).map_err(Uncallable::Items);
+    }
+    if skip {
         return Ok(Resolved::Skip(skipped(&condition.unwrap_or_default())));
     }
-    let absent = if skip { Vec::new() } else { resolve_rest(&mut json, &scope)? };
-    if !skip {
-        put_artifacts(&mut json, &sources, &scope)?;
-    } else {
-        tags::replace_value(&mut json, &scope, Strictness::Lenient).map_err(|e| e.to_string())?;
-    }
+    let inline = take_inline(&mut json, &scope)?;
+    let absent = resolve_rest(&mut json, &scope)?;
+    put_artifacts(&mut json, &sources, &scope)?;
     put_inline(&mut json, inline);
     if call.looped {
-        return expand(json, skip).map(Resolved::Loop).map_err(Uncallable::Items);
+        return expand(json, false).map(Resolved::Loop).map_err(Uncallable::Items);
     }
     let step: Step = serde_json::from_value(json).map_err(|e| e.to_string())?;
     let caller = owner.template.as_ref();
@@ -301,7 +301,7 @@ fn is_absent(value: &str, scope: &dyn Scope) -> bool {
     }
 }
 
-/// The items of a loop, frozen (Argo's rules L-1, L-2, L-6, L-7).
+/// The items of a loop, frozen (Argo's rules L-1, L-2, L-6, L-7). A loop that is skipped has none where they can't be read.
 fn expand(mut json: Value, skip: bool) -> Result<LoopItems, Why> {
     let object = json.as_object_mut().ok_or("a step is an object")?;
     let with_items = object.remove("withItems");
@@ -322,7 +322,11 @@ fn expand(mut json: Value, skip: bool) -> Result<LoopItems, Why> {
             }
         }
     } else if let Some(sequence) = with_sequence {
-        sequence_items(&serde_json::from_value(sequence).map_err(|e| e.to_string())?)?
+        let sequence = serde_json::from_value(sequence).map_err(|e| e.to_string())?;
+        match sequence_items(&sequence) {
+            Err(_) if skip => Vec::new(),
+            items => items?,
+        }
     } else {
         Vec::new()
     };

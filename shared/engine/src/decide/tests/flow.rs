@@ -226,3 +226,36 @@ fn a_list_that_is_none_is_told_in_gos_words() {
                (expecting 'u')";
     assert_eq!(w.ended(), Some((RunPhase::Failed, why.to_owned())));
 }
+
+#[test]
+fn a_conditional_loop_over_what_a_skipped_step_would_have_given_is_skipped_too() {
+    let leaf = "\n  - {name: leaf, inputs: {parameters: [{name: m, default: d}]}, outputs: {parameters: [{name: p, valueFrom: {path: /p}}]}, script: {image: x, source: x}}";
+    let steps = |looped: &str| {
+        let mut w = world(&format!(
+            "  entrypoint: main\n  templates:\n  - name: main\n    steps:\n    - - {{name: n, template: leaf, when: '1 == 2'}}\n    - - {{name: a, template: leaf, when: '1 == 2', {looped}}}\n    - - {{name: z, template: leaf}}{leaf}"
+        ));
+        w.succeed("wf[2].z");
+        assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())), "{looped}");
+        let of_loop = |(name, _): &(String, NodePhase)| name.starts_with("[1].a");
+        let nodes = w.phases().into_iter().filter(of_loop);
+        nodes.map(|(name, phase)| (w.message_of(&name), name, phase)).collect::<Vec<_>>()
+    };
+    let none = [("Skipped, empty params".to_owned(), "[1].a".to_owned(), NodePhase::Skipped)];
+    assert_eq!(steps("withParam: '{{steps.n.outputs.result}}'"), none);
+    assert_eq!(steps("withParam: '{{steps.n.outputs.parameters.p}}'"), none);
+    assert_eq!(steps("withSequence: {count: '{{steps.n.outputs.result}}'}"), none);
+    let each = |looped: &str| {
+        let names = steps(looped).into_iter().map(|(_, name, _)| name);
+        names.filter(|name| name.contains('(')).collect::<Vec<_>>()
+    };
+    let items = ["[1].a(0:1)", "[1].a(1:2)"];
+    let argument = "arguments: {parameters: [{name: m, value: '{{item}}-{{steps.n.outputs.result}}'}]}";
+    assert_eq!(each(&format!("withItems: [1, 2], {argument}")), items);
+
+    let mut w = world(&format!(
+        "  entrypoint: main\n  templates:\n  - name: main\n    dag:\n      tasks:\n      - {{name: n, template: leaf, when: '1 == 2'}}\n      - {{name: a, template: leaf, dependencies: [n], when: '1 == 2', withParam: '{{{{tasks.n.outputs.parameters.p}}}}'}}\n      - {{name: z, template: leaf, dependencies: [a]}}{leaf}"
+    ));
+    w.succeed("wf.z");
+    assert_eq!((w.phase_of(".a"), w.message_of(".a")), (Some(NodePhase::Skipped), none[0].0.clone()));
+    assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
+}
