@@ -109,7 +109,7 @@ pub(super) fn call(check: &SpecCheck<'_>, caller: &Template, call: &Step, path: 
             let message = "a call has one of template, templateRef and inline";
             return check.report(Code::E106, path, message, "keep one of them");
         }
-        template::check_inline(check, call, inline, &format!("{path}.inline"));
+        template::check_inline(check, inline, &format!("{path}.inline"));
         return inputs::supplied(check, caller, call, inline, path);
     }
     if let Some(callee) = named(check, &call.template, call.template_ref.as_ref(), path) {

@@ -2,7 +2,7 @@
 
 use crate::codes::Code;
 use crate::patch::{self, PatchError};
-use crate::types::{Step, Template, TemplateType};
+use crate::types::{Template, TemplateType};
 
 use super::{
     SpecCheck, calls, dag, http, inputs, language, lint, locks, memoize, metrics, names, outputs, pods,
@@ -11,15 +11,16 @@ use super::{
 
 pub(super) fn check(check: &SpecCheck<'_>, template: &Template, path: &str) {
     name(check, template, path);
-    body(check, template, None, path);
+    body(check, template, path);
+    variables::check_template(check, template, path);
 }
 
 /// A template that stands in the call that calls it; it needs no name.
-pub(super) fn check_inline(check: &SpecCheck<'_>, call: &Step, template: &Template, path: &str) {
-    body(check, template, Some(call), path);
+pub(super) fn check_inline(check: &SpecCheck<'_>, template: &Template, path: &str) {
+    body(check, template, path);
 }
 
-fn body(check: &SpecCheck<'_>, template: &Template, caller: Option<&Step>, path: &str) {
+fn body(check: &SpecCheck<'_>, template: &Template, path: &str) {
     let bodies = template.bodies();
     match bodies.as_slice() {
         [] => {
@@ -83,7 +84,6 @@ fn body(check: &SpecCheck<'_>, template: &Template, caller: Option<&Step>, path:
     }
     calls::check_steps(check, template, path);
     dag::check(check, template, path);
-    variables::check_template(check, template, caller, path);
     lint::check_template(check, template, path);
 }
 

@@ -23,6 +23,8 @@ struct Scope<'t> {
     hooked: Option<&'t str>,
     /// Whether `{{item}}` is set, and the keys it has where they are known.
     item: Option<Option<BTreeSet<String>>>,
+    /// What the call sees that an inline template stands in: the template's texts are replaced with the call's.
+    outer: Option<&'t Scope<'t>>,
 }
 
 /// Which calls have ended.
@@ -54,8 +56,15 @@ type Wrong = (Code, String, String);
 /// The texts of a spec that are in no template.
 pub(super) fn check_spec(check: &SpecCheck<'_>) {
     let none = BTreeMap::new();
-    let scope =
-        Scope { template: None, word: "", calls: &none, ended: Ended::None, hooked: None, item: None };
+    let scope = Scope {
+        template: None,
+        word: "",
+        calls: &none,
+        ended: Ended::None,
+        hooked: None,
+        item: None,
+        outer: None,
+    };
     for (name, hook) in &check.spec.hooks {
         hook_expression(check, &scope, &format!("{}.hooks.{name}.expression", check.path), hook);
     }
@@ -70,16 +79,24 @@ pub(super) fn check_spec(check: &SpecCheck<'_>) {
     }
 }
 
-/// The texts of a template; an inline one sees the item of the loop that it stands in.
-pub(super) fn check_template(check: &SpecCheck<'_>, template: &Template, caller: Option<&Step>, path: &str) {
+/// The texts of a template and of the inline templates in it.
+pub(super) fn check_template(check: &SpecCheck<'_>, template: &Template, path: &str) {
+    check_within(check, template, None, path);
+}
+
+fn check_within(check: &SpecCheck<'_>, template: &Template, outer: Option<&Scope<'_>>, path: &str) {
     let Some(node) = check.subject.node(path) else { return };
-    let around = caller.and_then(item);
     let word = if template.dag.is_some() { "tasks" } else { "steps" };
     let all = calls::all(template, path);
     let by_name: BTreeMap<&str, &Step> = all.iter().map(|(call, _)| (call.name.as_str(), *call)).collect();
-    let scope = |ended, item: Option<Option<BTreeSet<String>>>| {
-        let item = item.or_else(|| around.clone());
-        Scope { template: Some(template), word, calls: &by_name, ended, hooked: None, item }
+    let scope = |ended, item| Scope {
+        template: Some(template),
+        word,
+        calls: &by_name,
+        ended,
+        hooked: None,
+        item,
+        outer,
     };
     for entry in node.entries() {
         let path = join(path, &entry.key);
@@ -127,7 +144,11 @@ fn call<'t>(check: &SpecCheck<'_>, scope: &Scope<'t>, call: &'t Step, path: &str
         let path = join(path, &entry.key);
         match entry.key.as_str() {
             "hooks" => hooks(check, scope, call, &entry.value, &path),
-            "inline" => {}
+            "inline" => {
+                if let Some(inline) = &call.inline {
+                    check_within(check, inline, Some(scope), &path);
+                }
+            }
             _ => mentions::texts(&entry.value, &path).into_iter().for_each(|(at, text)| {
                 self::text(check, scope, &at, text);
                 if is_expression(&at) {
@@ -214,6 +235,15 @@ fn expression(check: &SpecCheck<'_>, scope: &Scope<'_>, path: &str, text: &str) 
 const ROOTS: &[&str] = &["workflow", "inputs", "outputs", "steps", "tasks", "item", "pod", "node"];
 
 fn wrong(check: &SpecCheck<'_>, scope: &Scope<'_>, name: &str) -> Option<Wrong> {
+    let found = wrong_here(check, scope, name)?;
+    // What the call sees is replaced before the inline template starts.
+    match scope.outer {
+        Some(outer) if wrong(check, outer, name).is_none() => None,
+        _ => Some(found),
+    }
+}
+
+fn wrong_here(check: &SpecCheck<'_>, scope: &Scope<'_>, name: &str) -> Option<Wrong> {
     let (root, rest) = name.split_once('.').unwrap_or((name, ""));
     // An expression that reads a whole map, or guards the rest of the name.
     if rest.is_empty() && root != "item" {

@@ -177,3 +177,28 @@ fn a_mistake_in_a_block_is_shown_where_it_stands() {
         found.iter().filter(|f| f.code.name() == "E203").map(|f| (f.line, f.column)).collect();
     assert_eq!(places, [(17, 19)]);
 }
+
+#[test]
+fn an_inline_template_reads_what_its_call_reads() {
+    let main = |inline: &str| {
+        format!(
+            "{{name: main, inputs: {{parameters: [{{name: w, value: 1}}]}}, steps: [[{{name: a, template: leaf, when: '{{{{inputs.parameters.w}}}} == 1'}}], [{{name: b, {inline}}}]]}},\n{LEAF}"
+        )
+    };
+    let echo = |tags: &str| format!("inline: {{container: {{image: 'x:1', args: ['{tags}']}}}}");
+    expect(
+        &main(&echo("{{inputs.parameters.w}} {{steps.a.outputs.parameters.o}} {{=inputs.parameters.w}}")),
+        &[],
+    );
+    expect(&main(&format!("withItems: [1], {}", echo("{{item}}"))), &[]);
+    let inner = echo("{{inputs.parameters.w}} {{steps.a.outputs.parameters.o}}");
+    expect(&main(&format!("inline: {{dag: {{tasks: [{{name: c, {inner}}}]}}}}")), &[]);
+    expect(&main(&echo("{{item}}")), &["E201 5: failed to resolve {{item}}"]);
+    expect(
+        &main(&echo("{{inputs.parameters.v}} {{steps.b.outputs.result}}")),
+        &[
+            "E201 5: failed to resolve {{inputs.parameters.v}}",
+            "E201 5: failed to resolve {{steps.b.outputs.result}}",
+        ],
+    );
+}
