@@ -1,6 +1,7 @@
 //! One template: its name, its one body, and the fields that only some bodies have.
 
 use crate::codes::Code;
+use crate::merge::with_template_defaults;
 use crate::patch::{self, PatchError};
 use crate::types::{Template, TemplateType};
 
@@ -225,7 +226,11 @@ fn fields_of_kind(check: &SpecCheck<'_>, template: &Template, kind: TemplateType
     }
 }
 
+/// The container or script as it runs: with the workflow's `templateDefaults` beneath.
 fn container(check: &SpecCheck<'_>, template: &Template, path: &str) {
+    let defaults = check.merged.template_defaults.as_deref();
+    let defaulted = defaults.map(|defaults| with_template_defaults(template, defaults));
+    let template = defaulted.as_ref().unwrap_or(template);
     let (body, container) = match (&template.container, &template.script) {
         (Some(container), _) => ("container", container),
         (None, Some(script)) => ("script", script),

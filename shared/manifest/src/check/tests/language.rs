@@ -202,3 +202,15 @@ fn an_inline_template_reads_what_its_call_reads() {
         ],
     );
 }
+
+#[test]
+fn the_image_may_come_from_the_defaults_of_templates() {
+    let text = |defaults: &str| {
+        workflow("{name: main, steps: [[{name: a, template: s}, {name: b, inline: {script: {source: echo}}}]]},\n{name: s, script: {source: echo}}")
+            .replace("{entrypoint", &format!("{{templateDefaults: {{{defaults}}}, entrypoint"))
+    };
+    assert_eq!(findings(&text("script: {image: 'x:1', command: [sh]}")), [""; 0]);
+    let none = findings(&text("container: {image: 'x:1'}"));
+    let images = none.iter().filter(|finding| finding.ends_with(".script.image may not be empty"));
+    assert_eq!(images.count(), 2, "{none:?}");
+}
