@@ -295,7 +295,8 @@ fn is_absent(value: &str, scope: &dyn Scope) -> bool {
     let Ok(found) = tags::scan(value) else { return false };
     match found.as_slice() {
         [tag] if tag.range == (0..value.len()) && tag.kind == TagKind::Simple => {
-            matches!(scope.get(&tag.content), Lookup::Absent { .. })
+            // One that has no value for a reason of its own is an error, never the input's default.
+            matches!(scope.get(&tag.content), Lookup::Absent { why } if why.is_empty())
         }
         _ => false,
     }

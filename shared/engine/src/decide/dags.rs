@@ -12,7 +12,7 @@ use crate::ids::NodeId;
 use crate::program::{Compiled, Graph};
 use crate::record::Block;
 use crate::resolve::{self, Resolved, Uncallable};
-use crate::scope::Viewer;
+use crate::scope::{Viewer, unreadable_result};
 use crate::state::{Body, Node};
 
 impl Decider {
@@ -96,6 +96,10 @@ impl Decider {
             self.create_ended(place, key(), NodePhase::Omitted, why);
             return Ok(());
         }
+        if let Some(why) = self.unreadable_loop_of(node, graph, |other| graph.sees(task, other)) {
+            self.create_ended(place, key(), NodePhase::Error, why);
+            return Ok(());
+        }
         match resolve::call(&self.state, self.now, node, Viewer::Task(task), call) {
             Err(Uncallable::References(why) | Uncallable::Items(why)) => {
                 self.create_ended(place, key(), NodePhase::Error, why);
@@ -110,6 +114,22 @@ impl Decider {
             }
         }
         Ok(())
+    }
+
+    /// Argo gathers the results of every loop before a task when the task's turn comes, each taken as JSON, whether the
+    /// task reads them or not, and those of all loops when the DAG has succeeded (rule O-10).
+    fn unreadable_loop_of(
+        &self,
+        dag: &Node,
+        graph: &Graph,
+        counts: impl Fn(usize) -> bool,
+    ) -> Option<String> {
+        let Body::Dag { calls, .. } = &dag.body else { return None };
+        let loops = graph.calls.iter().enumerate().filter(|(_, call)| call.looped && call.keeps_outputs);
+        let loops = loops.filter(|(position, _)| counts(*position));
+        loops
+            .filter_map(|(_, call)| self.state.node(*calls.get(&call.name)?))
+            .find_map(|n| unreadable_result(n))
     }
 
     fn depends(&self, dag: &Node, graph: &Graph, task: usize) -> bool {
@@ -132,7 +152,10 @@ impl Decider {
             return self.finish(dag, NodePhase::Error, why, Outputs::default());
         }
         match self.dag_phase(node, graph) {
-            NodePhase::Succeeded => self.finish_composite(dag),
+            NodePhase::Succeeded => match self.unreadable_loop_of(node, graph, |_| true) {
+                Some(why) => self.finish(dag, NodePhase::Error, why, Outputs::default()),
+                None => self.finish_composite(dag),
+            },
             phase => self.finish(dag, phase, "", Outputs::default()),
         }
     }

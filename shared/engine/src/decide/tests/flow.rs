@@ -259,3 +259,17 @@ fn a_conditional_loop_over_what_a_skipped_step_would_have_given_is_skipped_too()
     assert_eq!((w.phase_of(".a"), w.message_of(".a")), (Some(NodePhase::Skipped), none[0].0.clone()));
     assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
 }
+
+#[test]
+fn a_loop_in_a_dag_whose_items_print_plain_text_is_an_error_of_every_task_after_it() {
+    let mut w = world(
+        "  entrypoint: main\n  templates:\n  - name: main\n    dag:\n      tasks:\n      - {name: a, template: leaf, withItems: [x]}\n      - {name: b, template: leaf, depends: a, arguments: {parameters: [{name: m, value: '{{tasks.a.outputs.result}}'}]}}\n      - {name: c, template: leaf, depends: a}\n      - {name: d, template: leaf, depends: a.Succeeded && c.Errored}\n      - {name: e, template: leaf}\n  - {name: leaf, inputs: {parameters: [{name: m, default: silent}]}, script: {image: x, source: x}}",
+    );
+    w.succeed("wf.e");
+    w.finish_with("wf.a(0:x)", |v| v.outputs.result = Some("hello".to_owned()));
+    let why = "invalid character 'h' looking for beginning of value";
+    for task in [".b", ".c", ".d"] {
+        assert_eq!((w.phase_of(task), &*w.message_of(task)), (Some(NodePhase::Error), why), "{task}");
+    }
+    assert_eq!(w.ended().map(|(phase, _)| phase), Some(RunPhase::Error));
+}
