@@ -557,6 +557,29 @@ pub fn template(
         .map_err(|e| format!("template {} after its tags were replaced: {e}", compiled.key.name))
 }
 
+/// The template of an attempt of Steps or a DAG, whose calls may name `retries` and `lastRetry.*`; None: it doesn't.
+///
+/// # Errors
+/// As [`template`].
+pub fn tried(
+    state: &RunState,
+    now: Timestamp,
+    near: NodeId,
+    compiled: &Compiled,
+    inputs: &Inputs,
+    attempt: &Locals,
+) -> Result<Option<Template>, Why> {
+    if attempt.0.is_empty() || compiled.fixed || !mentions_attempt(&compiled.body.to_string()) {
+        return Ok(None);
+    }
+    let replaced = template(state, now, near, compiled, inputs, &Locals::default(), attempt)?;
+    Ok(Some(Template { inputs: compiled.template.inputs.clone(), ..(*replaced).clone() }))
+}
+
+fn mentions_attempt(body: &str) -> bool {
+    body.contains("retries") || body.contains("lastRetry")
+}
+
 /// A template that is the same for every node without inputs.
 pub fn fixed_template(compiled: &Compiled, inputs: &Inputs) -> Option<Arc<Template>> {
     (compiled.fixed && inputs.is_empty()).then(|| compiled.template.clone())

@@ -171,8 +171,34 @@ impl Decider {
         attempt: &Locals,
     ) {
         let kind = body_kind(&compiled.template);
-        if let Some(node) = self.create_body(place, kind, compiled, inputs, false) {
-            self.enter_body(node, compiled, attempt);
+        let compiled = match self.tried(&place, kind, compiled, &inputs, attempt) {
+            Ok(compiled) => compiled,
+            Err(why) => {
+                return self.create_ended(place, Some(compiled.key.clone()), NodePhase::Error, why);
+            }
+        };
+        if let Some(node) = self.create_body(place, kind, &compiled, inputs, false) {
+            self.enter_body(node, &compiled, attempt);
+        }
+    }
+
+    /// What only an attempt knows has its value in the whole body before the first of its calls starts.
+    fn tried(
+        &self,
+        place: &Place,
+        kind: Option<NodeKind>,
+        compiled: &Arc<Compiled>,
+        inputs: &Inputs,
+        attempt: &Locals,
+    ) -> Result<Arc<Compiled>, String> {
+        if !matches!(kind, Some(NodeKind::Steps | NodeKind::Dag)) {
+            return Ok(compiled.clone());
+        }
+        match resolve::tried(&self.state, self.now, self.near(place), compiled, inputs, attempt)? {
+            Some(own) => {
+                Compiled::new(compiled.key.clone(), &own).map(Arc::new).map_err(|why| why.to_string())
+            }
+            None => Ok(compiled.clone()),
         }
     }
 
@@ -235,7 +261,9 @@ impl Decider {
         phase: NodePhase,
     ) -> NodeId {
         let inputs = self.enter_inputs(&place, inputs);
-        let inherits = matches!(place.role, Role::Attempt(_)) && kind != NodeKind::Dag;
+        let retry = place.parent.filter(|_| matches!(place.role, Role::Attempt(_)));
+        let of_retry = retry.and_then(|retry| self.state.template_of(self.state.node(retry)?));
+        let inherits = of_retry.is_some_and(|of_retry| Arc::ptr_eq(of_retry, compiled));
         let own = if inherits { None } else { self.own(compiled) };
         let more = More { own, ..More::default() };
         self.create_with(place, kind, Some(compiled.key.clone()), inputs, phase, String::new(), more)

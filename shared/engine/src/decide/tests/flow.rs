@@ -273,3 +273,25 @@ fn a_loop_in_a_dag_whose_items_print_plain_text_is_an_error_of_every_task_after_
     }
     assert_eq!(w.ended().map(|(phase, _)| phase), Some(RunPhase::Error));
 }
+
+#[test]
+fn the_calls_of_a_body_that_is_tried_again_see_which_attempt_it_is() {
+    let try_of = |w: &World, node: &str| {
+        let attempt = w.attempt(node);
+        attempt.work.template.container.as_ref().unwrap().args.clone().unwrap_or_default().join(" ")
+    };
+    let call = "arguments: {parameters: [{name: m, value: '{{inputs.parameters.w}} {{retries}} {{lastRetry.status}} {{=asInt(retries) + 5}}'}]}";
+    for (body, node) in [
+        (format!("steps: [[{{name: a, template: leaf, {call}}}]]"), "[0].a"),
+        (format!("dag: {{tasks: [{{name: a, template: leaf, {call}}}]}}"), ".a"),
+    ] {
+        let mut w = world(&format!(
+            "  entrypoint: main\n  arguments: {{parameters: [{{name: w, value: 5}}]}}\n  templates:\n  - {{name: main, inputs: {{parameters: [{{name: w}}]}}, retryStrategy: {{limit: 1}}, {body}}}\n  - {{name: leaf, inputs: {{parameters: [{{name: m}}]}}, container: {{image: x, args: ['{{{{inputs.parameters.m}}}}']}}}}"
+        ));
+        assert_eq!(try_of(&w, &format!("wf(0){node}")), "5 0  5");
+        w.fail(&format!("wf(0){node}"));
+        assert_eq!(try_of(&w, &format!("wf(1){node}")), "5 1 Failed 6");
+        w.succeed(&format!("wf(1){node}"));
+        assert_eq!(w.ended().map(|(phase, _)| phase), Some(RunPhase::Succeeded));
+    }
+}
