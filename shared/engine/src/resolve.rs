@@ -701,47 +701,54 @@ fn output_parameter(
         return tags::replace(value.as_str(), scope, Strictness::Lenient).map_err(|e| e.to_string());
     }
     let from = parameter.value_from.clone().unwrap_or_default();
-    let found = if let Some(expression) = &from.expression {
-        output_expression(expression, around, scope)?
-    } else if let Some(tag) = &from.parameter {
-        let text = around.text(tag).map_err(|e| e.to_string())?;
-        let name = text.trim().strip_prefix("{{").and_then(|t| t.strip_suffix("}}")).map(str::trim);
-        match name {
-            None => Some(text),
-            Some(name) => match scope.get(name) {
-                Lookup::Value(Value::String(value)) => Some(value),
-                Lookup::Value(value) => Some(value.to_string()),
-                Lookup::Absent { .. } | Lookup::Unknown => None,
-            },
-        }
-    } else {
-        None
+    let found = match (&from.expression, &from.parameter) {
+        (Some(expression), _) => output_expression(expression, around, scope)?,
+        (None, Some(tag)) => output_reference(&parameter.name, tag, around, scope)?,
+        (None, None) => Err("output parameters must have a valueFrom specified".to_owned()),
     };
     match (found, from.default) {
-        (Some(value), _) => Ok(value),
-        (None, Some(default)) => around.text(&default.0).map_err(|e| e.to_string()),
-        (None, None) => Err(format!(
-            "output parameter \"{}\": {} is an absent optional; give it a valueFrom.default",
-            parameter.name,
-            from.parameter.or(from.expression).unwrap_or_default()
-        )),
+        (Err(_), Some(default)) => around.text(&default.0).map_err(|e| e.to_string()),
+        (found, _) => found,
     }
 }
 
-fn output_expression(
-    expression: &str,
-    around: &Surroundings<'_>,
-    scope: &Layers<'_>,
-) -> Result<Option<String>, Why> {
+/// A value, or why there is none, where a default takes its place.
+type Output = Result<String, Why>;
+
+fn output_expression(expression: &str, around: &Surroundings<'_>, scope: &Layers<'_>) -> Result<Output, Why> {
     let text = around.text(expression).map_err(|e| e.to_string())?;
     let parsed = expr::parse(&text).map_err(|e| e.to_string())?;
-    match expr::evaluate(&parsed, &expr::Env::of(scope)) {
-        Ok(Value::Null) => Ok(None),
-        Ok(Value::String(value)) => Ok(Some(value)),
-        Ok(value) => Ok(Some(value.to_string())),
-        Err(e) if matches!(e.kind, expr::ExprErrorKind::Missing(_)) => Ok(None),
+    let nil = || format!("failed to evaluate expression {text:?}");
+    match expr::evaluate_shown(&parsed, &expr::Env::of(scope)) {
+        Ok(value) => Ok(value.ok_or_else(nil)),
+        Err(e) if matches!(e.kind, expr::ExprErrorKind::Missing(_)) => Ok(Err(nil())),
         Err(e) => Err(format!("failed to evaluate expression: {e}")),
     }
+}
+
+/// What the one tag of `valueFrom.parameter` stands for.
+fn output_reference(
+    parameter: &str,
+    tag: &str,
+    around: &Surroundings<'_>,
+    scope: &Layers<'_>,
+) -> Result<Output, Why> {
+    let text = around.text(tag).map_err(|e| e.to_string())?;
+    let Some(name) = text.trim().strip_prefix("{{").and_then(|t| t.strip_suffix("}}")) else {
+        return Ok(Ok(text));
+    };
+    if let Some(expression) = name.strip_prefix('=') {
+        return output_expression(expression, around, scope);
+    }
+    Ok(match scope.get(name.trim()) {
+        Lookup::Value(Value::String(value)) => Ok(value),
+        Lookup::Value(value) => Ok(value.to_string()),
+        Lookup::Absent { why } if !why.is_empty() => Err(why),
+        Lookup::Absent { .. } => Err(format!(
+            "output parameter {parameter:?}: {text:?} is an absent optional (skipped/omitted node output with no default)"
+        )),
+        Lookup::Unknown => Err(format!("Unable to resolve: {:?}", name.trim())),
+    })
 }
 
 /// The spec's volumes with globals replaced, and one for each claim template; the names of the run's own claims.

@@ -201,6 +201,15 @@ pub fn evaluate(expr: &Expr, env: &Env<'_>) -> Result<Value, ExprError> {
     Ok(eval::run(&expr.text, &expr.root, env, eval::Unknown::IsNil)?.value.to_json())
 }
 
+/// As [`evaluate`], the value as Go's `fmt.Sprint` prints it; None for nil.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_shown(expr: &Expr, env: &Env<'_>) -> Result<Option<String>, ExprError> {
+    let value = eval::run(&expr.text, &expr.root, env, eval::Unknown::IsNil)?.value;
+    Ok((!value.is_nil()).then(|| value.shown()))
+}
+
 /// What is inserted for `{{=…}}`: a text as it is, everything else as JSON; None for nil.
 pub(crate) fn evaluate_text(
     expr: &Expr,

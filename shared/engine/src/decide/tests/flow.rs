@@ -295,3 +295,46 @@ fn the_calls_of_a_body_that_is_tried_again_see_which_attempt_it_is() {
         assert_eq!(w.ended().map(|(phase, _)| phase), Some(RunPhase::Succeeded));
     }
 }
+
+#[test]
+fn the_outputs_of_a_body_are_what_its_expressions_give_in_gos_words() {
+    let outputs = |sources: &[&str]| {
+        let declared: Vec<String> =
+            sources.iter().enumerate().map(|(i, s)| format!("{{name: o{i}, valueFrom: {{{s}}}}}")).collect();
+        let mut w = world(&format!(
+            "  entrypoint: main\n  templates:\n  - name: main\n    outputs: {{parameters: [{}]}}\n    steps:\n    - - {{name: a, template: ok}}\n      - {{name: n, template: ok, when: '1 == 2'}}\n  - {{name: ok, script: {{image: x, source: x}}}}",
+            declared.join(", ")
+        ));
+        w.finish_with("wf[0].a", |v| v.outputs.result = Some("[1,2.5,1000000]".to_owned()));
+        let view = w.view();
+        let root = view.nodes.values().find(|n| n.name == "wf").unwrap();
+        let values = root.outputs.parameters.iter().map(|p| p.value.clone().unwrap_or_default().0);
+        (values.collect::<Vec<_>>(), root.message.clone())
+    };
+    let (values, _) = outputs(&[
+        "expression: 'filter(fromJSON(steps.a.outputs.result), # > 1)'",
+        "expression: \"{'b': 1, 'a': 'x y'}\"",
+        "expression: '1000000.0 * 25'",
+        "expression: '2.0'",
+        "expression: '1 == 1'",
+        "parameter: '{{=steps.a.outputs.result + steps.a.status}}'",
+        "parameter: '{{=steps.n.outputs.result}}', default: d",
+        "parameter: '{{steps.n.outputs.result}}', default: d",
+    ]);
+    let expected =
+        ["[2.5 1e+06]", "map[a:x y b:1]", "2.5e+07", "2", "true", "[1,2.5,1000000]Succeeded", "d", "d"];
+    assert_eq!(values, expected);
+    for (source, why) in [
+        (
+            "parameter: '{{steps.n.outputs.result}}'",
+            "output parameter \"o0\": \"{{steps.n.outputs.result}}\" is an absent optional (skipped/omitted node output with no default)",
+        ),
+        (
+            "parameter: '{{steps.a.outputs.parameters.x}}'",
+            "Unable to resolve: \"steps.a.outputs.parameters.x\"",
+        ),
+        ("expression: 'steps.n.outputs.result'", "failed to evaluate expression \"steps.n.outputs.result\""),
+    ] {
+        assert_eq!(outputs(&[source]).1, why);
+    }
+}
