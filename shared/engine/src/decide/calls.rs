@@ -425,13 +425,17 @@ impl Decider {
         }
     }
 
-    /// Global outputs are exported by pods, suspends and steps; a DAG does not export its own (Argo's rule D-17).
+    /// Global outputs are exported by pods, suspends and steps; a DAG's by the DAG around it (Argo's rule D-17).
     fn export(&mut self, node: &Node, phase: NodePhase, outputs: &Outputs) {
         if !matches!(node.kind, NodeKind::Pod | NodeKind::Http | NodeKind::Steps | NodeKind::Suspend)
             || phase == NodePhase::Skipped
         {
             return;
         }
+        self.export_outputs(node, outputs);
+    }
+
+    pub(super) fn export_outputs(&mut self, node: &Node, outputs: &Outputs) {
         let Some(compiled) = self.state.template_of(node).cloned() else { return };
         for declared in &compiled.template.outputs.parameters {
             let given =

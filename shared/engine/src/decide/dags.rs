@@ -132,6 +132,18 @@ impl Decider {
             .find_map(|n| unreadable_result(n))
     }
 
+    /// A DAG that has succeeded exports the global outputs of the DAGs among its tasks (Argo's rule D-17).
+    fn export_inner_dags(&mut self, dag: NodeId, graph: &Graph) {
+        let Some(Body::Dag { calls, .. }) = self.state.node(dag).map(|n| &n.body) else { return };
+        let tasks = graph.calls.iter().filter_map(|call| self.state.node(*calls.get(&call.name)?));
+        let inner =
+            |node: &&Arc<Node>| self.state.template_of(node).is_some_and(|t| t.template.dag.is_some());
+        let tasks: Vec<Arc<Node>> = tasks.filter(inner).cloned().collect();
+        for task in tasks {
+            self.export_outputs(&task, &task.outputs);
+        }
+    }
+
     fn depends(&self, dag: &Node, graph: &Graph, task: usize) -> bool {
         let Some(depends) = &graph.depends[task] else { return true };
         let Body::Dag { calls, .. } = &dag.body else { return false };
@@ -154,7 +166,10 @@ impl Decider {
         match self.dag_phase(node, graph) {
             NodePhase::Succeeded => match self.unreadable_loop_of(node, graph, |_| true) {
                 Some(why) => self.finish(dag, NodePhase::Error, why, Outputs::default()),
-                None => self.finish_composite(dag),
+                None => {
+                    self.export_inner_dags(dag, graph);
+                    self.finish_composite(dag);
+                }
             },
             phase => self.finish(dag, phase, "", Outputs::default()),
         }

@@ -297,6 +297,19 @@ fn the_calls_of_a_body_that_is_tried_again_see_which_attempt_it_is() {
 }
 
 #[test]
+fn a_dag_exports_the_global_outputs_of_the_dags_among_its_tasks_and_not_its_own() {
+    let mut w = world(
+        "  entrypoint: main\n  templates:\n  - name: leaf\n    outputs: {parameters: [{name: p, valueFrom: {path: /p}}]}\n    container: {image: x}\n  - name: in\n    dag: {tasks: [{name: a, template: leaf}]}\n    outputs: {parameters: [{name: q, globalName: inner, valueFrom: {parameter: '{{tasks.a.outputs.parameters.p}}'}}]}\n  - name: main\n    dag: {tasks: [{name: in, template: in}]}\n    outputs: {parameters: [{name: r, globalName: outer, valueFrom: {parameter: '{{workflow.outputs.parameters.inner}}'}}]}",
+    );
+    w.finish_with("wf.in.a", |v| {
+        v.outputs.parameters =
+            serde_json::from_value(serde_json::json!([{"name": "p", "value": "v"}])).unwrap();
+    });
+    let exported: Vec<_> = w.state.global_parameters.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(exported, [("inner", "v")]);
+}
+
+#[test]
 fn the_outputs_of_a_body_are_what_its_expressions_give_in_gos_words() {
     let outputs = |sources: &[&str]| {
         let declared: Vec<String> =
