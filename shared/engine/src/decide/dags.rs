@@ -176,7 +176,7 @@ impl Decider {
     }
 
     /// Argo walks the branches from the roots: a completed task sets its branch's phase, a skipped or omitted one
-    /// passes on what reached it; the first target whose branch failed decides (rules D-11 to D-14).
+    /// passes on what reached it; the first target whose branch failed decides, or the last without `failFast` (rules D-11 to D-14).
     fn dag_phase(&self, dag: &Node, graph: &Graph) -> NodePhase {
         let Body::Dag { calls, .. } = &dag.body else { return NodePhase::Error };
         let mut branches: Vec<BTreeSet<NodePhase>> = vec![BTreeSet::new(); graph.calls.len()];
@@ -200,7 +200,12 @@ impl Decider {
             };
             branches[*task].iter().find(bad).copied()
         };
-        graph.targets.iter().find_map(fails).unwrap_or(NodePhase::Succeeded)
+        let compiled = self.state.template_of(dag);
+        let dag = compiled.and_then(|compiled| compiled.template.dag.as_ref());
+        let fail_fast = dag.and_then(|dag| dag.fail_fast) != Some(false);
+        let mut failing = graph.targets.iter().filter_map(fails);
+        let decides = if fail_fast { failing.next() } else { failing.next_back() };
+        decides.unwrap_or(NodePhase::Succeeded)
     }
 }
 

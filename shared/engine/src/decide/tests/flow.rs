@@ -297,6 +297,19 @@ fn the_calls_of_a_body_that_is_tried_again_see_which_attempt_it_is() {
 }
 
 #[test]
+fn without_fail_fast_the_last_failing_target_gives_a_dag_its_phase() {
+    let ends = |fail_fast: bool| {
+        let mut w = world(&format!(
+            "  entrypoint: main\n  templates:\n  - name: main\n    dag:\n      failFast: {fail_fast}\n      tasks: [{{name: a, template: ok}}, {{name: b, template: ok}}]{OK}"
+        ));
+        w.fail("wf.a");
+        w.finish_with("wf.b", |v| v.outcome = Outcome::Error);
+        w.ended().map(|(phase, _)| phase)
+    };
+    assert_eq!((ends(true), ends(false)), (Some(RunPhase::Failed), Some(RunPhase::Error)));
+}
+
+#[test]
 fn a_dag_exports_the_global_outputs_of_the_dags_among_its_tasks_and_not_its_own() {
     let mut w = world(
         "  entrypoint: main\n  templates:\n  - name: leaf\n    outputs: {parameters: [{name: p, valueFrom: {path: /p}}]}\n    container: {image: x}\n  - name: in\n    dag: {tasks: [{name: a, template: leaf}]}\n    outputs: {parameters: [{name: q, globalName: inner, valueFrom: {parameter: '{{tasks.a.outputs.parameters.p}}'}}]}\n  - name: main\n    dag: {tasks: [{name: in, template: in}]}\n    outputs: {parameters: [{name: r, globalName: outer, valueFrom: {parameter: '{{workflow.outputs.parameters.inner}}'}}]}",
