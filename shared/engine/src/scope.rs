@@ -1,9 +1,9 @@
 //! The variables a text can name, looked up in the state when they are read (Argo's catalogue, rules 8 and 13).
 
-use dropforge_manifest::go;
 use dropforge_manifest::tags::{Lookup, Scope};
 use dropforge_manifest::text::Item;
 use dropforge_manifest::types::{Artifact, Inputs, Outputs, Parameter};
+use dropforge_manifest::{expr, go};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -19,6 +19,17 @@ pub fn text(value: impl Into<String>) -> Lookup {
 
 fn absent() -> Lookup {
     Lookup::Absent { why: String::new() }
+}
+
+/// Parameters as Argo lists them, in the order of its fields.
+fn parameter_list(parameters: &[Parameter]) -> String {
+    const FIELDS: [&str; 7] = ["name", "default", "value", "valueFrom", "globalName", "enum", "description"];
+    let one = |parameter: &Parameter| {
+        let all = json!(parameter);
+        let field = |name: &&str| Some(format!("\"{name}\":{}", expr::marshalled(all.get(name)?)));
+        format!("{{{}}}", FIELDS.iter().filter_map(field).collect::<Vec<_>>().join(","))
+    };
+    format!("[{}]", parameters.iter().map(one).collect::<Vec<_>>().join(","))
 }
 
 /// A nested object of the names below `prefix`; None when there are none. Where both `a.b` and `a.b.c` exist,
@@ -157,7 +168,7 @@ impl Globals<'_> {
         {
             return self.state.argument(found).and_then(Result::ok).map_or(Lookup::Unknown, text);
         }
-        let maps = |map: &std::collections::BTreeMap<String, String>| text(json!(map).to_string());
+        let maps = |map: &std::collections::BTreeMap<String, String>| text(expr::marshalled(&json!(map)));
         match name {
             "name" => text(spec.name()),
             "namespace" => text(spec.namespace()),
@@ -173,7 +184,7 @@ impl Globals<'_> {
             "status" => text(self.status()),
             "failures" => text(self.failures()),
             "duration" => text(self.duration()),
-            "parameters" | "parameters.json" => text(json!(self.parameters()).to_string()),
+            "parameters" | "parameters.json" => text(parameter_list(self.parameters())),
             "labels" | "labels.json" => maps(&spec.metadata.labels),
             "annotations" | "annotations.json" => maps(&spec.metadata.annotations),
             "creationTimestamp" => self.creation(""),
@@ -310,7 +321,7 @@ impl Own<'_> {
 impl Scope for Own<'_> {
     fn get(&self, name: &str) -> Lookup {
         if name == "inputs.parameters" {
-            return text(json!(self.inputs.parameters).to_string());
+            return text(parameter_list(&self.inputs.parameters));
         }
         if let Some(artifact) = name.strip_prefix("inputs.artifacts.")
             && let Some(found) = self.inputs.artifacts.iter().find(|a| a.name == artifact)

@@ -210,6 +210,13 @@ pub fn evaluate_shown(expr: &Expr, env: &Env<'_>) -> Result<Option<String>, Expr
     Ok((!value.is_nil()).then(|| value.shown()))
 }
 
+/// A value as Go's `encoding/json` writes one that it has read: numbers are floats, and `<`, `>` and `&` are escaped.
+pub fn marshalled(value: &Value) -> String {
+    let written = value::Val::from_parsed(value).ok();
+    let written = written.and_then(|value| value::json_text(&value, None, VALUE_BYTES_MAX).ok());
+    written.unwrap_or_else(|| value.to_string())
+}
+
 /// What is inserted for `{{=…}}`: a text as it is, everything else as JSON; None for nil.
 pub(crate) fn evaluate_text(
     expr: &Expr,

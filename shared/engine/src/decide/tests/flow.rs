@@ -364,3 +364,18 @@ fn the_outputs_of_a_body_are_what_its_expressions_give_in_gos_words() {
         assert_eq!(outputs(&[source]).1, why);
     }
 }
+
+#[test]
+fn lists_and_maps_are_written_as_go_writes_them() {
+    let w = world(
+        "  entrypoint: main\n  arguments: {parameters: [{name: w, value: '1 & 2', description: about, enum: ['1 & 2', '3']}]}\n  templates:\n  - name: main\n    inputs: {parameters: [{name: x, value: v, default: d}, {name: y, value: '<y>'}]}\n    container: {image: x, args: ['{{workflow.parameters}}', '{{inputs.parameters}}']}",
+    );
+    let args = w.attempt("wf").work.template.container.as_ref().unwrap().args.clone().unwrap();
+    assert_eq!(
+        args,
+        [
+            r#"[{"name":"w","value":"1 \u0026 2","enum":["1 \u0026 2","3"],"description":"about"}]"#,
+            r#"[{"name":"x","default":"d","value":"v"},{"name":"y","value":"\u003cy\u003e"}]"#,
+        ]
+    );
+}
