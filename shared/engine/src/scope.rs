@@ -5,6 +5,7 @@ use dropforge_manifest::text::Item;
 use dropforge_manifest::types::{Artifact, Inputs, Outputs, Parameter};
 use dropforge_manifest::{expr, go};
 use jiff::Timestamp;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use crate::ids::NodeId;
@@ -524,15 +525,11 @@ impl Calls<'_> {
         match field {
             "outputs.result" => Some(json_list(results.values().filter_map(|o| o.result.as_deref()))),
             "outputs.parameters" => {
-                let with: Vec<Value> = results
-                    .values()
-                    .filter(|o| !o.parameters.is_empty())
-                    .map(|o| {
-                        o.parameters.iter().map(|p| (p.name.clone(), json!(p.value))).collect::<Map<_, _>>()
-                    })
-                    .map(Value::Object)
-                    .collect();
-                Some(text(Value::Array(with).to_string()))
+                let with = results.values().filter(|o| !o.parameters.is_empty()).map(|o| {
+                    let values = o.parameters.iter().map(|p| (p.name.clone(), json!(p.value)));
+                    expr::marshalled(&Value::Object(values.collect()))
+                });
+                Some(list_text(with))
             }
             _ => {
                 let name = field.strip_prefix("outputs.parameters.")?;
@@ -581,11 +578,15 @@ pub fn unreadable_result(node: &Node) -> Option<String> {
     results.values().filter_map(|outputs| outputs.result.as_deref()).find_map(go::json_error)
 }
 
-/// Every result is taken as JSON, as Argo does; one that is not makes the list unreadable.
+fn list_text(items: impl Iterator<Item = String>) -> Lookup {
+    text(format!("[{}]", items.collect::<Vec<_>>().join(",")))
+}
+
+/// Every result is taken as JSON, as Argo does, and keeps its own text; one that is none makes the list unreadable.
 fn json_list<'a>(results: impl Iterator<Item = &'a str>) -> Lookup {
-    let list: Result<Vec<Value>, _> = results.map(serde_json::from_str::<Value>).collect();
-    match list {
-        Ok(list) => text(Value::Array(list).to_string()),
+    let read = |result: &str| serde_json::from_str::<IgnoredAny>(result).map(|_| go::json_compacted(result));
+    match results.map(read).collect::<Result<Vec<_>, _>>() {
+        Ok(list) => list_text(list.into_iter()),
         Err(why) => Lookup::Absent {
             why: format!(
                 "a child of the loop printed a result that is not JSON ({why}): print JSON (a text in quotes), or use an \
@@ -602,7 +603,7 @@ fn value_list(values: &[&str]) -> Lookup {
         .map(|v| serde_json::from_str::<Value>(v).ok().filter(|v| v.is_object() || v.is_array()))
         .collect();
     let list = parsed.unwrap_or_else(|| values.iter().map(|v| Value::String((*v).to_owned())).collect());
-    text(Value::Array(list).to_string())
+    list_text(list.iter().map(expr::marshalled))
 }
 
 impl Scope for Calls<'_> {

@@ -17,7 +17,7 @@ mod tests;
 pub use base::{base32_decode, base32_encode, base64_decode, base64_encode};
 pub use duration::{duration_text, humanize, parse_duration, parse_duration_or_seconds};
 pub use float::{float_json, float_text};
-pub use item::{item_description, item_fields, item_text};
+pub use item::{item_description, item_fields, item_text, json_compacted};
 pub use json::json_error;
 pub use layout::{creation_timestamp_letters, format_layout, parse_layout, strftime};
 pub use number::{atoi, parse_float, parse_integer, power};

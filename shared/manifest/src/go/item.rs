@@ -83,6 +83,18 @@ fn shown(raw: &str) -> String {
     }
 }
 
+/// JSON text that Go's `encoding/json` takes over as it is: without spaces, and `<`, `>` and `&` escaped.
+pub fn json_compacted(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len());
+    for c in compact(raw).chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", c as u32)),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
 /// JSON text without the spaces between its parts.
 fn compact(raw: &str) -> String {
     let (mut out, mut inside, mut escaped) = (String::with_capacity(raw.len()), false, false);

@@ -379,3 +379,28 @@ fn lists_and_maps_are_written_as_go_writes_them() {
         ]
     );
 }
+
+#[test]
+fn what_a_loop_gathers_is_written_as_go_writes_it() {
+    let mut w = world(
+        "  entrypoint: main\n  templates:\n  - name: main\n    steps:\n    - - {name: a, template: leaf, withItems: [0, 1]}\n      - {name: p, template: leaf, withItems: [0, 1]}\n    - - {name: s, template: show, arguments: {parameters: [{name: m, value: '{{steps.a.outputs.result}} {{steps.p.outputs.parameters.p}} {{steps.p.outputs.parameters}}'}]}}\n  - {name: leaf, outputs: {parameters: [{name: p, valueFrom: {path: /p}}]}, script: {image: x, source: x}}\n  - {name: show, inputs: {parameters: [{name: m}]}, container: {image: x, args: ['{{inputs.parameters.m}}']}}",
+    );
+    let results = [r#"{"b": 1.0, "a": "p & <q>"}"#, "12345678901234567890123"];
+    let parameters = [r#"{"z":1.0,"a":0.0000001}"#, r#"{"b":"p & q"}"#];
+    for (item, (result, parameter)) in results.iter().zip(parameters).enumerate() {
+        w.finish_with(&format!("wf[0].a({item}:{item})"), |v| v.outputs.result = Some((*result).to_owned()));
+        w.finish_with(&format!("wf[0].p({item}:{item})"), |v| {
+            let given = serde_json::json!([{"name": "p", "value": parameter}]);
+            v.outputs.parameters = serde_json::from_value(given).unwrap();
+        });
+    }
+    let args = w.attempt("wf[1].s").work.template.container.as_ref().unwrap().args.clone().unwrap();
+    assert_eq!(
+        args,
+        [concat!(
+            r#"[{"b":1.0,"a":"p \u0026 \u003cq\u003e"},12345678901234567890123] "#,
+            r#"[{"a":1e-7,"z":1},{"b":"p \u0026 q"}] "#,
+            r#"[{"p":"{\"z\":1.0,\"a\":0.0000001}"},{"p":"{\"b\":\"p \u0026 q\"}"}]"#
+        )]
+    );
+}
