@@ -87,9 +87,9 @@ pub fn globals(state: &RunState, now: Timestamp, node: NodeId) -> Globals<'_> {
 /// `node.name`, and `steps.name` or `tasks.name` of the call a node stands for.
 pub fn locals(state: &RunState, id: NodeId) -> Locals {
     let mut names = vec![("node.name".to_owned(), state.name(id))];
-    if let Some((word, name)) = call_label(state, id) {
-        names.push((format!("{word}.name"), name));
-    }
+    // What no step calls is a nameless step to Argo: the entry template, hooks, exit handlers.
+    let (word, name) = call_label(state, id).unwrap_or(("steps", String::new()));
+    names.push((format!("{word}.name"), name));
     Locals(names)
 }
 

@@ -314,7 +314,7 @@ impl Decider {
                 .as_ref()
                 .and_then(|v| v.default.clone())
                 .or_else(|| declared.default.clone())
-                .or_else(|| input.and_then(|i| i.value.clone().or_else(|| i.default.clone())));
+                .or_else(|| input.and_then(|i| i.default.clone()));
             let set = node.outputs.parameters.iter().find(|p| p.name == declared.name);
             let given = given.get(&declared.name).map(|v| AnyString(v.clone()));
             let value = given.or_else(|| set.and_then(|p| p.value.clone())).or(default).ok_or_else(|| {

@@ -134,6 +134,21 @@ fn resume_gives_supplied_values_or_their_defaults_and_refuses_unknown_ones() {
 }
 
 #[test]
+fn a_supplied_output_falls_back_on_the_default_of_its_input_and_not_on_its_value() {
+    let resumed = |input: &str| {
+        let mut w = world(&format!(
+            "  entrypoint: pause\n  templates:\n  - name: pause\n    inputs: {{parameters: [{{name: x, {input}}}]}}\n    suspend: {{}}\n    outputs: {{parameters: [{{name: x, valueFrom: {{supplied: {{}}}}}}]}}"
+        ));
+        w.command("c1", Verb::Resume { selector: None, outputs: [].into() });
+        let view = w.view();
+        let node = view.nodes.values().find(|n| n.name == "wf").unwrap();
+        node.outputs.parameters.first().and_then(|p| p.value.clone()).map(|v| v.0)
+    };
+    assert_eq!(resumed("value: given, default: other").as_deref(), Some("other"));
+    assert_eq!(resumed("value: given"), None);
+}
+
+#[test]
 fn a_supplied_value_outside_its_enum_is_refused_and_the_node_waits_on() {
     let mut w = world(&EXIT.replace("[{name: approve,", "[{name: approve, enum: ['yes', 'no'],"));
     let outputs = [("approve".to_owned(), "maybe".to_owned())].into();
