@@ -42,6 +42,9 @@ pub struct Context {
     /// The kubeconfig's context; by itself its current one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kube_context: Option<String>,
+    /// Whether the kubeconfig's cluster is the deployment's, whatever address it names.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub any_cluster: bool,
     /// What Terraform made.
     pub deployment: Deployment,
 }

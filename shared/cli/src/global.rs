@@ -115,6 +115,7 @@ mod tests {
             endpoint: None,
             kubeconfig: None,
             kube_context: None,
+            any_cluster: false,
             deployment: Deployment::parse(&output).unwrap(),
         };
         Global { store: PathBuf::new(), context: Some(context), namespace: "default".to_owned() }

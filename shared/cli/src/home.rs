@@ -399,6 +399,7 @@ mod tests {
             endpoint: Some("http://127.0.0.1:1".to_owned()),
             kubeconfig: None,
             kube_context: None,
+            any_cluster: false,
             deployment,
         };
         let config = SdkConfig::builder()

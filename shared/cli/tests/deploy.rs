@@ -165,6 +165,36 @@ fn the_objects_are_printed_for_who_applies_them_otherwise() {
 }
 
 #[test]
+fn a_kubeconfig_of_another_cluster_is_refused_before_it_is_asked_anything() {
+    let bench = Bench::new();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    other.set_nonblocking(true).unwrap();
+    let server = format!("http://{}", other.local_addr().unwrap());
+    let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": server}}], "users": [{"name": "u", "user": {}}]});
+    bench.write("kubeconfig", kubeconfig.to_string());
+    let own = "https://0123ABCD.gr7.eu-central-1.eks.amazonaws.com";
+    let outputs = json!({"format": 1, "name": "test", "region": "eu-central-1", "control_bucket": "c",
+        "artifact_bucket": "a", "events_queue_url": "q", "cluster": {"name": "research", "endpoint": own},
+        "namespaces": {"ml": {"service_account": "steps"}}});
+    bench.write("outputs.json", outputs.to_string());
+    let deploy = |more: &[&str]| {
+        bench.dropforge(&[&["deploy", "outputs.json", "--kubeconfig", "kubeconfig"], more].concat())
+    };
+    let refused = deploy(&[]).exits(3);
+    for part in [&server, own, "research", "aws eks update-kubeconfig --region eu-central-1", "--any-cluster"]
+    {
+        assert!(refused.stderr.contains(part), "{part}: {refused}");
+    }
+    assert!(other.accept().is_err(), "it was asked something: {refused}");
+    assert!(!bench.path(".config").exists(), "no context was kept");
+    drop(other);
+    let asked = deploy(&["--any-cluster"]).exits(3);
+    assert!(asked.stderr.contains("the cluster does not answer"), "{asked}");
+}
+
+#[test]
 fn a_cluster_gets_its_namespace_and_the_context_is_kept() {
     let Some(kubeconfig) = named("DROPFORGE_TEST_KUBECONFIG", "deploy") else { return };
     let Some(place) = Place::new("deploy") else { return };

@@ -15,12 +15,14 @@ pub mod pod;
 pub mod remote;
 pub mod site;
 mod status;
+mod survey;
 mod token;
 mod volumes;
 
 pub use client::{Access, CallError, Eks};
 pub use cluster::{KubernetesCluster, OurPod, Settings};
-pub use person::{Class, Person, Survey};
+pub use person::Person;
 pub use pod::{Commands, ImageCommand, Launched, PodError};
 pub use site::{Limits, PodDefaults, Site, Witness};
 pub use status::{Glance, Patience};
+pub use survey::{Class, DevicePlugin, GpuNode, Survey, Volume};

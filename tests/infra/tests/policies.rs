@@ -1,6 +1,7 @@
 //! Who may do what in a stack of two namespaces, asked of the policies as Terraform renders them: the roles' own and the
 //! buckets'. `infra/tests/stack.tftest.hcl` says what the stack is.
 
+use dropforge_infra_tests::in_repository;
 use dropforge_infra_tests::policy::{Request, allows};
 use dropforge_infra_tests::rendered::{ARTIFACTS, CONTROL, Stack, UPLOADS, stack};
 use dropforge_infra_tests::samples::{self, Object};
@@ -283,4 +284,50 @@ fn the_scheduler_role_is_lent_to_the_scheduler_alone() {
     assert!(function(stack, "advance", &pass("demo-scheduler", "scheduler.amazonaws.com")));
     assert!(!function(stack, "advance", &pass("demo-scheduler", "lambda.amazonaws.com")));
     assert!(!function(stack, "advance", &pass("admin", "scheduler.amazonaws.com")));
+}
+
+/// What `doctor` asks IAM about, line by line: whatever it takes for needed the modules give.
+#[test]
+fn the_policies_allow_what_doctor_asks_for() {
+    let Some(stack) = stack("policies allow what doctor asks for") else { return };
+    let table = in_repository("shared/cli/src/cloud/doctor/account/permissions.txt");
+    let table = std::fs::read_to_string(table).expect("it can be read");
+    let places = [
+        ("{control}", "arn:aws:s3:::demo-control"),
+        ("{artifacts}", "arn:aws:s3:::demo-artifacts"),
+        ("{uploads}", "arn:aws:s3:::uploads"),
+        ("{events-queue}", "arn:aws:sqs:eu-central-1:111122223333:demo-events"),
+        ("{upload-queue}", "arn:aws:sqs:eu-central-1:111122223333:demo-uploads"),
+        ("{schedules}", "arn:aws:scheduler:eu-central-1:111122223333:schedule/demo"),
+        ("{scheduler-role}", "arn:aws:iam::111122223333:role/demo-scheduler"),
+        ("{sweep}", "arn:aws:lambda:eu-central-1:111122223333:function:demo:live"),
+        ("{namespace}", "team-a"),
+    ];
+    let mut asked = 0;
+    for line in table.lines().filter(|line| !line.starts_with('#')) {
+        let mut words = line.split_whitespace();
+        let who = words.next().expect("somebody");
+        let logs =
+            format!("arn:aws:logs:eu-central-1:111122223333:log-group:/aws/lambda/demo-{who}:log-stream:a");
+        let place = |text: &str| {
+            places.iter().fold(text.replace("{logs}", &logs), |text, (name, place)| text.replace(name, place))
+        };
+        let (action, resource) = (words.next().expect("an action"), place(words.next().expect("a resource")));
+        // This stack's functions reach the cluster themselves.
+        if who == "dispatch" || resource == "{dispatch}" {
+            continue;
+        }
+        let request = words.fold(Request::new(action, &resource), |request, word| {
+            let (key, value) = word.split_once('=').expect("key=value");
+            request.with(key, &place(value))
+        });
+        let path: &[&str] = match who {
+            "steps" => &["policies", "steps", "team-a"],
+            "scheduler" => &["policies", "scheduler"],
+            function => &["policies", "functions", function],
+        };
+        assert!(allows(&[&stack.policy(path)], &request), "{line}");
+        asked += 1;
+    }
+    assert!(asked > 50, "{asked}");
 }

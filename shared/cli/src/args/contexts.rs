@@ -49,4 +49,7 @@ pub struct ReachArgs {
     /// The kubeconfig's context; by itself its current one.
     #[arg(long, value_name = "NAME")]
     pub kube_context: Option<String>,
+    /// Take the kubeconfig's cluster for the deployment's though it names another address: a tunnel or a proxy leads there.
+    #[arg(long)]
+    pub any_cluster: bool,
 }

@@ -1,6 +1,6 @@
 //! The Kubernetes objects of a deployment: those of infra/kubernetes, for its namespaces and its cluster.
 
-use dropforge_cluster::kubernetes::Survey;
+use dropforge_cluster::kubernetes::{DevicePlugin, Survey};
 use dropforge_manifest::source;
 use serde_json::{Value, json};
 
@@ -18,6 +18,7 @@ const CLASS_OF_AUTO_MODE: &str =
     include_str!("../../../../infra/kubernetes/cluster/storage-class-auto-mode.yaml");
 const CLASS_OF_DRIVER: &str = include_str!("../../../../infra/kubernetes/cluster/storage-class-ebs.yaml");
 const GPU_POOL: &str = include_str!("../../../../infra/kubernetes/cluster/gpu-node-pool.yaml");
+const DEVICE_PLUGIN: &str = include_str!("../../../../infra/kubernetes/cluster/nvidia-device-plugin.yaml");
 
 /// The storage driver that Auto Mode brings, and the one of the add-on.
 const AUTO_MODE: &str = "ebs.csi.eks.amazonaws.com";
@@ -33,7 +34,8 @@ pub fn of_namespaces(deployment: &Deployment) -> Vec<Value> {
     objects
 }
 
-/// What the cluster lacks and can take: a default storage class, and in Auto Mode a pool of GPU nodes.
+/// What the cluster lacks and can take: a default storage class, in Auto Mode a pool of GPU nodes, and NVIDIA's device
+/// plugin where nodes have GPUs that nobody tells of.
 pub fn of_cluster(survey: &Survey) -> Vec<Value> {
     let mut objects = Vec::new();
     let has_driver =
@@ -51,6 +53,13 @@ pub fn of_cluster(survey: &Survey) -> Vec<Value> {
     }
     if is_auto {
         objects.extend(documents(GPU_POOL));
+    }
+    let is_silent = survey.silent_nodes().next().is_some();
+    match survey.device_plugin {
+        // What is ours is brought to this version.
+        Ok(DevicePlugin::Ours) => objects.extend(documents(DEVICE_PLUGIN)),
+        Ok(DevicePlugin::Missing) if is_silent => objects.extend(documents(DEVICE_PLUGIN)),
+        Ok(DevicePlugin::Missing | DevicePlugin::Others) | Err(_) => {}
     }
     objects
 }
@@ -105,7 +114,7 @@ pub fn title(object: &Value) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use dropforge_cluster::kubernetes::Class;
+    use dropforge_cluster::kubernetes::{Class, GpuNode};
 
     use super::*;
 
@@ -144,25 +153,29 @@ mod tests {
         assert_eq!(objects[6]["metadata"]["annotations"]["eks.amazonaws.com/role-arn"], "arn:role");
     }
 
-    #[test]
-    fn a_cluster_gets_only_what_it_lacks_and_can_take() {
-        let survey = |drivers: &[&str], classes: &[bool]| Survey {
+    fn survey(drivers: &[&str], classes: &[bool]) -> Survey {
+        let class = |is_default: &bool| Class {
+            name: "c".to_owned(),
+            is_default: *is_default,
+            waits_for_pod: true,
+            zones: Vec::new(),
+        };
+        Survey {
             version: Ok(String::new()),
             namespaces: BTreeMap::new(),
             accounts: BTreeMap::new(),
-            classes: Ok(classes
-                .iter()
-                .map(|is_default| Class {
-                    name: "c".to_owned(),
-                    is_default: *is_default,
-                    waits_for_pod: true,
-                })
-                .collect()),
+            classes: Ok(classes.iter().map(class).collect()),
             drivers: Ok(drivers.iter().map(|driver| (*driver).to_owned()).collect()),
-            gpus: Ok(0),
+            gpu_nodes: Ok(Vec::new()),
+            device_plugin: Ok(DevicePlugin::Missing),
+            volumes: Ok(Vec::new()),
             pools: Ok(Vec::new()),
             pod_identity: Ok(false),
-        };
+        }
+    }
+
+    #[test]
+    fn a_cluster_gets_only_what_it_lacks_and_can_take() {
         let provisioner = |objects: &[Value]| objects.first().map(|object| object["provisioner"].clone());
         assert_eq!(of_cluster(&survey(&[ADD_ON], &[true])), [] as [Value; 0]);
         assert_eq!(provisioner(&of_cluster(&survey(&[ADD_ON], &[false]))), Some(json!(ADD_ON)));
@@ -170,5 +183,28 @@ mod tests {
         assert_eq!(provisioner(&auto), Some(json!(AUTO_MODE)));
         assert!(auto.iter().any(|object| object["kind"] == "NodePool"), "{auto:?}");
         assert_eq!(of_cluster(&survey(&["other"], &[])), [] as [Value; 0]);
+    }
+
+    #[test]
+    fn the_device_plugin_is_installed_only_where_nodes_have_gpus_and_nobody_tells_of_them() {
+        let with = |offers: i64, is_managed: bool, plugin: DevicePlugin| {
+            let node = GpuNode { name: "n".to_owned(), zone: None, offers, is_managed };
+            let survey = Survey {
+                gpu_nodes: Ok(vec![node]),
+                device_plugin: Ok(plugin),
+                ..survey(&["other"], &[true])
+            };
+            of_cluster(&survey).iter().map(title).collect::<Vec<_>>()
+        };
+        let ours = ["daemonset/nvidia-device-plugin of kube-system"];
+        assert_eq!(with(0, false, DevicePlugin::Missing), ours);
+        assert_eq!(with(1, false, DevicePlugin::Ours), ours, "it is brought to this version");
+        for (offers, is_managed, plugin) in [
+            (0, true, DevicePlugin::Missing),
+            (1, false, DevicePlugin::Missing),
+            (0, false, DevicePlugin::Others),
+        ] {
+            assert_eq!(with(offers, is_managed, plugin), [""; 0], "{offers} {is_managed} {plugin:?}");
+        }
     }
 }

@@ -89,6 +89,46 @@ impl Aws {
         self.answer(self.agent.run(self.signed(service, "GET", path, &[], &[])?))
     }
 
+    /// IAM, which stands in one region for all of a partition's.
+    pub fn of_all_regions(&self) -> Aws {
+        let (region, host) = match self.region.as_str() {
+            china if china.starts_with("cn-") => ("cn-north-1", "iam.cn-north-1.amazonaws.com.cn"),
+            gov if gov.starts_with("us-gov-") => ("us-gov-west-1", "iam.us-gov.amazonaws.com"),
+            _ => ("us-east-1", "iam.amazonaws.com"),
+        };
+        let endpoint = self.endpoint.clone().unwrap_or_else(|| format!("https://{host}"));
+        Aws { region: region.to_owned(), endpoint: Some(endpoint), ..self.clone() }
+    }
+
+    /// Whether something else answers in AWS's place.
+    pub fn is_emulated(&self) -> bool {
+        self.endpoint.is_some()
+    }
+
+    /// Asks IAM, which takes a form and answers in XML.
+    ///
+    /// # Errors
+    /// When it refuses, or is not reached.
+    pub fn form(&self, form: &str) -> Result<String, Refused> {
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let request = self.signed(&IAM, "POST", "/", &headers, form.as_bytes())?;
+        let answer = self.agent.run(request.map(|()| form.as_bytes().to_vec()));
+        let answer = answer.map_err(|why| Refused::Silent(format!("it does not answer: {why}")))?;
+        let is_good = answer.status().is_success();
+        let body = answer.into_body().into_with_config().limit(BYTES_MAX).read_to_string();
+        let body = body.map_err(|why| Refused::Silent(why.to_string()))?;
+        let text = |name: &str| {
+            let (_, rest) = body.split_once(&format!("<{name}>"))?;
+            Some(rest.split_once(&format!("</{name}>"))?.0.to_owned())
+        };
+        match is_good {
+            true => Ok(body),
+            false => {
+                Err(Refused::Said(text("Code").unwrap_or_default(), text("Message").unwrap_or_default()))
+            }
+        }
+    }
+
     fn answer(&self, answer: Result<Response<ureq::Body>, ureq::Error>) -> Result<Value, Refused> {
         read(answer.map_err(|why| Refused::Silent(format!("it does not answer: {why}")))?)
     }
@@ -135,6 +175,9 @@ impl Aws {
 fn now() -> SystemTime {
     SystemTime::now()
 }
+
+/// Where roles and policies are kept.
+const IAM: Service = Service { name: "iam", host: "iam" };
 
 /// What is asked.
 pub struct Service {

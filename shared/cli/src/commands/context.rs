@@ -84,6 +84,7 @@ pub fn made(name: &str, deployment: Deployment, reach: &ReachArgs, namespace: Op
         endpoint: reach.endpoint.clone(),
         kubeconfig: reach.kubeconfig.as_ref().map(absolute),
         kube_context: reach.kube_context.clone(),
+        any_cluster: reach.any_cluster,
         deployment,
     }
 }

@@ -10,7 +10,7 @@ use dropforge_cluster::kubernetes::Person;
 use serde_json::Value;
 
 use crate::args::{ApplyArgs, DeployArgs, GlobalArgs};
-use crate::cloud::doctor::kubernetes::accounts;
+use crate::cloud::doctor::kubernetes::{accounts, another_cluster};
 use crate::cloud::objects;
 use crate::commands::context::{deployment, made};
 use crate::commands::{apply, doctor};
@@ -83,6 +83,9 @@ async fn apply_objects(context: &Context) -> Result<(), CliError> {
     let failed = |why: String| CliError::Below { what: "apply the Kubernetes objects", why };
     let person = Person::new(context.kubeconfig.as_deref(), context.kube_context.as_deref()).await;
     let person = person.map_err(|why| failed(format!("no kubeconfig: {why}")))?;
+    if let Some((why, remedy)) = another_cluster(context, &person) {
+        return Err(failed(format!("{why}; {remedy}")));
+    }
     let survey = person.survey(&accounts(&context.deployment)).await;
     if let Err(why) = &survey.version {
         return Err(failed(format!("the cluster does not answer: {why}")));

@@ -14,6 +14,7 @@ fn context() -> Context {
         endpoint: None,
         kubeconfig: None,
         kube_context: None,
+        any_cluster: false,
         deployment: Deployment::parse(OUTPUT).unwrap(),
     }
 }

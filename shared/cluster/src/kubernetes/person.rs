@@ -1,60 +1,30 @@
-//! A person's own view of a cluster: what stands there, and objects put there by server-side apply.
+//! A cluster as a person reaches it: questions about what stands there, and objects put there by server-side apply.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Namespace, Node, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, ServiceAccount};
 use k8s_openapi::api::storage::v1::{CSIDriver, StorageClass};
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Client, Config};
+use kube::{Client, Config, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::client::{CallError, call};
+use super::survey::{self, Class, DevicePlugin, GpuNode, Survey, Volume};
 
 /// Who set a field, as Kubernetes keeps it.
 const MANAGER: &str = "dropforge";
 
-/// Kubernetes' name of NVIDIA's GPUs.
-const GPU: &str = "nvidia.com/gpu";
-
 /// A cluster as a person reaches it.
 pub struct Person {
     client: Client,
-}
-
-/// What stands in a cluster; each answer for itself, since a person may see some of it only.
-pub struct Survey {
-    /// Its version.
-    pub version: Result<String, CallError>,
-    /// The labels of the namespaces that were asked for; none where there is no such namespace.
-    pub namespaces: BTreeMap<String, Result<Option<BTreeMap<String, String>>, CallError>>,
-    /// Whether the service accounts that were asked for are there, by namespace.
-    pub accounts: BTreeMap<String, Result<bool, CallError>>,
-    /// The storage classes.
-    pub classes: Result<Vec<Class>, CallError>,
-    /// The names of the storage drivers.
-    pub drivers: Result<Vec<String>, CallError>,
-    /// GPUs that nodes offer now.
-    pub gpus: Result<i64, CallError>,
-    /// The pools from which nodes are made, with what they may be.
-    pub pools: Result<Vec<Value>, CallError>,
-    /// Whether the Pod Identity agent runs.
-    pub pod_identity: Result<bool, CallError>,
-}
-
-/// A storage class.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Class {
-    /// Its name.
-    pub name: String,
-    /// Whether claims that name none get it.
-    pub is_default: bool,
-    /// Whether its volumes are made where the pod is placed.
-    pub waits_for_pod: bool,
+    server: String,
+    server_name: Option<String>,
 }
 
 impl Person {
@@ -71,7 +41,21 @@ impl Person {
         };
         let kubeconfig = read.map_err(io::Error::other)?;
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(io::Error::other)?;
-        Ok(Person { client: Client::try_from(config).map_err(io::Error::other)? })
+        let server = config.cluster_url.to_string();
+        // A name that no certificate has to prove says nothing.
+        let server_name = config.tls_server_name.clone().filter(|_| !config.accept_invalid_certs);
+        Ok(Person { client: Client::try_from(config).map_err(io::Error::other)?, server, server_name })
+    }
+
+    /// The URL that the kubeconfig names.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Whether this is the cluster that answers at an endpoint: the kubeconfig names it, or a way to it whose other end
+    /// must show a certificate of that name.
+    pub fn is_at(&self, endpoint: &str) -> bool {
+        survey::is_at(&self.server, self.server_name.as_deref(), endpoint)
     }
 
     /// Asks for everything that a deployment needs; `accounts` are service accounts by namespace.
@@ -82,7 +66,9 @@ impl Person {
             accounts: BTreeMap::new(),
             classes: self.classes().await,
             drivers: self.drivers().await,
-            gpus: self.gpus().await,
+            gpu_nodes: self.gpu_nodes().await,
+            device_plugin: self.device_plugin().await,
+            volumes: self.volumes().await,
             pools: self.pools().await,
             pod_identity: self.pod_identity().await,
         };
@@ -98,23 +84,32 @@ impl Person {
         survey
     }
 
+    async fn all<K>(&self) -> Result<Vec<K>, CallError>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let all: Api<K> = Api::all(self.client.clone());
+        Ok(call(all.list(&ListParams::default())).await?.items)
+    }
+
     async fn classes(&self) -> Result<Vec<Class>, CallError> {
-        let all: Api<StorageClass> = Api::all(self.client.clone());
-        let listed = call(all.list(&ListParams::default())).await?;
-        Ok(listed.items.into_iter().map(class).collect())
+        Ok(self.all::<StorageClass>().await?.into_iter().map(Class::of).collect())
     }
 
     async fn drivers(&self) -> Result<Vec<String>, CallError> {
-        let all: Api<CSIDriver> = Api::all(self.client.clone());
-        let listed = call(all.list(&ListParams::default())).await?;
-        Ok(listed.items.into_iter().filter_map(|driver| driver.metadata.name).collect())
+        Ok(self.all::<CSIDriver>().await?.into_iter().filter_map(|driver| driver.metadata.name).collect())
     }
 
-    async fn gpus(&self) -> Result<i64, CallError> {
-        let all: Api<Node> = Api::all(self.client.clone());
-        let listed = call(all.list(&ListParams::default())).await?;
-        let of = |node: Node| node.status?.allocatable?.get(GPU)?.0.parse::<i64>().ok();
-        Ok(listed.items.into_iter().filter_map(of).sum())
+    async fn gpu_nodes(&self) -> Result<Vec<GpuNode>, CallError> {
+        Ok(self.all::<Node>().await?.into_iter().filter_map(GpuNode::of).collect())
+    }
+
+    async fn device_plugin(&self) -> Result<DevicePlugin, CallError> {
+        Ok(DevicePlugin::among(&self.all::<DaemonSet>().await?))
+    }
+
+    async fn volumes(&self) -> Result<Vec<Volume>, CallError> {
+        Ok(self.all::<PersistentVolume>().await?.into_iter().filter_map(Volume::of).collect())
     }
 
     /// None where the cluster knows no pools.
@@ -150,15 +145,5 @@ impl Person {
         // Ours by name: what another tool set of it before gives way.
         let params = PatchParams::apply(MANAGER).force();
         call(api.patch(&name, &params, &Patch::Apply(&object))).await.map(drop)
-    }
-}
-
-fn class(class: StorageClass) -> Class {
-    const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
-    let annotations = class.metadata.annotations.unwrap_or_default();
-    Class {
-        name: class.metadata.name.unwrap_or_default(),
-        is_default: annotations.get(DEFAULT).is_some_and(|value| value == "true"),
-        waits_for_pod: class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"),
     }
 }

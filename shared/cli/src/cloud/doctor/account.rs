@@ -1,4 +1,4 @@
-//! The account's part of `doctor`: what EKS, Lambda, ECR and Service Quotas say of a deployment.
+//! The account's part of `doctor`: what EKS, Lambda, IAM, ECR and Service Quotas say of a deployment.
 
 use serde_json::{Value, json};
 
@@ -7,6 +7,8 @@ use crate::cloud::image::registry::Repository;
 use crate::cloud::request::{Aws, Refused, Service};
 use crate::commands::deploy::login;
 use crate::contexts::Deployment;
+
+mod roles;
 
 const EKS: Service = Service { name: "eks", host: "eks" };
 const LAMBDA: Service = Service { name: "lambda", host: "lambda" };
@@ -29,6 +31,7 @@ pub fn examine(aws: &Aws, deployment: &Deployment) -> Vec<Check> {
         let found = function_state(&aws.get(&LAMBDA, &path), &function.name, &function.role_arn);
         checks.push(Check::new(format!("function {what}"), found));
     }
+    checks.extend(roles::examine(aws, deployment));
     checks.extend(image(aws, deployment));
     let quota = json!({"ServiceCode": "ec2", "QuotaCode": G_INSTANCES});
     let quota = aws.ask(&QUOTAS, "ServiceQuotasV20190624.GetServiceQuota", &quota);

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use dropforge_cluster::kubernetes::{CallError, Class, Person, Survey};
+use dropforge_cluster::kubernetes::{CallError, Class, DevicePlugin, GpuNode, Person, Survey};
 use serde_json::Value;
 
 use super::{Check, Found};
 use crate::contexts::{Context, Deployment};
+
+mod zones;
 
 /// The label that Kubernetes enforces a namespace's level by.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
@@ -20,6 +22,10 @@ pub async fn examine(context: &Context) -> Vec<Check> {
             return vec![Check::new("cluster", Found::Bad(format!("no kubeconfig: {why}"), remedy))];
         }
     };
+    if let Some((why, remedy)) = another_cluster(context, &person) {
+        // What stands in it is another deployment's.
+        return vec![Check::new("cluster", Found::Bad(why, remedy))];
+    }
     let accounts = accounts(&context.deployment);
     checks(&context.deployment, &person.survey(&accounts).await)
 }
@@ -29,6 +35,27 @@ pub fn accounts(deployment: &Deployment) -> BTreeMap<String, String> {
     let of =
         |(name, own): (&String, &crate::contexts::Namespace)| (name.clone(), own.service_account.clone());
     deployment.namespaces.iter().map(of).collect()
+}
+
+/// Why the kubeconfig's cluster is not the deployment's, and what to do. Nothing is said where Terraform's outputs name no
+/// endpoint, or a person has said that the address means nothing.
+pub fn another_cluster(context: &Context, person: &Person) -> Option<(String, String)> {
+    let Context { deployment, .. } = context;
+    let endpoint = &deployment.cluster.endpoint;
+    if endpoint.is_empty() || context.any_cluster || person.is_at(endpoint) {
+        return None;
+    }
+    let why = format!(
+        "the kubeconfig names the cluster at {}, and the deployment's cluster {} is at {endpoint}",
+        person.server().trim_end_matches('/'),
+        deployment.cluster.name
+    );
+    let remedy = format!(
+        "{} writes its kubeconfig, --kube-context names another entry of it; where a tunnel or a proxy leads to that \
+         cluster, --any-cluster says so",
+        update_kubeconfig(deployment)
+    );
+    Some((why, remedy))
 }
 
 fn update_kubeconfig(deployment: &Deployment) -> String {
@@ -65,6 +92,8 @@ fn checks(deployment: &Deployment, survey: &Survey) -> Vec<Check> {
     }
     checks.push(Check::new("storage classes", told(&survey.classes, "list storageclasses", |c| classes(c))));
     checks.push(Check::new("GPUs", gpus(survey)));
+    checks.extend(device_plugin(survey).map(|found| Check::new("GPU device plugin", found)));
+    checks.push(Check::new("zones of volumes and GPUs", zones::found(deployment, survey)));
     checks.push(Check::new("Pod Identity agent", pod_identity(deployment, survey)));
     checks
 }
@@ -109,21 +138,40 @@ fn classes(classes: &[Class]) -> Found {
 }
 
 fn gpus(survey: &Survey) -> Found {
-    let pools = survey.pools.as_ref().map(Vec::as_slice).unwrap_or_default();
-    let of_gpus =
-        |pool: &&Value| pool.to_string().contains("nvidia") || pool.to_string().contains("instance-gpu");
-    match (&survey.gpus, pools.iter().find(of_gpus)) {
-        (Ok(count), _) if *count > 0 => Found::Good(format!("{count} on nodes that are there")),
-        (_, Some(_)) => Found::Good("a node pool makes nodes with GPUs when a step asks".to_owned()),
-        (Ok(_), None) => Found::Unknown(
+    let makes_some = pools_of_gpus(survey).next().is_some();
+    told(&survey.gpu_nodes, "list nodes", |_| match survey.gpus() {
+        count if count > 0 => Found::Good(format!("{count} on nodes that are there")),
+        _ if makes_some => Found::Good("a node pool makes nodes with GPUs when a step asks".to_owned()),
+        _ => Found::Unknown(
             "no node has one and no node pool makes one: steps that ask for one wait".to_owned(),
         ),
-        (Err(why), None) => told::<i64>(
-            &Err(CallError::Unknown(std::io::Error::other(why.to_string()))),
-            "list nodes",
-            |_| Found::Good(String::new()),
-        ),
+    })
+}
+
+/// The node pools that make nodes with GPUs.
+fn pools_of_gpus(survey: &Survey) -> impl Iterator<Item = &Value> {
+    let of_gpus =
+        |pool: &&Value| pool.to_string().contains("nvidia") || pool.to_string().contains("instance-gpu");
+    survey.pools.iter().flatten().filter(of_gpus)
+}
+
+/// Nothing where every node with a GPU tells of it.
+fn device_plugin(survey: &Survey) -> Option<Found> {
+    let silent: Vec<&str> = survey.silent_nodes().map(|node: &GpuNode| node.name.as_str()).collect();
+    if silent.is_empty() {
+        return None;
     }
+    let nodes = silent.join(", ");
+    Some(told(&survey.device_plugin, "list daemonsets", |plugin| match plugin {
+        DevicePlugin::Missing => Found::Bad(
+            format!("{nodes} have GPUs and tell of none: no step gets one"),
+            "dropforge deploy, which installs NVIDIA's device plugin".to_owned(),
+        ),
+        DevicePlugin::Ours | DevicePlugin::Others => Found::Unknown(format!(
+            "{nodes} have GPUs and tell of none, though a device plugin runs: a node that is new does so within minutes, \
+             and one without NVIDIA's driver never"
+        )),
+    }))
 }
 
 fn pod_identity(deployment: &Deployment, survey: &Survey) -> Found {
@@ -149,17 +197,24 @@ mod tests {
 
     fn survey() -> Survey {
         let labels = BTreeMap::from([(ENFORCE.to_owned(), "baseline".to_owned())]);
-        let class = Class { name: "gp3".to_owned(), is_default: true, waits_for_pod: true };
+        let class =
+            Class { name: "gp3".to_owned(), is_default: true, waits_for_pod: true, zones: Vec::new() };
         Survey {
             version: Ok("v1.33".to_owned()),
             namespaces: [("ml".to_owned(), Ok(Some(labels)))].into(),
             accounts: [("ml".to_owned(), Ok(true))].into(),
             classes: Ok(vec![class]),
             drivers: Ok(Vec::new()),
-            gpus: Ok(1),
+            gpu_nodes: Ok(vec![node(1)]),
+            device_plugin: Ok(DevicePlugin::Missing),
+            volumes: Ok(Vec::new()),
             pools: Ok(Vec::new()),
             pod_identity: Ok(true),
         }
+    }
+
+    fn node(offers: i64) -> GpuNode {
+        GpuNode { name: "n1".to_owned(), zone: Some("a".to_owned()), offers, is_managed: false }
     }
 
     fn found(survey: &Survey) -> Vec<Found> {
@@ -187,7 +242,14 @@ mod tests {
         assert!(text(&bad(|survey| survey.classes = Ok(Vec::new()))).contains("wait for ever"));
         let early = bad(|survey| survey.classes.as_mut().unwrap()[0].waits_for_pod = false);
         assert!(text(&early).contains("WaitForFirstConsumer"));
-        assert!(text(&bad(|survey| survey.gpus = Ok(0))).contains("no node pool"));
+        assert!(text(&bad(|survey| survey.gpu_nodes = Ok(Vec::new()))).contains("no node pool"));
+        let silent = text(&bad(|survey| survey.gpu_nodes = Ok(vec![node(0)])));
+        assert!(silent.contains("n1 have GPUs and tell of none: no step gets one"), "{silent}");
+        let new = text(&bad(|survey| {
+            survey.gpu_nodes = Ok(vec![node(0)]);
+            survey.device_plugin = Ok(DevicePlugin::Others);
+        }));
+        assert!(new.contains("though a device plugin runs") && !new.contains("no step gets one"), "{new}");
         let refused =
             CallError::Refused { code: 403, reason: "Forbidden".to_owned(), message: String::new() };
         let mut one = survey();
