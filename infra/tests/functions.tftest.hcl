@@ -229,6 +229,8 @@ run "bad_input_is_refused" {
     cluster                    = { name = "research", endpoint = "0.eks.amazonaws.com", certificate_authority = "-----BEGIN" }
     namespaces                 = ["Team_A"]
     pod_defaults               = "[]"
+    workflow_defaults          = jsonencode({ templates = [] })
+    days_max                   = 0
     memory_megabytes           = { advance = 64 }
     timeout_seconds            = 5
     batches                    = { advance = { size = 100 } }
@@ -244,7 +246,7 @@ run "bad_input_is_refused" {
   }
 
   expect_failures = [
-    var.name, var.cluster, var.namespaces, var.pod_defaults, var.memory_megabytes, var.timeout_seconds, var.batches, var.pinned_versions,
+    var.name, var.cluster, var.namespaces, var.pod_defaults, var.workflow_defaults, var.days_max, var.memory_megabytes, var.timeout_seconds, var.batches, var.pinned_versions,
     var.environment, var.role_arns, var.iam_path, var.log_retention_days, var.tracing, var.entrypoint_repository_arns, var.kms_key_arns,
     var.permissions_boundary_arn,
   ]

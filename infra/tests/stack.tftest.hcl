@@ -63,6 +63,57 @@ run "a_cluster_that_is_not_there_is_told_with_those_that_are" {
   expect_failures = [data.aws_eks_cluster.this]
 }
 
+run "a_name_with_other_characters_is_refused" {
+  command = plan
+
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    name = "My_Stack"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "a_name_that_is_too_long_for_a_buckets_is_refused" {
+  command = plan
+
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    name = "a-name-of-twenty-one-x"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "runs_that_start_by_themselves_have_the_deployments_defaults" {
+  command = plan
+
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    days_max          = 30
+    retention_days    = { journals = 45 }
+    workflow_defaults = jsonencode({ spec = { activeDeadlineSeconds = 86400 } })
+  }
+
+  assert {
+    condition     = module.functions.environments.ingest.DROPFORGE_DAYS_MAX == "30" && jsondecode(module.functions.environments.ingest.DROPFORGE_WORKFLOW_DEFAULTS) == { spec = { activeDeadlineSeconds = 86400 } }
+    error_message = "ingest, which makes them, knows both"
+  }
+  assert {
+    condition     = output.dropforge.days_max == 30
+    error_message = "who submits knows how long a run may last"
+  }
+}
+
 run "either_a_name_or_a_cluster" {
   command = plan
 

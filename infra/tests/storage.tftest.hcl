@@ -191,6 +191,21 @@ run "bad_names_are_refused" {
   ]
 }
 
+run "a_journal_outlives_its_run" {
+  command = plan
+
+  module {
+    source = "../modules/storage"
+  }
+
+  variables {
+    days_max       = 400
+    retention_days = { journals = 414 }
+  }
+
+  expect_failures = [var.retention_days]
+}
+
 run "one_bucket_is_not_two" {
   command = plan
 

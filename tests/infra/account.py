@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Looks at an account of the emulator, and puts there what Terraform does not make. Run by the emulator's Python.
 
-wait | cluster NAME | exists BUCKET | put BUCKET KEY | has BUCKET KEY | reached STACK | all
+wait | cluster NAME | bucket BUCKET | unbucket BUCKET | exists BUCKET | put BUCKET KEY | has BUCKET KEY | reached STACK | all
 """
 import os
 import sys
@@ -47,6 +47,14 @@ def cluster(name):
                                  accessConfig={"authenticationMode": "API"})
 
 
+def bucket(name):
+    client("s3").create_bucket(Bucket=name)
+
+
+def unbucket(name):
+    client("s3").delete_bucket(Bucket=name)
+
+
 def put(bucket, key):
     client("s3").put_object(Bucket=bucket, Key=key, Body=b"{}")
 
@@ -89,5 +97,5 @@ def everything():
 
 
 if __name__ == "__main__":
-    words = {"wait": wait, "cluster": cluster, "exists": exists, "put": put, "has": has, "reached": reached, "all": lambda: print("\n".join(sorted(everything())))}
+    words = {"wait": wait, "cluster": cluster, "bucket": bucket, "unbucket": unbucket, "exists": exists, "put": put, "has": has, "reached": reached, "all": lambda: print("\n".join(sorted(everything())))}
     words[sys.argv[1]](*sys.argv[2:])

@@ -55,6 +55,7 @@ applied() {
   try "a region that is none is refused" says "Invalid region value|invalid AWS Region|Invalid AWS Region" \
     terraform -chdir="$minimal" plan -no-color -input=false -var region=moon-1
   try "a provider that is too old is refused" says "no available releases match|5\.99\.0" too_old
+  try "a bucket's name that is taken is refused, and the README names the remedy" taken_is_refused
   try "terraform apply" terraform -chdir="$minimal" apply -auto-approve -no-color -input=false
   [ -e "$minimal/terraform.tfstate" ] || return
   try "a second stack of the name is refused before it touches the first" second_is_refused
@@ -70,6 +71,19 @@ too_old() {
   mkdir -p "$work/old"
   printf 'terraform {\n  required_providers {\n    aws = { source = "hashicorp/aws", version = "5.99.0" }\n  }\n}\nmodule "queues" {\n  source        = "../infra/modules/queues"\n  name          = "demo"\n  upload_bucket = "uploads"\n}\n' >"$work/old/main.tf"
   terraform -chdir="$work/old" init -input=false -no-color
+}
+
+taken_is_refused() { # in a stack of its own, of which nothing but buckets is made
+  local other=$work/infra/examples/taken status=0
+  cp -r "$minimal" "$other"
+  printf 'module "dropforge" {\n  bucket_names = { uploads = "taken" }\n}\n' >"$other/taken_override.tf"
+  account bucket taken
+  taken() { TF_VAR_name=infra-taken terraform -chdir="$other" "$@" -auto-approve -no-color -input=false; }
+  { says "BucketAlready(Exists|OwnedByYou)" taken apply -target=module.dropforge.module.storage.aws_s3_bucket.this &&
+    grep -q "BucketAlreadyExists.*bucket_names" "$root/infra/README.md"; } || status=1
+  account exists taken || status=1
+  taken destroy && account unbucket taken || status=1
+  return $status
 }
 
 second_is_refused() { # it makes nothing, so that destroying it would not destroy the first one's queues

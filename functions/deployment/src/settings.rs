@@ -4,7 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 
 use dropforge_cluster::kubernetes::PodDefaults;
+use dropforge_driver::births::Site;
 use dropforge_driver::pods::Stores;
+use dropforge_manifest::defaults;
+use dropforge_manifest::diagnostic::Diagnostic;
+use dropforge_manifest::types::WorkflowDefaults;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +48,15 @@ pub struct ClusterSettings {
     pub executor_image: String,
     /// What every pod has.
     pub pod_defaults: PodDefaults,
+}
+
+/// What a function needs that starts runs by itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StartSettings {
+    /// The namespaces whose definitions count.
+    pub namespaces: Vec<String>,
+    /// What holds for every run.
+    pub site: Site,
 }
 
 /// How a cluster is reached.
@@ -121,13 +134,13 @@ impl Settings {
         reader.done(settings)
     }
 
-    /// The same with the namespaces of steps.
+    /// The same with those for starting runs.
     ///
     /// # Errors
     /// All that is wrong, at once.
-    pub fn with_namespaces() -> Result<(Settings, Vec<String>), Problems> {
+    pub fn with_starts() -> Result<(Settings, StartSettings), Problems> {
         let mut reader = Reader::of_environment();
-        let both = (reader.settings(), reader.namespaces());
+        let both = (reader.settings(), reader.starts());
         reader.done(both)
     }
 
@@ -252,6 +265,30 @@ impl Reader {
     fn namespaces(&mut self) -> Vec<String> {
         let named = self.need("DROPFORGE_NAMESPACES", "the namespaces of steps, by comma");
         named.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn starts(&mut self) -> StartSettings {
+        let site = Site { defaults: self.workflow_defaults(), days_max: self.days_max(), ..Site::default() };
+        StartSettings { namespaces: self.namespaces(), site }
+    }
+
+    fn workflow_defaults(&mut self) -> WorkflowDefaults {
+        let variable = "DROPFORGE_WORKFLOW_DEFAULTS";
+        let Some(text) = self.get(variable) else { return WorkflowDefaults::default() };
+        let (defaults, findings) = defaults::read(variable, &text);
+        for Diagnostic { path, message, .. } in findings.into_iter().filter(Diagnostic::is_error) {
+            self.problem(variable, format!("{path}: {message}"));
+        }
+        defaults
+    }
+
+    fn days_max(&mut self) -> Option<u32> {
+        let variable = "DROPFORGE_DAYS_MAX";
+        let days = self.get(variable)?.parse().ok().filter(|days| *days > 0);
+        if days.is_none() {
+            self.problem(variable, "it is no number of days; set it to how long a run may last");
+        }
+        days
     }
 
     fn pod_defaults(&mut self) -> PodDefaults {

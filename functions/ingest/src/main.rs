@@ -6,7 +6,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use dropforge_deployment::logs;
 use dropforge_deployment::metrics::Counts;
 use dropforge_deployment::parts::Parts;
-use dropforge_deployment::settings::Settings;
+use dropforge_deployment::settings::{Settings, StartSettings};
 use dropforge_driver::births::Site;
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::ingest::Ingest;
@@ -24,13 +24,13 @@ struct Function {
 
 impl Function {
     async fn new() -> Result<Function, Error> {
-        let (settings, namespaces) = Settings::with_namespaces()?;
+        let (settings, StartSettings { namespaces, site }) = Settings::with_starts()?;
         let parts = Parts::new(&settings).await;
         // Where AWS is stood in for, a bucket has no host of its own.
         let of_s3 = aws_sdk_s3::config::Builder::from(&parts.aws);
         let of_s3 = of_s3.force_path_style(settings.stores.endpoint.is_some()).build();
         let heads = S3Heads::new(aws_sdk_s3::Client::from_conf(of_s3));
-        Ok(Function { parts, heads, namespaces, site: Site::default() })
+        Ok(Function { parts, heads, namespaces, site })
     }
 
     async fn handle(&self, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {

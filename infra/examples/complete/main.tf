@@ -47,5 +47,5 @@ module "dropforge" {
     research = { model_prefixes = var.model_prefixes }
   }
 
-  reserved_concurrency = { ingest = 10, advance = 50, sweep = 2 }
+  reserved_concurrency = var.reserved_concurrency
 }

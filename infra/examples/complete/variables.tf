@@ -38,6 +38,16 @@ variable "public_access_cidr_blocks" {
   default     = []
 }
 
+variable "reserved_concurrency" {
+  description = "Concurrency of the account that is kept for a function; none where null. A new account has too little to reserve any."
+  type = object({
+    ingest  = optional(number)
+    advance = optional(number)
+    sweep   = optional(number)
+  })
+  default = {}
+}
+
 variable "administrator_arns" {
   description = "Roles or users that administer the cluster, beside the one that makes it."
   type        = set(string)

@@ -13,6 +13,7 @@ module "storage" {
   force_destroy       = var.force_destroy
   kms_key_arn         = var.kms_key_arns.storage
   retention_days      = var.retention_days
+  days_max            = var.days_max
   upload_notification = var.upload_notification
   upload_queue_arn    = module.queues.arns.uploads
   upload_filters      = var.upload_filters
@@ -61,6 +62,8 @@ module "functions" {
   namespaces                 = toset(keys(var.namespaces))
   executor_image             = local.executor_image
   pod_defaults               = jsonencode(local.pod_defaults)
+  workflow_defaults          = var.workflow_defaults
+  days_max                   = var.days_max
   dispatch                   = var.dispatch
   vpc                        = var.vpc
   memory_megabytes           = var.memory_megabytes
@@ -131,6 +134,7 @@ module "people" {
   functions      = toset(values(module.functions.names))
   cluster_arn    = local.cluster.arn
   repository_arn = one(module.registry[*].repository_arn)
+  role_arns      = concat([for function in module.functions.functions : function.role_arn], [module.scheduler.role_arn], values(module.pod_identity.role_arns))
   kms_key_arns   = compact([var.kms_key_arns.storage, var.kms_key_arns.queues])
   iam_path       = var.iam_path
   tags           = var.tags

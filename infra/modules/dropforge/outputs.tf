@@ -19,6 +19,8 @@ output "dropforge" {
     schedule_group     = module.scheduler.group
     scheduler_role_arn = module.scheduler.role_arn
 
+    days_max = var.days_max
+
     cluster          = { for field in ["name", "arn", "endpoint", "certificate_authority"] : field => local.cluster[field] }
     kubernetes_group = module.eks_access.kubernetes_group
 

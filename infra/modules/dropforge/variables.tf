@@ -127,6 +127,19 @@ variable "retention_days" {
   nullable = false
 }
 
+variable "days_max" {
+  description = "How many days a run may last, its retries included; then it ends in Error. Journals are kept for 15 days more at least (`retention_days`)."
+  type        = number
+  default     = 365
+  nullable    = false
+}
+
+variable "workflow_defaults" {
+  description = "Argo's workflowDefaults (`metadata`, `spec`) as JSON, beneath every run that a Trigger or a CronWorkflow starts. What a person submits has those of its `dropforge.toml`."
+  type        = string
+  default     = null
+}
+
 variable "upload_notification" {
   description = "How uploads are told: `queue` (S3 writes to the upload queue), `eventbridge` (a rule does) or `none`."
   type        = string

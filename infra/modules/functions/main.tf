@@ -50,6 +50,7 @@ locals {
       { for name, value in local.deployment : name => value if function != "dispatch" || name == "DROPFORGE_NAMESPACES" },
       contains(local.hands, function) ? local.cluster : {},
       var.pod_defaults == null || function == "dispatch" ? {} : { DROPFORGE_POD_DEFAULTS = var.pod_defaults },
+      function != "ingest" ? {} : merge({ DROPFORGE_DAYS_MAX = tostring(var.days_max) }, var.workflow_defaults == null ? {} : { DROPFORGE_WORKFLOW_DEFAULTS = var.workflow_defaults }),
       var.dispatch != null && contains(["advance", "sweep"], function) ? { DROPFORGE_DISPATCH_FUNCTION = local.dispatch_arn } : {},
     )
   }

@@ -125,6 +125,34 @@ variable "pod_defaults" {
   }
 }
 
+variable "workflow_defaults" {
+  description = "Argo's workflowDefaults (`metadata`, `spec`) as JSON, beneath every run that a Trigger or a CronWorkflow starts."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.workflow_defaults == null || length(setsubtract(try(keys(jsondecode(var.workflow_defaults)), ["none"]), ["metadata", "spec"])) == 0
+    error_message = "workflow_defaults is a JSON object with `metadata` and `spec`, as Argo's workflowDefaults: jsonencode({ spec = { activeDeadlineSeconds = 86400 } })."
+  }
+
+  validation {
+    condition     = length(coalesce(var.workflow_defaults, " ")) <= 2048
+    error_message = "workflow_defaults has at most 2048 characters: Lambda gives a function 4 KB for all of its environment."
+  }
+}
+
+variable "days_max" {
+  description = "How many days a run may last, its retries included; then it ends in Error."
+  type        = number
+  default     = 365
+  nullable    = false
+
+  validation {
+    condition     = var.days_max >= 1 && var.days_max <= 3650 && floor(var.days_max) == var.days_max
+    error_message = "days_max is a whole number of days, 1 to 3650."
+  }
+}
+
 variable "dispatch" {
   description = "Subnets and security groups of the function `dispatch`, which creates pods from inside the VPC: for clusters without a public endpoint. `advance` and `sweep` create pods themselves where null."
   type = object({

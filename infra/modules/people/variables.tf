@@ -89,6 +89,18 @@ variable "repository_arn" {
   }
 }
 
+variable "role_arns" {
+  description = "Roles of the functions, the schedules and the steps, whose permissions `dropforge doctor` asks IAM about."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for each in var.role_arns : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/.+$", each))])
+    error_message = "role_arns holds roles' ARNs."
+  }
+}
+
 variable "kms_key_arns" {
   description = "Keys of the buckets and queues."
   type        = list(string)

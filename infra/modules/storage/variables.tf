@@ -70,8 +70,20 @@ variable "control_versioning" {
   nullable    = false
 }
 
+variable "days_max" {
+  description = "How many days a run may last; journals stay for longer."
+  type        = number
+  default     = 365
+  nullable    = false
+
+  validation {
+    condition     = var.days_max >= 1 && floor(var.days_max) == var.days_max
+    error_message = "days_max is a whole number of days."
+  }
+}
+
 variable "retention_days" {
-  description = "Days after which objects are deleted: journals with claims, verdicts and logs; old versions of artifacts and uploads; the uploads themselves (null: never). A run ends by itself at 365 days, so journals stay for longer."
+  description = "Days after which objects are deleted: journals with claims, verdicts and logs; old versions of artifacts and uploads; the uploads themselves (null: never). A run ends by itself after `days_max` days, so journals stay for longer."
   type = object({
     journals     = optional(number, 400)
     logs         = optional(number, 400)
@@ -82,8 +94,8 @@ variable "retention_days" {
   nullable = false
 
   validation {
-    condition     = var.retention_days.journals > 379
-    error_message = "retention_days.journals is at least 380: a run may last 365 days and a message about it 14 more, and a journal that goes before its run breaks it."
+    condition     = var.retention_days.journals >= var.days_max + 15
+    error_message = "retention_days.journals is at least ${var.days_max + 15}: a run may last ${var.days_max} days (days_max) and a message about it 14 more, and a journal that goes before its run breaks it."
   }
 
   validation {

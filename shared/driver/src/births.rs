@@ -78,6 +78,8 @@ pub struct Site {
     pub defaults: WorkflowDefaults,
     /// Argo's `workflowRestrictions.templateReferencing`.
     pub referencing: Option<Referencing>,
+    /// How many days a run may last; none: as long as the engine lets it.
+    pub days_max: Option<u32>,
 }
 
 /// Runs may only be made of stored templates.
@@ -252,7 +254,7 @@ pub fn run_spec(
         library: reached,
         created_at: now,
         cause,
-        settings: Settings::default(),
+        settings: settings(site),
         reused: Vec::new(),
         source: None,
         packed,
@@ -263,6 +265,11 @@ pub fn run_spec(
     }
     let metadata = labelled(program, run.metadata.clone())?;
     Ok(RunSpec { metadata, ..run })
+}
+
+fn settings(site: &Site) -> Settings {
+    let usual = Settings::default();
+    Settings { days_max: site.days_max.unwrap_or(usual.days_max), ..usual }
 }
 
 /// Entries that are not there yet.

@@ -41,8 +41,8 @@ fn main() -> Result<()> {
     if stores.len() + sizes.len() < words.len() {
         return Err(format!("usage: dropforge-scale [{}]… [STEPS]…", STORES.join("|")).into());
     }
-    println!("store        steps      CPU µs   bytes written   store requests   peak memory");
-    println!("                        a step          a step           a step           MiB");
+    println!("store        steps      CPU µs   bytes written   store requests   of them GET   peak memory");
+    println!("                        a step          a step           a step        a step           MiB");
     for store in if stores.is_empty() { STORES.to_vec() } else { stores } {
         for steps in sizes.iter().filter(|steps| store != "s3" || **steps <= S3_STEPS_MAX) {
             let program = std::env::current_exe()?;
@@ -59,30 +59,36 @@ fn main() -> Result<()> {
 struct Cost {
     bytes: u64,
     requests: u64,
+    /// Where the store is asked in requests that have a price.
+    reads: Option<u64>,
 }
 
 /// Plays one run and prints its line.
 fn one_run(store: &str, steps: usize) -> Result<()> {
     let cost = match store {
-        "memory" => counted(steps, MemoryStore::new()).map(|requests| Cost { bytes: 0, requests })?,
+        "memory" => {
+            counted(steps, MemoryStore::new()).map(|requests| Cost { bytes: 0, requests, reads: None })?
+        }
         "directory" => {
             let folder = tempfile::tempdir()?;
             let access = Access::Owner { what: "scale" };
             let requests = counted(steps, DirectoryStore::open(&folder.path().join("store"), access)?)?;
-            Cost { bytes: kept("/proc/self/io", "wchar:")?, requests }
+            Cost { bytes: kept("/proc/self/io", "wchar:")?, requests, reads: None }
         }
         _ => {
             let Some(endpoint) = emulator::endpoint() else { return Ok(()) };
             dropforge_contracts::wait(async {
                 let (store, traffic) = traffic::store(endpoint).await;
                 played::play(Arc::new(store), steps).await?;
-                Result::Ok(Cost { bytes: traffic.bytes(), requests: traffic.requests() })
+                let (bytes, requests) = (traffic.bytes(), traffic.requests());
+                Result::Ok(Cost { bytes, requests, reads: Some(traffic.reads()) })
             })?
         }
     };
     let each = |total: u64| total as f64 / steps as f64;
+    let reads = cost.reads.map_or("-".to_owned(), |reads| format!("{:.2}", each(reads)));
     println!(
-        "{store:<10}{steps:>10}{:>12.1}{:>16.0}{:>17.2}{:>14.0}",
+        "{store:<10}{steps:>10}{:>12.1}{:>16.0}{:>17.2}{reads:>14}{:>14.0}",
         each(cpu_micros()),
         each(cost.bytes),
         each(cost.requests),

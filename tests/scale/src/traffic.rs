@@ -12,12 +12,18 @@ use dropforge_storage::s3::S3Store;
 #[derive(Debug, Default)]
 pub struct Traffic {
     requests: AtomicU64,
+    reads: AtomicU64,
     bytes: AtomicU64,
 }
 
 impl Traffic {
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Those that cost what a GET costs; PUT and LIST cost more.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 
     pub fn bytes(&self) -> u64 {
@@ -40,7 +46,11 @@ impl Intercept for Counter {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let bytes = context.request().body().content_length().unwrap_or_default();
+        let request = context.request();
+        let bytes = request.body().content_length().unwrap_or_default();
+        let lists = request.uri().contains("list-type=");
+        let reads = matches!(request.method(), "GET" | "HEAD") && !lists;
+        self.0.reads.fetch_add(reads.into(), Ordering::Relaxed);
         self.0.requests.fetch_add(1, Ordering::Relaxed);
         self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())

@@ -95,3 +95,27 @@ fn an_empty_variable_is_none() {
         read(&variables, Reader::settings).unwrap_err().contains("DROPFORGE_CONTROL_BUCKET: it is not set")
     );
 }
+
+#[test]
+fn runs_that_start_by_themselves_have_the_deployments_defaults() {
+    let variables = [
+        ("DROPFORGE_NAMESPACES", "ml"),
+        (
+            "DROPFORGE_WORKFLOW_DEFAULTS",
+            r#"{"metadata":{"labels":{"team":"a"}},"spec":{"activeDeadlineSeconds":9}}"#,
+        ),
+        ("DROPFORGE_DAYS_MAX", "30"),
+    ];
+    let StartSettings { namespaces, site } = read(&variables, Reader::starts).unwrap();
+    assert_eq!((namespaces, site.days_max), (vec!["ml".to_owned()], Some(30)));
+    assert_eq!(site.defaults.metadata.labels["team"], "a");
+    assert_eq!(read(&variables[..1], Reader::starts).unwrap().site, Site::default());
+    let wrong = [
+        variables[0],
+        ("DROPFORGE_WORKFLOW_DEFAULTS", r#"{"spec":{"paralelism":1}}"#),
+        ("DROPFORGE_DAYS_MAX", "0"),
+    ];
+    let told = read(&wrong, Reader::starts).unwrap_err();
+    assert!(told.contains("DROPFORGE_WORKFLOW_DEFAULTS") && told.contains("paralelism"), "{told}");
+    assert!(told.contains("DROPFORGE_DAYS_MAX: it is no number of days"), "{told}");
+}

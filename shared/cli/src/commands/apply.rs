@@ -67,7 +67,7 @@ fn warning(site: &Site, folder: &Path, names: &[String]) -> Option<String> {
     (!sections.is_empty()).then(|| {
         format!(
             "warning: {} of {} do not hold for the runs that {} start in a context, only for what you submit: say it in \
-             the manifest",
+             the manifest, or defaults in the Terraform module's `workflow_defaults`",
             sections.join(" and "),
             folder.join("dropforge.toml").display(),
             names.join(", ")
@@ -89,7 +89,8 @@ mod tests {
         assert_eq!(
             warning(&strict, Path::new("p"), &names).unwrap(),
             "warning: [workflow-restrictions] of p/dropforge.toml do not hold for the runs that trigger/csv, \
-             cronworkflow/night start in a context, only for what you submit: say it in the manifest"
+             cronworkflow/night start in a context, only for what you submit: say it in the manifest, or defaults in \
+             the Terraform module's `workflow_defaults`"
         );
     }
 }

@@ -48,6 +48,7 @@ async fn of_files(global: &Global, file: &str) -> Result<Vec<Graph>, CliError> {
     };
     let sources = Sources::read(&source.files)?;
     sources.require(&submitting(global, &[]))?;
-    let specs = births(stored(global).await?, global, &source, None, &sources, &site(&source.files)?)?;
+    let specs =
+        births(stored(global).await?, global, &source, None, &sources, &site(global, &source.files)?)?;
     Ok(specs.iter().map(graph::of_spec).collect())
 }

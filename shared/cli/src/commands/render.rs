@@ -19,8 +19,14 @@ use crate::output;
 #[tokio::main(flavor = "current_thread")]
 pub async fn render(global: &Global, args: &RenderArgs) -> Result<Exit, CliError> {
     let sources = checked(global, &args.source)?;
-    let specs =
-        births(stored(global).await?, global, &args.source, None, &sources, &site(&args.source.files)?)?;
+    let specs = births(
+        stored(global).await?,
+        global,
+        &args.source,
+        None,
+        &sources,
+        &site(global, &args.source.files)?,
+    )?;
     let mut objects: Vec<Value> = Vec::new();
     for spec in &specs {
         objects.push(workflow(spec, args.source.overrides.name.is_some()));

@@ -221,12 +221,13 @@ pub async fn stored_in(store: &Home, global: &Global) -> Result<Definitions, Cli
     Ok(known)
 }
 
-/// What holds for every run, as the settings beside the manifests say.
+/// What holds for every run, as the settings beside the manifests and the context's deployment say.
 ///
 /// # Errors
 /// When the settings are wrong.
-pub fn site(files: &[PathBuf]) -> Result<Site, CliError> {
-    Ok(settings(None, &folder(files))?.site)
+pub fn site(global: &Global, files: &[PathBuf]) -> Result<Site, CliError> {
+    let days_max = global.context.as_ref().and_then(|context| context.deployment.days_max);
+    Ok(Site { days_max, ..settings(None, &folder(files))?.site })
 }
 
 /// Makes the specs of new runs; nothing is stored yet.

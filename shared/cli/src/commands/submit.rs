@@ -34,7 +34,7 @@ pub async fn submit(global: &Global, args: &SubmitArgs) -> Result<Exit, CliError
         &args.source,
         args.priority,
         &sources,
-        &site(&args.source.files)?,
+        &site(global, &args.source.files)?,
     )?;
     if args.source.dry_run {
         return preview(&specs, args.output);

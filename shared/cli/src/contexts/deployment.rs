@@ -48,6 +48,9 @@ pub struct Deployment {
     /// The role that schedules send with.
     #[serde(default)]
     pub scheduler_role_arn: String,
+    /// How many days a run may last, where Terraform was told.
+    #[serde(default)]
+    pub days_max: Option<u32>,
     /// The cluster of the steps.
     #[serde(default)]
     pub cluster: Cluster,

@@ -69,6 +69,7 @@ impl Reader<'_> {
             site: Site {
                 defaults: section("workflow-defaults").map(|v| self.workflow_defaults(v)).unwrap_or_default(),
                 referencing: section("workflow-restrictions").and_then(|value| self.referencing(value)),
+                days_max: None,
             },
             root: self.defaults.root.clone(),
         }

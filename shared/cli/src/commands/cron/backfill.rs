@@ -44,7 +44,7 @@ pub async fn backfill(global: &Global, args: &BackfillArgs) -> Result<Exit, CliE
         return Ok(Exit::Succeeded);
     }
     let id = args.backfill.clone().unwrap_or_else(|| identity::new().suffix);
-    let (known, site) = (stored(global).await?, site(&[])?);
+    let (known, site) = (stored(global).await?, site(global, &[])?);
     let mut specs = Vec::new();
     for tick in ticks {
         let workflow = workflow(global, cron, args, &id, tick)?;
