@@ -5,6 +5,11 @@
 //! that dies between the two forgets nothing and starts nothing twice. A run's uid is fixed in the document before the
 //! run is created; what is still to be done is read off the document ([`TriggerState::acts`]).
 //!
+//! The document stays small, since it is read and written at every object: of the runs that wait it holds the first and
+//! the last some hundred objects, and what is between lies in pages beside it (`waiting/<hash>`), which are written before
+//! the document names them and removed after it does no more. A batch has at most [`TriggerBatch::COUNT_MAX`] objects, and at
+//! most [`QUIET_MAX`] keys wait until they are quiet.
+//!
 //! The methods of [`TriggerState`] are pure; the functions of [`keep`] read and write the documents.
 
 use std::fmt;
@@ -13,7 +18,7 @@ use dropforge_engine::ids::RunUid;
 use dropforge_engine::phase::RunPhase;
 use dropforge_engine::spec::DroppedObject;
 use dropforge_manifest::go::parse_duration;
-use dropforge_manifest::types::{S3Trigger, Trigger, TriggerSpec};
+use dropforge_manifest::types::{S3Trigger, Trigger, TriggerBatch, TriggerSpec};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -22,15 +27,20 @@ use crate::births::Identity;
 
 pub mod keep;
 mod loops;
+mod pages;
 #[cfg(test)]
 mod tests;
 mod variables;
 
 pub use loops::Chain;
+pub use pages::Page;
 pub use variables::{arguments_of, workflow_of};
 
-/// The version of the document that this code writes.
-pub const TRIGGER_FORMAT: u32 = 1;
+/// The newest version of the document that this code reads. The second has pages; without any the first is written.
+pub const TRIGGER_FORMAT: u32 = 2;
+
+/// Keys that wait until they are quiet. Beyond that the one that has waited longest goes on at once.
+pub const QUIET_MAX: usize = 1000;
 
 /// Names the trigger on a run that it started.
 pub const TRIGGER_LABEL: &str = "dropforge.dev/trigger";
@@ -182,6 +192,12 @@ pub struct TriggerState {
     /// Runs that wait for their turn, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queue: Vec<Birth>,
+    /// Those that wait behind them, in objects of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pages: Vec<Page>,
+    /// Those that wait behind the pages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tail: Vec<Birth>,
     /// Runs that are not over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub active: Vec<ActiveRun>,
@@ -241,12 +257,14 @@ pub enum Told {
 impl Default for TriggerState {
     fn default() -> Self {
         TriggerState {
-            format: TRIGGER_FORMAT,
+            format: 1,
             since: None,
             unmarked: Vec::new(),
             quiet: Vec::new(),
             batch: OpenBatch::default(),
             queue: Vec::new(),
+            pages: Vec::new(),
+            tail: Vec::new(),
             active: Vec::new(),
             succeeded: 0,
             failed: 0,
@@ -299,6 +317,10 @@ impl TriggerState {
                 SignedDuration::ZERO => self.gather(spec, object, now, new),
                 quiet => self.wait(object, later(now, quiet)),
             }
+            if self.quiet.len() > QUIET_MAX {
+                let longest = self.quiet.remove(0);
+                self.gather(spec, longest.object, now, new);
+            }
         }
     }
 
@@ -323,7 +345,7 @@ impl TriggerState {
         if let Some(window) = &batch.window {
             self.batch.due.get_or_insert(later(now, duration(Some(window))));
         }
-        if batch.count.is_some_and(|count| self.batch.objects.len() >= count as usize) {
+        if self.batch.objects.len() >= batch.count.unwrap_or(u32::MAX).min(TriggerBatch::COUNT_MAX) as usize {
             self.close(new);
         }
     }
@@ -332,7 +354,8 @@ impl TriggerState {
     fn close(&mut self, new: &mut dyn FnMut() -> Identity) {
         let OpenBatch { objects, .. } = std::mem::take(&mut self.batch);
         let Identity { uid, suffix } = new();
-        self.queue.push(Birth { uid, suffix, objects });
+        let birth = Birth { uid, suffix, objects };
+        if self.pages.is_empty() { self.queue.push(birth) } else { self.tail.push(birth) }
     }
 
     /// Moves on whatever `now` allows.
@@ -382,11 +405,13 @@ impl TriggerState {
             // One after another, unless the trigger says how many.
             Some("Queue") => active < spec.max_active.unwrap_or(1).max(1) as usize,
             Some("Forbid") if active > 0 => {
+                self.drop_paged("concurrencyPolicy Forbid: an earlier run is active", told);
                 let queued = std::mem::take(&mut self.queue);
                 self.drop_all(queued, "concurrencyPolicy Forbid: an earlier run is active", told);
                 false
             }
             Some("Replace") if !self.queue.is_empty() && self.chain.may_start() => {
+                self.drop_paged("concurrencyPolicy Replace: a newer object came", told);
                 let newest = self.queue.split_off(self.queue.len() - 1);
                 let older = std::mem::replace(&mut self.queue, newest);
                 self.drop_all(older, "concurrencyPolicy Replace: a newer object came", told);
@@ -399,6 +424,16 @@ impl TriggerState {
         }
     }
 
+    /// Drops what waits in pages, since the policy was changed while it waited. What waits behind them comes forward.
+    fn drop_paged(&mut self, why: &str, told: &mut Vec<Told>) {
+        for page in std::mem::take(&mut self.pages) {
+            self.dropped += page.births as u64;
+            self.last_note = Some(why.to_owned());
+            told.push(Told::Dropped { keys: vec![format!("{} objects", page.objects)], why: why.to_owned() });
+        }
+        self.queue.append(&mut self.tail);
+    }
+
     fn drop_all(&mut self, births: Vec<Birth>, why: &str, told: &mut Vec<Told>) {
         for birth in births {
             self.dropped += 1;
@@ -408,10 +443,11 @@ impl TriggerState {
         }
     }
 
-    /// Notes that a run was created.
+    /// Notes that a run was created. Its spec holds its objects.
     pub fn born(&mut self, uid: &RunUid) {
         for run in self.active.iter_mut().filter(|run| run.birth.uid == *uid) {
             run.born = true;
+            run.birth.objects.clear();
         }
     }
 
@@ -442,7 +478,7 @@ impl TriggerState {
         self.unmarked.is_empty()
             && self.quiet.is_empty()
             && self.batch.objects.is_empty()
-            && self.queue.is_empty()
+            && self.waiting() == 0
             && self.acts().is_empty()
     }
 
@@ -455,7 +491,7 @@ impl TriggerState {
     pub fn next_due(&self, spec: &TriggerSpec) -> Option<Timestamp> {
         let quiet = self.quiet.iter().map(|quiet| quiet.due);
         // While a run is active, its end is what is waited for.
-        let only_waits = !self.queue.is_empty() && self.active.is_empty() && spec.suspend != Some(true);
+        let only_waits = self.waiting() > 0 && self.active.is_empty() && spec.suspend != Some(true);
         let rest = self.chain.next_due().filter(|_| only_waits);
         quiet.chain(self.batch.due).chain(rest).min()
     }

@@ -1110,6 +1110,11 @@ pub struct TriggerBatch {
     pub window: Option<String>,
 }
 
+impl TriggerBatch {
+    /// The most objects of a batch: its run's document holds them all, and so does the trigger's while it is filled.
+    pub const COUNT_MAX: u32 = 1000;
+}
+
 fn is_false(value: &bool) -> bool {
     !value
 }

@@ -129,7 +129,7 @@ async fn list(global: &Global) -> Result<Exit, CliError> {
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for (name, trigger) in &known.triggers {
         let state = keep::state(&store, &global.namespace, name).await?.unwrap_or_default();
-        let waiting = state.queue.len() + state.quiet.len() + state.batch.objects.len();
+        let waiting = state.waiting() + state.quiet.len() + state.batch.objects.len();
         let counts =
             [state.active.len() as u64, waiting as u64, state.succeeded, state.failed, state.dropped];
         let note = match (trigger.spec.suspend, state.chain.suspended()) {

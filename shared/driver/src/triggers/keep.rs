@@ -9,6 +9,7 @@ use dropforge_manifest::types::Trigger;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::pages::{Page, Paged};
 use super::{TRIGGER_FORMAT, Told, TriggerAct, TriggerState, identity};
 use crate::births::Identity;
 use crate::documents::{change, change_by, create, read};
@@ -22,6 +23,13 @@ pub fn key(namespace: &str, name: &str) -> String {
 fn seen_key(namespace: &str, name: &str, identity: &str) -> String {
     format!("triggers/{namespace}/{name}/seen/{identity}")
 }
+
+fn page_key(namespace: &str, name: &str, page: &Page) -> String {
+    format!("triggers/{namespace}/{name}/waiting/{}", page.name)
+}
+
+/// The version of marks and pages.
+const SEEN_FORMAT: u32 = 1;
 
 /// What the mark of a seen version holds.
 #[derive(Serialize)]
@@ -82,7 +90,13 @@ pub async fn begin<S: Documents>(
 /// When the document can't be stored.
 pub async fn forget<S: Documents>(store: &S, namespace: &str, name: &str) -> Result<(), StoreError> {
     if state(store, namespace, name).await?.is_some() {
-        edit(store, namespace, name, TriggerState::forget).await?;
+        let (_, gone) = edit(store, namespace, name, |state| {
+            let gone = state.pages.clone();
+            state.forget();
+            gone
+        })
+        .await?;
+        remove_pages(store, namespace, name, &gone).await?;
     }
     Ok(())
 }
@@ -138,7 +152,7 @@ async fn mark<S: Documents>(store: &S, namespace: &str, name: &str) -> Result<()
         return Ok(());
     }
     for identity in &unmarked {
-        create(store, &seen_key(namespace, name, identity), &Seen { format: TRIGGER_FORMAT }).await?;
+        create(store, &seen_key(namespace, name, identity), &Seen { format: SEEN_FORMAT }).await?;
     }
     edit(store, namespace, name, |state| state.unmarked.retain(|id| !unmarked.contains(id))).await?;
     Ok(())
@@ -157,8 +171,71 @@ pub async fn due<S: Documents>(
     new: &mut (dyn FnMut() -> Identity + Send),
 ) -> Result<(Vec<Told>, Vec<TriggerAct>, TriggerState), StoreError> {
     let name = trigger.metadata.name.as_deref().unwrap_or_default();
-    let (state, told) = edit(store, namespace, name, |state| state.advance(&trigger.spec, now, new)).await?;
-    Ok((told, state.acts(), state))
+    let mut told = Vec::new();
+    loop {
+        let (state, (news, gone)) = edit(store, namespace, name, |state| {
+            let before = state.pages.clone();
+            let news = state.advance(&trigger.spec, now, new);
+            state.set_format();
+            (news, before.into_iter().filter(|page| !state.pages.contains(page)).collect::<Vec<_>>())
+        })
+        .await?;
+        told.extend(news);
+        remove_pages(store, namespace, name, &gone).await?;
+        let state = put_out(store, namespace, name, state).await?;
+        match state.pages.first().filter(|_| state.queue.is_empty()) {
+            Some(page) => take_in(store, namespace, name, page).await?,
+            None => return Ok((told, state.acts(), state)),
+        }
+    }
+}
+
+/// Moves what waits far behind into pages, each stored before the document names it.
+async fn put_out<S: Documents>(
+    store: &S,
+    namespace: &str,
+    name: &str,
+    mut state: TriggerState,
+) -> Result<TriggerState, StoreError> {
+    while let Some(page) = state.surplus() {
+        create(store, &page_key(namespace, name, &page.page()), &page).await?;
+        state = edit(store, namespace, name, |state| state.put_out(&page)).await?.0;
+    }
+    Ok(state)
+}
+
+/// Brings a page back, and removes it once the document does not name it any more.
+async fn take_in<S: Documents>(
+    store: &S,
+    namespace: &str,
+    name: &str,
+    page: &Page,
+) -> Result<(), StoreError> {
+    let key = page_key(namespace, name, page);
+    if let Some(paged) = read::<_, Paged>(store, &key, SEEN_FORMAT).await? {
+        edit(store, namespace, name, |state| state.take_in(page, paged.births.clone())).await?;
+        return remove_pages(store, namespace, name, std::slice::from_ref(page)).await;
+    }
+    // One that is gone was brought back by somebody else, who had the document forget it before.
+    let is_named = state(store, namespace, name).await?.is_some_and(|state| state.pages.contains(page));
+    let why = || "it is gone, and the trigger's document names it: its runs never start".to_owned();
+    if is_named { Err(StoreError::Damaged { key, offset: 0, why: why() }) } else { Ok(()) }
+}
+
+/// What a process that dies before this leaves there is named by nobody.
+async fn remove_pages<S: Documents>(
+    store: &S,
+    namespace: &str,
+    name: &str,
+    pages: &[Page],
+) -> Result<(), StoreError> {
+    for page in pages {
+        let key = page_key(namespace, name, page);
+        if let Some(stored) = store.get(&key).await? {
+            store.remove(&key, &stored.version).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Notes that runs were created.

@@ -2,7 +2,7 @@
 
 use crate::codes::Code;
 use crate::source::{Node, join};
-use crate::types::{S3Location, Template, TriggerSpec, WorkflowSpec};
+use crate::types::{S3Location, Template, TriggerBatch, TriggerSpec, WorkflowSpec};
 
 use super::template::DURATION_REMEDY;
 use super::{Subject, calls, did_you_mean, language, mentions, object, schedule, stored};
@@ -72,6 +72,15 @@ fn waits(subject: &Subject<'_>, spec: &TriggerSpec) {
             "spec.s3.batch.count",
             "count must be greater than 0",
             "leave `batch` out for one run per object",
+        ),
+        (Some(count), _) if count > TriggerBatch::COUNT_MAX => subject.report(
+            Code::E504,
+            "spec.s3.batch.count",
+            format!(
+                "a batch has at most {} objects: its run's document holds them all",
+                TriggerBatch::COUNT_MAX
+            ),
+            "make several smaller batches",
         ),
         (None, None) => subject.report(
             Code::E504,

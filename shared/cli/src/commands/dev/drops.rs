@@ -101,9 +101,9 @@ impl Dev<'_> {
         let (store, namespace) = (self.session.store.clone(), self.global.namespace.clone());
         let here = Here { namespace: &namespace, now: SystemClock.now() };
         let state = starts::of_trigger(&*store, self, here, trigger, &mut identity::new).await?;
-        let before = self.waiting.insert(name.to_owned(), state.queue.len()).unwrap_or(0);
-        if state.queue.len() > before {
-            say(&format!("trigger {name}: waiting {}, active {}", state.queue.len(), state.active.len()));
+        let before = self.waiting.insert(name.to_owned(), state.waiting()).unwrap_or(0);
+        if state.waiting() > before {
+            say(&format!("trigger {name}: waiting {}, active {}", state.waiting(), state.active.len()));
         }
         Ok(state.next_due(&trigger.spec))
     }
