@@ -26,7 +26,7 @@ pub struct Batch {
 
 /// Why a message is not answered.
 enum Refused {
-    Newer,
+    Newer(String),
     Garbage(String),
     Forged,
 }
@@ -38,7 +38,10 @@ pub fn read(event: SqsEvent, key: &TokenKey) -> Batch {
         let id = message.message_id.clone().unwrap_or_default();
         match doorbell(&message, key) {
             Ok(heard) => batch.heard.push((id, heard)),
-            Err(Refused::Newer) => batch.newer.push(id),
+            Err(Refused::Newer(why)) => {
+                tracing::warn!(id, why, "a doorbell comes again, for a newer version of this function");
+                batch.newer.push(id);
+            }
             Err(Refused::Garbage(why)) => {
                 tracing::warn!(id, why, "a message that is no doorbell was dropped");
                 batch.garbage += 1;
@@ -55,7 +58,7 @@ pub fn read(event: SqsEvent, key: &TokenKey) -> Batch {
 fn doorbell(message: &SqsMessage, key: &TokenKey) -> Result<Heard, Refused> {
     let body = message.body.as_deref().unwrap_or_default();
     let doorbell = Doorbell::decode(body).map_err(|why| match why {
-        DoorbellError::Newer { .. } => Refused::Newer,
+        newer @ DoorbellError::Newer { .. } => Refused::Newer(chain(&newer)),
         other => Refused::Garbage(chain(&other)),
     })?;
     let Doorbell { run, why, hops, token, .. } = doorbell;

@@ -41,7 +41,9 @@ pub enum DoorbellError {
     #[error("decode a doorbell")]
     Json(#[source] serde_json::Error),
     /// A newer version sent it.
-    #[error("decode a doorbell of format {found}: this program knows formats up to {DOORBELL_FORMAT}")]
+    #[error(
+        "decode a doorbell of format {found}: this program knows formats up to {DOORBELL_FORMAT}; use a newer dropforge"
+    )]
     Newer {
         /// Its format.
         found: u32,
@@ -90,6 +92,30 @@ mod tests {
     fn a_doorbell_is_read_back() {
         let bell = Doorbell::new("u1".into(), Why::Attempt("wf-a-1".into()));
         assert_eq!(Doorbell::decode(&bell.encode().unwrap()).unwrap(), bell);
+    }
+
+    /// As the first version wrote them, for good: messages of it may be under way when a later one begins.
+    #[test]
+    fn doorbells_of_the_first_format_are_read_and_still_written() {
+        let timer = serde_json::from_str(r#"{"kind":"Backoff","node":3,"generation":1}"#).unwrap();
+        let golden = [
+            (r#"{"format":1,"run":"u1","why":"submitted","hops":0}"#, Why::Submitted),
+            (r#"{"format":1,"run":"u1","why":{"attempt":"wf-a-1"},"hops":0}"#, Why::Attempt("wf-a-1".into())),
+            (r#"{"format":1,"run":"u1","why":{"command":"c-1"},"hops":0}"#, Why::Command("c-1".into())),
+            (
+                r#"{"format":1,"run":"u1","why":{"timer":{"kind":"Backoff","node":3,"generation":1}},"hops":0}"#,
+                Why::Timer(timer),
+            ),
+            (r#"{"format":1,"run":"u1","why":"sweep","hops":0}"#, Why::Sweep),
+            (r#"{"format":1,"run":"u1","why":"definitions","hops":0}"#, Why::Definitions),
+        ];
+        for (text, why) in golden {
+            let bell = Doorbell::new("u1".into(), why);
+            assert_eq!(Doorbell::decode(text).unwrap(), bell);
+            assert_eq!(bell.encode().unwrap(), text);
+        }
+        let rung = r#"{"format":1,"run":"u1","why":{"attempt":"wf-a-1"},"token":"t"}"#;
+        assert_eq!(Doorbell::decode(rung).unwrap().token.as_deref(), Some("t"));
     }
 
     #[test]

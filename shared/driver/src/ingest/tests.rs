@@ -13,6 +13,8 @@ use crate::documents::{change, create, put};
 use crate::doorbells::Ring;
 use crate::store::{Swap, Versioned};
 
+mod golden;
+
 const NS: &str = "ml";
 
 const TRIGGER: &str = "

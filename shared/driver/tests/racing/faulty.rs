@@ -25,6 +25,7 @@ struct Faults {
     conflicts: u32,
     losing: u32,
     damaged: Option<RunUid>,
+    newer: Option<RunUid>,
 }
 
 /// How often something was asked.
@@ -61,6 +62,11 @@ impl FaultyStore {
     pub fn damage(&self, run: &RunUid) {
         self.faults().damaged = Some(run.clone());
     }
+
+    /// Lets a run's journal be one of a newer version, or not.
+    pub fn newer(&self, run: &RunUid, is_newer: bool) {
+        self.faults().newer = is_newer.then(|| run.clone());
+    }
 }
 
 impl Runs for FaultyStore {
@@ -72,6 +78,9 @@ impl Runs for FaultyStore {
         self.faults().counted.loads += 1;
         if self.faults().damaged.as_ref() == Some(run) {
             return Err(StoreError::Damaged { key: run.to_string(), offset: 0, why: "a test".to_owned() });
+        }
+        if self.faults().newer.as_ref() == Some(run) {
+            return Err(StoreError::NewerFormat { key: run.to_string(), found: 2, known: 1 });
         }
         self.memory.load_run(run).await
     }

@@ -179,3 +179,22 @@ fn a_store_that_fails_fails_its_runs_doorbells_only() {
     assert!(matches!(answers[&bad], Answer::Failed(_)), "{answers:?}");
     assert!(matches!(answers[&good], Answer::Done), "{answers:?}");
 }
+
+#[test]
+fn a_run_of_a_newer_version_is_left_as_it_is_and_its_doorbell_comes_again() {
+    let world = Handle::default();
+    let (newer, good) = (world.born(ONE, "a"), world.born(ONE, "b"));
+    world.0.store.newer(&newer, true);
+    let batch = [heard(&newer, Why::Submitted, 0), heard(&good, Why::Submitted, 0)];
+    let answers = now(listener(&world).hear(&batch));
+    assert!(matches!(answers[&newer], Answer::Later), "{answers:?}");
+    assert!(matches!(answers[&good], Answer::Done), "{answers:?}");
+    let ring = Ring { run: newer.clone(), why: Why::Sweep, hops: 1, after: SignedDuration::from_mins(10) };
+    assert_eq!(world.0.inner().rung, [ring], "a function of the newer version may take it then");
+    assert_eq!(world.0.store.counted().commits, 1, "only the other run was written");
+    // The newer version is there: nothing was lost.
+    world.0.store.newer(&newer, false);
+    let answers = now(listener(&world).hear(&[heard(&newer, Why::Sweep, 1)]));
+    assert!(matches!(answers[&newer], Answer::Done), "{answers:?}");
+    assert_eq!(world.pods().len(), 2);
+}

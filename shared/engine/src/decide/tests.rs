@@ -4,6 +4,7 @@ mod configs;
 mod daemons;
 mod endings;
 mod flow;
+mod history;
 mod hooks;
 mod hostile;
 mod language;

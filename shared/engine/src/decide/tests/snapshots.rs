@@ -45,7 +45,7 @@ const WIDE: &str = "  entrypoint: main
     container: {image: busybox, args: ['{{workflow.parameters.p}}']}";
 
 /// One state that holds nearly everything that a state can hold.
-fn told() -> World {
+pub(super) fn told() -> World {
     let mut w = world(WIDE);
     w.event(Event::LocksTaken { holder: None });
     w.fail("wf[0].a(0:1)(0)");
