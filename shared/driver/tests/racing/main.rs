@@ -317,6 +317,21 @@ fn who_lost_a_race_decides_again_on_what_the_other_committed() {
 }
 
 #[test]
+fn a_look_starts_what_a_call_has_time_for_and_the_next_one_goes_on() {
+    let world = Handle::default();
+    let mut spec = spec(&KINDS.replace("count: 50", "count: 500"), "u", world.now());
+    spec.settings.starts_per_decision_max = 1000;
+    now(world.0.store.create_run(&spec)).unwrap();
+    let mut looks = Vec::new();
+    for _ in 0..4 {
+        let mut function = world.function();
+        now(function.ring(&spec.uid, &[Look::Everything])).unwrap();
+        looks.push((world.pods().len(), function.take_unperformed().len()));
+    }
+    assert_eq!(looks, [(200, 1), (400, 1), (502, 0), (502, 0)], "pods, and whether more is to be done");
+}
+
+#[test]
 fn what_began_in_a_commit_that_a_warm_function_has_not_seen_is_not_lost_on_it() {
     let world = Handle::default();
     let run = world.born(WIDE, "u");
