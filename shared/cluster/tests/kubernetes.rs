@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -120,6 +120,23 @@ fn kubeconfig() -> Option<PathBuf> {
     std::env::var_os("DROPFORGE_TEST_KUBECONFIG").map(PathBuf::from)
 }
 
+fn site() -> Site {
+    // The person's image stands for the executor's: init and wait are busybox' own programs.
+    let defaults: PodDefaults = serde_json::from_value(json!({
+        "container": {"imagePullPolicy": "IfNotPresent"},
+        "executor": {"imagePullPolicy": "IfNotPresent", "command": ["true"]},
+        "spec": {"terminationGracePeriodSeconds": 1},
+    }))
+    .unwrap();
+    Site {
+        executor_image: "busybox:1".to_owned(),
+        stores: Stores::default(),
+        queue_url: String::new(),
+        token: Arc::new(|_, _| String::new()),
+        defaults,
+    }
+}
+
 /// A namespace of a real cluster.
 struct Rig {
     client: Client,
@@ -149,22 +166,8 @@ impl Rig {
         let object = json!({"metadata": {"name": namespace, "labels": labels}});
         namespaces.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
         let store = Arc::new(Memory::default());
-        // The person's image stands for the executor's: init and wait are busybox' own programs.
-        let defaults: PodDefaults = serde_json::from_value(json!({
-            "container": {"imagePullPolicy": "IfNotPresent"},
-            "executor": {"imagePullPolicy": "IfNotPresent", "command": ["true"]},
-            "spec": {"terminationGracePeriodSeconds": 1},
-        }))
-        .unwrap();
-        let site = Site {
-            executor_image: "busybox:1".to_owned(),
-            stores: Stores::default(),
-            queue_url: String::new(),
-            token: Arc::new(|_, _| String::new()),
-            defaults,
-        };
         let access = way(Access::Kubeconfig(kubeconfig), &namespace);
-        let cluster = KubernetesCluster::new(access, site, store.clone(), settings);
+        let cluster = KubernetesCluster::new(access, site(), store.clone(), settings);
         let rig = Rig { client, namespace, store, cluster };
         rig.eventually("its default service account", || async {
             let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = rig.api();
@@ -304,6 +307,41 @@ async fn everything_goes_as_well_by_a_function_that_reaches_the_cluster() {
     })
     .await;
     rig.done().await;
+}
+
+#[tokio::test]
+async fn pods_are_deleted_side_by_side_and_one_that_can_t_be_keeps_none_of_the_others() {
+    let met = Arc::new(tokio::sync::Barrier::new(3));
+    let deleted = Arc::new(Mutex::new(BTreeSet::new()));
+    let (meeting, deleting) = (met.clone(), deleted.clone());
+    let access = Access::Function(Carrier::new(move |document| {
+        let (met, deleted) = (meeting.clone(), deleting.clone());
+        Box::pin(async move {
+            let asked: Value = serde_json::from_slice(&document).unwrap();
+            let path = asked["path"].as_str().unwrap().trim_end_matches('?').to_owned();
+            deleted.lock().unwrap().insert(path.rsplit('/').next().unwrap().to_owned());
+            // Nobody is answered before all have asked.
+            met.wait().await;
+            let failed = || NotCarried::Failed(std::io::Error::other("the way is cut"));
+            if path.ends_with("/a") {
+                return Err(failed());
+            }
+            let gone = r#"{"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404}"#;
+            let body = base64::prelude::BASE64_STANDARD.encode(packed(gone.as_bytes()));
+            Ok(serde_json::to_vec(&json!({"format": 1, "status": 404, "body": body})).unwrap())
+        })
+    }));
+    let cluster = KubernetesCluster::new(access, site(), Arc::new(Memory::default()), Settings::default());
+    let pods: Vec<AttemptId> = ["a", "b", "c"].map(AttemptId::from).into();
+    let why = cluster.remove_pods(&run("ns", "run-1"), &pods).await.unwrap_err();
+    assert!(format!("{why:?}").contains("the way is cut"), "{why:?}");
+    assert_eq!(*deleted.lock().unwrap(), ["a", "b", "c"].map(str::to_owned).into());
+}
+
+fn packed(body: &[u8]) -> Vec<u8> {
+    let mut packing = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packing.write_all(body).unwrap();
+    packing.finish().unwrap()
 }
 
 #[tokio::test]

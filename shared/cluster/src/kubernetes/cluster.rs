@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::{Cluster, ClusterError};
+use dropforge_driver::owner::at_most;
 use dropforge_driver::pods::is_object_name;
 use dropforge_driver::store::{Attempts, Created, Documents, ErrorKind, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
@@ -34,6 +35,9 @@ mod starts;
 
 /// How many pods one answer of the cluster holds: each has its launch document in it, several times.
 const PAGE: u32 = 250;
+
+/// How many pods are deleted at once: as many as are made, so that those that end make room for those that begin.
+const DELETES_AT_ONCE: usize = 16;
 
 /// How a cluster is used.
 #[derive(Clone, Debug)]
@@ -137,18 +141,17 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         }
     }
 
-    /// Deletes pods whose end is on record; those that are gone already are fine.
+    /// Deletes pods whose end is on record; those that are gone already are fine, and one that can't be deleted keeps
+    /// none of the others.
     ///
     /// # Errors
     /// When the cluster can't be asked; `observe` finds what is left.
     pub async fn remove_pods(&self, spec: &RunSpec, attempts: &[AttemptId]) -> Result<(), ClusterError> {
-        let mut deleted = 0;
-        for attempt in attempts {
-            deleted += usize::from(self.delete(spec.namespace(), attempt).await?);
-        }
+        let deleting = attempts.iter().map(|attempt| self.delete(spec.namespace(), attempt)).collect();
+        let deleted = at_most(DELETES_AT_ONCE, deleting).await;
         // Only a pod that was there had a permit.
-        self.give_back(deleted).await;
-        Ok(())
+        self.give_back(deleted.iter().filter(|deleted| matches!(deleted, Ok(true))).count()).await;
+        deleted.into_iter().find_map(Result::err).map_or(Ok(()), Err)
     }
 
     /// What a secret holds; none where there is no such secret.
