@@ -43,8 +43,10 @@ def exists(bucket):
 def cluster(name):
     if name in client("eks").list_clusters()["clusters"]:
         return
-    client("eks").create_cluster(name=name, roleArn="arn:aws:iam::000000000000:role/eks", resourcesVpcConfig={"subnetIds": ["subnet-1"]},
-                                 accessConfig={"authenticationMode": "API"})
+    eks = client("eks")
+    eks.create_cluster(name=name, roleArn="arn:aws:iam::000000000000:role/eks", resourcesVpcConfig={"subnetIds": ["subnet-1"]},
+                       accessConfig={"authenticationMode": "API"})
+    eks.create_addon(clusterName=name, addonName="eks-pod-identity-agent")
 
 
 def bucket(name):

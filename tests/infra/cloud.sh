@@ -1,5 +1,5 @@
-# The step `cloud`: the minimal example on the test bed of tests/cloud, then a dropped file becomes a model on what Terraform
-# made, by real functions and pods. Sourced by run.
+# The step `cloud`: the minimal example on the test bed of tests/cloud, deployed to its Kubernetes by `dropforge deploy`; then
+# a dropped file becomes a model on what Terraform made, by real functions and pods. Sourced by run.
 
 step_cloud() {
   [ -x "$root/functions/build" ] || { skip cloud "the functions can't be built here"; return; }
@@ -23,6 +23,11 @@ step_cloud() {
   prepare "$minimal"
   on_bed
   try "terraform apply on the test bed" bed_applies || return
+  try "the command is built" command_built || return
+  try "the test bed's Kubernetes forgets the namespace" kubectl delete namespace dropforge
+  try "deploy makes of the test bed's Kubernetes what doctor finds nothing missing in" bed_deploys
+  try "deploy can be said again" bed_deploys
+  try "doctor names what somebody has taken away, and deploy brings it back" doctor_names_what_is_gone
   try "a dropped file becomes a model on what Terraform made" "$root/tests/cloud/run" --deployment "$work/deployment.json" sample_ml_pipeline
   try "destroy leaves nothing behind on the test bed" bed_destroys
 }
@@ -59,6 +64,37 @@ HCL
 bed_applies() {
   account all >"$work/before" && terraform -chdir="$minimal" apply -auto-approve -no-color -input=false &&
     terraform -chdir="$minimal" output -json dropforge >"$work/deployment.json"
+}
+
+command_built() {
+  cargo build --quiet --locked -p dropforge-cli --features aws && command=${CARGO_TARGET_DIR:-$root/target}/debug/dropforge
+}
+
+dropforge() { # with contexts of its own
+  DROPFORGE_CONFIG=$work/contexts.toml "$command" "$@"
+}
+
+bed_deploys() { # what its doctor can't tell is told so; what will not work is an exit code
+  local part code=0
+  dropforge deploy "$minimal" --endpoint "$AWS_ENDPOINT_URL" --kubeconfig "$KUBECONFIG" --any-cluster >"$work/deployed" || code=$?
+  cat "$work/deployed"
+  # Everything of which the emulator and the cluster can tell.
+  for part in "control bucket" "conditional writes" "artifact bucket" "announcements of uploads" "events queue" "upload queue" "dead letters of events" \
+    "authentication mode of research" "access entry of advance" "access entry of sweep" "role of steps in dropforge" "function ingest" \
+    "function advance" "function sweep" "cluster" "namespace dropforge" "service account dropforge-step of dropforge" "storage classes"; do
+    grep -q "^ok    $part" "$work/deployed" || { echo "doctor does not say ok of: $part"; code=1; }
+  done
+  return $code
+}
+
+doctor_names_what_is_gone() {
+  kubectl --namespace dropforge delete serviceaccount dropforge-step &&
+    terraform -chdir="$minimal" destroy -auto-approve -no-color -input=false -target=module.dropforge.module.storage.aws_s3_bucket_notification.uploads &&
+    ! dropforge --context "$stack" doctor >"$work/said" && cat "$work/said" &&
+    grep -q "^FAIL  service account dropforge-step of dropforge: it is not there" "$work/said" &&
+    grep -q "^FAIL  announcements of uploads: nothing is told of its objects" "$work/said" &&
+    [ "$(grep -c '^FAIL' "$work/said")" -eq 2 ] &&
+    terraform -chdir="$minimal" apply -auto-approve -no-color -input=false && bed_deploys
 }
 
 bed_destroys() {
