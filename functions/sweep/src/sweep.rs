@@ -8,7 +8,6 @@ use dropforge_driver::cluster::ClusterError;
 use dropforge_driver::store::StoreError;
 use dropforge_driver::sweeping::{self, AllPods, Glimpse};
 use dropforge_engine::ids::AttemptId;
-use dropforge_engine::spec::RunSpec;
 use dropforge_storage::s3::S3Store;
 
 /// The sweep with its parts.
@@ -51,8 +50,8 @@ impl AllPods for Pods {
         Ok(self.cluster.pods(&self.namespaces).await?.into_iter().map(glimpse).collect())
     }
 
-    async fn remove(&self, spec: &RunSpec, attempts: &[AttemptId]) -> Result<(), ClusterError> {
-        self.cluster.remove_pods(spec, attempts).await
+    async fn remove(&self, namespace: &str, attempts: &[AttemptId]) -> Result<(), ClusterError> {
+        self.cluster.remove_pods_in(namespace, attempts).await
     }
 }
 
@@ -60,6 +59,7 @@ fn glimpse(pod: OurPod) -> Glimpse {
     Glimpse {
         run: pod.run.as_str().into(),
         attempt: pod.attempt,
+        namespace: pod.namespace,
         calls: pod.state != Glance::Going,
         stuck: pod.state == Glance::Stuck,
     }

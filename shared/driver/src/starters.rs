@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::documents::{component, escaped};
+use crate::documents::{component, decode, escaped};
 use crate::reminders::Starter;
 use crate::store::{Documents, StoreError, Swap};
 
@@ -43,8 +43,12 @@ pub async fn mark<S: Documents>(store: &S, starter: &Starter, now: Timestamp) ->
     let key = key(starter);
     loop {
         let stored = store.get(&key).await?;
-        let times = stored.as_ref().and_then(|stored| serde_json::from_slice::<Mark>(&stored.body).ok());
-        let times = times.map_or(0, |mark| mark.times + 1);
+        let times = match stored.as_ref().map(|stored| decode::<Mark>(&key, &stored.body, MARK_FORMAT)) {
+            Some(Ok(mark)) => mark.times + 1,
+            // A newer version's stays as it is: who can read it does what it asks for.
+            Some(Err(why @ StoreError::NewerFormat { .. })) => return Err(why),
+            Some(Err(_)) | None => 0,
+        };
         let mark = Mark { format: MARK_FORMAT, starter: starter.clone(), times, since: now };
         let body = serde_json::to_vec(&mark).map_err(|why| StoreError::Io {
             action: "encode",
@@ -112,6 +116,16 @@ mod tests {
         assert_eq!(done(marked(&store)).unwrap(), std::slice::from_ref(&starter));
         assert!(done(unmark(&store, &starter, &second)).unwrap());
         assert_eq!(done(marked(&store)).unwrap(), []);
+    }
+
+    #[test]
+    fn a_mark_of_a_newer_version_is_left_as_it_is() {
+        let (store, starter) = (FakeDocuments::default(), churn());
+        let newer = br#"{"format":2,"what":"else"}"#;
+        done(store.swap(&key(&starter), None, newer)).unwrap();
+        let refused = done(mark(&store, &starter, Timestamp::UNIX_EPOCH)).unwrap_err();
+        assert!(matches!(refused, StoreError::NewerFormat { found: 2, .. }), "{refused}");
+        assert_eq!(done(store.get(&key(&starter))).unwrap().unwrap().body, newer);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Glimpse {
     pub run: RunUid,
     /// Its attempt.
     pub attempt: AttemptId,
+    /// Its namespace.
+    pub namespace: String,
     /// Whether it has ended, or waits for something that may not come.
     pub calls: bool,
     /// Whether it is the latter.
@@ -36,8 +38,8 @@ pub struct Glimpse {
 pub struct Plan {
     /// The runs to ring.
     pub ring: BTreeSet<RunUid>,
-    /// Pods of runs that are over, by run.
-    pub left: BTreeMap<RunUid, Vec<AttemptId>>,
+    /// Pods of runs that are over, by run and namespace.
+    pub left: BTreeMap<(RunUid, String), Vec<AttemptId>>,
 }
 
 impl Plan {
@@ -54,7 +56,7 @@ pub fn plan(live: &BTreeSet<RunUid>, pods: &[Glimpse], minute: u64) -> Plan {
     let mut plan = Plan { ring: turns(live, minute), left: BTreeMap::new() };
     for pod in pods {
         if !live.contains(&pod.run) {
-            plan.left.entry(pod.run.clone()).or_default().push(pod.attempt.clone());
+            plan.left.entry((pod.run.clone(), pod.namespace.clone())).or_default().push(pod.attempt.clone());
         } else if pod.calls {
             plan.ring.insert(pod.run.clone());
         }
@@ -82,7 +84,8 @@ mod tests {
     }
 
     fn glimpse(run: &str, attempt: &str, calls: bool) -> Glimpse {
-        Glimpse { run: run.into(), attempt: attempt.into(), calls, stuck: false }
+        let namespace = "default".to_owned();
+        Glimpse { run: run.into(), attempt: attempt.into(), namespace, calls, stuck: false }
     }
 
     #[test]
@@ -118,6 +121,6 @@ mod tests {
         let pods = [glimpse("run-7", "a", true), glimpse("run-8", "b", false), glimpse("over", "c", false)];
         let plan = plan(&live, &pods, minute);
         assert!(plan.ring.contains(&"run-7".into()));
-        assert_eq!(plan.left, [("over".into(), vec!["c".into()])].into());
+        assert_eq!(plan.left, [(("over".into(), "default".to_owned()), vec!["c".into()])].into());
     }
 }

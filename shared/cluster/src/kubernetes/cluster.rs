@@ -147,7 +147,15 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
     /// # Errors
     /// When the cluster can't be asked; `observe` finds what is left.
     pub async fn remove_pods(&self, spec: &RunSpec, attempts: &[AttemptId]) -> Result<(), ClusterError> {
-        let deleting = attempts.iter().map(|attempt| self.delete(spec.namespace(), attempt)).collect();
+        self.remove_pods_in(spec.namespace(), attempts).await
+    }
+
+    /// The same, by namespace: their run may be deleted.
+    ///
+    /// # Errors
+    /// As [`KubernetesCluster::remove_pods`].
+    pub async fn remove_pods_in(&self, namespace: &str, attempts: &[AttemptId]) -> Result<(), ClusterError> {
+        let deleting = attempts.iter().map(|attempt| self.delete(namespace, attempt)).collect();
         let deleted = at_most(DELETES_AT_ONCE, deleting).await;
         // Only a pod that was there had a permit.
         self.give_back(deleted.iter().filter(|deleted| matches!(deleted, Ok(true))).count()).await;

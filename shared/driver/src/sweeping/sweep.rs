@@ -6,7 +6,6 @@ use std::fmt;
 use std::future::Future;
 
 use dropforge_engine::ids::{AttemptId, RunUid};
-use dropforge_engine::spec::RunSpec;
 use jiff::Timestamp;
 
 use super::{Glimpse, Plan, plan};
@@ -31,13 +30,13 @@ pub trait AllPods: Send + Sync {
     /// When the cluster can't be asked.
     fn glimpses(&self) -> impl Future<Output = Result<Vec<Glimpse>, ClusterError>> + Send;
 
-    /// Removes pods of a run; those that are gone already are fine.
+    /// Removes pods of a namespace; those that are gone already are fine.
     ///
     /// # Errors
     /// When the cluster can't be asked; the next sweep finds what is left.
     fn remove(
         &self,
-        spec: &RunSpec,
+        namespace: &str,
         attempts: &[AttemptId],
     ) -> impl Future<Output = Result<(), ClusterError>> + Send;
 }
@@ -101,17 +100,40 @@ impl<S: RunStore + Artifacts, P: AllPods, D: Doorbells, M: Reminders> Sweep<'_, 
     }
 
     async fn remove_left(&self, planned: &Plan) {
-        for (run, attempts) in &planned.left {
-            let loaded = match self.store.resume(run).await {
-                Ok(loaded) => loaded,
+        for ((run, namespace), attempts) in &planned.left {
+            let ours = match self.ours(run, namespace, attempts).await {
+                Ok(ours) => ours,
                 Err(why) => {
                     tracing::warn!(%run, "pods that are left over can't be told to be its: {}", chain(&why));
                     continue;
                 }
             };
-            tracing::info!(%run, pods = attempts.len(), "pods of a run that is over are removed");
-            told("remove the pods that are left over", self.pods.remove(&loaded.spec, attempts).await);
+            if ours.is_empty() {
+                tracing::warn!(%run, "pods name a run that is not here, and are left alone");
+                continue;
+            }
+            tracing::info!(%run, pods = ours.len(), "pods of a run that is over are removed");
+            told("remove the pods that are left over", self.pods.remove(namespace, &ours).await);
         }
+    }
+
+    /// Those of the pods of a run that are this store's: another deployment may have its own in the same namespace.
+    async fn ours(
+        &self,
+        run: &RunUid,
+        namespace: &str,
+        attempts: &[AttemptId],
+    ) -> Result<Vec<AttemptId>, StoreError> {
+        match self.store.resume(run).await {
+            // A run that was deleted leaves the verdicts of its attempts, all of which have ended.
+            Err(StoreError::NotFound { .. }) => {}
+            other => return other.map(|_| attempts.to_vec()),
+        }
+        let mut ours = Vec::new();
+        for attempt in attempts {
+            ours.extend(self.store.verdict(namespace, attempt).await?.map(|_| attempt.clone()));
+        }
+        Ok(ours)
     }
 
     /// Reminds of triggers and schedules that have something left to do, whose own reminder may be lost.
