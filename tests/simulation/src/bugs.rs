@@ -48,6 +48,48 @@ bugs! {
     LockSwappedBlindly,
     /// A lock's document is answered and, one time in four, not kept.
     LockWriteDropped,
+    /// A lock that is given back is answered and not kept.
+    LockReleaseLost,
     /// A line of the run list replaces a newer one.
     IndexBackwards,
+    /// A pod is made before the record of its start is committed.
+    EffectFirst,
+    /// The marker of a run goes with the record of its end, whatever is still in its outbox.
+    UnmarkedAtEnd,
+    /// A command to a finished run does not mark it live.
+    CommandUnmarked,
+    /// A command that is said twice is two commands.
+    CommandUnnamed,
+    /// Nobody keeps claims.
+    ClaimUnkept,
+    /// A claim whose answer was lost is made again with another nonce.
+    ClaimedWithAnotherNonce,
+    /// An attempt is given up without its claim.
+    Unfenced,
+    /// An attempt is given up while its pod runs, and the next one does not wait for its end.
+    GivenUpRunning,
+    /// What another attempt of the node came to counts for the one that runs.
+    OldVerdictTaken,
+    /// A run that is still live is deleted.
+    LiveBuried,
+    /// The first record after a snapshot is not read.
+    TailCutOff,
+    /// A function writes what a newer version wrote, as if it had read it.
+    NewerFormatTaken,
+    /// A trigger does not know which object versions it has seen.
+    SeenForgotten,
+    /// The document of a trigger or schedule is written whatever it has become.
+    StarterSwappedBlindly,
+    /// A trigger or schedule with something left to do is not marked.
+    StarterUnmarked,
+    /// A run's uid is drawn when it is created, and not before.
+    UidDrawnAnew,
+    /// The end of a run is not told to the trigger or schedule that made it.
+    EndUntold,
+    /// The message of an upload is deleted before it is handled.
+    UploadDeletedFirst,
+    /// The message of an upload is deleted although it could not be handled.
+    FailureSwallowed,
+    /// The facts of an upload are those of the key's newest version.
+    NewestHead,
 }

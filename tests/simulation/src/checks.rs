@@ -21,11 +21,25 @@ use dropforge_engine::snapshot::Snapshot;
 use dropforge_engine::spec::RunSpec;
 use dropforge_engine::state::RunState;
 
+use crate::births;
 use crate::flow::{self, Answer, Flow};
 use crate::outside::SKEW_MAX;
+use crate::people;
 use crate::plan::Fault;
 use crate::queue::{Body, Queue};
+use crate::samples::Sample;
 use crate::world::{FAULTS, Handle, World};
+
+/// What a run is to come to.
+#[derive(Debug)]
+pub enum Expected {
+    /// What the reference says.
+    Flow(Flow),
+    /// That all commands of the sample run, and well.
+    Sample(&'static Sample),
+    /// An end, whichever.
+    Ends,
+}
 
 /// What a future gives that waits for nothing: those of the memory store.
 pub fn now<T>(future: impl Future<Output = T>) -> T {
@@ -63,7 +77,7 @@ pub fn replay(world: &World, state: &RunState, records: &[Record]) {
 }
 
 /// Waits until the faults are over and nothing is left to do, sees that nothing more is done, and judges.
-pub async fn judge(world: Handle, flows: Vec<Flow>) {
+pub async fn judge(world: Handle, flows: Vec<Flow>, sample: Option<&'static Sample>) {
     world.sleep(FAULTS + 90_000).await;
     // Long enough for a pod that finds no node for long, tried four times, in steps that follow one another.
     for _ in 0..600 {
@@ -76,9 +90,16 @@ pub async fn judge(world: Handle, flows: Vec<Flow>) {
     if !rests(&world) {
         world.wrong(format_args!("it does not come to rest: {}", unrest(&world)));
     }
+    if world.is_peaceful() {
+        locks_left(&world);
+    }
+    let mut all: Vec<(RunUid, Expected)> =
+        flows.into_iter().enumerate().map(|(n, flow)| (uid(n), Expected::Flow(flow))).collect();
+    all.extend(sample.map(|sample| (people::SAMPLE.into(), Expected::Sample(sample))));
+    all.extend(world.inner().births.flows());
     let before = world.inner().done;
-    for n in 0..flows.len() {
-        let heard = Heard { run: uid(n), why: Why::Sweep, hops: 0, again: false };
+    for (run, _) in &all {
+        let heard = Heard { run: run.clone(), why: Why::Sweep, hops: 0, again: false };
         world.send(Queue::Events, Body::Bell(heard), 0);
     }
     world.sleep(130_000).await;
@@ -86,9 +107,12 @@ pub async fn judge(world: Handle, flows: Vec<Flow>) {
     if before != after {
         world.wrong(format_args!("a sweep of what is over does something: {before:?} {after:?}"));
     }
-    for (n, flow) in flows.iter().enumerate() {
-        run(&world, &uid(n), flow);
+    for (uid, flow) in all.iter().filter(|(run, _)| !is_deleted(&world, run)) {
+        run(&world, uid, flow);
     }
+    births::judge(&world);
+    // The sweep looks at locks as long as a run is live.
+    now(locks::keep::sweep(&world.memory)).expect("memory");
     locks_left(&world);
     world.inner().over = true;
 }
@@ -118,14 +142,20 @@ fn rests(world: &World) -> bool {
         inner.people == 0
             && inner.pods.shown.is_empty()
             && inner.pods.running.is_empty()
-            && inner.queues.quiet_until(inner.now + 60_000)
+            && inner.queues.quiet_until(Queue::Events, inner.now + 60_000)
+            // A reminder has its document written, whatever is due.
+            && inner.queues.quiet_until(Queue::Uploads, inner.now + 150_000)
     };
-    quiet && now(world.memory.live_runs()).expect("memory").is_empty()
+    quiet && now(world.memory.live_runs()).expect("memory").is_empty() && births::rest(world)
 }
 
 fn unrest(world: &World) -> String {
     let live = now(world.memory.live_runs()).expect("memory");
-    let mut text = format!("live {live:?}, pods {:?}", world.inner().pods.shown.keys());
+    let (pods, people) = {
+        let inner = world.inner();
+        (format!("{:?}", inner.pods.shown.keys()), inner.people)
+    };
+    let mut text = format!("live {live:?}, pods {pods}, people {people}, {}", births::unrest(world));
     for run in live {
         if let Ok(loaded) = now(world.memory.load_run(&run)) {
             let state = fold(loaded.spec, &loaded.records);
@@ -136,7 +166,7 @@ fn unrest(world: &World) -> String {
 }
 
 /// One run at its end.
-fn run(world: &World, run: &RunUid, flow: &Flow) {
+fn run(world: &World, run: &RunUid, expected: &Expected) {
     let Ok(loaded) = now(world.memory.load_run(run)) else {
         return world.wrong(format_args!("{run} is not there"));
     };
@@ -164,11 +194,34 @@ fn run(world: &World, run: &RunUid, flow: &Flow) {
     if world.has(Fault::Commands) {
         return;
     }
-    let expected = flow::answer(flow);
-    let found = found(state.phase, &started, &ended);
-    if found != expected {
-        world.wrong(format_args!("{run} comes to {found:?}\n  and not to {expected:?}\n  {}", state.message));
+    let found = match expected {
+        Expected::Ends => return,
+        Expected::Flow(flow) => {
+            let (found, expected) = (found(state.phase, &started, &ended), flow::answer(flow));
+            (!found.agrees(&expected, flow)).then(|| format!("{found:?}\n  and not to {expected:?}"))
+        }
+        Expected::Sample(sample) => {
+            let (found, expected) = (succeeded(&started, &ended), sample.commands());
+            let well = state.phase == RunPhase::Succeeded && found == expected;
+            (!well).then(|| format!("{} {found:?}\n  and not to {expected:?}", state.phase))
+        }
+    };
+    if let Some(found) = found {
+        world.wrong(format_args!("{run} comes to {found}\n  {}", state.message));
     }
+}
+
+/// How often the command of each template did well.
+fn succeeded(
+    started: &BTreeMap<AttemptId, Arc<Attempt>>,
+    ended: &BTreeMap<AttemptId, Arc<Verdict>>,
+) -> BTreeMap<String, u32> {
+    let mut times = BTreeMap::new();
+    for (id, _) in ended.iter().filter(|(_, verdict)| verdict.outcome == Outcome::Succeeded) {
+        let Some(attempt) = started.get(id) else { continue };
+        *times.entry(attempt.work.template.name.clone()).or_default() += 1;
+    }
+    times
 }
 
 fn found(
@@ -179,6 +232,9 @@ fn found(
     let mut answer = Answer { succeeds: phase == RunPhase::Succeeded, ..Answer::default() };
     for (id, verdict) in ended {
         let Some(attempt) = started.get(id).filter(|_| verdict.outcome != Outcome::Lost) else { continue };
+        if flow::is_daemon(attempt) {
+            continue;
+        }
         let arguments = flow::arguments(attempt);
         let [_, _, item, retried, ..] = &arguments[..] else { continue };
         let number = flow::number(&attempt.node_name, retried);
@@ -191,11 +247,38 @@ fn found(
     answer
 }
 
-fn started(record: &Record) -> Option<(AttemptId, Arc<Attempt>)> {
+/// The attempt that a record starts.
+pub fn started(record: &Record) -> Option<(AttemptId, Arc<Attempt>)> {
     match record {
         Record::AttemptStarted { attempt, .. } => Some((attempt.id.clone(), attempt.clone())),
         _ => None,
     }
+}
+
+/// Whether records end their run.
+pub fn ends(records: &[Record]) -> bool {
+    records.iter().any(|record| matches!(record, Record::RunFinished { .. }))
+}
+
+/// A run's state, unless it is not there (any more).
+fn state(world: &World, run: &RunUid) -> Option<RunState> {
+    now(world.memory.load_run(run)).ok().map(|loaded| fold(loaded.spec, &loaded.records))
+}
+
+/// Whether a run has ended.
+pub fn is_over(world: &World, run: &RunUid) -> bool {
+    state(world, run).is_none_or(|state| state.phase.completed())
+}
+
+/// Whether a run has ended and nothing of it is left to do.
+pub fn is_done(world: &World, run: &RunUid) -> bool {
+    state(world, run).is_none_or(|state| state.done())
+}
+
+/// Whether a run was there and was deleted since: its births are on record, and its spec is not.
+fn is_deleted(world: &World, run: &RunUid) -> bool {
+    let born = world.inner().births.born.iter().any(|spec| spec.uid == *run);
+    born && now(world.memory.load_run(run)).is_err()
 }
 
 fn ended(record: &Record) -> Option<(AttemptId, Arc<Verdict>)> {
@@ -205,9 +288,8 @@ fn ended(record: &Record) -> Option<(AttemptId, Arc<Verdict>)> {
     }
 }
 
-/// No lock is held or waited for by anybody, once the sweep has looked: it does as long as a run is live.
+/// No lock is held or waited for by anybody.
 fn locks_left(world: &World) {
-    now(locks::keep::sweep(&world.memory)).expect("memory");
     for key in now(world.memory.keys("locks/")).expect("memory") {
         let stored = now(world.memory.get(&key)).expect("memory").expect("it was listed");
         let state: serde_json::Value = serde_json::from_slice(&stored.body).expect("JSON");

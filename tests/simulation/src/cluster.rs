@@ -1,6 +1,6 @@
 //! Pods that vanish, are evicted, find no node, are made twice, and go on after they were given up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -36,6 +36,8 @@ pub struct Pod {
     pub number: u64,
     /// How it is.
     pub state: PodState,
+    /// Since when it serves.
+    pub ready: Option<i64>,
     /// When it should be gone.
     pub deleted: Option<i64>,
     /// Its node answers no more.
@@ -70,9 +72,24 @@ pub struct Pods {
     pub running: BTreeMap<u64, Arc<Attempt>>,
     /// Pods whose node is without contact.
     pub silent: Vec<u64>,
+    /// Attempts whose start is on record.
+    pub started: BTreeSet<AttemptId>,
+    /// The nodes of the attempts whose command was begun.
+    pub nodes: BTreeMap<AttemptId, (RunUid, String)>,
     /// How often infrastructure took an attempt of a node.
     pub losses: BTreeMap<(RunUid, String), u32>,
     next: u64,
+}
+
+impl Pods {
+    /// Another attempt of the same node that was begun.
+    fn before(&self, attempt: &Attempt) -> Option<AttemptId> {
+        let nodes = self.nodes.iter().filter(|(id, _)| **id != attempt.id);
+        let same = |(_, node): &(&AttemptId, &(RunUid, String))| {
+            (&node.0, &node.1) == (&attempt.run, &attempt.node_name)
+        };
+        nodes.filter(same).map(|(id, _)| id.clone()).next()
+    }
 }
 
 fn unreachable(why: &str) -> ClusterError {
@@ -111,8 +128,25 @@ impl Outside {
 
     async fn fence(&self, namespace: &str, verdict: Verdict) -> Result<Verdict, ClusterError> {
         let nonce = self.world.nonce("cluster");
+        if self.world.breaks(Bug::Unfenced) {
+            return self.store.put_verdict(namespace, &verdict).await.map_err(|e| unreadable(&e));
+        }
         self.store.claim(namespace, &verdict.attempt, &nonce).await.map_err(|e| unreadable(&e))?;
         self.store.put_verdict(namespace, &verdict).await.map_err(|e| unreadable(&e))
+    }
+
+    /// The stored verdict of an attempt.
+    async fn told(&self, spec: &RunSpec, attempt: &Attempt) -> Result<Option<Verdict>, ClusterError> {
+        let of = |id: AttemptId| async move {
+            self.store.verdict(spec.namespace(), &id).await.map_err(|e| unreadable(&e))
+        };
+        let own = of(attempt.id.clone()).await?;
+        let before = match self.world.breaks(Bug::OldVerdictTaken) && own.is_none() {
+            true => self.world.inner().pods.before(attempt),
+            false => None,
+        };
+        let Some(before) = before else { return Ok(own) };
+        Ok(of(before).await?.map(|verdict| Verdict { attempt: attempt.id.clone(), ..verdict }))
     }
 
     /// What a pod without a stored verdict says of its attempt.
@@ -132,7 +166,14 @@ impl Outside {
             PodState::Pending => {
                 return Ok(Some(Event::AttemptWaiting { attempt: id, why: "Unschedulable".to_owned() }));
             }
+            PodState::Running(_) if self.world.breaks(Bug::GivenUpRunning) => {
+                Some((Outcome::Lost, Reason::Vanished, "it takes long"))
+            }
             PodState::Running(since) => {
+                if let Some(ready) = pod.ready {
+                    let (at, ip) = (timestamp(ready), "10.0.0.1".to_owned());
+                    return Ok(Some(Event::AttemptReady { attempt: id, at, ip }));
+                }
                 return Ok(Some(Event::AttemptRunning { attempt: id, at: timestamp(since), host: None }));
             }
         };
@@ -203,8 +244,7 @@ impl Cluster for Outside {
         self.world.turn().await;
         let mut events = Vec::new();
         for attempt in attempts {
-            let verdict =
-                self.store.verdict(spec.namespace(), &attempt.id).await.map_err(|e| unreadable(&e))?;
+            let verdict = self.told(spec, attempt).await?;
             events.extend(match verdict {
                 Some(verdict) => Some(Event::AttemptFinished { verdict: Arc::new(verdict) }),
                 None => self.look_at(attempt, pods.get(&attempt.id)).await?,
@@ -241,19 +281,23 @@ impl AllPods for Outside {
         let glimpse = |pod: Pod| {
             let stuck = pod.deleted.is_some_and(|due| timestamp(due + CONTACT) < now);
             let calls = stuck || !matches!(pod.state, PodState::Pending | PodState::Running(_));
-            Glimpse { run: pod.run, attempt: pod.attempt.id.clone(), calls, stuck }
+            let namespace = pod.attempt.namespace.clone();
+            Glimpse { run: pod.run, attempt: pod.attempt.id.clone(), namespace, calls, stuck }
         };
         Ok(pods.into_iter().map(glimpse).collect())
     }
 
-    async fn remove(&self, spec: &RunSpec, attempts: &[AttemptId]) -> Result<(), ClusterError> {
-        self.tidy(spec, attempts).await
+    async fn remove(&self, _: &str, attempts: &[AttemptId]) -> Result<(), ClusterError> {
+        for attempt in attempts {
+            self.delete(attempt).await?;
+        }
+        Ok(())
     }
 }
 
 impl crate::world::World {
     /// Makes a pod, unless there is one of this name.
-    fn make_pod(self: &Arc<Self>, run: &RunUid, attempt: &Arc<Attempt>) {
+    pub fn make_pod(self: &Arc<Self>, run: &RunUid, attempt: &Arc<Attempt>) {
         let number = {
             let mut inner = self.inner();
             if inner.pods.shown.contains_key(&attempt.id) {
@@ -270,6 +314,7 @@ impl crate::world::World {
             attempt: attempt.clone(),
             number,
             state: PodState::Pending,
+            ready: None,
             deleted: None,
             silent: false,
             life: Some(life),

@@ -3,6 +3,7 @@
 mod manifest;
 mod reference;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dropforge_engine::attempt::Attempt;
@@ -11,7 +12,7 @@ use crate::plan::Plan;
 use crate::random::Random;
 use crate::world::World;
 
-pub use manifest::workflow;
+pub use manifest::{spec, workflow};
 pub use reference::{Answer, answer};
 
 /// A workflow.
@@ -47,6 +48,8 @@ pub struct Template {
     pub retries: Option<u32>,
     /// What it holds while it goes on.
     pub lock: Option<Lock>,
+    /// Whether a cache of the run keeps, for each item, that it succeeded.
+    pub memo: bool,
 }
 
 /// What a template does.
@@ -59,14 +62,73 @@ pub enum Body {
         /// The item that fails.
         bad: Option<u32>,
     },
+    /// Runs a pod that serves until its callers have ended.
+    Daemon,
     /// Waits for some seconds.
     Nap(u32),
     /// Groups of steps, one after the other.
     Steps(Vec<Vec<Call>>),
-    /// Tasks, each with those that it depends on.
-    Dag(Vec<(Call, Vec<usize>)>),
+    /// Tasks, each with what it depends on.
+    Dag(Vec<Task>),
     /// A pod so many times, one after the other, by calling itself.
     Again(usize, u32),
+}
+
+/// A task of a DAG.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// What it does.
+    pub call: Call,
+    /// What it waits for.
+    pub after: After,
+}
+
+/// What a task waits for.
+#[derive(Clone, Debug)]
+pub enum After {
+    /// `dependencies`: all of these.
+    All(Vec<usize>),
+    /// `depends`: one of these that holds (`||`), or all of them (`&&`).
+    Expression {
+        /// Whether one is enough.
+        any: bool,
+        /// Earlier tasks, each with what it must have come to.
+        tests: Vec<(usize, Test)>,
+    },
+}
+
+impl After {
+    /// The tasks that it names.
+    pub fn named(&self) -> Vec<usize> {
+        match self {
+            After::All(tasks) => tasks.clone(),
+            After::Expression { tests, .. } => tests.iter().map(|(on, _)| *on).collect(),
+        }
+    }
+}
+
+/// What `depends` may ask of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// `a`: succeeded, was skipped, or serves.
+    Bare,
+    /// `a.Succeeded`.
+    Succeeded,
+    /// `a.Failed`.
+    Failed,
+    /// `(a.Succeeded || a.Failed)`.
+    Ended,
+    /// `!a.Succeeded`.
+    NotSucceeded,
+}
+
+/// What follows once a call has come to something.
+#[derive(Clone, Debug)]
+pub struct Hook {
+    /// What is run.
+    pub template: usize,
+    /// Whether it follows a failure; else it follows a success.
+    pub failed: bool,
 }
 
 /// A call of a template.
@@ -82,6 +144,8 @@ pub struct Call {
     pub continues: bool,
     /// What follows its end.
     pub on_exit: Option<usize>,
+    /// A lifecycle hook with an expression.
+    pub hook: Option<Hook>,
 }
 
 /// How a command ends.
@@ -109,8 +173,19 @@ impl End {
     }
 }
 
+/// Whether an attempt is one of a made-up workflow; the others are the samples'.
+pub fn is_made_up(attempt: &Attempt) -> bool {
+    attempt.work.template.container.as_ref().is_some_and(|c| c.image.as_deref() == Some(IMAGE))
+}
+
+/// The image of all made-up workflows.
+const IMAGE: &str = "made-up";
+
 /// How the command of an attempt ends, as its arguments say: `rule`, `bad item`, `item`, `retried`, `lock`.
 pub fn end(_: &World, attempt: &Attempt) -> End {
+    if !is_made_up(attempt) {
+        return End::Good;
+    }
     let arguments = arguments(attempt);
     let [rule, bad, item, retried, ..] = &arguments[..] else { return End::Good };
     End::of(rule, number(&attempt.node_name, retried), bad == item)
@@ -126,6 +201,14 @@ pub fn number(node_name: &str, retried: &str) -> u32 {
 pub fn arguments(attempt: &Attempt) -> Vec<String> {
     attempt.work.template.container.as_ref().and_then(|container| container.args.clone()).unwrap_or_default()
 }
+
+/// Whether a pod serves until it is told to end.
+pub fn is_daemon(attempt: &Attempt) -> bool {
+    arguments(attempt).first().is_some_and(|rule| rule == DAEMON)
+}
+
+/// What the container of a daemon is told instead of a rule.
+const DAEMON: &str = "daemon";
 
 /// The lock that a pod's template holds.
 pub fn lock_of(attempt: &Arc<Attempt>) -> Option<(String, usize)> {
@@ -143,15 +226,18 @@ struct Maker<'a> {
     fails: bool,
     /// Whether there are locks.
     locks: bool,
+    /// The templates that are daemons.
+    daemons: BTreeSet<usize>,
 }
 
 /// The workflow number `n` of a plan.
 pub fn made_up(plan: &Plan, n: u32) -> Flow {
     let random = Random::new(plan.seed, &format!("workflow {n}"));
-    let mut maker = Maker { random, plan, part: n * 1000, fails: false, locks: false };
+    let mut maker =
+        Maker { random, plan, part: n * 1000, fails: false, locks: false, daemons: BTreeSet::new() };
     maker.fails = maker.part(1, 2);
     maker.locks = maker.part(1, 3);
-    let mut templates: Vec<Template> = (0..3).map(|_| maker.leaf()).collect();
+    let mut templates: Vec<Template> = (0..3).map(|at| maker.leaf(at)).collect();
     let inner = maker.random.below(3);
     for _ in 0..inner {
         let template = maker.inner(templates.len());
@@ -160,9 +246,23 @@ pub fn made_up(plan: &Plan, n: u32) -> Flow {
     let entry = maker.inner(templates.len());
     templates.push(entry);
     let on_exit = maker.part(1, 5).then_some(0);
-    let parallelism = maker.part(1, 5).then(|| 1 + maker.random.below(2));
+    // A daemon holds its place until those have run that wait for another.
+    let parallelism =
+        maker.part(1, 5).then(|| 1 + maker.random.below(2)).filter(|_| maker.daemons.is_empty());
     let lock = (maker.part(1, 4) && maker.locks).then(|| maker.lock_of("whole"));
     Flow { templates, on_exit, parallelism, lock, volume: maker.part(1, 6) }
+}
+
+/// A workflow of one to three steps, one after the other, for runs that are many.
+pub fn short(plan: &Plan, n: u32) -> Flow {
+    let random = Random::new(plan.seed, &format!("workflow {n}"));
+    let mut maker =
+        Maker { random, plan, part: n * 1000, fails: false, locks: false, daemons: BTreeSet::new() };
+    maker.fails = maker.part(1, 3);
+    let leaf = maker.leaf(0);
+    let steps = (0..1 + maker.random.below(3)).map(|_| vec![maker.plain(0)]).collect();
+    let entry = Template { body: Body::Steps(steps), retries: None, lock: None, memo: false };
+    Flow { templates: vec![leaf, entry], on_exit: None, parallelism: None, lock: None, volume: false }
 }
 
 impl Maker<'_> {
@@ -170,6 +270,11 @@ impl Maker<'_> {
     fn part(&mut self, hits: u64, of: u64) -> bool {
         self.part += 1;
         self.random.chance(hits, of) && !self.plan.dropped.contains(&self.part)
+    }
+
+    /// The same for what only wide worlds have.
+    fn wide_part(&mut self, hits: u64, of: u64) -> bool {
+        self.plan.wide && self.part(hits, of)
     }
 
     /// Locks are taken from the outside in and each level has its own, so that no workflow waits for itself.
@@ -184,17 +289,28 @@ impl Maker<'_> {
         }
     }
 
-    fn leaf(&mut self) -> Template {
+    fn leaf(&mut self, at: usize) -> Template {
+        // The first is what exit handlers and hooks run, which nothing ends.
+        if at > 0 && self.wide_part(1, 8) {
+            self.daemons.insert(at);
+            return Template { body: Body::Daemon, retries: None, lock: None, memo: false };
+        }
         let lock = (self.part(1, 2) && self.locks).then(|| self.lock());
         if self.part(1, 6) {
-            return Template { body: Body::Nap(self.random.below(120) as u32), retries: None, lock: None };
+            return Template {
+                body: Body::Nap(self.random.below(120) as u32),
+                retries: None,
+                lock: None,
+                memo: false,
+            };
         }
         let retries = self.part(1, 3).then(|| self.random.below(3) as u32);
         let fails = self.part(1, 2) && self.fails;
         let rules = if fails { ["x.", "xx.", "o.", "x"] } else { ["."; 4] };
         let rule = (*self.random.pick(&rules)).to_owned();
         let bad = (self.part(1, 8) && self.fails).then(|| self.random.below(3) as u32);
-        Template { body: Body::Pod { rule, bad }, retries, lock }
+        let memo = self.wide_part(1, 6) && retries.is_none();
+        Template { body: Body::Pod { rule, bad }, retries, lock, memo }
     }
 
     /// A template that calls some of those before it.
@@ -207,11 +323,7 @@ impl Maker<'_> {
                     (0..groups).map(|_| self.group(before)).filter(|group| !group.is_empty()).collect(),
                 )
             }
-            3..=5 => {
-                let tasks = 1 + self.random.below(5);
-                let tasks = (0..tasks).map(|n| (self.call(before), self.dependencies(n)));
-                Body::Dag(tasks.collect())
-            }
+            3..=5 => self.dag(before),
             _ => Body::Again(0, 1 + self.random.below(3) as u32),
         };
         let retries = self.part(1, 8).then(|| self.random.below(2) as u32);
@@ -220,7 +332,38 @@ impl Maker<'_> {
             Body::Steps(groups) if groups.is_empty() => Body::Steps(vec![vec![self.plain(0)]]),
             body => body,
         };
-        Template { body, retries, lock }
+        Template { body, retries, lock, memo: false }
+    }
+
+    fn dag(&mut self, before: usize) -> Body {
+        let many = 1 + self.random.below(5);
+        let expressions = self.wide_part(1, 3);
+        let mut tasks: Vec<Task> = Vec::new();
+        for n in 0..many {
+            let mut call = self.call(before);
+            let named = self.dependencies(n);
+            let after = match expressions {
+                true => {
+                    // The two may not stand together.
+                    call.continues = false;
+                    self.expression(&tasks, named)
+                }
+                false => After::All(named),
+            };
+            tasks.push(Task { call, after });
+        }
+        Body::Dag(tasks)
+    }
+
+    fn expression(&mut self, tasks: &[Task], named: Vec<usize>) -> After {
+        let any = self.random.chance(1, 2);
+        let all = [Test::Bare, Test::Succeeded, Test::Failed, Test::Ended, Test::NotSucceeded];
+        let mut tests = Vec::new();
+        for on in named {
+            let serves = self.daemons.contains(&tasks[on].call.template);
+            tests.push((on, if serves { Test::Bare } else { *self.random.pick(&all) }));
+        }
+        After::Expression { any, tests }
     }
 
     fn group(&mut self, before: usize) -> Vec<Call> {
@@ -238,17 +381,26 @@ impl Maker<'_> {
     }
 
     fn plain(&self, template: usize) -> Call {
-        Call { template, count: None, when: None, continues: false, on_exit: None }
+        Call { template, count: None, when: None, continues: false, on_exit: None, hook: None }
     }
 
     fn call(&mut self, before: usize) -> Call {
         let template = self.random.below(before as u64) as usize;
-        Call {
+        let mut call = Call {
             template,
             count: self.part(1, 4).then(|| self.random.below(4) as u32),
             when: self.part(1, 5).then(|| self.random.chance(1, 2)),
             continues: self.part(1, 5),
             on_exit: self.part(1, 10).then_some(0),
+            hook: None,
+        };
+        if self.wide_part(1, 6) && call.count.is_none() {
+            call.hook = Some(Hook { template: 0, failed: self.random.chance(1, 2) });
         }
+        if self.daemons.contains(&template) {
+            // Nobody looks at a daemon any more when it is told to end.
+            (call.on_exit, call.hook) = (None, None);
+        }
+        call
     }
 }

@@ -4,6 +4,7 @@
 //! up, single-threaded and deterministic. A world goes on until its faults are over and nothing is left to do; then it
 //! is judged. Start reading at `world`, then `checks`.
 
+mod births;
 pub mod bugs;
 mod checks;
 mod cluster;
@@ -15,8 +16,11 @@ pub mod plan;
 mod pods;
 mod queue;
 pub mod random;
+mod samples;
 pub mod shrink;
+mod starting;
 mod store;
+mod uploads;
 pub mod world;
 
 use std::sync::Arc;
@@ -51,10 +55,13 @@ fn go(plan: &Plan) -> Report {
     let mut random = random::Random::new(plan.seed, "world");
     let runs = 1 + u32::try_from(random.below(3)).unwrap_or(0);
     let flows: Vec<flow::Flow> = (0..runs).map(|n| flow::made_up(plan, n)).collect();
-    for _ in 0..1 + random.below(3) {
-        functions::advance(&world);
+    for n in 0..1 + random.below(3) {
+        functions::advance(&world, n == 0);
     }
     functions::sweep(&world);
+    if plan.wide {
+        starters(&world);
+    }
     for (n, flow) in (0..).zip(&flows) {
         if plan.verbose {
             world.note(format_args!("{}", serde_json::to_string(&flow::workflow(flow)).unwrap_or_default()));
@@ -62,9 +69,39 @@ fn go(plan: &Plan) -> Report {
         world.inner().people += 1;
         world.spawn(Box::pin(people::submits(world.clone(), flow.clone(), n)));
     }
-    world.spawn(Box::pin(checks::judge(world.clone(), flows)));
+    let sample = samples::of(plan);
+    if let Some(sample) = sample {
+        world.inner().people += 1;
+        world.spawn(Box::pin(people::tries(world.clone(), sample)));
+    }
+    world.spawn(Box::pin(checks::judge(world.clone(), flows, sample)));
     let turns = world.go(TURNS_MAX);
     let digest = world.digest();
     let mut inner = world.inner();
     Report { wrong: std::mem::take(&mut inner.wrong), digest, turns, story: std::mem::take(&mut inner.story) }
+}
+
+/// Triggers and schedules, with who keeps them and the functions that start their runs.
+fn starters(world: &world::Handle) {
+    let (watching, ticking) = (starting::watching(&world.plan), starting::ticking(&world.plan));
+    if watching.is_none() && ticking.is_none() {
+        return;
+    }
+    let functions = 1 + world.inner().random.below(2);
+    for n in 0..functions {
+        functions::ingest(world, n == 0);
+    }
+    world.spawn(Box::pin(uploads::scheduler(world.clone())));
+    if let Some(watching) = watching {
+        world.note(watching.manifest());
+        world.inner().births.watching = Some(watching.clone());
+        world.inner().people += 1;
+        world.spawn(Box::pin(uploads::drops(world.clone(), watching)));
+    }
+    if let Some(ticking) = ticking {
+        world.note(ticking.manifest(false));
+        world.inner().births.ticking = Some(ticking.clone());
+        world.inner().people += 1;
+        world.spawn(Box::pin(uploads::schedules(world.clone(), ticking)));
+    }
 }

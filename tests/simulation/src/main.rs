@@ -1,10 +1,13 @@
 //! `simulate --schedules N [--seed S]`: lets worlds go on from seed S, tells which of them fail, and shrinks the first of
-//! those. `--verbose` writes down what happens; `--bugs` plants each bug in turn and tells how many seeds catch it.
+//! those. `--verbose` writes down what happens; `--narrow` makes the worlds of the first seeds; `--bugs` plants each bug in turn and tells how many seeds catch it.
 
 use dropforge_simulation_tests::bugs::Bug;
 use dropforge_simulation_tests::plan::Plan;
 use dropforge_simulation_tests::shrink::shrink;
 use dropforge_simulation_tests::simulate;
+
+/// After so many worlds it is told how far it has come, so that one who is interrupted knows.
+const TOLD_EVERY: u64 = 10_000;
 
 /// Failing seeds that are shrunk: that takes hundreds of worlds each.
 const SHRUNK_MAX: u64 = 1;
@@ -20,22 +23,28 @@ fn main() {
     if flag("--bugs") {
         return plant(first, many);
     }
-    let failed = schedules(first, many, flag("--verbose"));
+    let failed = schedules(first, many, flag("--verbose"), !flag("--narrow"));
     std::process::exit(i32::from(failed > 0));
 }
 
-fn schedules(first: u64, many: u64, verbose: bool) -> u64 {
+fn schedules(first: u64, many: u64, verbose: bool, wide: bool) -> u64 {
     let (mut failed, mut turns) = (0, 0);
     for seed in first..first + many {
-        let plan = Plan { verbose, ..Plan::new(seed) };
+        let plan = Plan { verbose, wide, ..Plan::new(seed) };
         let report = simulate(&plan);
         turns += report.turns;
         report.story.iter().for_each(|line| println!("{line}"));
+        let done = seed + 1 - first;
+        if done.is_multiple_of(TOLD_EVERY) && done < many {
+            println!("{done} schedules from seed {first} so far, {failed} failed, {turns} turns");
+        }
         if report.wrong.is_empty() {
             continue;
         }
         failed += 1;
-        println!("seed {seed} fails: {}", report.wrong.join("\n  "));
+        let mut wrong = report.wrong;
+        wrong.dedup();
+        println!("seed {seed} fails: {}", wrong.join("\n  "));
         if failed <= SHRUNK_MAX && !verbose {
             let Plan { without, dropped, .. } = shrink(&plan);
             println!("  it still fails without {without:?} and the parts {dropped:?}");

@@ -7,28 +7,58 @@ use dropforge_driver::store::{Inbox, Runs};
 use dropforge_engine::event::{Command, RetryOptions, Verb};
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::spec::{Cause, RunSpec};
+use dropforge_manifest::types::Workflow;
 
+use crate::checks;
 use crate::flow::{Flow, workflow};
 use crate::plan::Fault;
 use crate::queue::{Body, Queue};
+use crate::samples::Sample;
 use crate::store::Store;
 use crate::world::{FAULTS, Handle, World, timestamp};
 
-/// The spec of a made-up run.
-pub fn spec(world: &World, flow: &Flow, n: u32) -> RunSpec {
-    let identity = Identity { uid: format!("run-{n}").into(), suffix: format!("r{n}") };
-    let (library, site, overrides) = (Library::default(), Site::default(), Overrides::default());
+/// The spec of a run.
+fn spec(world: &World, (workflow, library): (Workflow, Library), uid: &str) -> RunSpec {
+    let identity = Identity { uid: uid.into(), suffix: uid.replace("run-", "r") };
+    let (site, overrides) = (Site::default(), Overrides::default());
     let cause = Cause::Person { by: "somebody".to_owned() };
     let now = timestamp(world.inner().now);
-    run_spec(workflow(flow), &library, &site, &overrides, &identity, cause, now).expect("a sound workflow")
+    run_spec(workflow, &library, &site, &overrides, &identity, cause, now).expect("a sound workflow")
+}
+
+/// The uid of a sample's run.
+pub const SAMPLE: &str = "sample";
+
+/// Submits a sample after a while, and says yes where it asks.
+pub async fn tries(world: Handle, sample: &'static Sample) {
+    let waits = world.inner().random.between(0, FAULTS / 2);
+    world.sleep(waits).await;
+    let store = Store { world: world.clone(), old: false };
+    let spec = spec(&world, sample.workflow(), SAMPLE);
+    while store.create_run(&spec).await.is_err() {
+        world.sleep(1_000).await;
+    }
+    rings(&world, &spec.uid, Why::Submitted);
+    let mut asked = 0;
+    // It may be asked before the step is there that waits for the answer.
+    while sample.asks && !checks::is_over(&world, &spec.uid) {
+        world.sleep(90_000).await;
+        asked += 1;
+        let outputs = [("approve".to_owned(), "yes".to_owned())].into();
+        let verb = Verb::Resume { selector: Some("displayName=approve".to_owned()), outputs };
+        let id = format!("yes-{asked}").as_str().into();
+        let command = Command { id, by: "somebody".to_owned(), at: world.now(), verb };
+        says(&world, &store, &spec.uid, command).await;
+    }
+    world.inner().people -= 1;
 }
 
 /// Submits a run after a while, and goes on with it.
 pub async fn submits(world: Handle, flow: Flow, n: u32) {
     let waits = world.inner().random.between(0, 60_000);
     world.sleep(waits).await;
-    let store = Store { world: world.clone() };
-    let spec = spec(&world, &flow, n);
+    let store = Store { world: world.clone(), old: false };
+    let spec = spec(&world, (workflow(&flow), Library::default()), &format!("run-{n}"));
     while store.create_run(&spec).await.is_err() {
         world.sleep(1_000).await;
     }

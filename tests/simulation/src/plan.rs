@@ -65,6 +65,21 @@ faults! {
     ClockSkew,
     /// People stop, suspend, resume and retry, also twice.
     Commands,
+    /// The queue refuses a message. From here on: only in wide worlds.
+    QueueRefuses,
+    /// The queue takes a message, and its answer is lost.
+    QueueAnswerLost,
+    /// Some functions are of an older version, which can't read everything; after a while they are replaced.
+    OldFunctions,
+    /// The store keeps snapshots of states, and those who resume a run get them.
+    Snapshots,
+}
+
+impl Fault {
+    /// Whether only wide worlds have it.
+    pub fn is_wide(self) -> bool {
+        self >= Fault::QueueRefuses
+    }
 }
 
 /// What a world is made from.
@@ -76,6 +91,9 @@ pub struct Plan {
     pub without: BTreeSet<Fault>,
     /// The parts of its manifests that are left out.
     pub dropped: BTreeSet<u32>,
+    /// Whether it has all that worlds may have: triggers, schedules, daemons, memos, hooks, `depends`, functions of two
+    /// versions. The first worlds had not; seeds that failed then make the same worlds without.
+    pub wide: bool,
     /// The rule that is broken.
     pub bug: Option<Bug>,
     /// Whether what happens is written down as text.
@@ -85,7 +103,19 @@ pub struct Plan {
 impl Plan {
     /// Everything that this seed brings.
     pub fn new(seed: u64) -> Plan {
-        Plan { seed, without: BTreeSet::new(), dropped: BTreeSet::new(), bug: None, verbose: false }
+        Plan {
+            seed,
+            without: BTreeSet::new(),
+            dropped: BTreeSet::new(),
+            wide: true,
+            bug: None,
+            verbose: false,
+        }
+    }
+
+    /// The world that this seed made before there were wide ones.
+    pub fn narrow(seed: u64) -> Plan {
+        Plan { wide: false, ..Plan::new(seed) }
     }
 
     /// How often each fault happens, in 10,000 occasions, and by which numbers. A quarter of all worlds has none.
@@ -96,6 +126,9 @@ impl Plan {
         for fault in Fault::ALL {
             let happens = random.chance(1, 3);
             let rate = *random.pick(&[20, 100, 400, 1500]);
+            if fault.is_wide() && !self.wide {
+                continue;
+            }
             if happens && !peaceful && !self.without.contains(fault) {
                 rates.insert(*fault, (rate, Random::new(self.seed, &format!("{fault:?}"))));
             }

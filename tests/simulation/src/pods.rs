@@ -14,11 +14,18 @@ use crate::cluster::{Pod, PodState};
 use crate::flow::{self, End};
 use crate::plan::Fault;
 use crate::queue::{Body, Queue};
+use crate::samples;
 use crate::store::Store;
 use crate::world::{Handle, World};
 
 /// How often infrastructure takes an attempt of one node at most: as often as the engine tries it again.
 const LOSSES_MAX: u32 = 3;
+
+/// How long a daemon serves that nobody ends: longer than any world lasts.
+const FOR_EVER: i64 = 1_000_000_000;
+
+/// After so long a node without contact is gone, in milliseconds.
+const GONE: i64 = 600_000;
 
 /// What infrastructure does to a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +41,7 @@ enum Fate {
 
 /// A pod from its making to its end.
 pub async fn life(world: Handle, number: u64, attempt: Arc<Attempt>) {
-    let store = Store { world: world.clone() };
+    let store = Store { world: world.clone(), old: false };
     let fate = world.fate(&attempt);
     let (begins, takes) = world.durations();
     let pod = OnePod { world, store, number, attempt };
@@ -55,6 +62,9 @@ pub async fn life(world: Handle, number: u64, attempt: Arc<Attempt>) {
     }
     pod.begins();
     pod.world.sleep(takes / 2).await;
+    if flow::is_daemon(&pod.attempt) {
+        pod.serves().await;
+    }
     match fate {
         Fate::VanishesRunning => return pod.vanish(),
         Fate::EvictedRunning => {
@@ -62,6 +72,11 @@ pub async fn life(world: Handle, number: u64, attempt: Arc<Attempt>) {
             return pod.shows(PodState::Evicted);
         }
         _ => {}
+    }
+    if flow::is_daemon(&pod.attempt) {
+        // Nobody ends one on a node without contact: it ends with its node.
+        pod.world.sleep(if fate == Fate::Silent { GONE } else { FOR_EVER }).await;
+        return pod.ends();
     }
     pod.world.sleep(takes / 2).await;
     pod.ends();
@@ -88,7 +103,7 @@ pub async fn told_to_end(world: Handle, number: u64, attempt: Arc<Attempt>) {
     world.inner().pods.running.remove(&number);
     let lost =
         Verdict::without_outputs(attempt.id.clone(), Outcome::Lost, Reason::Vanished, "SIGTERM", world.now());
-    let store = Store { world: world.clone() };
+    let store = Store { world: world.clone(), old: false };
     let claimed = store.claimed(&attempt.namespace, &attempt.id).await;
     if claimed.is_ok_and(|claimed| claimed) {
         // Where that fails, the pod's absence tells.
@@ -139,14 +154,24 @@ impl OnePod {
         self.world.inner().pods.silent.push(self.number);
         let (world, id, number) = (self.world.clone(), self.attempt.id.clone(), self.number);
         self.world.spawn(Box::pin(async move {
-            world.sleep(600_000).await;
+            world.sleep(GONE).await;
             forget(&world, &id, number);
         }));
     }
 
+    /// A daemon says that it is ready, and serves for a while before anything may take it.
+    async fn serves(&self) {
+        let now = self.world.inner().now;
+        self.change(|pod| pod.ready = Some(now));
+        self.world.note(format_args!("pod {} serves", self.number));
+        self.rings();
+        let serves = self.world.inner().random.between(0, 60_000);
+        self.world.sleep(serves).await;
+    }
+
     /// Whether this pod, and no other of its name, executes the attempt.
     async fn claims(&self) -> bool {
-        let nonce = self.world.nonce("pod");
+        let mut nonce = self.world.nonce("pod");
         let id = match self.world.breaks(Bug::ClaimOfNode) {
             true => AttemptId::from(self.attempt.node_name.as_str()),
             false => self.attempt.id.clone(),
@@ -155,6 +180,9 @@ impl OnePod {
             match self.store.claim(&self.attempt.namespace, &id, &nonce).await {
                 Ok(created) => return created == Created::New,
                 Err(_) => self.world.sleep(1_000).await,
+            }
+            if self.world.breaks(Bug::ClaimedWithAnotherNonce) {
+                nonce = self.world.nonce("pod");
             }
         }
     }
@@ -183,9 +211,14 @@ impl OnePod {
         };
         let holders = pods.running.iter().filter(holds).count();
         let silent = pods.silent.contains(&self.number);
+        let on_record = pods.started.contains(id);
+        pods.nodes.insert(id.clone(), (self.attempt.run.clone(), self.attempt.node_name.clone()));
         pods.running.insert(self.number, self.attempt.clone());
         drop(inner);
         self.world.note(format_args!("pod {} begins {}", self.number, self.attempt.node_name));
+        if !on_record {
+            self.world.wrong(format_args!("attempt {id} executes and its start is not on record"));
+        }
         if twice {
             self.world.wrong(format_args!("attempt {id} executes twice"));
         }
@@ -215,7 +248,10 @@ impl OnePod {
             End::Bad | End::OutOfMemory => (Outcome::Failed, "main: Error (exit code 1)"),
         };
         let id = self.attempt.id.clone();
-        let verdict = Verdict::without_outputs(id, outcome, Reason::Exited, message, self.world.now());
+        let mut verdict = Verdict::without_outputs(id, outcome, Reason::Exited, message, self.world.now());
+        if !flow::is_made_up(&self.attempt) {
+            verdict.outputs = samples::outputs(&self.attempt);
+        }
         while self.store.put_verdict(&self.attempt.namespace, &verdict).await.is_err() {
             self.world.sleep(1_000).await;
         }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use crate::plan::{Fault, Plan};
 use crate::simulate;
 
-/// Parts of one workflow, and workflows of one world, at most.
-const PARTS_MAX: u32 = 80;
-const WORKFLOWS_MAX: u32 = 3;
+/// Parts of one workflow, and workflows of one world, at most: those of people, of a trigger and of a schedule.
+const PARTS_MAX: u32 = 120;
+const WORKFLOWS_MAX: u32 = 5;
 
 /// The smallest plan that was found to fail as this one does.
 pub fn shrink(plan: &Plan) -> Plan {
@@ -18,7 +18,7 @@ pub fn shrink(plan: &Plan) -> Plan {
         keep_if_it_fails(&mut plan, without);
     }
     for n in 0..WORKFLOWS_MAX {
-        for part in 1..=PARTS_MAX {
+        for part in 0..=PARTS_MAX {
             let mut smaller = plan.clone();
             smaller.dropped.insert(n * 1000 + part);
             keep_if_it_fails(&mut plan, smaller);

@@ -1,28 +1,41 @@
 //! The store as a world has it: requests that are refused, and answers that are lost.
 
+mod documents;
+
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::path::Path;
 
 use dropforge_driver::store::{
-    Artifacts, Attempts, Buried, Commit, Created, Documents, Inbox, Index, IndexEntry, LoadedRun,
-    ObjectFacts, Place, Resumed, Runs, StoreError, Swap, Tail, Tombstone, Versioned,
+    Attempts, Buried, Commit, Created, Inbox, Index, IndexEntry, LoadedRun, Resumed, Runs, StoreError, Tail,
+    Tombstone,
 };
 use dropforge_engine::attempt::Verdict;
 use dropforge_engine::event::Command;
 use dropforge_engine::ids::{AttemptId, CommandId, RunUid};
 use dropforge_engine::record::Record;
-use dropforge_engine::spec::RunSpec;
+use dropforge_engine::snapshot::Snapshot;
+use dropforge_engine::spec::{Cause, RunSpec};
+use dropforge_engine::state::RunState;
 
 use crate::bugs::Bug;
 use crate::plan::Fault;
 use crate::world::Handle;
+use crate::{births, checks};
+
+/// Kept snapshots as text, each with where the commits after it go.
+pub type Snapshots = BTreeMap<RunUid, (u64, String)>;
+
+/// What an old function says of the version of what it can't read.
+const NEWER: u32 = 99;
 
 /// The store in somebody's hands.
 #[derive(Clone)]
 pub struct Store {
     /// The world.
     pub world: Handle,
+    /// Whether it is in the hands of an older version, which can't read some of what there is.
+    pub old: bool,
 }
 
 impl Store {
@@ -49,18 +62,44 @@ impl Store {
         if self.world.fault(Fault::StoreAnswerLost) { Err(unanswered(what)) } else { Ok(answer) }
     }
 
+    /// Whether only a newer version can read what has this name.
+    fn is_newer(&self, name: &str) -> bool {
+        self.old && name.bytes().fold(0u8, u8::wrapping_add).is_multiple_of(2)
+    }
+
+    /// An old function may read this run.
+    fn readable(&self, run: &RunUid) -> Result<(), StoreError> {
+        let key = format!("runs/{run}");
+        if self.is_newer(run.as_str()) {
+            return Err(StoreError::NewerFormat { key, found: NEWER, known: 1 });
+        }
+        Ok(())
+    }
+
     fn breaks(&self, bug: Bug) -> bool {
         self.world.breaks(bug)
     }
 }
 
-fn unanswered(what: &'static str) -> StoreError {
+/// A request that was refused, or whose answer was lost.
+pub fn unanswered(what: &'static str) -> StoreError {
     StoreError::Io { action: what, key: "an object".to_owned(), source: io::Error::other("503 SlowDown") }
 }
 
 impl Runs for Store {
     async fn create_run(&self, spec: &RunSpec) -> Result<Created, StoreError> {
-        let created = self.write("create", self.world.memory.create_run(spec)).await?;
+        let mut spec = spec.clone();
+        if self.breaks(Bug::UidDrawnAnew) && !matches!(spec.cause, Cause::Person { .. }) {
+            spec.uid = self.world.nonce("uid").into();
+        }
+        let asked = async {
+            let created = self.world.memory.create_run(&spec).await?;
+            if created == Created::New {
+                births::born(&self.world, &spec);
+            }
+            Ok(created)
+        };
+        let created = self.write("create", asked).await?;
         if self.breaks(Bug::BornUnmarked) {
             self.world.memory.unmark_live(&spec.uid, 0).await?;
         }
@@ -68,17 +107,48 @@ impl Runs for Store {
     }
 
     async fn load_run(&self, run: &RunUid) -> Result<LoadedRun, StoreError> {
+        self.readable(run)?;
         self.read("load", self.world.memory.load_run(run)).await
     }
 
     async fn resume(&self, run: &RunUid) -> Result<Resumed, StoreError> {
-        self.read("resume", self.world.memory.resume(run)).await
+        self.readable(run)?;
+        let resumed = self.read("resume", self.world.memory.resume(run)).await?;
+        let kept = self.world.inner().snapshots.get(run).cloned();
+        let Some((position, text)) = kept else { return Ok(resumed) };
+        let mut tail = self.world.memory.tail(run, position).await?;
+        if self.breaks(Bug::TailCutOff) && !tail.records.is_empty() {
+            tail.records.remove(0);
+        }
+        let snapshot: Snapshot = serde_json::from_str(&text).expect("it was written here");
+        Ok(Resumed {
+            spec: resumed.spec,
+            snapshot: Some(snapshot),
+            records: tail.records,
+            position: tail.position,
+        })
+    }
+
+    async fn keep_snapshot(&self, run: &RunUid, position: u64, state: &RunState) -> Result<(), StoreError> {
+        if !self.world.has(Fault::Snapshots) || !self.world.inner().random.chance(1, 3) {
+            return Ok(());
+        }
+        let text = serde_json::to_string(&Snapshot::of(state)).expect("states are JSON");
+        let asked = async {
+            let mut inner = self.world.inner();
+            if inner.snapshots.get(run).is_none_or(|(kept, _)| *kept < position) {
+                inner.snapshots.insert(run.clone(), (position, text));
+            }
+            Ok(())
+        };
+        self.write("keep a snapshot of", asked).await
     }
 
     async fn tail(&self, run: &RunUid, position: u64) -> Result<Tail, StoreError> {
         if self.breaks(Bug::TailUnread) {
             return Ok(Tail { records: Vec::new(), position });
         }
+        self.readable(run)?;
         self.read("read the tail of", self.world.memory.tail(run, position)).await
     }
 
@@ -86,10 +156,14 @@ impl Runs for Store {
         if self.breaks(Bug::CommitDropped) && self.world.inner().random.chance(1, 50) {
             return Ok(Commit::Committed { position: position + 1 });
         }
+        if self.breaks(Bug::EffectFirst) {
+            let started = records.iter().filter_map(checks::started);
+            started.for_each(|(_, attempt)| self.world.make_pod(run, &attempt));
+        }
         let asked = async {
             let answer = self.world.memory.commit(run, position, records).await?;
             if matches!(answer, Commit::Committed { .. }) {
-                self.world.inner().done.commits += 1;
+                self.world.inner().committed(records);
             }
             self.world
                 .note(format_args!("commit {run} at {position}: {answer:?}, {} records", records.len()));
@@ -99,6 +173,10 @@ impl Runs for Store {
             Commit::Conflict if self.breaks(Bug::LostCommitTaken) => {
                 Ok(Commit::Committed { position: position + 1 })
             }
+            Commit::Committed { position } if self.breaks(Bug::UnmarkedAtEnd) && checks::ends(records) => {
+                self.world.memory.unmark_live(run, position).await?;
+                Ok(Commit::Committed { position })
+            }
             answer => Ok(answer),
         }
     }
@@ -106,7 +184,9 @@ impl Runs for Store {
     async fn live_runs(&self) -> Result<Vec<RunUid>, StoreError> {
         let live = self.read("list", self.world.memory.live_runs()).await;
         self.world.turn().await;
-        live
+        let mut live = live?;
+        live.retain(|run| !self.world.inner().unmarked.contains(run));
+        Ok(live)
     }
 
     async fn mark_live(&self, run: &RunUid) -> Result<(), StoreError> {
@@ -127,13 +207,36 @@ impl Runs for Store {
     }
 
     async fn bury(&self, tombstone: &Tombstone) -> Result<Buried, StoreError> {
-        self.write("bury", self.world.memory.bury(tombstone)).await
+        if self.breaks(Bug::LiveBuried) {
+            let end = self.world.memory.tail(&tombstone.uid, 0).await?.position;
+            self.world.memory.unmark_live(&tombstone.uid, end).await?;
+        }
+        let asked = async {
+            let over = checks::is_done(&self.world, &tombstone.uid);
+            let buried = self.world.memory.bury(tombstone).await?;
+            if buried == Buried::Hidden && !over {
+                self.world.wrong(format_args!("{} is deleted and was live", tombstone.uid));
+            }
+            Ok(buried)
+        };
+        self.write("bury", asked).await
     }
 }
 
 impl Attempts for Store {
     async fn claim(&self, namespace: &str, attempt: &AttemptId, nonce: &str) -> Result<Created, StoreError> {
-        self.write("claim", self.world.memory.claim(namespace, attempt, nonce)).await
+        let asked = async {
+            let given_up = self.world.memory.verdict(namespace, attempt).await?.is_some();
+            let created = match self.breaks(Bug::ClaimUnkept) {
+                true => Created::New,
+                false => self.world.memory.claim(namespace, attempt, nonce).await?,
+            };
+            if given_up && created == Created::New {
+                self.world.wrong(format_args!("attempt {attempt} is claimed after its verdict"));
+            }
+            Ok(created)
+        };
+        self.write("claim", asked).await
     }
 
     async fn claimed(&self, namespace: &str, attempt: &AttemptId) -> Result<bool, StoreError> {
@@ -154,7 +257,19 @@ impl Attempts for Store {
 
 impl Inbox for Store {
     async fn put_command(&self, run: &RunUid, command: &Command) -> Result<Created, StoreError> {
-        self.write("command", self.world.memory.put_command(run, command)).await
+        let mut command = command.clone();
+        let asked = async {
+            if self.breaks(Bug::CommandUnnamed) {
+                command.id = self.world.nonce("command").as_str().into();
+            }
+            let live = self.world.memory.live_runs().await?.contains(run);
+            let created = self.world.memory.put_command(run, &command).await?;
+            if self.breaks(Bug::CommandUnmarked) && !live {
+                self.world.inner().unmarked.insert(run.clone());
+            }
+            Ok(created)
+        };
+        self.write("command", asked).await
     }
 
     async fn commands(&self, run: &RunUid) -> Result<Vec<Command>, StoreError> {
@@ -199,75 +314,5 @@ impl Index for Store {
 
     async fn remove_entry(&self, entry: &IndexEntry) -> Result<(), StoreError> {
         self.write("remove", self.world.memory.remove_entry(entry)).await
-    }
-}
-
-impl Documents for Store {
-    async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
-        self.read("read", self.world.memory.get(key)).await
-    }
-
-    async fn swap(&self, key: &str, expected: Option<&str>, body: &[u8]) -> Result<Swap, StoreError> {
-        let lock = key.starts_with("locks/");
-        if lock && self.breaks(Bug::LockWriteDropped) && self.world.inner().random.chance(1, 4) {
-            return Ok(Swap::Stored { version: "none".to_owned() });
-        }
-        let asked = async {
-            let there = self.world.memory.get(key).await?.map(|there| there.version);
-            let blind = lock && self.breaks(Bug::LockSwappedBlindly);
-            let expected = if blind { there.as_deref() } else { expected };
-            let answer = self.world.memory.swap(key, expected, body).await?;
-            if matches!(answer, Swap::Stored { .. }) {
-                self.world.inner().done.documents += 1;
-                self.world.note(format_args!("{key} is {}", String::from_utf8_lossy(body)));
-            }
-            Ok(answer)
-        };
-        self.write("swap", asked).await
-    }
-
-    async fn remove(&self, key: &str, expected: &str) -> Result<Swap, StoreError> {
-        self.write("remove", Documents::remove(&self.world.memory, key, expected)).await
-    }
-
-    async fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let keys = self.read("list", self.world.memory.keys(prefix)).await;
-        self.world.turn().await;
-        keys
-    }
-}
-
-impl Artifacts for Store {
-    async fn fetch(
-        &self,
-        namespace: &str,
-        place: &Place,
-        to: &Path,
-        progress: &(dyn Fn(u64, u64) + Send + Sync),
-    ) -> Result<ObjectFacts, StoreError> {
-        self.world.memory.fetch(namespace, place, to, progress).await
-    }
-
-    async fn list(&self, namespace: &str, place: &Place) -> Result<Vec<String>, StoreError> {
-        self.read("list", self.world.memory.list(namespace, place)).await
-    }
-
-    async fn store(
-        &self,
-        namespace: &str,
-        from: &Path,
-        place: &Place,
-        consume: bool,
-        progress: &(dyn Fn(u64, u64) + Send + Sync),
-    ) -> Result<ObjectFacts, StoreError> {
-        self.world.memory.store(namespace, from, place, consume, progress).await
-    }
-
-    async fn remove_object(&self, namespace: &str, place: &Place) -> Result<(), StoreError> {
-        self.write("remove", self.world.memory.remove_object(namespace, place)).await
-    }
-
-    async fn head(&self, namespace: &str, place: &Place) -> Result<Option<ObjectFacts>, StoreError> {
-        self.read("read", self.world.memory.head(namespace, place)).await
     }
 }

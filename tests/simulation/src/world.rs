@@ -1,37 +1,49 @@
 //! The world that everything shares: its time, its tasks, its messages and its pods. It is one thread's, and nothing in
 //! it depends on anything but the plan.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::task::{Context, Poll};
 
 use dropforge_engine::ids::{CommandId, RunUid};
+use dropforge_engine::record::Record;
 use dropforge_storage::memory::MemoryStore;
 use jiff::Timestamp;
 
+use crate::births::Births;
 use crate::bugs::Bug;
+use crate::checks;
 use crate::cluster::Pods;
 use crate::plan::{Fault, Plan};
 use crate::queue::{Queue, Queues};
 use crate::random::Random;
+use crate::store::Snapshots;
+use crate::uploads::Uploads;
 
 /// A world in somebody's hands.
 pub type Handle = Arc<World>;
 
 /// When worlds begin, in milliseconds: a full minute.
-const BEGIN: i64 = 1_790_000_040_000;
+pub const BEGIN: i64 = 1_790_000_040_000;
 
 /// For how long faults happen, in milliseconds.
 pub const FAULTS: i64 = 20 * 60_000;
 
 /// A future of the world.
-pub type Going = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type Going = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Makes a task's future again after it was killed.
-pub type Again = Box<dyn Fn() -> Going + Send>;
+pub type Again = Box<dyn Fn() -> Going>;
+
+thread_local! {
+    /// Tasks that have just begun. They stay in the world's thread, as its futures do, and so not in the world itself,
+    /// which parts of the product want to hand from thread to thread.
+    static SPAWNED: RefCell<Vec<Task>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Names a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +83,14 @@ pub struct Inner {
     pub queues: Queues,
     /// Pods.
     pub pods: Pods,
+    /// Kept snapshots.
+    pub snapshots: Snapshots,
+    /// Finished runs with a command that nobody marked, where that is the bug.
+    pub unmarked: BTreeSet<RunUid>,
+    /// Runs that came into the world, and what may bring them there.
+    pub births: Births,
+    /// What lies in the person's bucket, and what reminds of schedules.
+    pub uploads: Uploads,
     /// Counts what was done, to see that nothing more is.
     pub done: Done,
     /// People who have not said all they have to say.
@@ -84,7 +104,6 @@ pub struct Inner {
     digest: u64,
     wake: i64,
     listens: Option<Queue>,
-    spawned: Vec<Task>,
     killed: BTreeSet<TaskId>,
     next: u64,
     /// It is over.
@@ -111,6 +130,10 @@ impl World {
             faults: plan.rates(),
             queues: Queues::default(),
             pods: Pods::default(),
+            snapshots: Snapshots::new(),
+            unmarked: BTreeSet::new(),
+            births: Births::default(),
+            uploads: Uploads::default(),
             done: Done::default(),
             people: 0,
             commands: Vec::new(),
@@ -119,17 +142,23 @@ impl World {
             digest: 0xcbf2_9ce4_8422_2325,
             wake: i64::MAX,
             listens: None,
-            spawned: Vec::new(),
             killed: BTreeSet::new(),
             next: 0,
             over: false,
         };
+        // A world that panicked may have left some.
+        SPAWNED.take();
         World { plan, memory: MemoryStore::new(), inner: Mutex::new(inner) }
     }
 
     /// What changes.
     pub fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.inner.try_lock() {
+            Ok(inner) => inner,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // There is one thread: to wait for it would be to wait for ever.
+            Err(TryLockError::WouldBlock) => panic!("somebody holds what changes, and asks for it once more"),
+        }
     }
 
     /// The time.
@@ -150,6 +179,16 @@ impl World {
     /// Whether this fault is one of this world's.
     pub fn has(&self, fault: Fault) -> bool {
         self.inner().faults.contains_key(&fault)
+    }
+
+    /// Whether nothing ever goes wrong in it.
+    pub fn is_peaceful(&self) -> bool {
+        self.inner().faults.is_empty()
+    }
+
+    /// Whether functions of an older version are still about.
+    pub fn has_old(&self) -> bool {
+        self.has(Fault::OldFunctions) && self.inner().now < BEGIN + FAULTS / 2
     }
 
     /// Something happened.
@@ -214,10 +253,8 @@ impl World {
         let mut tasks: Vec<Task> = Vec::new();
         for turn in 0..turns_max {
             {
-                let mut inner = self.inner();
-                tasks.append(&mut inner.spawned);
-                let killed = std::mem::take(&mut inner.killed);
-                drop(inner);
+                tasks.append(&mut SPAWNED.take());
+                let killed = std::mem::take(&mut self.inner().killed);
                 tasks.retain(|task| !killed.contains(&task.id));
             }
             if self.inner().over {
@@ -281,6 +318,12 @@ impl Inner {
         self.faults.get_mut(&fault).is_some_and(|(rate, random)| random.chance(*rate, 10_000))
     }
 
+    /// Records that were just committed.
+    pub fn committed(&mut self, records: &[Record]) {
+        self.done.commits += 1;
+        self.pods.started.extend(records.iter().filter_map(checks::started).map(|(id, _)| id));
+    }
+
     fn note(&mut self, verbose: bool, text: &str) {
         for byte in text.bytes().chain(self.now.to_le_bytes()) {
             self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
@@ -294,7 +337,8 @@ impl Inner {
     fn spawn(&mut self, future: Going, again: Option<Again>) -> TaskId {
         self.next += 1;
         let id = TaskId(self.next);
-        self.spawned.push(Task { id, future, wake: self.now, listens: None, again });
+        let task = Task { id, future, wake: self.now, listens: None, again };
+        SPAWNED.with_borrow_mut(|spawned| spawned.push(task));
         id
     }
 }

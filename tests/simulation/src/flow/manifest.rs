@@ -4,7 +4,7 @@ use dropforge_manifest::parse::{AnyObject, parse};
 use dropforge_manifest::types::Workflow;
 use serde_json::{Value, json};
 
-use super::{Body, Call, Flow, Lock, Template};
+use super::{After, Body, Call, DAEMON, Flow, IMAGE, Lock, Task, Template, Test};
 
 /// The workflow as the product reads it.
 pub fn workflow(flow: &Flow) -> Workflow {
@@ -17,6 +17,16 @@ pub fn workflow(flow: &Flow) -> Workflow {
 }
 
 fn text(flow: &Flow) -> Value {
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Workflow",
+        "metadata": {"generateName": "flow-"},
+        "spec": spec(flow),
+    })
+}
+
+/// The workflow's spec, as triggers and schedules hold it.
+pub fn spec(flow: &Flow) -> Value {
     let mut templates: Vec<Value> =
         flow.templates.iter().enumerate().flat_map(|(at, template)| of_template(at, template)).collect();
     templates.reverse();
@@ -38,12 +48,7 @@ fn text(flow: &Flow) -> Value {
         let claim = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});
         spec["volumeClaimTemplates"] = json!([{"metadata": {"name": "work"}, "spec": claim}]);
     }
-    json!({
-        "apiVersion": "argoproj.io/v1alpha1",
-        "kind": "Workflow",
-        "metadata": {"generateName": "flow-"},
-        "spec": spec,
-    })
+    spec
 }
 
 fn name(template: usize) -> String {
@@ -67,25 +72,26 @@ fn of_template(at: usize, template: &Template) -> Vec<Value> {
             let lock =
                 template.lock.as_ref().map_or(String::new(), |lock| format!("{}:{}", lock.name, lock.limit));
             let args = json!([rule, bad, "{{inputs.parameters.i}}", retried, lock]);
-            value["container"] = json!({"image": "busybox", "command": ["sh"], "args": args});
+            value["container"] = json!({"image": IMAGE, "command": ["sh"], "args": args});
+        }
+        Body::Daemon => {
+            let args = json!([DAEMON, "none", "{{inputs.parameters.i}}", "once", ""]);
+            value["daemon"] = json!(true);
+            value["container"] = json!({"image": IMAGE, "command": ["sh"], "args": args});
         }
         Body::Nap(seconds) => value["suspend"] = json!({"duration": seconds.to_string()}),
         Body::Steps(groups) => {
             let group = |(g, group): (usize, &Vec<Call>)| -> Value {
-                group.iter().enumerate().map(|(c, call)| of_call(&format!("s{g}-{c}"), call)).collect()
+                group
+                    .iter()
+                    .enumerate()
+                    .map(|(c, call)| of_call("steps", &format!("s{g}-{c}"), call))
+                    .collect()
             };
             value["steps"] = groups.iter().enumerate().map(group).collect();
         }
         Body::Dag(tasks) => {
-            let task = |(at, (call, dependencies)): (usize, &(Call, Vec<usize>))| {
-                let mut task = of_call(&format!("d{at}"), call);
-                let dependencies: Vec<String> = dependencies.iter().map(|on| format!("d{on}")).collect();
-                if !dependencies.is_empty() {
-                    task["dependencies"] = json!(dependencies);
-                }
-                task
-            };
-            let tasks: Vec<Value> = tasks.iter().enumerate().map(task).collect();
+            let tasks: Vec<Value> = tasks.iter().enumerate().map(of_task).collect();
             value["dag"] = json!({"failFast": false, "tasks": tasks});
         }
         Body::Again(template, times) => {
@@ -97,6 +103,11 @@ fn of_template(at: usize, template: &Template) -> Vec<Value> {
     }
     if let Some(limit) = template.retries {
         value["retryStrategy"] = json!({"limit": limit});
+    }
+    if template.memo {
+        // The cache is the run's own, so that what it holds when a step is called depends on the run alone.
+        let cache = json!({"configMap": {"name": format!("{{{{workflow.uid}}}}-{}", name(at))}});
+        value["memoize"] = json!({"key": "k{{inputs.parameters.i}}", "cache": cache});
     }
     if let Some(lock) = &template.lock {
         value["synchronization"] = of_lock(lock);
@@ -118,7 +129,32 @@ fn again(own: &str, template: usize) -> Value {
     })
 }
 
-fn of_call(own: &str, call: &Call) -> Value {
+fn of_task((at, task): (usize, &Task)) -> Value {
+    let mut value = of_call("tasks", &format!("d{at}"), &task.call);
+    match &task.after {
+        _ if task.after.named().is_empty() => {}
+        After::All(tasks) => {
+            value["dependencies"] = tasks.iter().map(|on| json!(format!("d{on}"))).collect();
+        }
+        After::Expression { any, tests } => {
+            let tests: Vec<String> = tests.iter().map(|(on, test)| of_test(*on, *test)).collect();
+            value["depends"] = json!(tests.join(if *any { " || " } else { " && " }));
+        }
+    }
+    value
+}
+
+fn of_test(on: usize, test: Test) -> String {
+    match test {
+        Test::Bare => format!("d{on}"),
+        Test::Succeeded => format!("d{on}.Succeeded"),
+        Test::Failed => format!("d{on}.Failed"),
+        Test::Ended => format!("(d{on}.Succeeded || d{on}.Failed)"),
+        Test::NotSucceeded => format!("!d{on}.Succeeded"),
+    }
+}
+
+fn of_call(all: &str, own: &str, call: &Call) -> Value {
     let item = if call.count.is_some() { "{{item}}" } else { "{{inputs.parameters.i}}" };
     let mut value = json!({
         "name": own,
@@ -135,7 +171,12 @@ fn of_call(own: &str, call: &Call) -> Value {
         value["continueOn"] = json!({"failed": true});
     }
     if let Some(on_exit) = call.on_exit {
-        value["hooks"] = json!({"exit": {"template": name(on_exit)}});
+        value["hooks"]["exit"] = json!({"template": name(on_exit)});
+    }
+    if let Some(hook) = &call.hook {
+        let phase = if hook.failed { "Failed" } else { "Succeeded" };
+        let expression = format!("{all}[\"{own}\"].status == \"{phase}\"");
+        value["hooks"]["follows"] = json!({"template": name(hook.template), "expression": expression});
     }
     value
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Body, Call, End, Flow, Template};
+use super::{After, Body, Call, End, Flow, Task, Template, Test};
 
 /// What a workflow comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,9 +18,29 @@ pub struct Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Succeeded,
+    /// A daemon that serves until its callers have ended.
+    Serves,
     Failed,
     Skipped,
     Omitted,
+}
+
+impl Answer {
+    /// Whether this is what was expected. A step whose success a cache keeps runs at least once for each item, and as often
+    /// as it is called before the first has told the cache.
+    pub fn agrees(&self, expected: &Answer, flow: &Flow) -> bool {
+        let kept = |(template, _, _, good): &(String, String, u32, bool)| {
+            *good && flow.templates.iter().enumerate().any(|(at, t)| t.memo && *template == format!("t{at}"))
+        };
+        let fits =
+            |(command, times): (&(String, String, u32, bool), &u32)| match expected.commands.get(command) {
+                Some(most) if kept(command) => (1..=*most).contains(times),
+                expected => expected == Some(times),
+            };
+        self.succeeds == expected.succeeds
+            && self.commands.len() == expected.commands.len()
+            && self.commands.iter().all(fits)
+    }
 }
 
 struct Reference<'a> {
@@ -46,8 +66,9 @@ impl Reference<'_> {
     fn template(&mut self, at: usize, item: &str) -> Phase {
         let template = &self.flow.templates[at];
         for number in 0..=template.retries.unwrap_or(0) {
-            if self.once(at, template, item, number) == Phase::Succeeded {
-                return Phase::Succeeded;
+            let phase = self.once(at, template, item, number);
+            if phase != Phase::Failed {
+                return phase;
             }
         }
         Phase::Failed
@@ -65,6 +86,7 @@ impl Reference<'_> {
                     .or_default() += 1;
                 if good { Phase::Succeeded } else { Phase::Failed }
             }
+            Body::Daemon => Phase::Serves,
             Body::Nap(_) => Phase::Succeeded,
             Body::Steps(groups) => self.steps(groups, item),
             Body::Dag(tasks) => self.dag(tasks, item),
@@ -108,36 +130,63 @@ impl Reference<'_> {
         }
         let mut phase = Phase::Succeeded;
         for item in &items {
-            if self.template(call.template, item) == Phase::Failed {
-                phase = Phase::Failed;
+            match self.template(call.template, item) {
+                Phase::Succeeded => {}
+                other => phase = other,
             }
             if let Some(on_exit) = call.on_exit {
                 self.template(on_exit, "-");
             }
         }
+        if let Some(hook) = &call.hook
+            && (if hook.failed { phase == Phase::Failed } else { phase == Phase::Succeeded })
+        {
+            // Its own failure changes nothing (H-4).
+            self.template(hook.template, "-");
+        }
         phase
     }
 
     /// Rules D-2, D-6, D-11, D-12 with `failFast: false`.
-    fn dag(&mut self, tasks: &[(Call, Vec<usize>)], item: &str) -> Phase {
+    fn dag(&mut self, tasks: &[Task], item: &str) -> Phase {
         let mut phases: Vec<Phase> = Vec::new();
         let mut fails: Vec<bool> = Vec::new();
-        for (call, dependencies) in tasks {
-            let bears = |on: &usize| match phases[*on] {
-                Phase::Succeeded | Phase::Skipped => true,
-                Phase::Failed => tasks[*on].0.continues,
-                Phase::Omitted => false,
-            };
-            let phase = if dependencies.iter().all(bears) { self.call(call, item) } else { Phase::Omitted };
-            // Where it did not run, its branch is as those before it.
+        for task in tasks {
+            let runs = holds(tasks, &phases, &task.after);
+            let phase = if runs { self.call(&task.call, item) } else { Phase::Omitted };
+            // Where it did not run, or has not ended, its branch is as those before it.
             fails.push(match phase {
                 Phase::Succeeded | Phase::Failed => phase == Phase::Failed,
-                Phase::Skipped | Phase::Omitted => dependencies.iter().any(|on| fails[*on]),
+                Phase::Serves | Phase::Skipped | Phase::Omitted => {
+                    task.after.named().iter().any(|on| fails[*on])
+                }
             });
             phases.push(phase);
         }
-        let is_target = |at: &usize| !tasks.iter().any(|(_, dependencies)| dependencies.contains(at));
-        let failed = (0..tasks.len()).filter(is_target).any(|at| fails[at] && !tasks[at].0.continues);
+        let is_target = |at: &usize| !tasks.iter().any(|task| task.after.named().contains(at));
+        let failed = (0..tasks.len()).filter(is_target).any(|at| fails[at] && !tasks[at].call.continues);
         if failed { Phase::Failed } else { Phase::Succeeded }
+    }
+}
+
+/// Whether a task may run, once all that it names have come to something (D-2, D-5).
+fn holds(tasks: &[Task], phases: &[Phase], after: &After) -> bool {
+    let bears = |on: &usize| match phases[*on] {
+        Phase::Succeeded | Phase::Serves | Phase::Skipped => true,
+        Phase::Failed => tasks[*on].call.continues,
+        Phase::Omitted => false,
+    };
+    let test = |(on, test): &(usize, Test)| match test {
+        Test::Bare => bears(on),
+        Test::Succeeded => phases[*on] == Phase::Succeeded,
+        Test::Failed => phases[*on] == Phase::Failed,
+        Test::Ended => matches!(phases[*on], Phase::Succeeded | Phase::Failed),
+        Test::NotSucceeded => phases[*on] != Phase::Succeeded,
+    };
+    match after {
+        After::All(tasks) => tasks.iter().all(bears),
+        After::Expression { tests, .. } if tests.is_empty() => true,
+        After::Expression { any: true, tests } => tests.iter().any(test),
+        After::Expression { any: false, tests } => tests.iter().all(test),
     }
 }
