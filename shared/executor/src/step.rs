@@ -79,13 +79,17 @@ impl<S> Site<S> {
 /// What is told of an attempt while it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
-    /// Its command has been started.
+    /// Its command has been started, and this process leads it. A container is named by its label.
+    Process {
+        /// Its id.
+        pid: u32,
+        /// When it was started, in the kernel's ticks: the two name it for ever.
+        start_ticks: u64,
+    },
+    /// It runs.
     Running {
-        /// When.
+        /// Since when.
         at: Timestamp,
-        /// The process that leads it, and when that was started, in the kernel's ticks: the two name it for ever. A
-        /// container is named by its label.
-        process: Option<(u32, u64)>,
     },
     /// It is a daemon that serves.
     Ready {
@@ -102,6 +106,8 @@ pub enum Told {
 pub struct Ran {
     /// What it came to.
     pub verdict: Verdict,
+    /// Since when it ran, where it was over before that was told.
+    pub untold: Option<Timestamp>,
     /// Where it ran, to be given back; none: nowhere, or where nobody shall run any more.
     pub room: Option<Room>,
 }
@@ -128,12 +134,17 @@ pub fn run<S: StepStore>(
         return Ok(None);
     }
     Ok(Some(match ready {
-        Ok(Ready::Command(pod, room)) => Ran { verdict: step.execute(&pod), room: Some(room) },
-        Ok(Ready::Request(http, request)) => Ran { verdict: step.perform(http, request), room: None },
-        Err(refused) => {
-            Ran { verdict: step.verdict(refused.outcome, refused.reason, refused.message), room: None }
-        }
+        Ok(Ready::Command(pod, room)) => Ran { room: Some(room), ..step.execute(&pod) },
+        Ok(Ready::Request(http, request)) => Ran::nowhere(step.perform(http, request)),
+        Err(refused) => Ran::nowhere(step.verdict(refused.outcome, refused.reason, refused.message)),
     }))
+}
+
+impl Ran {
+    /// An attempt of which nothing is left but its verdict.
+    pub fn nowhere(verdict: Verdict) -> Ran {
+        Ran { verdict, untold: None, room: None }
+    }
 }
 
 /// What is done once the attempt is claimed.
@@ -244,32 +255,52 @@ impl<S: StepStore> Step<'_, S> {
         self.deadlines().into_iter().find(|(at, _)| *at <= now).map(|(_, message)| message)
     }
 
-    fn execute(&self, pod: &PreparedPod) -> Verdict {
+    fn execute(&self, pod: &PreparedPod) -> Ran {
         match pod.single().filter(|_| !self.launch.attempt.work.template.is_daemon()) {
             Some(main) => self.execute_one(pod, main),
-            None => Pod::new(self, pod).run(),
+            None => Ran::nowhere(Pod::new(self, pod).run()),
         }
     }
 
     /// The usual case: one command, which this thread waits for.
-    fn execute_one(&self, pod: &PreparedPod, prepared: &Prepared) -> Verdict {
+    fn execute_one(&self, pod: &PreparedPod, prepared: &Prepared) -> Ran {
         let started = match Execution::start(prepared, &self.launch.attempt) {
             Ok(started) => started,
-            Err(refused) => return self.not_started(pod, refused),
+            Err(refused) => return Ran::nowhere(self.not_started(pod, refused)),
         };
         let at = SystemClock.now();
-        (self.tell)(Told::Running { at, process: started.process() });
-        let finished = self.finish(prepared, started, self.control);
-        self.after_the_end(pod, prepared, at, finished)
+        self.tell_process(&started);
+        let mut untold = Some(at);
+        let mut soon = || {
+            if untold.take().is_some() {
+                (self.tell)(Told::Running { at });
+            }
+        };
+        let finished = self.finish(prepared, started, self.control, &mut soon);
+        Ran { untold, ..Ran::nowhere(self.after_the_end(pod, prepared, at, finished)) }
     }
 
-    /// Waits for the end of a container's command, its log on the way to the store.
-    fn finish(&self, prepared: &Prepared, started: Execution, control: &Control) -> Finished {
+    fn tell_process(&self, started: &Execution) {
+        if let Some((pid, start_ticks)) = started.process() {
+            (self.tell)(Told::Process { pid, start_ticks });
+        }
+    }
+
+    /// Waits for the end of a container's command, its log on the way to the store. `soon` is called when it goes on for
+    /// longer than a moment, and from time to time then.
+    fn finish(
+        &self,
+        prepared: &Prepared,
+        started: Execution,
+        control: &Control,
+        soon: &mut dyn FnMut(),
+    ) -> Finished {
         std::thread::scope(|scope| {
             let shipping = ship(scope, prepared, |bytes| self.append_log(&prepared.name, bytes));
             let deadline = self.deadlines().first().copied();
             let mut counted = Counted::new(&prepared.progress);
             let mut look = || {
+                soon();
                 // As in Argo, the pod's progress is what its main container says.
                 if prepared.name == MAIN
                     && let Some(new) = counted.news(Instant::now())

@@ -5,8 +5,9 @@
 //! the next one ends what survived and writes `lost` before it says a word to anybody, so that no two
 //! executions of an attempt ever run beside each other.
 //!
-//! One thread for each running step and two for the owner; everything they share is behind one lock
-//! (`state`), which is never held while a file is read or written.
+//! A thread for each running step, one that reads what the owner asks, and one for what the owner does not take at
+//! once; everything they share is behind one lock (`state`), which is never held while a file is read or written or
+//! anybody is waited for.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -32,6 +33,7 @@ use crate::step::{Site, StepStore};
 mod owner;
 mod records;
 mod recovery;
+mod reports;
 mod socket;
 mod state;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal, set_child_subreaper,
+    Pid, PidfdFlags, Signal, getsid, kill_process_group, pidfd_open, pidfd_send_signal, set_child_subreaper,
 };
 
 use super::system::{self, Reaped};
@@ -105,7 +105,11 @@ impl Family {
 
     /// Orphans of this family, dead ones too.
     fn orphans(&self) -> Vec<Entry> {
-        let own = adopted().into_iter().filter(|entry| entry.pid != self.raw());
+        self.among(adopted())
+    }
+
+    fn among(&self, adopted: Vec<Entry>) -> Vec<Entry> {
+        let own = adopted.into_iter().filter(|entry| entry.pid != self.raw());
         own.filter(|entry| self.owns(entry)).collect()
     }
 
@@ -129,13 +133,17 @@ impl Family {
         let until = Instant::now() + PATIENCE;
         let mut reaped: Vec<Reaped> = reap_by(self.leader, until).into_iter().collect();
         loop {
-            let orphans = self.orphans();
-            if orphans.is_empty() {
-                break;
-            }
-            if Instant::now() >= until {
-                UNENDED.store(true, Ordering::Relaxed);
-                break;
+            let adopted = adopted();
+            let anybody = !adopted.is_empty();
+            let orphans = self.among(adopted);
+            let late = Instant::now() >= until;
+            if orphans.is_empty() || late {
+                UNENDED.fetch_or(!orphans.is_empty(), Ordering::Relaxed);
+                leaders().remove(&self.raw());
+                if anybody {
+                    take_strays();
+                }
+                return reaped;
             }
             for pid in table::with_descendants(orphans.iter().map(|entry| entry.pid).collect()) {
                 send(pid, Signal::KILL, |_| true);
@@ -143,9 +151,6 @@ impl Family {
             // What is below them becomes an orphan as they die, and is found by the next round.
             reaped.extend(orphans.iter().filter_map(|orphan| reap_until(orphan.pid, until)));
         }
-        leaders().remove(&self.raw());
-        take_strays();
-        reaped
     }
 }
 
@@ -211,7 +216,7 @@ pub fn timespec(duration: Duration) -> Timespec {
 /// Takes the status of adopted orphans that died in sessions of their own and that nobody can name any more.
 /// Children of other parts of this program stay in its session, and are left alone.
 fn take_strays() {
-    let own = table::entry(std::process::id().cast_signed()).map_or(0, |entry| entry.session);
+    let own = getsid(None).map_or(0, |session| session.as_raw_nonzero().get());
     let is_stray = |entry: &Entry| {
         let leaders = leaders();
         entry.is_zombie

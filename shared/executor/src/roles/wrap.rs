@@ -287,16 +287,12 @@ impl<S: StepStore, B: Bell> One<'_, S, B> {
 
     fn told(&self, what: Told) {
         match what {
-            Told::Running { process, .. } => {
-                if let Some((pid, _)) = process {
-                    self.running.is(pid);
-                }
-            }
+            Told::Process { pid, .. } => self.running.is(pid),
             // Who tells holds a lock.
             Told::Ready { .. } => drop(self.ready.send(())),
             Told::Progress(line) => say(&line),
             // The verdict has it.
-            Told::Counted(_) => {}
+            Told::Running { .. } | Told::Counted(_) => {}
         }
     }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason};
@@ -23,6 +23,10 @@ use crate::logs::spare::{Late, PLACE_AFTER};
 use crate::logs::{self, Pumps};
 use crate::process::{self, Command, Ended, Exit, SpawnError, Waited, spawn};
 use crate::usage::Usage;
+
+/// How long a command runs before anybody is told: what is over sooner is one message, one event's commit and one line
+/// on its way.
+const SHORT: Duration = Duration::from_millis(10);
 
 /// A started command.
 pub struct Execution {
@@ -53,7 +57,7 @@ impl Log {
         }
     }
 
-    /// How long until it has to be looked after.
+    /// How long after the command's start it has to be looked after.
     fn patience(&self) -> Duration {
         match self {
             Log::Late(late) if !late.is_placed() => PLACE_AFTER,
@@ -61,8 +65,10 @@ impl Log {
         }
     }
 
-    fn place(&mut self) {
+    /// Looks after it when the command has run for this long.
+    fn place_after(&mut self, running: Duration) {
         if let Log::Late(late) = self
+            && running >= PLACE_AFTER
             && let Err(error) = late.place()
         {
             tracing::warn!(%error, "a log can't be followed: it could not be given its place");
@@ -136,7 +142,7 @@ impl Execution {
     }
 
     /// Waits for the command's end; ends it when asked or when its time is over. Nothing of it is left then. `look` is
-    /// called from time to time.
+    /// called when it goes on for longer than [`SHORT`], and from time to time then.
     pub fn finish(
         mut self,
         prepared: &Prepared,
@@ -168,15 +174,19 @@ impl Execution {
         grace: Duration,
         look: &mut dyn FnMut(),
     ) -> (Option<End>, Ended) {
+        let begun = Instant::now();
+        let mut next = SHORT;
         loop {
             let left =
                 |at: Timestamp| at.duration_since(SystemClock.now()).max(SignedDuration::ZERO).unsigned_abs();
-            let limit = deadline.map_or(LOOK, |(at, _)| left(at).min(LOOK)).min(self.log.patience());
+            let patience = self.log.patience().saturating_sub(begun.elapsed());
+            let limit = deadline.map_or(next, |(at, _)| left(at).min(next)).min(patience);
             let why = match self.running.wait_until(limit, control.woken.as_fd()) {
                 Waited::Ended(ended) => return (None, ended),
                 Waited::Woken => control.asked().map(End::Asked),
                 Waited::Late => {
-                    self.log.place();
+                    next = LOOK;
+                    self.log.place_after(begun.elapsed());
                     look();
                     deadline
                         .filter(|(at, _)| *at <= SystemClock.now())

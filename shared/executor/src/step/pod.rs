@@ -210,11 +210,13 @@ impl<'a, S: StepStore> Pod<'a, S> {
         };
         let at = SystemClock.now();
         if main {
-            let process = running.process();
-            let tell = || (self.step.tell)(Told::Running { at, process });
+            let tell = || {
+                self.step.tell_process(&running);
+                (self.step.tell)(Told::Running { at });
+            };
             self.board.is_running(tell, || self.tell_ready());
         }
-        let finished = self.step.finish(container, running, control);
+        let finished = self.step.finish(container, running, control, &mut || {});
         Ended { started: Some(at), ..Ended::now(container, How::Ran(finished)) }
     }
 

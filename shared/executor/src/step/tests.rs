@@ -187,9 +187,26 @@ fn an_attempt_runs_once() {
     let rig = Rig::new("exit 0").claim_mount("/mnt/data");
     assert!(rig.run_told(&Control::new().unwrap(), &|_| {}).is_some());
     assert_eq!(
-        rig.run_told(&Control::new().unwrap(), &|told| assert!(!matches!(told, Told::Running { .. }))),
+        rig.run_told(&Control::new().unwrap(), &|told| assert!(!matches!(
+            told,
+            Told::Process { .. } | Told::Running { .. }
+        ))),
         None
     );
+}
+
+#[test]
+fn that_a_step_runs_is_told_once_and_no_later_than_its_verdict() {
+    let told = |script: &str| {
+        let (rig, running) = (Rig::new(script), Mutex::new(0));
+        let tell = |told: Told| *running.lock().unwrap() += u32::from(matches!(told, Told::Running { .. }));
+        let control = Control::new().unwrap();
+        let ran = super::run(&rig.site, &rig.launch(), &[], &control, &tell).unwrap().unwrap();
+        (running.into_inner().unwrap(), ran.untold.is_some())
+    };
+    assert_eq!(told("sleep 0.3"), (1, false));
+    let short = told("exit 0");
+    assert!(short == (0, true) || short == (1, false), "{short:?}");
 }
 
 #[test]
@@ -531,7 +548,7 @@ fn a_stop_ends_everything_that_the_step_started() {
     let running = Mutex::new(false);
     thread::scope(|scope| {
         let step = scope.spawn(|| {
-            rig.run_told(&control, &|told| *running.lock().unwrap() |= matches!(told, Told::Running { .. }))
+            rig.run_told(&control, &|told| *running.lock().unwrap() |= matches!(told, Told::Process { .. }))
         });
         let pid_file = rig.at.path().join("volumes/uid/data/pid");
         let pid = loop {

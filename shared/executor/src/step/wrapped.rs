@@ -145,7 +145,7 @@ impl<S: StepStore> Wrapped<'_, S> {
                 }
                 let verdict = match refused {
                     Some(refused) => step.not_started(&pod, refused),
-                    None => step.execute_one(&pod, main),
+                    None => step.execute_one(&pod, main).verdict,
                 };
                 Ok(Some(Came::Alone(Box::new(verdict))))
             }

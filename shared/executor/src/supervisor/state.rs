@@ -1,11 +1,10 @@
 //! What the supervisor knows, and what it does when something happens.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::unix::net::UnixListener;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use dropforge_driver::clock::{Clock, SystemClock};
@@ -15,17 +14,14 @@ use dropforge_engine::ids::AttemptId;
 use jiff::Timestamp;
 
 use super::records::Records;
-use super::threads::Threads;
+use super::reports::Reports;
+use super::threads::{Kept, Threads};
 use super::{Options, wake};
 use crate::admission::{Admission, Admitted};
 use crate::step::control::{Ask, Control};
-use crate::step::{Ran, Site, StepStore, Told, fence, record, run, told};
+use crate::step::{Site, StepStore, fence, told};
 
-/// How long before a store that failed is asked again.
-const RETRY: Duration = Duration::from_secs(2);
-
-/// How often a verdict is tried to be stored while everything ends; then the next supervisor writes `lost`.
-const LAST_TRIES: u32 = 5;
+mod attending;
 
 /// The process's own state.
 pub struct Supervisor<S> {
@@ -54,8 +50,20 @@ struct State {
 
 struct Owner {
     number: u64,
-    reports: Sender<Report>,
-    writer: JoinHandle<()>,
+    reports: Reports,
+}
+
+/// An attempt that may start.
+pub struct Task {
+    launch: Launch,
+    gpus: Vec<String>,
+    control: Arc<Control>,
+}
+
+impl Task {
+    fn attempt(&self) -> &AttemptId {
+        &self.launch.attempt.id
+    }
 }
 
 struct Running {
@@ -72,9 +80,45 @@ impl State {
     }
 
     fn tell(&self, report: Report) {
-        if let Some(owner) = &self.owner {
-            // An owner whose writer is gone is noticed by its reader.
-            let _ = owner.reports.send(report);
+        self.tell_all(&[report]);
+    }
+
+    fn tell_all(&self, reports: &[Report]) {
+        if let Some(owner) = self.owner.as_ref().filter(|_| !reports.is_empty()) {
+            owner.reports.tell(reports);
+        }
+    }
+
+    /// Nothing has begun: the owner still has it in its outbox and starts it again.
+    fn refuse(&mut self, attempt: AttemptId, error: &io::Error) {
+        self.admission.release(&attempt);
+        self.tell(Report::Waiting { attempt, why: format!("this machine has no thread for it: {error}") });
+    }
+
+    /// Takes what may start in hand, and tells why the rest waits.
+    fn dispatch(&mut self) -> Vec<Task> {
+        let admitted = self.admission.admit();
+        let tasks = admitted.into_iter().filter_map(|admitted| self.take_in_hand(admitted)).collect();
+        let news = self.admission.news().into_iter();
+        let news: Vec<_> =
+            news.map(|(attempt, why)| Report::Waiting { attempt, why: why.to_string() }).collect();
+        self.tell_all(&news);
+        tasks
+    }
+
+    fn take_in_hand(&mut self, Admitted { attempt, gpus }: Admitted) -> Option<Task> {
+        let launch = self.waiting.remove(&attempt)?;
+        match Control::new().map(Arc::new) {
+            Ok(control) => {
+                self.busy += 1;
+                let running = Running { control: Arc::clone(&control), since: None, ready: None };
+                self.running.insert(attempt, running);
+                Some(Task { launch, gpus, control })
+            }
+            Err(error) => {
+                self.refuse(attempt, &error);
+                None
+            }
         }
     }
 }
@@ -109,25 +153,19 @@ impl<S: StepStore + 'static> Supervisor<S> {
         }
     }
 
-    /// Makes the connection with this sender the owner's; none when the supervisor is on its way out. It is welcomed
+    /// Makes the connection with these reports the owner's; none when the supervisor is on its way out. It is welcomed
     /// under the same lock: who has been welcomed is not left alone.
-    pub fn take_owner(
-        &self,
-        reports: Sender<Report>,
-        writer: JoinHandle<()>,
-        welcome: Report,
-    ) -> Option<u64> {
+    pub fn take_owner(&self, reports: Reports, welcome: Report) -> Option<u64> {
         let mut state = self.state();
         if state.over {
             return None;
         }
         // An owner that is gone may not have been missed yet; what waited for it is the new owner's to start.
         state.drop_waiting();
-        // A writer that is gone is noticed by the reader.
-        let _ = reports.send(welcome);
+        reports.tell(&[welcome]);
         state.owners += 1;
         let number = state.owners;
-        state.owner = Some(Owner { number, reports, writer });
+        state.owner = Some(Owner { number, reports });
         Some(number)
     }
 
@@ -142,21 +180,25 @@ impl<S: StepStore + 'static> Supervisor<S> {
         self.leave_if_done(&mut state);
     }
 
-    /// Does what the owner asks.
-    pub fn obey(self: &Arc<Self>, request: Request) {
+    /// Does what the owner asks; gives what the caller's thread has to attend to then.
+    pub fn obey(self: &Arc<Self>, request: Request) -> Option<Task> {
         match request {
             Request::Hello { .. } => {}
-            Request::Start { launch } => self.start(*launch),
+            Request::Start { launch } => return self.start(*launch),
             Request::Stop { attempt, namespace, why } => self.stop(attempt, &namespace, why),
             Request::List => self.list(),
             Request::Shutdown => self.shut_down(),
         }
+        None
     }
 
-    fn start(self: &Arc<Self>, launch: Launch) {
+    fn start(self: &Arc<Self>, launch: Launch) -> Option<Task> {
         let (attempt, namespace) = (launch.attempt.id.clone(), launch.attempt.namespace.clone());
         match self.site.wait(self.site.store.verdict(&namespace, &attempt)) {
-            Ok(Some(verdict)) => return self.finished(verdict),
+            Ok(Some(verdict)) => {
+                self.finished(verdict);
+                return None;
+            }
             Ok(None) => {}
             // The claim will meet the same failure, and tells it.
             Err(error) => tracing::warn!(%attempt, %error, "the verdict could not be looked for"),
@@ -170,19 +212,49 @@ impl<S: StepStore + 'static> Supervisor<S> {
             if let Some(at) = ready {
                 state.tell(Report::Ready { attempt, at });
             }
-            return;
+            return None;
         }
         if state.closing || state.waiting.contains_key(&attempt) {
-            return;
+            return None;
         }
         let (demand, priority) = (launch.demand.clone(), launch.attempt.work.priority);
         if let Err(too_large) = state.admission.enqueue(attempt.clone(), demand, priority) {
             drop(state);
             let message = too_large.to_string();
-            return self.end(&namespace, ended(attempt, Outcome::Error, Reason::Unschedulable, message));
+            self.end(&namespace, ended(attempt, Outcome::Error, Reason::Unschedulable, message));
+            return None;
         }
         state.waiting.insert(attempt, launch);
-        self.dispatch(&mut state);
+        let tasks = state.dispatch();
+        drop(state);
+        self.begin_all_but_one(tasks)
+    }
+
+    /// Starts attempts on threads of their own, but for the one that it gives.
+    fn begin_all_but_one(self: &Arc<Self>, tasks: Vec<Task>) -> Option<Task> {
+        let mut tasks = tasks.into_iter();
+        let first = tasks.next();
+        tasks.for_each(|task| self.begin(task));
+        first
+    }
+
+    fn begin(self: &Arc<Self>, task: Task) {
+        match self.thread() {
+            Ok(thread) => {
+                let supervisor = Arc::clone(self);
+                thread.run(move || supervisor.attend(task));
+            }
+            Err(error) => self.give_up(&task, &error),
+        }
+    }
+
+    /// There is no thread for it.
+    pub fn give_up(&self, task: &Task, error: &io::Error) {
+        let mut state = self.state();
+        state.busy -= 1;
+        state.running.remove(task.attempt());
+        state.refuse(task.attempt().clone(), error);
+        self.leave_if_done(&mut state);
     }
 
     fn stop(self: &Arc<Self>, attempt: AttemptId, namespace: &str, why: String) {
@@ -193,8 +265,9 @@ impl<S: StepStore + 'static> Supervisor<S> {
         state.admission.withdraw(&attempt);
         state.waiting.remove(&attempt);
         // It may have kept a place in the queue for itself.
-        self.dispatch(&mut state);
+        let tasks = state.dispatch();
         drop(state);
+        tasks.into_iter().for_each(|task| self.begin(task));
         self.end(namespace, ended(attempt, Outcome::Failed, Reason::Stopped, why));
     }
 
@@ -227,166 +300,6 @@ impl<S: StepStore + 'static> Supervisor<S> {
         self.leave_if_done(&mut state);
     }
 
-    /// Starts what may start, and tells why the rest waits.
-    fn dispatch(self: &Arc<Self>, state: &mut State) {
-        for admitted in state.admission.admit() {
-            if let Some(launch) = state.waiting.remove(&admitted.attempt) {
-                self.launch(state, launch, admitted);
-            }
-        }
-        for (attempt, why) in state.admission.news() {
-            state.tell(Report::Waiting { attempt, why: why.to_string() });
-        }
-    }
-
-    fn launch(self: &Arc<Self>, state: &mut State, launch: Launch, admitted: Admitted) {
-        let started = Control::new().map(Arc::new).and_then(|control| {
-            let (supervisor, of_thread) = (Arc::clone(self), Arc::clone(&control));
-            let gpus = admitted.gpus;
-            let work = move || supervisor.attend(&launch, &gpus, &of_thread);
-            self.threads.run(work).map(|()| control)
-        });
-        match started {
-            Ok(control) => {
-                state.busy += 1;
-                state.running.insert(admitted.attempt, Running { control, since: None, ready: None });
-            }
-            Err(error) => {
-                // Nothing has begun: the owner still has it in its outbox and starts it again.
-                state.admission.release(&admitted.attempt);
-                let why = format!("this machine has no thread for it: {error}");
-                state.tell(Report::Waiting { attempt: admitted.attempt, why });
-            }
-        }
-    }
-
-    /// One attempt on its own thread.
-    fn attend(self: &Arc<Self>, launch: &Launch, gpus: &[String], control: &Control) {
-        let attempt = &launch.attempt.id;
-        let (verdict, room) = match self.run_until_known(launch, gpus, control) {
-            Some(Ran { verdict, room }) => (self.store(&launch.attempt.namespace, verdict), room),
-            None => (None, None),
-        };
-        let mut state = self.state();
-        state.running.remove(attempt);
-        state.admission.release(attempt);
-        if let Some(verdict) = &verdict {
-            state.tell(Report::Finished { verdict: Arc::new(verdict.clone()) });
-        }
-        self.dispatch(&mut state);
-        drop(state);
-        if let Some(room) = room {
-            self.site.rooms.give_back(room);
-        }
-        // Without a verdict the note stays for the next supervisor, which writes `lost` if there is a claim.
-        if verdict.is_some() {
-            self.records.remove(attempt);
-        }
-        let mut state = self.state();
-        state.busy -= 1;
-        self.leave_if_done(&mut state);
-    }
-
-    /// The verdict, not stored yet; none when the attempt was given up before anybody claimed it.
-    fn run_until_known(self: &Arc<Self>, launch: &Launch, gpus: &[String], control: &Control) -> Option<Ran> {
-        let id = &launch.attempt.id;
-        loop {
-            let why = match catch_unwind(AssertUnwindSafe(|| self.run_once(launch, gpus, control))) {
-                Ok(Ok(ran)) => return Some(ran),
-                Ok(Err(why)) => why,
-                Err(_) => {
-                    let message = "the supervisor failed while it ran the step; its log says where";
-                    let verdict = ended(id.clone(), Outcome::Error, Reason::Environment, message);
-                    return Some(Ran { verdict, room: None });
-                }
-            };
-            let state = self.state();
-            if state.owner.is_none() || state.closing {
-                return None;
-            }
-            state.tell(Report::Waiting { attempt: id.clone(), why });
-            drop(state);
-            match control.asked() {
-                None => control.pause(RETRY),
-                Some(_) => thread::park_timeout(RETRY),
-            }
-        }
-    }
-
-    /// Runs the attempt; the error says why it could not even be claimed.
-    fn run_once(
-        self: &Arc<Self>,
-        launch: &Launch,
-        gpus: &[String],
-        control: &Control,
-    ) -> Result<Ran, String> {
-        let (id, namespace) = (&launch.attempt.id, &launch.attempt.namespace);
-        let held = self.records.hold(id, namespace, launch.engine.as_ref());
-        held.map_err(|error| format!("the supervisor's note can't be written: {error}"))?;
-        let ran = run(&self.site, launch, gpus, control, &|news| self.heard(id, news));
-        match ran.map_err(|error| format!("it can't be claimed: {}", told(&error)))? {
-            Some(ran) => Ok(ran),
-            // Whoever claimed it ran it on this store, whose only supervisor this is: it is gone.
-            None => {
-                let message = "who had claimed the step is gone";
-                let verdict = ended(id.clone(), Outcome::Lost, Reason::Vanished, message);
-                Ok(Ran { verdict, room: None })
-            }
-        }
-    }
-
-    fn heard(self: &Arc<Self>, attempt: &AttemptId, news: Told) {
-        match news {
-            Told::Running { at, process } => {
-                if let Some((pid, start_ticks)) = process
-                    && let Err(error) = self.records.set_process(attempt, pid, start_ticks)
-                {
-                    tracing::warn!(%attempt, %error, "the process could not be noted; its mark names it");
-                }
-                let mut state = self.state();
-                if let Some(running) = state.running.get_mut(attempt) {
-                    running.since = Some(at);
-                }
-                state.tell(Report::Running { attempt: attempt.clone(), at });
-            }
-            Told::Counted(progress) => {
-                self.state().tell(Report::Counted { attempt: attempt.clone(), progress });
-            }
-            Told::Ready { at } => {
-                let mut state = self.state();
-                if let Some(running) = state.running.get_mut(attempt) {
-                    running.ready = Some(at);
-                }
-                state.tell(Report::Ready { attempt: attempt.clone(), at });
-                state.admission.serves(attempt);
-                self.dispatch(&mut state);
-            }
-            Told::Progress(what) => {
-                self.state().tell(Report::Progress { attempt: attempt.clone(), what });
-            }
-        }
-    }
-
-    /// Stores a verdict, however long the disk is full; gives the one that counts.
-    fn store(&self, namespace: &str, verdict: Verdict) -> Option<Verdict> {
-        let mut tries = 0;
-        loop {
-            let error = match record(&self.site, namespace, &verdict) {
-                Ok(counts) => return Some(counts),
-                Err(error) => error,
-            };
-            tries += 1;
-            let state = self.state();
-            if state.closing && tries >= LAST_TRIES {
-                return None;
-            }
-            let what = format!("its verdict can't be stored, trying again: {}", told(&error));
-            state.tell(Report::Progress { attempt: verdict.attempt.clone(), what });
-            drop(state);
-            thread::park_timeout(RETRY);
-        }
-    }
-
     fn leave_if_done(&self, state: &mut State) {
         let unwanted = state.owner.is_none() || state.closing;
         if !unwanted || state.busy > 0 || state.over {
@@ -406,10 +319,8 @@ impl<S: StepStore + 'static> Supervisor<S> {
     /// Waits until the last owner has been told everything.
     pub fn say_the_last_words(&self) {
         let owner = self.state().last_owner.take();
-        if let Some(Owner { reports, writer, .. }) = owner {
-            drop(reports);
-            // A writer that panicked has nothing more to say.
-            let _ = writer.join();
+        if let Some(Owner { reports, .. }) = owner {
+            reports.finish();
         }
     }
 }
@@ -418,6 +329,14 @@ impl<S> Supervisor<S> {
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic while the lock was held leaves counters that are still right: each is changed in one step.
         self.state.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    /// A thread that has nothing else to do.
+    ///
+    /// # Errors
+    /// When the system has none.
+    pub fn thread(&self) -> io::Result<Kept> {
+        self.threads.keep()
     }
 
     /// Removes what was kept for further steps.

@@ -1,17 +1,28 @@
-//! Threads that attend to one step after another: to start one takes a good part of what a short step takes.
+//! Threads that do one piece of work after another: to start one takes a good part of what a short step takes.
 
 use std::io;
-use std::sync::mpsc::{SendError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// All of them; as many as there were steps at once.
+/// All of them; as many as there was work at once.
 #[derive(Default)]
 pub struct Threads {
     /// The ways to those that wait for work.
     idle: Mutex<Vec<Sender<Work>>>,
+}
+
+/// A thread that is kept for somebody's work. Dropping it lets it go.
+pub struct Kept(Sender<Work>);
+
+impl Kept {
+    /// Does this on it.
+    pub fn run(self, work: impl FnOnce() + Send + 'static) {
+        // It waits as long as this is there.
+        let _ = self.0.send(Box::new(work));
+    }
 }
 
 impl Threads {
@@ -19,32 +30,29 @@ impl Threads {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does this on a thread of its own.
+    /// A thread that has nothing else to do.
     ///
     /// # Errors
     /// When the system has none.
-    pub fn run(self: &Arc<Self>, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let mut work: Work = Box::new(work);
-        loop {
-            let Some(idle) = self.idle().pop() else { break };
-            match idle.send(work) {
-                Ok(()) => return Ok(()),
-                Err(SendError(back)) => work = back,
-            }
-        }
-        let threads = Arc::clone(self);
-        let name = thread::Builder::new().name("step".to_owned());
-        name.spawn(move || threads.serve(work)).map(drop)
+    pub fn keep(self: &Arc<Self>) -> io::Result<Kept> {
+        let idle = self.idle().pop();
+        idle.map_or_else(|| self.make(), Ok).map(Kept)
     }
 
-    fn serve(&self, first: Work) {
-        let mut work = first;
-        loop {
+    fn make(self: &Arc<Self>) -> io::Result<Sender<Work>> {
+        let (tell, told) = channel();
+        let threads = Arc::clone(self);
+        let thread = thread::Builder::new().name("step".to_owned());
+        thread.spawn(move || threads.serve(told)).map(|_| tell)
+    }
+
+    /// Until nobody can tell it anything any more.
+    fn serve(&self, mut told: Receiver<Work>) {
+        while let Ok(work) = told.recv() {
             work();
-            let (tell, told) = channel();
+            let (tell, next) = channel();
             self.idle().push(tell);
-            let Ok(next) = told.recv() else { return };
-            work = next;
+            told = next;
         }
     }
 
@@ -65,7 +73,7 @@ mod tests {
         let mut ran = Vec::new();
         for _ in 0..3 {
             let tell = tell.clone();
-            threads.run(move || tell.send(thread::current().id()).unwrap()).unwrap();
+            threads.keep().unwrap().run(move || tell.send(thread::current().id()).unwrap());
             ran.push(told.recv().unwrap());
             while threads.idle().is_empty() {
                 thread::yield_now();

@@ -248,7 +248,7 @@ fn serve(rig: &Rig) -> Vec<&'static str> {
                 heard.push("ready");
                 control.ask(Ask::Stop("served".into()));
             }
-            Told::Progress(_) | Told::Counted(_) => {}
+            Told::Process { .. } | Told::Progress(_) | Told::Counted(_) => {}
         }
     });
     assert_eq!(verdict.unwrap().message, "served");
