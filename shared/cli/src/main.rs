@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         }
     };
     listen(cli.global.verbose);
-    match run(&cli) {
+    let exit = match run(&cli) {
         Ok(exit) => exit.into(),
         Err(why) => {
             if !matches!(why, CliError::BrokenPipe) {
@@ -56,7 +56,9 @@ fn main() -> ExitCode {
             }
             why.exit().into()
         }
-    }
+    };
+    output::say_waiting();
+    exit
 }
 
 fn run(cli: &Cli) -> Result<Exit, CliError> {

@@ -5,6 +5,8 @@ pub mod terminal;
 pub mod tree;
 
 use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use dropforge_engine::view::View;
 use jiff::Timestamp;
@@ -27,10 +29,42 @@ pub fn data(text: &str) -> Result<(), CliError> {
     })
 }
 
+/// Lines that can wait a moment for others, and since when the first does.
+static WAITING: Mutex<(String, Option<Instant>)> = Mutex::new((String::new(), None));
+
+/// How long a line may wait: nobody sees it, and many short steps are one write and not two each.
+pub const SOON: Duration = Duration::from_millis(100);
+
 /// Writes a line for people to standard error; when nobody reads it, nothing is lost.
 pub fn say(text: &str) {
-    // Standard error has no buffer: a line is written whole.
-    let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
+    say_soon(text);
+    say_waiting();
+}
+
+/// The same, at the latest when something is said [`SOON`] after it, or what waits is said.
+pub fn say_soon(text: &str) {
+    let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let (lines, since) = &mut *waiting;
+    lines.push_str(text);
+    lines.push('\n');
+    let since = *since.get_or_insert_with(Instant::now);
+    drop(waiting);
+    if since.elapsed() >= SOON {
+        say_waiting();
+    }
+}
+
+/// Writes the lines that wait.
+pub fn say_waiting() {
+    let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let (lines, _) = std::mem::take(&mut *waiting);
+    // Standard error has no buffer: lines are written whole. The lock keeps them in order.
+    let _ = std::io::stderr().lock().write_all(lines.as_bytes());
+}
+
+/// Whether lines wait.
+pub fn is_waiting() -> bool {
+    WAITING.lock().unwrap_or_else(PoisonError::into_inner).1.is_some()
 }
 
 /// The style for trees on standard output.

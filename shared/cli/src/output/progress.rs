@@ -101,9 +101,7 @@ impl Display {
             }
         }
         if !self.terminal {
-            for line in lines {
-                super::say(&line);
-            }
+            lines.iter().for_each(|line| super::say_soon(line));
         }
         if state.phase.completed() {
             shown.runs.remove(&spec.uid);
@@ -127,7 +125,7 @@ impl Display {
     pub async fn wants_drawing(&self) {
         let idle = {
             let shown = self.shown();
-            shown.followed.is_empty() && (!self.terminal || shown.runs.is_empty())
+            shown.followed.is_empty() && !super::is_waiting() && (!self.terminal || shown.runs.is_empty())
         };
         if idle {
             std::future::pending::<()>().await;
@@ -143,6 +141,7 @@ impl Display {
             self.show_log(&mut shown, log, one, false);
         }
         shown.followed = followed;
+        super::say_waiting();
         if self.terminal {
             self.draw_tree(&mut shown);
         }
@@ -152,6 +151,7 @@ impl Display {
     pub fn clear(&self) {
         let mut shown = self.shown();
         erase(&mut shown);
+        super::say_waiting();
     }
 
     fn draw_tree(&self, shown: &mut Shown) {
@@ -189,7 +189,11 @@ impl Display {
                 erase(shown);
             }
             for line in String::from_utf8_lossy(&lines).lines() {
-                super::say(&format!("{}: {line}", followed.label));
+                super::say_soon(&format!("{}: {line}", followed.label));
+            }
+            if self.terminal {
+                // The tree is drawn below it.
+                super::say_waiting();
             }
             if !more {
                 return;
