@@ -8,8 +8,10 @@ use crate::config::ConfigFound;
 use crate::lock::{HeldBy, LockName, LockWait};
 use crate::snapshot::{SNAPSHOT_FORMAT, Snapshot};
 
+type Story = fn() -> World;
+
 /// Runs that end in the middle, and between them hold a record of every kind.
-const STORIES: [(&str, fn() -> World); 5] =
+const STORIES: [(&str, Story); 5] =
     [("wide", wide), ("locked", locked), ("told", told), ("stopped", stopped), ("retried", retried)];
 
 fn wide() -> World {

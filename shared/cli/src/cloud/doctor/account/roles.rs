@@ -175,9 +175,9 @@ fn denied(
     ask: impl Fn(&Asked<'_>) -> Result<BTreeMap<String, String>, Refused>,
     is_emulated: bool,
 ) -> Result<Vec<String>, Refused> {
-    let mut groups: BTreeMap<(&str, &[(String, String)]), Vec<&str>> = BTreeMap::new();
+    let mut groups: BTreeMap<_, Vec<&str>> = BTreeMap::new();
     for need in role.needs.iter().filter(|need| !is_emulated || need.context.is_empty()) {
-        groups.entry((&need.resource, &need.context)).or_default().push(&need.action);
+        groups.entry((need.resource.as_str(), need.context.as_slice())).or_default().push(&need.action);
     }
     let mut denied = Vec::new();
     for ((resource, context), actions) in groups {
