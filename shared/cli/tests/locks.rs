@@ -71,6 +71,35 @@ fn of_two_runs_with_a_mutex_the_second_waits_says_for_whom_and_follows() {
 }
 
 #[test]
+fn where_no_more_runs_may_go_on_the_next_is_pending_in_argos_words_and_follows() {
+    for limit in ["parallelism", "namespace-parallelism"] {
+        let bench = Bench::new();
+        bench.write("dropforge.toml", format!("{limit} = 1\n[claims]\nbox = \"box\"\n"));
+        bench.write("locked.yaml", manifest("", "metadata: {}"));
+        bench.hold();
+        let first = dev(&bench);
+        submit(&bench, "one");
+        wait_for_order(&bench, &BOTH[..1]);
+        submit(&bench, "two");
+        bench.wait_for_record("two", "locksWaiting");
+        let status = bench.dropforge(&["get", "two", "-o", "json"]).exits(0).json()["status"].clone();
+        let postponed =
+            "Workflow processing has been postponed because too many workflows are already running";
+        assert_eq!(
+            (status["phase"].as_str(), status["message"].as_str()),
+            (Some("Pending"), Some(postponed))
+        );
+        // Who runs goes on under the next owner, and keeps its place.
+        first.kill();
+        let second = dev(&bench);
+        assert_eq!(bench.lines("order"), BOTH[..1]);
+        bench.let_go();
+        wait_for_order(&bench, &BOTH);
+        drop(second);
+    }
+}
+
+#[test]
 fn a_lock_outlives_its_owners_death_and_goes_on_when_its_holder_has_ended() {
     let bench = Bench::new();
     bench.write("locked.yaml", manifest("", "synchronization: {mutexes: [{name: gate}]}"));

@@ -80,6 +80,19 @@ pub struct Site {
     pub referencing: Option<Referencing>,
     /// How many days a run may last; none: as long as the engine lets it.
     pub days_max: Option<u32>,
+    /// Argo's `parallelism`: how many runs go on side by side; none: no limit.
+    pub parallelism: Option<u32>,
+    /// Argo's `namespaceParallelism`: the same for the runs of each namespace.
+    pub namespace_parallelism: Option<u32>,
+}
+
+impl Site {
+    fn settings(&self) -> Settings {
+        let usual = Settings::default();
+        let (parallelism, namespace_parallelism) = (self.parallelism, self.namespace_parallelism);
+        let days_max = self.days_max.unwrap_or(usual.days_max);
+        Settings { days_max, parallelism, namespace_parallelism, ..usual }
+    }
 }
 
 /// Runs may only be made of stored templates.
@@ -254,7 +267,7 @@ pub fn run_spec(
         library: reached,
         created_at: now,
         cause,
-        settings: settings(site),
+        settings: site.settings(),
         reused: Vec::new(),
         source: None,
         packed,
@@ -265,11 +278,6 @@ pub fn run_spec(
     }
     let metadata = labelled(program, run.metadata.clone())?;
     Ok(RunSpec { metadata, ..run })
-}
-
-fn settings(site: &Site) -> Settings {
-    let usual = Settings::default();
-    Settings { days_max: site.days_max.unwrap_or(usual.days_max), ..usual }
 }
 
 /// Entries that are not there yet.

@@ -6,6 +6,7 @@ use dropforge_manifest::types::Synchronization;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RunUid};
+use crate::spec::RunSpec;
 
 /// Who holds locks within a run: a node, or the run itself.
 pub type Holder = Option<NodeId>;
@@ -30,13 +31,21 @@ pub enum LockName {
         /// The key.
         key: String,
     },
+    /// A place among the runs that go on side by side. Its kind comes last, so that a run takes its place only when its
+    /// own locks are there.
+    Runs {
+        /// Those of this namespace; none: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<String>,
+    },
 }
 
 impl LockName {
-    /// The lock's namespace.
-    pub fn namespace(&self) -> &str {
+    /// The lock's namespace; none: it stands above all.
+    pub fn namespace(&self) -> Option<&str> {
         match self {
-            LockName::Mutex { namespace, .. } | LockName::Semaphore { namespace, .. } => namespace,
+            LockName::Mutex { namespace, .. } | LockName::Semaphore { namespace, .. } => Some(namespace),
+            LockName::Runs { namespace } => namespace.as_deref(),
         }
     }
 }
@@ -47,6 +56,8 @@ impl fmt::Display for LockName {
         match self {
             LockName::Mutex { namespace, name } => write!(f, "{namespace}/Mutex/{name}"),
             LockName::Semaphore { namespace, name, key } => write!(f, "{namespace}/ConfigMap/{name}/{key}"),
+            LockName::Runs { namespace: Some(namespace) } => write!(f, "{namespace}/namespaceParallelism"),
+            LockName::Runs { namespace: None } => f.write_str("parallelism"),
         }
     }
 }
@@ -89,11 +100,25 @@ pub struct HeldBy {
     pub run: RunUid,
 }
 
+/// Argo's words for a run that has no place among those that go on (rule R-8).
+const POSTPONED: &str =
+    "Workflow processing has been postponed because too many workflows are already running";
+
 impl LockWait {
     /// Argo's message.
     pub fn message(&self) -> String {
+        if matches!(self.lock, LockName::Runs { .. }) {
+            return POSTPONED.to_owned();
+        }
         format!("Waiting for {} lock. Lock status: {}/{}", self.lock, self.free, self.limit)
     }
+}
+
+/// The places that a run needs before it begins: as many as there are limits.
+pub fn places(spec: &RunSpec) -> Vec<LockName> {
+    let own = spec.settings.namespace_parallelism.map(|_| Some(spec.namespace().to_owned()));
+    let all = spec.settings.parallelism.map(|_| None);
+    own.into_iter().chain(all).map(|namespace| LockName::Runs { namespace }).collect()
 }
 
 /// The locks that a block names; every tag in it has been replaced.
@@ -119,6 +144,7 @@ pub fn names(block: &Synchronization, own: &str) -> Result<Vec<LockName>, String
     let empty = |lock: &LockName| match lock {
         LockName::Mutex { name, .. } => name.is_empty(),
         LockName::Semaphore { name, key, .. } => name.is_empty() || key.is_empty(),
+        LockName::Runs { .. } => false,
     };
     if locks.iter().any(empty) {
         return Err(invalid("a lock without a name"));

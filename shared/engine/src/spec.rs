@@ -177,6 +177,12 @@ pub struct Settings {
     /// journal goes some weeks later.
     #[serde(skip_serializing_if = "is_days_max")]
     pub days_max: u32,
+    /// How many runs go on side by side; none: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parallelism: Option<u32>,
+    /// The same for the runs of one namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace_parallelism: Option<u32>,
 }
 
 /// More than a machine or an ordinary cluster runs at once; their memory is some megabytes.
@@ -209,6 +215,8 @@ impl Default for Settings {
             // As in complaint 7 of the others.
             infrastructure_retries_max: 3,
             days_max: DAYS_MAX,
+            parallelism: None,
+            namespace_parallelism: None,
         }
     }
 }

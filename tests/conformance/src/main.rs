@@ -309,6 +309,8 @@ impl Run {
     fn limit(&self, lock: &LockName) -> Option<i64> {
         match lock {
             LockName::Mutex { .. } => Some(1),
+            // A replay is one run.
+            LockName::Runs { .. } => Some(i64::MAX),
             LockName::Semaphore { name, key, .. } => {
                 self.config_maps.get(name)?.data.get(key)?.parse().ok().filter(|limit| *limit > 0)
             }

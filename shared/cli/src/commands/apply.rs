@@ -62,6 +62,8 @@ fn warning(site: &Site, folder: &Path, names: &[String]) -> Option<String> {
     let set = [
         ("[workflow-defaults]", site.defaults != Site::default().defaults),
         ("[workflow-restrictions]", site.referencing.is_some()),
+        ("parallelism", site.parallelism.is_some()),
+        ("namespace-parallelism", site.namespace_parallelism.is_some()),
     ];
     let sections: Vec<&str> = set.into_iter().filter(|(_, set)| *set).map(|(section, _)| section).collect();
     (!sections.is_empty()).then(|| {

@@ -50,6 +50,8 @@ impl Reader<'_> {
             "executor",
             "workflow-defaults",
             "workflow-restrictions",
+            "parallelism",
+            "namespace-parallelism",
         ];
         self.know(table, &known, "the settings");
         let section = |name: &str| table.get(name);
@@ -70,6 +72,9 @@ impl Reader<'_> {
                 defaults: section("workflow-defaults").map(|v| self.workflow_defaults(v)).unwrap_or_default(),
                 referencing: section("workflow-restrictions").and_then(|value| self.referencing(value)),
                 days_max: None,
+                parallelism: section("parallelism").and_then(|value| self.limit_of_runs(value)),
+                namespace_parallelism: section("namespace-parallelism")
+                    .and_then(|value| self.limit_of_runs(value)),
             },
             root: self.defaults.root.clone(),
         }

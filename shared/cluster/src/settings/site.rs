@@ -1,4 +1,4 @@
-//! `[workflow-defaults]` and `[workflow-restrictions]`: what holds for every run, as in Argo's controller.
+//! `[workflow-defaults]`, `[workflow-restrictions]`, `parallelism` and `namespace-parallelism`: what holds for every run, as in Argo's controller.
 
 use dropforge_driver::births::Referencing;
 use dropforge_manifest::defaults;
@@ -49,6 +49,17 @@ impl Reader<'_> {
             self.findings.push(Finding { file: path.clone(), place, reason: finding.message, remedy });
         }
         defaults
+    }
+
+    /// How many runs go on side by side.
+    pub(super) fn limit_of_runs(&mut self, value: &Value) -> Option<u32> {
+        let given = value.get_ref().as_integer();
+        let limit = given.and_then(|limit| u32::from_str_radix(limit.as_str(), limit.radix()).ok());
+        if limit.is_none_or(|limit| limit == 0) {
+            let remedy = "write a whole number above 0, or nothing: then there is no limit";
+            self.find(value.span(), "this is no number of runs".to_owned(), Some(remedy.to_owned()));
+        }
+        limit
     }
 
     /// Whether runs may only be made of stored templates.

@@ -327,3 +327,17 @@ fn defaults_and_restrictions_of_workflows_are_read_with_argos_names() {
         ]
     );
 }
+
+#[test]
+fn limits_of_runs_are_whole_numbers_above_zero() {
+    let site = good("parallelism = 10\nnamespace-parallelism = 4\n").site;
+    assert_eq!((site.parallelism, site.namespace_parallelism), (Some(10), Some(4)));
+    let remedy = "write a whole number above 0, or nothing: then there is no limit";
+    assert_eq!(
+        parse("parallelism = 0\nnamespace-parallelism = \"4\"\n").unwrap_err(),
+        [
+            format!("/project/dropforge.toml:1:15: this is no number of runs; {remedy}"),
+            format!("/project/dropforge.toml:2:25: this is no number of runs; {remedy}"),
+        ]
+    );
+}

@@ -27,8 +27,12 @@ pub fn key(lock: &LockName) -> String {
     let name = match lock {
         LockName::Mutex { name, .. } => format!("mutex-{}", escaped(name)),
         LockName::Semaphore { name, key, .. } => format!("semaphore-{}.{}", escaped(name), escaped(key)),
+        LockName::Runs { .. } => "runs".to_owned(),
     };
-    format!("locks/{}/{}.json", component(escaped(lock.namespace())), component(name))
+    match lock.namespace() {
+        Some(namespace) => format!("locks/{}/{}.json", component(escaped(namespace)), component(name)),
+        None => format!("locks/{name}.json"),
+    }
 }
 
 /// The document of a lock, if anybody holds it or waits for it.

@@ -8,6 +8,7 @@ use dropforge_engine::effect::{Effect, EffectKey};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::lock::{Holder, LockName, LockRequest};
+use dropforge_engine::spec::RunSpec;
 use dropforge_engine::state::locks::Stage;
 
 use super::effects::{Done, PerformError};
@@ -47,7 +48,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         };
         let mut locks = Vec::with_capacity(request.locks.len());
         for lock in &request.locks {
-            match self.limit(lock).await? {
+            match self.limit(spec, lock).await? {
                 Limit::Known(limit) => locks.push((lock.clone(), limit)),
                 Limit::Unseen => return Ok(Done::default()),
                 Limit::Wrong(hint) => {
@@ -163,8 +164,18 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         Ok(Some(state.locks.blocks.keys().copied().collect()))
     }
 
-    async fn limit(&self, lock: &LockName) -> Result<Limit, PerformError> {
-        let LockName::Semaphore { namespace, name, key } = lock else { return Ok(Limit::Known(1)) };
+    /// How many may hold a lock that this run asks for.
+    async fn limit(&self, spec: &RunSpec, lock: &LockName) -> Result<Limit, PerformError> {
+        let (namespace, name, key) = match lock {
+            LockName::Mutex { .. } => return Ok(Limit::Known(1)),
+            LockName::Runs { namespace } => {
+                let settings = &spec.settings;
+                let limit =
+                    namespace.as_ref().map_or(settings.parallelism, |_| settings.namespace_parallelism);
+                return Ok(Limit::Known(limit.map_or(i64::MAX, i64::from)));
+            }
+            LockName::Semaphore { namespace, name, key } => (namespace, name, key),
+        };
         let config = ConfigKey { namespace: namespace.clone(), name: name.clone(), key: key.clone() };
         let Some(found) = self.cluster.limit(&config).await? else { return Ok(Limit::Unseen) };
         let wrong = match found.value(&config) {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use dropforge_manifest::types::{Outputs, Synchronization, Template};
+use dropforge_manifest::types::{Outputs, Template};
 
 use super::{Decider, NodeKind, NodePhase, Record, Rejected, RunPhase};
 use crate::effect::EffectKey;
@@ -42,14 +42,11 @@ impl Decider {
         Ok((template, locks))
     }
 
-    /// Whether the run waits for its own locks; asks for them the first time.
+    /// Whether the run waits for its own locks or for a place among the runs that go on; asks for them the first time.
     pub(super) fn lacks_locks(&mut self) -> bool {
-        let program = self.state.program.clone();
-        let Some(block) = program.spec.spec.synchronization.as_ref().filter(|block| !block.is_empty()) else {
-            return false;
-        };
         if !self.state.locks.blocks.contains_key(&None) {
-            match self.run_locks(block) {
+            match self.run_locks() {
+                Ok(locks) if locks.is_empty() => return false,
                 Ok(locks) => self.ask_for_locks(None, locks),
                 Err(why) => self.no_locks(None, &why, ""),
             }
@@ -57,9 +54,17 @@ impl Decider {
         !self.state.locks.holds(None)
     }
 
-    fn run_locks(&self, block: &Synchronization) -> Result<Vec<LockName>, String> {
-        let block = resolve::synchronization(&self.state, self.now, block)?;
-        lock::names(&block, self.state.program.spec.namespace())
+    fn run_locks(&self) -> Result<Vec<LockName>, String> {
+        let spec = &self.state.program.spec;
+        let mut locks = match spec.spec.synchronization.as_ref().filter(|block| !block.is_empty()) {
+            Some(block) => {
+                let block = resolve::synchronization(&self.state, self.now, block)?;
+                lock::names(&block, spec.namespace())?
+            }
+            None => Vec::new(),
+        };
+        locks.extend(lock::places(spec));
+        Ok(locks)
     }
 
     fn ask_for_locks(&mut self, holder: Holder, locks: Vec<LockName>) {

@@ -1,4 +1,4 @@
-//! `status.synchronization`: what a run holds and what it waits for.
+//! `status.synchronization`: what a run holds and what it waits for. A place among the runs is no lock there, as in Argo.
 
 use std::collections::BTreeMap;
 
@@ -22,10 +22,14 @@ pub(super) fn status(locks: &Locks) -> Value {
     }
     let holders = |lock: &LockName, holders: Vec<&str>| match lock {
         LockName::Mutex { .. } => json!({ "mutex": lock.to_string(), "holder": holders.first() }),
-        LockName::Semaphore { .. } => json!({ "semaphore": lock.to_string(), "holders": holders }),
+        _ => json!({ "semaphore": lock.to_string(), "holders": holders }),
     };
     let of = |mutex: bool| {
-        let kind = |lock: &LockName| matches!(lock, LockName::Mutex { .. }) == mutex;
+        let kind = |lock: &LockName| match lock {
+            LockName::Mutex { .. } => mutex,
+            LockName::Semaphore { .. } => !mutex,
+            LockName::Runs { .. } => false,
+        };
         let holding: Vec<Value> =
             held.iter().filter(|(lock, _)| kind(lock)).map(|(lock, by)| holders(lock, by.clone())).collect();
         let waiting: Vec<Value> = wanted

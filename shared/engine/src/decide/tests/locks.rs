@@ -110,6 +110,35 @@ fn a_run_is_pending_until_it_holds_its_own_lock_and_gives_it_back_at_its_end() {
 }
 
 #[test]
+fn a_run_without_a_place_among_those_that_go_on_is_pending_in_argos_words() {
+    let settings = Settings { parallelism: Some(2), namespace_parallelism: Some(1), ..Settings::default() };
+    let spec = format!(
+        "  entrypoint: locked\n  synchronization: {{mutexes: [{{name: x}}]}}\n  templates:{}",
+        LOCKED.replace("    synchronization: {mutexes: [{name: x}]}\n", "")
+    );
+    let mut w = World::unborn(&spec, settings);
+    w.event(Event::Submitted);
+    let own = LockName::Runs { namespace: Some("default".to_owned()) };
+    let all = LockName::Runs { namespace: None };
+    assert_eq!(w.request("run").locks, [mutex("x"), own.clone(), all.clone()]);
+    assert!(mutex("x") < own && mutex("x") < all, "a place is taken last");
+    let held_by = vec![HeldBy { key: "default/other".to_owned(), run: "other".into() }];
+    let wait = Box::new(LockWait { lock: own, free: 0, limit: 1, held_by });
+    w.event(Event::LocksWaiting { holder: None, wait });
+    let status = w.status();
+    let postponed = "Workflow processing has been postponed because too many workflows are already running";
+    assert_eq!((&status["phase"], &status["message"]), (&"Pending".into(), &postponed.into()));
+    assert_eq!(status["synchronization"], serde_json::Value::Null, "a place is no lock");
+    let waiting =
+        ["wf: waits for the lock default/namespaceParallelism (0 of 1 free), held by default/other"];
+    assert_eq!(w.waiting(), waiting);
+    w.take_locks("run");
+    w.succeed("wf");
+    assert_eq!(w.state.phase, RunPhase::Succeeded);
+    assert!(w.has_released("run"));
+}
+
+#[test]
 fn a_run_that_waits_for_its_lock_ends_when_terminated_and_waits_on_when_stopped() {
     let mut w = world(RUN);
     w.refuse_lock("run", "wf-x");
