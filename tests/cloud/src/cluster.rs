@@ -1,5 +1,6 @@
 //! What a scenario sees of Kubernetes and does to it, by `kubectl`.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
@@ -77,6 +78,20 @@ impl Cluster {
         gpu
     }
 
+    /// Adds a node without a machine that takes no pod, until this is dropped.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn with_empty_node(&self) -> EmptyNode<'_> {
+        self.apply(
+            "apiVersion: v1\nkind: Node\nmetadata: {name: empty}\nspec: {unschedulable: true}\n\
+             status: {capacity: {cpu: \"1\", memory: 1Gi, pods: \"1\"}}\n",
+        );
+        let node = EmptyNode { cluster: self, beats: Cell::new(0) };
+        node.beat();
+        node
+    }
+
     fn kubectl(&self) -> Command {
         let mut command = Command::new("kubectl");
         command.args(["--namespace", &self.namespace, "--request-timeout", "30s"]);
@@ -103,6 +118,34 @@ impl Gpu<'_> {
 impl Drop for Gpu<'_> {
     fn drop(&mut self) {
         self.patch("remove", "");
+    }
+}
+
+/// A node without a machine, which takes no pod.
+pub struct EmptyNode<'a> {
+    cluster: &'a Cluster,
+    beats: Cell<u32>,
+}
+
+impl EmptyNode<'_> {
+    /// Says what a kubelet would: that it is ready. Kubernetes sees that the time which it names is another.
+    ///
+    /// # Panics
+    /// When there is no such node any more.
+    pub fn beat(&self) {
+        let beat = self.beats.get();
+        self.beats.set(beat + 1);
+        let time = format!("2026-01-01T{:02}:{:02}:{:02}Z", beat / 3600, beat / 60 % 60, beat % 60);
+        let ready = format!(
+            r#"{{"status": {{"conditions": [{{"type": "Ready", "status": "True", "reason": "Simulated", "lastHeartbeatTime": "{time}"}}]}}}}"#
+        );
+        self.cluster.ask(&["patch", "node", "empty", "--subresource=status", "--type=merge", "-p", &ready]);
+    }
+}
+
+impl Drop for EmptyNode<'_> {
+    fn drop(&mut self) {
+        self.cluster.try_ask(&["delete", "node", "empty"]);
     }
 }
 

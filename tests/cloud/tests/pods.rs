@@ -104,13 +104,13 @@ fn a_pod_on_a_node_that_is_gone_is_made_again_elsewhere() {
         bed.cluster.apply(&node);
         bed.cluster.ask(&["patch", "node", "gone", "--subresource=status", "--type=merge", "-p", READY]);
         let manifest =
-            workflow("gone", &format!("{}    nodeSelector: {{simulated: gone}}\n", step("main", "true", "")));
+            workflow("gone", &format!("{}    nodeSelector: {{test: gone}}\n", step("main", "true", "")));
         let run = Run::submit(bed, &manifest);
         run.pod("bound to the node", |pod| pod["spec"]["nodeName"] == "gone");
         bed.cluster.ask(&["delete", "node", "gone"]);
-        bed.cluster.ask(&["label", "node", "--all", "simulated=gone", "--overwrite"]);
+        bed.cluster.ask(&["label", "node", "--all", "test=gone", "--overwrite"]);
         let ended = run.end_by_sweeps();
-        bed.cluster.ask(&["label", "node", "--all", "simulated-"]);
+        bed.cluster.ask(&["label", "node", "--all", "test-"]);
         assert_eq!((ended.phase(), run.executions()), ("Succeeded", 1));
     });
 }
@@ -123,9 +123,12 @@ fn a_pod_that_comes_back_after_its_node_had_no_contact_changes_nothing() {
         let main = format!("{}    tolerations: [{toleration}]\n", step("main", "sleep 200; echo late", ""));
         let run = Run::submit(bed, &workflow("silent", &main));
         run.running_pod();
+        // Where no node answers any more Kubernetes takes itself for the one without contact, and gives up no pod.
+        let other = bed.cluster.with_empty_node();
         let hanging = Hanging::new("kubelet", "--hostname-override dropforge");
         let first = run.claims();
         until("a second attempt", 190, || {
+            other.beat();
             bed.sweep();
             (bed.cluster.pods(Some(&run.uid)).len() > 1).then_some(())
         });
@@ -183,7 +186,7 @@ const READY: &str =
 fn simulated_node(name: &str, capacity: &str) -> String {
     let capacity = format!("{{cpu: \"4\", memory: 8Gi, pods: \"10\"{capacity}}}");
     format!(
-        "apiVersion: v1\nkind: Node\nmetadata: {{name: {name}, labels: {{simulated: {name}}}}}\n\
+        "apiVersion: v1\nkind: Node\nmetadata: {{name: {name}, labels: {{simulated: {name}, test: {name}}}}}\n\
          status: {{capacity: {capacity}, allocatable: {capacity}}}\n"
     )
 }
