@@ -17,6 +17,18 @@ impl Emulator {
         Emulator { endpoint, agent }
     }
 
+    /// Makes a bucket, unless there is one of that name.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn make_bucket(&self, bucket: &str) {
+        let url = format!("{}/{bucket}", self.endpoint);
+        let there = self.agent.head(&url).call();
+        if !there.is_ok_and(|there| there.status().is_success()) {
+            expect_success("make", bucket, self.agent.put(&url).send_empty());
+        }
+    }
+
     /// Puts an object, as `aws s3 cp` does.
     ///
     /// # Panics

@@ -64,6 +64,7 @@ impl Play<'_> {
     fn play(&self) -> Vec<Value> {
         let deed = &self.case.deed;
         println!("{}", deed.name);
+        self.make_buckets();
         let before: BTreeSet<String> = self.desk.list().into_iter().map(|run| run.uid).collect();
         let runs = match &deed.run {
             Some(words) => vec![self.by_a_person(words)],
@@ -75,6 +76,12 @@ impl Play<'_> {
         wrong.extend(check::differences_beside(deed.active, &deed.distinct, &runs));
         assert!(wrong.is_empty(), "{}:\n  {}", deed.name, wrong.join("\n  "));
         workflows
+    }
+
+    /// The buckets that a manifest names are there on AWS before it runs; the laptop makes them itself.
+    fn make_buckets(&self) {
+        let named = self.case.expect.artifacts.iter().filter_map(|place| s3_url(place));
+        named.for_each(|(bucket, _)| self.bed.emulator.make_bucket(bucket));
     }
 
     /// `apply` and `submit`, and where the case says so `resume` once the run waits. A trigger of an earlier case may
