@@ -68,7 +68,7 @@ pub fn watching(plan: &Plan) -> Option<Watching> {
             (count, 5 + u32::try_from(random.below(60)).unwrap_or(0))
         }),
         debounce: random.chance(1, 4).then(|| 1 + u32::try_from(random.below(40)).unwrap_or(0)),
-        policy: random.pick(&["Allow", "Allow", "Queue", "Forbid", "Replace"]),
+        policy: random.pick::<&str>(&["Allow", "Allow", "Queue", "Forbid", "Replace"]),
         max_active: random.chance(1, 3).then(|| 1 + u32::try_from(random.below(2)).unwrap_or(0)),
         versioned: random.chance(3, 4),
     })
@@ -82,9 +82,9 @@ pub fn ticking(plan: &Plan) -> Option<Ticking> {
         [&["*/3 * * * *"], &["*/5 * * * *"], &["*/6 * * * *", "*/4 * * * *"], &["@every 150s"]];
     there.then(|| Ticking {
         flow: flow::short(plan, OF_CRON),
-        schedules: random.pick(&schedules),
-        policy: random.pick(&["Allow", "Allow", "Forbid", "Replace"]),
-        missed: random.pick(&[Some("all"), Some("all"), Some("latest"), Some("none"), None]),
+        schedules: random.pick::<&[&str]>(&schedules),
+        policy: random.pick::<&str>(&["Allow", "Allow", "Forbid", "Replace"]),
+        missed: *random.pick(&[Some("all"), Some("all"), Some("latest"), Some("none"), None]),
         pauses: random.chance(1, 4),
     })
 }

@@ -106,6 +106,7 @@ fn the_defaults_lie_beneath_the_workflow_and_its_template() {
         .unwrap(),
         referencing: None,
         days_max: None,
+        ..Site::default()
     };
     let template =
         serde_json::json!({"entrypoint": "t", "parallelism": 3, "templates": [{"name": "t", "suspend": {}}]});
