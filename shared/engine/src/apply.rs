@@ -24,7 +24,10 @@ use crate::state::{Body, Bound, FailedChild, Fired, Node, Phases, RunState};
 use endings::{Ending, hook_done, node_finished, note_failure, position_in_group, settled};
 
 /// What the gathered outputs of one loop may take: they become one JSON text.
-pub const RESULTS_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const RESULTS_BYTES_MAX: usize = if cfg!(test) { 1024 * 1024 } else { 16 * 1024 * 1024 };
+
+/// The failed nodes that `workflow.failures` names: they stand in the state and in each snapshot of it.
+pub const FAILURES_MAX: usize = 1000;
 
 /// Changes the state by one record.
 pub fn apply(state: &mut RunState, record: &Record) {

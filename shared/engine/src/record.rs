@@ -5,7 +5,6 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use dropforge_manifest::text::Item;
 use dropforge_manifest::types::{Artifact, Inputs, Outputs, Parameter, Step, Template};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,6 +15,7 @@ use crate::config::{ConfigFound, ConfigKey};
 use crate::effect::{EffectKey, TimerId};
 use crate::event::Command;
 use crate::ids::{AttemptId, NodeId};
+use crate::items::Items;
 use crate::lock::{Holder, LockName, LockRequest, LockWait};
 use crate::memo::Memo;
 use crate::metric::Metric;
@@ -463,7 +463,7 @@ impl TemplateKey {
 #[serde(rename_all = "camelCase")]
 pub struct LoopItems {
     /// The items, in order.
-    pub items: Vec<Item>,
+    pub items: Items,
     /// The step or task as JSON, every tag replaced but those of `item`.
     pub call: Value,
     #[serde(skip)]
@@ -489,7 +489,7 @@ impl PartialEq for Same {
 
 impl LoopItems {
     /// A loop that repeats `call` for each item.
-    pub fn new(items: Vec<Item>, call: Value) -> LoopItems {
+    pub fn new(items: Items, call: Value) -> LoopItems {
         LoopItems { items, call, same: Same::default() }
     }
 

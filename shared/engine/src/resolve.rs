@@ -21,6 +21,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::{ConfigFound, ConfigKey};
 use crate::ids::NodeId;
+use crate::items::Items;
 use crate::program::{Call, Compiled, Program};
 use crate::record::{LoopItems, TemplateKey};
 use crate::scope::{Calls, Globals, Layers, Locals, Looped, Own, Viewer, call_label};
@@ -201,7 +202,7 @@ pub fn item(
     if let Some(step) = items.same() {
         return Ok(once(step.clone()));
     }
-    let looped = Looped(item);
+    let looped = Looped(&item);
     let globals = globals(state, now, group);
     let scope = Layers(vec![&looped, &globals]);
     let mut json = items.call.clone();
@@ -308,14 +309,15 @@ fn expand(mut json: Value, skip: bool) -> Result<LoopItems, Why> {
     let with_items = object.remove("withItems");
     let with_param = object.remove("withParam");
     let with_sequence = object.remove("withSequence");
-    let items: Vec<Item> = if let Some(Value::Array(list)) =
+    let items: Items = if let Some(Value::Array(list)) =
         with_items.filter(|l| l.as_array().is_some_and(|l| !l.is_empty()))
     {
-        list.into_iter().map(|v| Item(v.to_string())).collect()
+        few_enough(list.len())?;
+        Items::gather(list.into_iter().map(|v| Ok::<_, Why>(Item(v.to_string()))))?
     } else if let Some(Value::String(text)) = with_param {
-        match Item::list(&text) {
+        match Items::read(&text) {
             Ok(items) => items,
-            Err(_) if skip => Vec::new(),
+            Err(_) if skip => Items::default(),
             Err(error) => {
                 let why = go::json_error(&text).unwrap_or_else(|| error.to_string());
                 let text = shortened(&text);
@@ -329,14 +331,14 @@ fn expand(mut json: Value, skip: bool) -> Result<LoopItems, Why> {
             items => items?,
         }
     } else {
-        Vec::new()
+        Items::default()
     };
     few_enough(items.len())?;
     Ok(LoopItems::new(items, json))
 }
 
 /// The most items of one loop: they are one record, and a child is made of each.
-pub const ITEMS_MAX: usize = 100_000;
+pub const ITEMS_MAX: usize = 1_000_000;
 
 fn few_enough(items: usize) -> Result<(), Why> {
     if items <= ITEMS_MAX {
@@ -348,21 +350,25 @@ fn few_enough(items: usize) -> Result<(), Why> {
     ))
 }
 
-fn sequence_items(sequence: &Sequence) -> Result<Vec<Item>, Why> {
+fn sequence_items(sequence: &Sequence) -> Result<Items, Why> {
     let number = |text: &Option<AnyString>| -> Result<Option<i64>, Why> {
         text.as_ref().map(|t| go::atoi(&t.0)).transpose()
     };
     let start = number(&sequence.start)?.unwrap_or(0);
     let end = match (number(&sequence.end)?, number(&sequence.count)?) {
         (Some(end), _) => end,
-        (None, Some(0)) => return Ok(Vec::new()),
+        (None, Some(0)) => return Ok(Items::default()),
         (None, Some(count)) => start.saturating_add(count).saturating_sub(1),
         (None, None) => return Err("neither end nor count was specified in withSequence".to_owned()),
     };
     few_enough(usize::try_from(end.abs_diff(start)).unwrap_or(usize::MAX).saturating_add(1))?;
     let format = sequence.format.as_deref().filter(|f| !f.is_empty()).unwrap_or("%d");
     let item = |n: i64| go::printf_integer(format, n).map(|text| Item(Value::String(text).to_string()));
-    if start <= end { (start..=end).map(item).collect() } else { (end..=start).rev().map(item).collect() }
+    if start <= end {
+        Items::gather((start..=end).map(item))
+    } else {
+        Items::gather((end..=start).rev().map(item))
+    }
 }
 
 /// The inputs of a call: the template's defaults, then the caller's arguments (Argo's rules I-1, I-2, I-4).

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::ids::NodeId;
 use crate::phase::NodePhase;
 use crate::record::{NodeKind, Role};
-use crate::state::{Body, Node, RunState};
+use crate::state::{Body, Node, Results, RunState};
 
 /// A text value.
 pub fn text(value: impl Into<String>) -> Lookup {
@@ -523,22 +523,18 @@ impl Calls<'_> {
     fn aggregate(&self, node: &Node, field: &str) -> Option<Lookup> {
         let Body::Loop { results, .. } = &node.body else { return None };
         match field {
-            "outputs.result" => Some(json_list(results.values().filter_map(|o| o.result.as_deref()))),
+            "outputs.result" => Some(json_list(results)),
             "outputs.parameters" => {
-                let with = results.values().filter(|o| !o.parameters.is_empty()).map(|o| {
-                    let values = o.parameters.iter().map(|p| (p.name.clone(), json!(p.value)));
-                    expr::marshalled(&Value::Object(values.collect()))
-                });
-                Some(list_text(with))
+                let mut list = JsonList::default();
+                for outputs in results.values().filter(|o| !o.parameters.is_empty()) {
+                    let parameters = outputs.parameters.iter();
+                    list.push(&Value::Object(parameters.map(|p| (p.name.clone(), json!(p.value))).collect()));
+                }
+                Some(text(list.text()))
             }
             _ => {
                 let name = field.strip_prefix("outputs.parameters.")?;
-                let values: Vec<&str> = results
-                    .values()
-                    .filter_map(|o| o.parameters.iter().find(|p| p.name == name)?.value.as_ref())
-                    .map(|v| v.as_str())
-                    .collect();
-                Some(if values.is_empty() { Lookup::Unknown } else { value_list(&values) })
+                Some(value_list(results, name))
             }
         }
     }
@@ -575,35 +571,68 @@ impl Calls<'_> {
 /// Why a loop's results can't be gathered: one of them is not JSON. In Go's words.
 pub fn unreadable_result(node: &Node) -> Option<String> {
     let Body::Loop { results, .. } = &node.body else { return None };
-    results.values().filter_map(|outputs| outputs.result.as_deref()).find_map(go::json_error)
+    results.values().find_map(|outputs| go::json_error(outputs.result.as_deref()?))
 }
 
-fn list_text(items: impl Iterator<Item = String>) -> Lookup {
-    text(format!("[{}]", items.collect::<Vec<_>>().join(",")))
-}
+/// A list that is printed as it grows: of what a wide loop gave only the text is held.
+#[derive(Default)]
+struct JsonList(String);
 
-/// Every result is taken as JSON, as Argo does, and keeps its own text; one that is none makes the list unreadable.
-fn json_list<'a>(results: impl Iterator<Item = &'a str>) -> Lookup {
-    let read = |result: &str| serde_json::from_str::<IgnoredAny>(result).map(|_| go::json_compacted(result));
-    match results.map(read).collect::<Result<Vec<_>, _>>() {
-        Ok(list) => list_text(list.into_iter()),
-        Err(why) => Lookup::Absent {
-            why: format!(
-                "a child of the loop printed a result that is not JSON ({why}): print JSON (a text in quotes), or use an \
-                 output parameter"
-            ),
-        },
+impl JsonList {
+    fn push(&mut self, value: &Value) {
+        self.push_text(&expr::marshalled(value));
+    }
+
+    fn push_text(&mut self, text: &str) {
+        self.0.push(if self.0.is_empty() { '[' } else { ',' });
+        self.0.push_str(text);
+    }
+
+    fn text(self) -> String {
+        if self.0.is_empty() { "[]".to_owned() } else { self.0 + "]" }
     }
 }
 
-/// Parsed only if every value is a map or a list; otherwise all are texts.
-fn value_list(values: &[&str]) -> Lookup {
-    let parsed: Option<Vec<Value>> = values
-        .iter()
-        .map(|v| serde_json::from_str::<Value>(v).ok().filter(|v| v.is_object() || v.is_array()))
-        .collect();
-    let list = parsed.unwrap_or_else(|| values.iter().map(|v| Value::String((*v).to_owned())).collect());
-    list_text(list.iter().map(expr::marshalled))
+/// Every result is taken as JSON, as Argo does, and keeps its own text; one that is none makes the list unreadable.
+fn json_list(results: &Results) -> Lookup {
+    let mut list = JsonList::default();
+    for outputs in results.values() {
+        match outputs.result.as_deref().map(serde_json::from_str::<Value>) {
+            Some(Ok(value)) => list.push(&value),
+            Some(Err(why)) => {
+                return Lookup::Absent {
+                    why: format!(
+                        "a child of the loop printed a result that is not JSON ({why}): print JSON (a text in quotes), \
+                         or use an output parameter"
+                    ),
+                };
+            }
+            None => {}
+        }
+    }
+    text(list.text())
+}
+
+/// The values of one parameter. Parsed only if every one is a map or a list; otherwise all are texts.
+fn value_list(results: &Results, name: &str) -> Lookup {
+    let of = |outputs: &Outputs| outputs.parameters.iter().find(|p| p.name == name)?.value.clone();
+    let values = || results.values().filter_map(|outputs| of(&outputs));
+    let parse =
+        |text: &str| serde_json::from_str::<Value>(text).ok().filter(|v| v.is_object() || v.is_array());
+    if values().next().is_none() {
+        return Lookup::Unknown;
+    }
+    let parsed = values().try_fold(JsonList::default(), |mut list, value| {
+        list.push(&parse(value.as_str())?);
+        Some(list)
+    });
+    let list = parsed.unwrap_or_else(|| {
+        values().fold(JsonList::default(), |mut list, value| {
+            list.push(&Value::String(value.0));
+            list
+        })
+    });
+    text(list.text())
 }
 
 impl Scope for Calls<'_> {

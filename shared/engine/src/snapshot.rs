@@ -2,6 +2,9 @@
 //!
 //! It is derived from the records and never more than they are: folding all of them gives the same state. The compiled
 //! spec is no part of it, only what a retry of the run changed in the spec.
+//!
+//! What a wide loop holds and will not change any more is kept apart ([`apart`]), once, under the name of its content:
+//! the snapshot after each some commits names it and stays as small as what goes on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,10 +21,12 @@ use crate::program::{CompileError, Program};
 use crate::record::ShutdownStrategy;
 use crate::spec::RunSpec;
 use crate::state::locks::Locks;
-use crate::state::{Failure, Nodes, Outbox, RunState, as_pairs};
+use crate::state::{Failure, Nodes, Outbox, RunState, as_pairs, pack_results};
 
-/// The version of the snapshots that this code writes.
-pub const SNAPSHOT_FORMAT: u32 = 1;
+pub mod apart;
+
+/// The newest version of snapshots. One that keeps nothing apart is still written as the first, which all programs read.
+pub const SNAPSHOT_FORMAT: u32 = 2;
 
 /// Names the state's fields once, so that one which is forgotten here does not compile.
 macro_rules! snapshot {
@@ -46,7 +51,8 @@ macro_rules! snapshot {
             ///
             /// # Errors
             /// See [`CompileError`].
-            pub fn restore(self, mut spec: RunSpec) -> Result<RunState, CompileError> {
+            pub fn restore(mut self, mut spec: RunSpec) -> Result<RunState, CompileError> {
+                pack_results(&mut self.nodes);
                 if let Some(reopened) = self.reopened {
                     reopened.change(&mut spec);
                 }

@@ -30,10 +30,13 @@ pub(crate) mod as_pairs;
 mod nodes;
 mod outbox;
 mod phases;
+mod results;
 
 pub use nodes::Nodes;
 pub use outbox::Outbox;
 pub use phases::Phases;
+pub(crate) use results::PIECE;
+pub use results::Results;
 
 /// A run's state. Cloning it costs nothing that depends on the run's size.
 #[derive(Clone, Debug)]
@@ -93,7 +96,7 @@ pub struct RunState {
     pub config_hooks: RedBlackTreeSetSync<NodeId>,
     /// Locks held and wanted.
     pub locks: Locks,
-    /// Failed nodes, for `workflow.failures`.
+    /// The first failed nodes, for `workflow.failures`.
     pub failures: VectorSync<Arc<Failure>>,
     /// Executable nodes that succeeded, and all of them.
     pub progress: (u32, u32),
@@ -299,8 +302,7 @@ pub enum Body {
         /// The final phase of each settled child.
         phases: Phases,
         /// Outputs of succeeded children, where somebody reads them.
-        #[serde(with = "as_pairs")]
-        results: RedBlackTreeMapSync<u32, Arc<Outputs>>,
+        results: Results,
         /// About how many bytes these take, or would take were they few enough to be kept.
         #[serde(default)]
         results_bytes: usize,
@@ -340,6 +342,19 @@ pub struct FailedChild {
     pub id: String,
     /// Set when a child could not be made at all: the group ends in Error with this message.
     pub error: Option<String>,
+}
+
+/// Packs what the loops among nodes that were read have gathered, so that they are as those that were kept.
+pub(crate) fn pack_results(nodes: &mut Nodes) {
+    let loops: Vec<NodeId> =
+        nodes.values().filter(|n| matches!(n.body, Body::Loop { .. })).map(|n| n.id).collect();
+    for id in loops {
+        if let Some(Body::Loop { results, phases, .. }) =
+            nodes.get_mut(&id).map(|node| &mut Arc::make_mut(node).body)
+        {
+            results.pack(phases);
+        }
+    }
 }
 
 impl Fired {

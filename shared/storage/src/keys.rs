@@ -218,6 +218,13 @@ pub fn snapshot(uid: &RunUid) -> Result<PathBuf, StoreError> {
     Ok(run(uid)?.join("snapshot.json"))
 }
 
+/// A text that snapshots of a run name. It goes with the journal: both are made once and never change.
+pub fn piece(run: &RunUid, piece: &str) -> Result<PathBuf, StoreError> {
+    let run_name = short_name("run", run.as_str())?;
+    let file = short_name("piece", piece)? + ".json";
+    Ok([JOURNALS, &spread(run), &run_name, "pieces", &file].iter().collect())
+}
+
 /// The folder of an attempt's claim and verdict: the namespace and the attempt's id alone, so that a pod can be
 /// allowed to write there and nowhere else.
 pub fn attempt(namespace: &str, attempt: &AttemptId) -> Result<PathBuf, StoreError> {

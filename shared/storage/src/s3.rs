@@ -9,6 +9,7 @@
 //! | `live/<uid>` | markers of live runs |
 //! | `runs/<hh>/<uid>/spec.json`, `…/snapshot.json`, `…/inbox/<id>.json` | specs, snapshots, unread commands |
 //! | `journals/<hh>/<uid>/<20 digits>.json` | commits, from 1 |
+//! | `journals/<hh>/<uid>/pieces/<name>.json` | what snapshots name in place of repeating it |
 //! | `attempts/<namespace>/<attempt>/{claim,result,launch}.json` | claims, verdicts, launches too large for a variable |
 //! | `logs/<namespace>/<attempt>/<container>/<nnnnn>` | pieces of logs |
 //! | `definitions/…`, `triggers/…`, `crons/…`, `locks/…`, `memo/…` | documents |
@@ -47,6 +48,7 @@ mod inbox;
 mod index;
 mod journal;
 mod logs;
+mod pieces;
 mod runs;
 mod tails;
 mod upload;

@@ -5,14 +5,18 @@
 use dropforge_contracts::proxy::Proxy;
 use dropforge_contracts::{configuration, emulator, store, wait};
 use dropforge_driver::pods::Stores;
-use dropforge_driver::store::{Commit, Runs};
+use dropforge_driver::store::{Commit, Runs, StoreError};
 use dropforge_engine::apply::apply;
+use dropforge_engine::attempt::{Outcome, Reason, Verdict};
+use dropforge_engine::decide::decide;
+use dropforge_engine::event::Event;
 use dropforge_engine::record::Record;
 use dropforge_engine::snapshot::Snapshot;
 use dropforge_engine::spec::{Cause, RunSpec, SPEC_FORMAT, Settings};
 use dropforge_engine::state::RunState;
 use dropforge_manifest::types::{ObjectMeta, Parameter, WorkflowSpec};
 use dropforge_storage::s3::S3Store;
+use serde_json::json;
 
 fn spec() -> RunSpec {
     RunSpec {
@@ -58,6 +62,17 @@ impl Process {
         commit
     }
 
+    /// Decides on an event, commits what follows, and offers the state.
+    async fn hear(&mut self, event: Event) {
+        let now = self.state.last;
+        let records = decide(&self.state, &event, now).unwrap().records;
+        let commit = self.store.commit(&"long".into(), self.position, &records).await.unwrap();
+        let Commit::Committed { position } = commit else { panic!("nobody else commits") };
+        self.position = position;
+        records.iter().for_each(|record| apply(&mut self.state, record));
+        self.keep().await;
+    }
+
     async fn keep(&self) {
         self.store.keep_snapshot(&"long".into(), self.position, &self.state).await.unwrap();
     }
@@ -76,9 +91,13 @@ struct Bed {
 
 impl Bed {
     async fn new() -> Option<Bed> {
+        Bed::of(spec()).await
+    }
+
+    async fn of(spec: RunSpec) -> Option<Bed> {
         let endpoint = emulator::endpoint()?;
         let (store, stores) = store(endpoint).await;
-        store.create_run(&spec()).await.unwrap();
+        store.create_run(&spec).await.unwrap();
         Some(Bed { proxy: Proxy::before(endpoint), stores })
     }
 
@@ -114,6 +133,58 @@ fn a_run_of_a_hundred_commits_is_resumed_from_a_snapshot_and_a_short_tail() {
         // Spec, snapshot, four segments, and those asked for beyond the end.
         let asked = bed.proxy.take().len();
         assert!(asked <= 2 + 4 + 8, "{asked} requests");
+    });
+}
+
+/// A loop whose items take 200,000 bytes, and what whose children give is read.
+fn wide() -> RunSpec {
+    let templates = json!([
+        {"name": "main", "parallelism": 2, "steps": [
+            [{"name": "a", "template": "leaf", "withSequence": {"count": "2000", "format": "%0100d"}}],
+            [{"name": "b", "template": "leaf", "withParam": "{{steps.a.outputs.result}}"}],
+        ]},
+        {"name": "leaf", "script": {"image": "busybox", "source": "x", "command": ["sh"]}},
+    ]);
+    let spec = json!({"entrypoint": "main", "templates": templates});
+    RunSpec { spec: serde_json::from_value(spec).unwrap(), ..self::spec() }
+}
+
+#[test]
+fn what_a_wide_loop_holds_is_kept_once_and_every_snapshot_stays_small() {
+    wait(async {
+        let Some(bed) = Bed::of(wide()).await else { return };
+        let mut process = bed.process().await;
+        process.hear(Event::Submitted).await;
+        assert_eq!((bed.proxy.count("PUT", "snapshot.json"), bed.proxy.count("PUT", "/pieces/")), (1, 1));
+        for n in 0..1_100 {
+            let attempt = process.state.outbox.attempts().next().unwrap().id.clone();
+            let (outcome, reason) = (Outcome::Succeeded, Reason::Exited);
+            let mut verdict = Verdict::without_outputs(attempt, outcome, reason, "", process.state.last);
+            verdict.outputs.result = Some(n.to_string());
+            process.hear(Event::AttemptFinished { verdict: verdict.into() }).await;
+        }
+        assert_eq!(bed.proxy.count("PUT", "/pieces/"), 2, "the items, and what the first 1,024 gave");
+        let client = dropforge_contracts::client(emulator::endpoint().unwrap()).await;
+        let listed =
+            client.list_objects_v2().bucket(&bed.stores.control).prefix("runs/").send().await.unwrap();
+        let snapshot =
+            listed.contents().iter().find(|o| o.key().is_some_and(|k| k.ends_with("snapshot.json")));
+        assert!(snapshot.unwrap().size().unwrap() < 50_000, "{snapshot:?}");
+        let resumed = bed.store().await.resume(&"long".into()).await.unwrap();
+        assert!(resumed.records.len() < 1_000, "{} records", resumed.records.len());
+        assert_eq!(text(&resumed.state().unwrap()), text(&process.state));
+        let list =
+            |prefix: String| client.list_objects_v2().bucket(&bed.stores.control).prefix(prefix).send();
+        let first = list("journals/".to_owned()).await.unwrap().contents()[0].key().unwrap().to_owned();
+        let folder = first.rsplit_once('/').unwrap().0;
+        let pieces = list(format!("{folder}/pieces/")).await.unwrap();
+        let piece = pieces.contents()[0].key().unwrap();
+        client.delete_object().bucket(&bed.stores.control).key(piece).send().await.unwrap();
+        let missing = bed.store().await.resume(&"long".into()).await.unwrap_err();
+        assert!(
+            matches!(&missing, StoreError::Damaged { why, .. } if why.contains("is missing")),
+            "{missing:?}"
+        );
     });
 }
 

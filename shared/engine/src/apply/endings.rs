@@ -6,8 +6,8 @@ use dropforge_manifest::types::Outputs;
 use jiff::Timestamp;
 
 use super::{
-    DEPTH_MAX, RESULTS_BYTES_MAX, count_of, counted, daemons, executable, forget, forget_children,
-    hold_hooks, on_bound, on_node, outbox, recount, set_blocked,
+    DEPTH_MAX, FAILURES_MAX, RESULTS_BYTES_MAX, count_of, counted, daemons, executable, forget,
+    forget_children, hold_hooks, on_bound, on_node, outbox, recount, set_blocked,
 };
 use crate::attempt::Progress;
 use crate::effect::{Effect, EffectKey};
@@ -115,6 +115,9 @@ fn count_end(state: &mut RunState, node: &Node, ending: &Ending<'_>) {
 }
 
 pub(super) fn note_failure(state: &mut RunState, id: NodeId) {
+    if state.failures.len() >= FAILURES_MAX {
+        return;
+    }
     let Some(node) = state.nodes.get(&id).filter(|n| n.phase.failed() && n.kind != NodeKind::Loop) else {
         return;
     };
@@ -193,18 +196,31 @@ fn call_settled(state: &mut RunState, parent: NodeId, node: &Node, name: &str) {
 pub(super) fn failed_call(state: &RunState, node: &Node, name: &str) -> Option<FailedChild> {
     let step = position_in_group(state, node.boundary, name);
     if let Body::Loop { failed, .. } = &node.body {
-        return failed.clone().map(|f| FailedChild { position: (step, f.position.1), ..f });
+        let child = failed.clone().map(|f| FailedChild { position: (step, f.position.1), ..f });
+        return child.or_else(|| ungathered(state, node, step));
     }
     failed_child(state, node, name, (step, 0))
+}
+
+/// A loop whose children did not fail, and that has an error of its own: what they gave is too much to be read.
+fn ungathered(state: &RunState, group: &Node, step: u32) -> Option<FailedChild> {
+    let own = group.phase == NodePhase::Error && !group.message.is_empty();
+    own.then(|| FailedChild {
+        position: (step, 0),
+        id: state.argo_id(group.id),
+        error: Some(unmade_child(state, group)),
+    })
+}
+
+fn unmade_child(state: &RunState, node: &Node) -> String {
+    format!("step group deemed errored due to child {} error: {}", state.name(node.id), node.message)
 }
 
 /// A node as the child that fails its group. One that could not be made at all takes the whole group into Error,
 /// whatever `continueOn` says (Argo's rule ST-2); only too deep a recursion is an ordinary failure.
 fn failed_child(state: &RunState, node: &Node, call: &str, position: (u32, u32)) -> Option<FailedChild> {
     let unmade = node.depth < DEPTH_MAX && node.returned_error();
-    let child =
-        || format!("step group deemed errored due to child {} error: {}", state.name(node.id), node.message);
-    let error = unmade.then(child).or_else(|| node.hooks.error.clone());
+    let error = unmade.then(|| unmade_child(state, node)).or_else(|| node.hooks.error.clone());
     (error.is_some() || fails(state, node, call)).then(|| FailedChild {
         position,
         id: state.argo_id(node.id),
@@ -257,12 +273,19 @@ pub(super) fn item_ended(state: &mut RunState, parent: NodeId, node: &Node, inde
         if keeps && gave(node) {
             *results_bytes = results_bytes.saturating_add(size(&node.outputs));
             if *results_bytes <= RESULTS_BYTES_MAX {
-                results.insert_mut(index, node.outputs.clone());
+                results.insert(index, read_of(&node.outputs));
             }
         }
+        results.pack_around(index, phases);
         keep_first(first, failed);
     });
     forget_ended(state, node);
+}
+
+/// What a loop's readers can read of a child's outputs.
+fn read_of(outputs: &Outputs) -> Arc<Outputs> {
+    let (parameters, result) = (outputs.parameters.clone(), outputs.result.clone());
+    Arc::new(Outputs { parameters, result, ..Outputs::default() })
 }
 
 /// About how many bytes outputs take.

@@ -15,6 +15,9 @@ use crate::resolve::{self, Ready, Resolved, Uncallable};
 use crate::scope::{Viewer, unreadable_result};
 use crate::state::{Body, FailedChild};
 
+/// One decision is one commit: a loop that has added so much to it goes on in the next.
+const RECORDS_PER_DECISION_MAX: usize = if cfg!(test) { 500 } else { 20_000 };
+
 impl Decider {
     /// Starts group `index` of a Steps node, or ends the node when there is none.
     pub(super) fn start_group(&mut self, steps: NodeId, index: u32) {
@@ -232,6 +235,10 @@ impl Decider {
     /// Starts the next items of a loop, as far as the limits allow.
     pub(super) fn pump_loop(&mut self, group: NodeId) {
         while let Some((items, index)) = self.next_item(group) {
+            // Items that are passed over are nodes too.
+            if self.records.len() >= RECORDS_PER_DECISION_MAX {
+                return self.hold(group, Block::Admission);
+            }
             if let Err(block) = self.start_item(group, &items, index) {
                 let boundary = self.state.node(group).and_then(|n| n.boundary);
                 let block = self.closed_or(boundary, block);

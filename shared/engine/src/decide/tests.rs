@@ -17,6 +17,7 @@ mod reopened;
 mod requests;
 mod snapshots;
 mod table;
+mod wide;
 
 use std::sync::Arc;
 

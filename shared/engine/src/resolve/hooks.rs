@@ -115,7 +115,7 @@ fn item_of(state: &RunState, id: NodeId) -> Option<Item> {
     let node = state.node(id)?;
     let Role::Item(index) = node.role else { return None };
     match &state.node(node.parent?)?.body {
-        Body::Loop { items, .. } => items.items.get(index as usize).cloned(),
+        Body::Loop { items, .. } => items.items.get(index as usize),
         _ => None,
     }
 }

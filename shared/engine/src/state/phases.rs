@@ -40,9 +40,72 @@ impl Phases {
         self.pieces.set_mut(index / PIECE, changed);
     }
 
+    /// Whether all of the `count` children from `first` on are settled; there may be fewer.
+    pub fn have_ended(&self, first: usize, count: usize) -> bool {
+        let end = self.len.min(first + count);
+        let mut begin = first;
+        while begin < end {
+            let (from, to) = (begin % PIECE, PIECE.min(begin % PIECE + end - begin));
+            if self.pieces.get(begin / PIECE).is_some_and(|piece| piece[from..to].contains(&Self::OPEN)) {
+                return false;
+            }
+            begin += to - from;
+        }
+        true
+    }
+
+    fn at(&self, index: usize) -> Option<u8> {
+        Some(self.pieces.get(index / PIECE)?[index % PIECE])
+    }
+
+    /// The same as a short text: each letter once for all that follow each other, behind their number where that is not 1.
+    pub(crate) fn runs(&self) -> String {
+        let mut text = String::new();
+        let mut phases = self.iter().peekable();
+        while let Some(phase) = phases.next() {
+            let mut count = 1;
+            while phases.next_if_eq(&phase).is_some() {
+                count += 1;
+            }
+            if count > 1 {
+                text.push_str(&count.to_string());
+            }
+            text.push(char::from(phase));
+        }
+        text
+    }
+
+    /// The phases that [`Self::runs`] wrote; none where there would be more than `most`, or the text is no such thing.
+    pub(crate) fn of_runs(text: &str, most: usize) -> Option<Phases> {
+        let mut letters: Vec<u8> = Vec::new();
+        let mut digits = String::new();
+        for letter in text.chars() {
+            if letter.is_ascii_digit() {
+                digits.push(letter);
+                continue;
+            }
+            let count = if digits.is_empty() { 1 } else { digits.parse::<usize>().ok()? };
+            digits.clear();
+            if !letter.is_ascii() || count > most - letters.len() {
+                return None;
+            }
+            letters.extend(std::iter::repeat_n(letter as u8, count));
+        }
+        digits.is_empty().then(|| Phases::of_letters(&letters))
+    }
+
+    fn of_letters(letters: &[u8]) -> Phases {
+        let piece = |letters: &[u8]| {
+            let mut piece = [Self::OPEN; PIECE];
+            piece[..letters.len()].copy_from_slice(letters);
+            piece
+        };
+        Phases { pieces: letters.chunks(PIECE).map(piece).collect(), len: letters.len() }
+    }
+
     /// The bytes, in the order of the items.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = u8> + '_ {
-        (0..self.len).filter_map(|index| Some(self.pieces.get(index / PIECE)?[index % PIECE]))
+        (0..self.len).filter_map(|index| self.at(index))
     }
 }
 
@@ -55,10 +118,7 @@ impl Serialize for Phases {
 
 impl<'de> Deserialize<'de> for Phases {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Phases, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let mut phases = Phases::open(text.len());
-        text.bytes().enumerate().for_each(|(index, phase)| phases.set(index, phase));
-        Ok(phases)
+        Ok(Phases::of_letters(String::deserialize(deserializer)?.as_bytes()))
     }
 }
 
@@ -77,6 +137,24 @@ mod tests {
         assert_eq!(set, [(0, b'S'), (63, b'F'), (64, b'E'), (129, b'K')]);
         let stored = serde_json::to_string(&phases).unwrap();
         assert_eq!(serde_json::from_str::<Phases>(&stored).unwrap(), phases);
+        assert_eq!(phases.runs(), "S62-FE64-K");
+        assert_eq!(Phases::of_runs(&phases.runs(), 130), Some(phases.clone()));
         assert_eq!((phases.len(), before.iter().filter(|b| *b == Phases::OPEN).count()), (130, 130));
+    }
+
+    #[test]
+    fn a_text_that_is_no_runs_of_letters_is_none() {
+        for wrong in ["3", "4S", "2S2F", "99999999999999999999S", "1000000000000S", "ä"] {
+            assert_eq!(Phases::of_runs(wrong, 3), None, "{wrong}");
+        }
+        assert_eq!(Phases::of_runs("", 3), Some(Phases::open(0)));
+    }
+
+    #[test]
+    fn children_have_ended_once_none_of_them_is_open() {
+        let mut phases = Phases::open(70);
+        (60..70).for_each(|index| phases.set(index, b'F'));
+        assert!(phases.have_ended(60, 100) && phases.have_ended(60, 10) && phases.have_ended(70, 5));
+        assert!(!phases.have_ended(59, 2));
     }
 }

@@ -1,9 +1,13 @@
 //! How much of a journal lies behind its newest snapshot, as this process knows it; and that snapshot.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use dropforge_driver::store::StoreError;
+use dropforge_engine::frozen::PieceName;
 use dropforge_engine::ids::RunUid;
+use dropforge_engine::snapshot::apart::{Apart, apart};
 use dropforge_engine::snapshot::{SNAPSHOT_FORMAT, Snapshot};
 use dropforge_engine::state::RunState;
 use serde::{Deserialize, Serialize};
@@ -13,8 +17,14 @@ use super::journal::Read;
 use super::{S3Store, key};
 use crate::{json, keys};
 
-/// A tail of this many segments costs as many requests at the next reading as a snapshot is worth.
-const TAIL_SEGMENTS_MAX: u64 = 32;
+/// A tail of this many segments costs as many requests at the next reading as a snapshot is worth that is not much larger.
+const TAIL_SEGMENTS: u64 = 32;
+
+/// So many times the bytes of its tail a snapshot may have to be worth them.
+const SNAPSHOT_BYTES_BY_TAIL: u64 = 4;
+
+/// However large the snapshot: no reading asks for more segments than these.
+const TAIL_SEGMENTS_MAX: u64 = 128;
 
 /// Below this a tail is light whatever the snapshot weighs: its segments cost more than its bytes.
 const TAIL_BYTES_LIGHT: u64 = 64 * 1024;
@@ -41,6 +51,8 @@ pub(super) struct Kept {
     /// The number of the last segment in it.
     pub(super) journal_seq: u64,
     bytes: u64,
+    /// What it names, which is kept.
+    pieces: Arc<BTreeSet<PieceName>>,
 }
 
 #[derive(Serialize)]
@@ -50,13 +62,20 @@ struct NewSnapshot<'a> {
     version: u64,
     journal_seq: u64,
     state: &'a Snapshot,
+    #[serde(skip_serializing_if = "Apart::is_empty")]
+    apart: &'a Apart,
 }
+
+/// The format without anything apart, which older programs read too.
+const WHOLE_FORMAT: u32 = 1;
 
 #[derive(Deserialize)]
 struct Stored {
     version: u64,
     journal_seq: u64,
     state: Snapshot,
+    #[serde(default)]
+    apart: Apart,
 }
 
 /// The same without its state, which may be large.
@@ -64,12 +83,15 @@ struct Stored {
 struct Header {
     version: u64,
     journal_seq: u64,
+    #[serde(default)]
+    apart: Apart,
 }
 
 impl Tail {
     fn heavy(&self) -> bool {
-        let weight = self.snapshot.as_ref().map_or(0, |kept| kept.bytes).max(TAIL_BYTES_LIGHT);
-        self.segments >= TAIL_SEGMENTS_MAX || self.bytes > weight
+        let weight = self.snapshot.as_ref().map_or(0, |kept| kept.bytes);
+        let worth = self.segments >= TAIL_SEGMENTS && self.bytes * SNAPSHOT_BYTES_BY_TAIL >= weight;
+        worth || self.segments >= TAIL_SEGMENTS_MAX || self.bytes > weight.max(TAIL_BYTES_LIGHT)
     }
 }
 
@@ -105,7 +127,8 @@ impl S3Store {
         let key = key(keys::snapshot(run)?);
         let Some(found) = self.control.get(&key).await? else { return Ok(None) };
         let stored: Stored = json::parse(Path::new(&key), &found.body, SNAPSHOT_FORMAT)?;
-        Ok(Some((kept(&found, stored.version, stored.journal_seq), stored.state)))
+        let snapshot = self.with_pieces(run, stored.state, &stored.apart).await?;
+        Ok(Some((kept(&found, stored.version, stored.journal_seq, &stored.apart), snapshot)))
     }
 
     /// Puts a snapshot in place of the one this process knows. Who was faster has put as good a one.
@@ -121,19 +144,23 @@ impl S3Store {
         }
         let key = key(keys::snapshot(run)?);
         let version = tail.snapshot.as_ref().map_or(0, |kept| kept.version) + 1;
-        let state = &Snapshot::of(state);
-        let new = NewSnapshot { format: SNAPSHOT_FORMAT, version, journal_seq: position, state };
+        let (state, apart, texts) = apart(state);
+        let pieces = tail.snapshot.as_ref().map(|kept| kept.pieces.clone()).unwrap_or_default();
+        self.write_pieces(run, &texts, &pieces).await?;
+        let format = if apart.is_empty() { WHOLE_FORMAT } else { SNAPSHOT_FORMAT };
+        let new = NewSnapshot { format, version, journal_seq: position, state: &state, apart: &apart };
         let body = json::bytes(Path::new(&key), &new)?;
         let bytes = body.len() as u64;
+        let pieces = Arc::new(apart.names().cloned().collect());
         let known = tail.snapshot.as_ref().map(|kept| kept.etag.as_str());
         let condition = known.map_or(Condition::Absent, Condition::Unchanged);
         let snapshot = match self.control.put(&key, body, condition).await? {
             Put::Committed { etag } | Put::Mine { etag } => {
-                Some(Kept { etag, version, journal_seq: position, bytes })
+                Some(Kept { etag, version, journal_seq: position, bytes, pieces })
             }
             Put::Lost(Some(found)) => {
                 let other: Header = json::parse(Path::new(&key), &found.body, SNAPSHOT_FORMAT)?;
-                Some(kept(&found, other.version, other.journal_seq))
+                Some(kept(&found, other.version, other.journal_seq, &other.apart))
             }
             Put::Lost(None) => None,
         };
@@ -142,6 +169,7 @@ impl S3Store {
     }
 }
 
-fn kept(found: &Found, version: u64, journal_seq: u64) -> Kept {
-    Kept { etag: found.etag.clone(), version, journal_seq, bytes: found.body.len() as u64 }
+fn kept(found: &Found, version: u64, journal_seq: u64, apart: &Apart) -> Kept {
+    let pieces = Arc::new(apart.names().cloned().collect());
+    Kept { etag: found.etag.clone(), version, journal_seq, bytes: found.body.len() as u64, pieces }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::apply::RESULTS_BYTES_MAX;
+use crate::items::ITEMS_BYTES_MAX;
 use crate::resolve::{ITEMS_MAX, PARAMETER_BYTES_MAX};
 
 /// A run that calls `leaf` with what `call` says.
@@ -20,7 +21,7 @@ fn a_loop_over_more_items_than_fit_is_refused_with_the_figure() {
         )
     };
     for (sequence, items) in [
-        ("count: 1000000", "1000000"),
+        ("count: 1000001", "1000001"),
         ("count: 9223372036854775807", "9223372036854775807"),
         ("start: -9223372036854775808, end: 9223372036854775807", "18446744073709551615"),
         ("start: 9223372036854775807, end: -9223372036854775808", "18446744073709551615"),
@@ -34,6 +35,8 @@ fn a_loop_over_more_items_than_fit_is_refused_with_the_figure() {
     }
     let million = format!("withParam: '[{}0]'", "0,".repeat(1_000_000));
     assert_eq!(calls(&million, "").ended().unwrap().1, refused("1000001"));
+    let long = calls("withSequence: {count: 60000, format: '%01000d'}", "").ended().unwrap().1;
+    assert!(long.contains(&format!("more than {ITEMS_BYTES_MAX} bytes")), "{long}");
 }
 
 #[test]
@@ -78,7 +81,7 @@ fn a_loop_whose_outputs_are_too_large_together_is_an_error() {
     let mut w = world(
         "  entrypoint: main\n  templates:\n  - name: main\n    steps:\n    - - {name: a, template: leaf, withSequence: {count: 70}}\n    - - {name: b, template: leaf, arguments: {parameters: [{name: all, value: '{{steps.a.outputs.parameters.o}}'}]}}\n  - name: leaf\n    inputs: {parameters: [{name: all, default: ''}]}\n    outputs: {parameters: [{name: o, valueFrom: {path: /tmp/o}}]}\n    container: {image: 'busybox:1', command: ['true']}",
     );
-    let large = "x".repeat(256 * 1024);
+    let large = "x".repeat(16 * 1024);
     for i in 0..70 {
         w.finish_with(&format!("wf[0].a({i}:{i})"), |v| {
             v.outputs.parameters =
@@ -86,11 +89,12 @@ fn a_loop_whose_outputs_are_too_large_together_is_an_error() {
         });
     }
     let message = w.message_of("[0].a");
-    let bytes = 70 * (256 * 1024 + 1);
+    let bytes = 70 * (16 * 1024 + 1);
     let why = format!(
         "the outputs of the loop's items take {bytes} bytes, more than {RESULTS_BYTES_MAX}: write them as artifacts"
     );
-    assert_eq!((message, w.ended().unwrap().0), (why, RunPhase::Failed));
+    assert_eq!((message, w.ended().map(|ended| ended.0)), (why, Some(RunPhase::Failed)));
+    assert_eq!((w.started.len(), w.live()), (70, vec![]), "who would have read them does not start");
 }
 
 #[test]

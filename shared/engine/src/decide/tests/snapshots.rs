@@ -1,14 +1,23 @@
 //! States that were kept and read back. That a snapshot and the records after it give what all records give is checked at
 //! every event of every test here.
 
-use super::*;
-use crate::snapshot::Snapshot;
+use std::collections::BTreeMap;
 
-/// The state as whoever reads its snapshot has it.
+use super::*;
+use crate::frozen::PieceName;
+use crate::snapshot::Snapshot;
+use crate::snapshot::apart::{Apart, Incomplete, apart};
+
+/// The state as whoever reads its snapshot has it. Tests have small pieces, so that most loops stand apart.
 pub(super) fn stored_and_restored(state: &RunState, program: &Program) -> RunState {
-    let stored = serde_json::to_vec(&Snapshot::of(state)).unwrap();
-    let read: Snapshot = serde_json::from_slice(&stored).unwrap();
-    read.restore(program.spec.clone()).unwrap()
+    let (snapshot, apart, texts) = apart(state);
+    let texts = texts.iter().map(|text| (text.name().clone(), text.json().to_owned())).collect();
+    let put_back = read::<_, Apart>(&apart).put_back(read(&snapshot), &texts).unwrap();
+    put_back.restore(program.spec.clone()).unwrap()
+}
+
+fn read<W: serde::Serialize, T: serde::de::DeserializeOwned>(written: &W) -> T {
+    serde_json::from_slice(&serde_json::to_vec(written).unwrap()).unwrap()
 }
 
 pub(super) fn assert_same(one: &RunState, other: &RunState) {
@@ -17,6 +26,7 @@ pub(super) fn assert_same(one: &RunState, other: &RunState) {
     assert!(one.outbox.values().eq(other.outbox.values()));
     let kept = |state| serde_json::to_string(&Snapshot::of(state)).unwrap();
     assert_eq!(kept(one), kept(other));
+    assert_eq!(apart(one).1, apart(other).1);
 }
 
 const WIDE: &str = "  entrypoint: main
@@ -91,4 +101,68 @@ fn write_the_golden_file() {
     if !std::path::Path::new(file).exists() {
         std::fs::write(file, serde_json::to_string(&Snapshot::of(&told().state)).unwrap() + "\n").unwrap();
     }
+}
+
+/// A loop of seven, of which four have ended, so that one of its pieces of three is packed.
+fn wide() -> World {
+    let mut w = world(
+        "  entrypoint: main
+  templates:
+  - name: main
+    parallelism: 2
+    steps:
+    - - {name: a, template: leaf, withSequence: {count: 7}, continueOn: {failed: true}}
+    - - {name: b, template: leaf, arguments: {parameters: [{name: p, value: '{{steps.a.outputs.result}}'}]}}
+  - name: leaf
+    inputs: {parameters: [{name: p, default: ''}]}
+    script: {image: busybox, source: x, command: [sh]}",
+    );
+    for index in 0..4 {
+        w.finish_with(&format!("wf[0].a({index}:{index})"), |v| v.outputs.result = Some(index.to_string()));
+    }
+    w
+}
+
+#[test]
+fn what_a_wide_loop_holds_stands_apart_and_once() {
+    let mut w = wide();
+    let (snapshot, before, texts) = apart(&w.state);
+    let held: Vec<&str> = texts.iter().map(|text| text.json()).collect();
+    let items = r#"["0","1","2","3","4","5","6"]"#;
+    let packed = r#"[[0,{"result":"0"}],[1,{"result":"1"}],[2,{"result":"2"}]]"#;
+    assert_eq!(held, [items, packed]);
+    let text = serde_json::to_string(&snapshot).unwrap();
+    assert!(text.contains(r#""items":[]"#) && !text.contains(r#""result":"0""#), "{text}");
+    w.fail("wf[0].a(4:4)");
+    let names = |apart: &Apart| apart.names().cloned().collect::<Vec<PieceName>>();
+    assert_eq!(names(&apart(&w.state).1), names(&before), "what does not change is not kept again");
+    let stored = serde_json::to_value(&apart(&w.state).1).unwrap();
+    assert_eq!((stored[0]["children"].clone(), stored[0]["phases"].clone()), (7.into(), "4SF2-".into()));
+}
+
+#[test]
+fn a_snapshot_that_holds_all_by_itself_gives_the_same_state() {
+    for w in [wide(), told()] {
+        let whole: Snapshot = read(&Snapshot::of(&w.state));
+        let whole = whole.restore(w.program.spec.clone()).unwrap();
+        assert_same(&whole, &stored_and_restored(&w.state, &w.program));
+    }
+}
+
+#[test]
+fn a_snapshot_without_a_piece_of_it_gives_no_state() {
+    let w = wide();
+    let (snapshot, apart, texts) = apart(&w.state);
+    let all: BTreeMap<PieceName, String> =
+        texts.iter().map(|text| (text.name().clone(), text.json().to_owned())).collect();
+    for text in &texts {
+        let mut less = all.clone();
+        less.remove(text.name());
+        let missing = apart.put_back(snapshot.clone(), &less);
+        assert!(matches!(missing, Err(Incomplete::Missing(name)) if name == *text.name()));
+        less.insert(text.name().clone(), "[]".to_owned());
+        let changed = apart.put_back(snapshot.clone(), &less);
+        assert!(matches!(changed, Err(Incomplete::Changed(name)) if name == *text.name()));
+    }
+    assert!(apart.put_back(snapshot, &all).is_ok());
 }
