@@ -15,10 +15,15 @@ use crate::store::{Artifacts, IndexEntry, Place, Runs, StoreError};
 /// # Errors
 /// When the run can't be read.
 pub async fn artifacts<S: Runs>(store: &S, run: &RunUid, fate: Fate) -> Result<Vec<Place>, StoreError> {
-    let loaded = store.load_run(run).await?;
+    let spec = store.spec(run).await?;
     // A spec that this version can't compile ran nothing here.
-    let Ok(program) = Program::compile(loaded.spec) else { return Ok(Vec::new()) };
-    let view = View::fold(Arc::new(program), &loaded.records);
+    let Ok(program) = Program::compile(spec) else { return Ok(Vec::new()) };
+    let mut view = View::fold(Arc::new(program), &[]);
+    let mut position = 0;
+    while let Some(part) = store.part(run, position).await? {
+        part.records.iter().for_each(|record| view.add(record));
+        position = part.position;
+    }
     Ok(of_view(&view, fate).iter().filter_map(|artifact| artifact.s3.as_ref().map(Place::of)).collect())
 }
 

@@ -24,6 +24,7 @@ pub mod owner;
 pub mod packing;
 pub mod pods;
 pub mod reminders;
+pub mod replay;
 pub mod selectors;
 pub mod starters;
 pub mod starts;

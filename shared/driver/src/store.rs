@@ -156,12 +156,14 @@ pub struct Resumed {
     pub snapshot: Option<Snapshot>,
     /// The records after those, oldest first.
     pub records: Vec<Record>,
-    /// Where the next commit goes.
+    /// Where they end: where the next commit goes, unless there is more.
     pub position: u64,
+    /// Whether records follow that were not read at once: [`Runs::part`] gives them.
+    pub more: bool,
 }
 
 impl Resumed {
-    /// The run's state: what folding all its records gives.
+    /// The run's state after these records.
     ///
     /// # Errors
     /// See [`CompileError`].
@@ -228,6 +230,14 @@ pub trait Runs: Send + Sync {
     /// `NotFound`, `Damaged`, `NewerFormat`, `Io`.
     fn load_run(&self, run: &RunUid) -> impl Future<Output = Result<LoadedRun, StoreError>> + Send;
 
+    /// The run's spec alone.
+    ///
+    /// # Errors
+    /// As [`Runs::load_run`].
+    fn spec(&self, run: &RunUid) -> impl Future<Output = Result<RunSpec, StoreError>> + Send {
+        async { self.load_run(run).await.map(|loaded| loaded.spec) }
+    }
+
     /// The run as an advance needs it, which costs one snapshot and a short tail where the store keeps snapshots.
     ///
     /// # Errors
@@ -235,7 +245,7 @@ pub trait Runs: Send + Sync {
     fn resume(&self, run: &RunUid) -> impl Future<Output = Result<Resumed, StoreError>> + Send {
         async {
             let LoadedRun { spec, records, position } = self.load_run(run).await?;
-            Ok(Resumed { spec, snapshot: None, records, position })
+            Ok(Resumed { spec, snapshot: None, records, position, more: false })
         }
     }
 
@@ -259,6 +269,22 @@ pub trait Runs: Send + Sync {
     /// # Errors
     /// As [`Runs::load_run`].
     fn tail(&self, run: &RunUid, position: u64) -> impl Future<Output = Result<Tail, StoreError>> + Send;
+
+    /// As much of what was committed after `position` as is read at once, so that a journal may be longer than the memory:
+    /// 0 is its beginning. None at its end.
+    ///
+    /// # Errors
+    /// As [`Runs::load_run`].
+    fn part(
+        &self,
+        run: &RunUid,
+        position: u64,
+    ) -> impl Future<Output = Result<Option<Tail>, StoreError>> + Send {
+        async move {
+            let tail = self.tail(run, position).await?;
+            Ok((tail.position != position).then_some(tail))
+        }
+    }
 
     /// Appends `records` at `position` as one commit: all of them or none.
     ///

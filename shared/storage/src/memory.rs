@@ -74,6 +74,10 @@ impl Runs for MemoryStore {
         Ok(LoadedRun { spec, records: commits.concat(), position: commits.len() as u64 })
     }
 
+    async fn spec(&self, run: &RunUid) -> Result<RunSpec, StoreError> {
+        self.tables().specs.get(run).cloned().ok_or_else(|| no_such_run(run))
+    }
+
     async fn tail(&self, run: &RunUid, position: u64) -> Result<Tail, StoreError> {
         let tables = self.tables();
         let commits = tables.journals.get(run).map(Vec::as_slice).unwrap_or_default();

@@ -5,33 +5,18 @@ use std::sync::Arc;
 use dropforge_engine::apply::apply;
 use dropforge_engine::event::{Command, Event, RetryOptions, Verb};
 use dropforge_engine::ids::RunUid;
-use dropforge_engine::program::{CompileError, Program};
+use dropforge_engine::program::Program;
 use dropforge_engine::record::Record;
 use dropforge_engine::retry;
-use dropforge_engine::snapshot::Snapshot;
-use dropforge_engine::spec::RunSpec;
 use dropforge_engine::state::RunState;
 use jiff::SignedDuration;
 
 use super::{Ends, Held, Look, Others, OwnError, Owner, Told, index_entry};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
-use crate::store::{Resumed, RunStore};
+use crate::replay::{ReplayError, replay};
+use crate::store::RunStore;
 use crate::timers::Timers;
-
-/// The state that is stored.
-pub(super) fn folded(
-    spec: RunSpec,
-    snapshot: Option<Snapshot>,
-    records: &[Record],
-) -> Result<RunState, CompileError> {
-    let mut state = match snapshot {
-        Some(snapshot) => snapshot.restore(spec)?,
-        None => RunState::new(Arc::new(Program::compile(spec)?)),
-    };
-    records.iter().for_each(|record| apply(&mut state, record));
-    Ok(state)
-}
 
 impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K> {
     /// Takes a run in hand. What is in hand already may be older than the ring.
@@ -43,10 +28,11 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             held.indexed.take_if(|_| held.believed && !believes);
             return Ok(());
         }
-        let Resumed { spec, snapshot, records, position } = self.store.resume(run).await?;
-        let compile = |source| OwnError::Compile { run: run.clone(), source };
-        let state = folded(spec, snapshot, &records).map_err(compile)?;
-        (self.watcher)(&state, &records, Told::Replayed);
+        let told = |state: &RunState, records: &[Record]| (self.watcher)(state, records, Told::Replayed);
+        let (state, position) = replay(&*self.store, run, told).await.map_err(|why| match why {
+            ReplayError::Store(why) => OwnError::Store(why),
+            ReplayError::Compile(source) => OwnError::Compile { run: run.clone(), source },
+        })?;
         let believed = state.submitted() && believes;
         let indexed = believed.then(|| index_entry(&state, position));
         let ahead = SignedDuration::ZERO;

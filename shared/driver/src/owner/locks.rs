@@ -12,12 +12,12 @@ use dropforge_engine::spec::RunSpec;
 use dropforge_engine::state::locks::Stage;
 
 use super::effects::{Done, PerformError};
-use super::loading::folded;
 use super::{Ends, Others, OwnError, Owner, chain};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::locks::{Claimant, LockState, keep};
-use crate::store::{ErrorKind, Resumed, RunStore, StoreError};
+use crate::replay::{ReplayError, replay};
+use crate::store::{ErrorKind, RunStore, StoreError};
 use crate::timers::Timers;
 
 /// Runs whose states are read to see whether they still need a lock that somebody waits for.
@@ -154,14 +154,12 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
 
     /// The blocks of a run that hold locks or want them, as its journal has them now; none where it can't be told.
     async fn blocks(&self, run: &RunUid) -> Result<Option<BTreeSet<Holder>>, PerformError> {
-        let Resumed { spec, snapshot, records, .. } = match self.store.resume(run).await {
-            Ok(resumed) => resumed,
-            Err(why) if why.kind() == ErrorKind::Retry => return Err(why.into()),
+        match replay(&*self.store, run, |_, _| {}).await {
+            Ok((state, _)) => Ok(Some(state.locks.blocks.keys().copied().collect())),
+            Err(ReplayError::Store(why)) if why.kind() == ErrorKind::Retry => Err(why.into()),
             // Gone, or not to be read: another's run must not hold this one up.
-            Err(_) => return Ok(None),
-        };
-        let Ok(state) = folded(spec, snapshot, &records) else { return Ok(None) };
-        Ok(Some(state.locks.blocks.keys().copied().collect()))
+            Err(_) => Ok(None),
+        }
     }
 
     /// How many may hold a lock that this run asks for.

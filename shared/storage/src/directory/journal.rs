@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dropforge_driver::store::StoreError;
 use dropforge_engine::record::Record;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::frames::{Frame, HEADER_BYTES, Reader, frame};
@@ -48,17 +49,17 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Reads the journal and cuts off a torn last frame.
-    pub(super) fn open(path: PathBuf) -> Result<(Journal, Vec<Record>), StoreError> {
-        let content = read(&path)?;
-        let mut journal = Journal { path, file: None, end: content.end };
-        if content.torn {
-            tracing::warn!(journal = %journal.path.display(), end = content.end, "cut off a torn last commit");
+    /// Looks through the journal and cuts off a torn last frame.
+    pub(super) fn open(path: PathBuf) -> Result<Journal, StoreError> {
+        let (end, torn) = checked(&path)?;
+        let mut journal = Journal { path, file: None, end };
+        if torn {
+            tracing::warn!(journal = %journal.path.display(), end, "cut off a torn last commit");
             let end = journal.end;
             let path = journal.path.clone();
             journal.file()?.set_len(end).map_err(failed("write", &path))?;
         }
-        Ok((journal, content.records))
+        Ok(journal)
     }
 
     pub(super) fn end(&self) -> u64 {
@@ -109,26 +110,48 @@ impl Journal {
 
 /// Reads a journal, frame by frame; there is nothing in a file that is not there.
 pub(super) fn read(path: &Path) -> Result<Content, StoreError> {
-    read_from(path, 0)
+    read_from(path, 0, u64::MAX)
 }
 
-/// The same from a frame's end on.
-pub(super) fn read_from(path: &Path, begin: u64) -> Result<Content, StoreError> {
+/// Where the last whole frame ends, and whether a torn one follows. Nothing is kept of the frames, and those of a newer
+/// program are left to it.
+fn checked(path: &Path) -> Result<(u64, bool), StoreError> {
+    let Some(file) = unless_missing(File::open(path)).map_err(failed("read", path))? else {
+        return Ok((0, false));
+    };
+    let mut reader = Reader::new(path, &file, 0)?;
+    loop {
+        let end = reader.at();
+        match reader.next()? {
+            Frame::Whole(payload) => {
+                let _: IgnoredAny = json::parse_at(path, end + HEADER_BYTES as u64, &payload, FORMAT)?;
+            }
+            Frame::End => return Ok((end, false)),
+            Frame::Torn => return Ok((end, true)),
+        }
+    }
+}
+
+/// The same from a frame's end on, until so many bytes are read.
+pub(super) fn read_from(path: &Path, begin: u64, bytes_max: u64) -> Result<Content, StoreError> {
     let Some(file) = unless_missing(File::open(path)).map_err(failed("read", path))? else {
         return Ok(Content::default());
     };
     let mut reader = Reader::new(path, &file, begin)?;
     let mut records = Vec::new();
     loop {
-        let begin = reader.at();
+        let at = reader.at();
+        if at - begin >= bytes_max {
+            return Ok(Content { records, end: at, torn: false });
+        }
         match reader.next()? {
             Frame::Whole(payload) => {
-                let offset = begin + HEADER_BYTES as u64;
+                let offset = at + HEADER_BYTES as u64;
                 let payload: StoredPayload = json::parse_at(path, offset, &payload, FORMAT)?;
                 records.extend(payload.records);
             }
-            Frame::End => return Ok(Content { records, end: begin, torn: false }),
-            Frame::Torn => return Ok(Content { records, end: begin, torn: true }),
+            Frame::End => return Ok(Content { records, end: at, torn: false }),
+            Frame::Torn => return Ok(Content { records, end: at, torn: true }),
         }
     }
 }

@@ -4,7 +4,9 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dropforge_driver::store::{Buried, Commit, Created, LoadedRun, Runs, StoreError, Tail, Tombstone};
+use dropforge_driver::store::{
+    Buried, Commit, Created, LoadedRun, Resumed, Runs, StoreError, Tail, Tombstone,
+};
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::record::Record;
 use dropforge_engine::spec::{RunSpec, SPEC_FORMAT};
@@ -17,6 +19,9 @@ use crate::{json, keys};
 
 /// Journals kept open at a time: most systems allow a process 1,024 files, and steps' pipes need some.
 const OPEN_JOURNALS_MAX: usize = 256;
+
+/// As much of a journal is in memory at once where it is read part by part.
+const PART_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A journal that this process has read, or none yet.
 pub(super) type Slot = Arc<Mutex<Option<Journal>>>;
@@ -34,26 +39,31 @@ impl Runs for DirectoryStore {
     }
 
     async fn load_run(&self, run: &RunUid) -> Result<LoadedRun, StoreError> {
-        let path = self.at(keys::spec(run)?);
-        let bytes =
-            files::read(&path)?.filter(|bytes| !is_tombstone(bytes)).ok_or_else(|| no_such_run(run))?;
-        let spec = json::parse(&path, &bytes, SPEC_FORMAT)?;
-        let path = self.at(keys::journal(run)?);
-        if !self.is_owner() {
-            let content = journal::read(&path)?;
-            return Ok(LoadedRun { spec, records: content.records, position: content.end });
-        }
-        let slot = self.slot(run);
-        let mut slot = locked(&slot);
-        let (journal, records) = Journal::open(path)?;
-        let position = journal.end();
-        *slot = Some(journal);
-        Ok(LoadedRun { spec, records, position })
+        let spec = self.read_spec(run)?;
+        self.check_journal(run)?;
+        let content = journal::read(&self.at(keys::journal(run)?))?;
+        Ok(LoadedRun { spec, records: content.records, position: content.end })
+    }
+
+    async fn spec(&self, run: &RunUid) -> Result<RunSpec, StoreError> {
+        self.read_spec(run)
+    }
+
+    async fn resume(&self, run: &RunUid) -> Result<Resumed, StoreError> {
+        let spec = self.read_spec(run)?;
+        self.check_journal(run)?;
+        Ok(Resumed { spec, snapshot: None, records: Vec::new(), position: 0, more: true })
+    }
+
+    async fn part(&self, run: &RunUid, position: u64) -> Result<Option<Tail>, StoreError> {
+        let content = journal::read_from(&self.at(keys::journal(run)?), position, PART_BYTES)?;
+        let (records, end) = (content.records, content.end);
+        Ok((end > position).then_some(Tail { records, position: end }))
     }
 
     async fn tail(&self, run: &RunUid, position: u64) -> Result<Tail, StoreError> {
         // Nobody else commits beside the owner; whoever only reads looks at a frame's end, as every position is.
-        let content = journal::read_from(&self.at(keys::journal(run)?), position)?;
+        let content = journal::read_from(&self.at(keys::journal(run)?), position, u64::MAX)?;
         Ok(Tail { records: content.records, position: content.end })
     }
 
@@ -125,6 +135,23 @@ impl Runs for DirectoryStore {
 }
 
 impl DirectoryStore {
+    fn read_spec(&self, run: &RunUid) -> Result<RunSpec, StoreError> {
+        let path = self.at(keys::spec(run)?);
+        let bytes =
+            files::read(&path)?.filter(|bytes| !is_tombstone(bytes)).ok_or_else(|| no_such_run(run))?;
+        json::parse(&path, &bytes, SPEC_FORMAT)
+    }
+
+    /// The owner cuts off what a commit left that nobody finished, before anybody reads.
+    fn check_journal(&self, run: &RunUid) -> Result<(), StoreError> {
+        if self.is_owner() {
+            let slot = self.slot(run);
+            let mut slot = locked(&slot);
+            *slot = Some(Journal::open(self.at(keys::journal(run)?))?);
+        }
+        Ok(())
+    }
+
     pub(super) fn mark(&self, run: &RunUid) -> Result<(), StoreError> {
         let path = self.at(keys::live(run)?);
         files::touch(&path)?;
@@ -154,7 +181,7 @@ impl DirectoryStore {
         if !exists(&self.at(keys::spec(run)?))? {
             return Err(no_such_run(run));
         }
-        Ok(Journal::open(self.at(keys::journal(run)?))?.0)
+        Journal::open(self.at(keys::journal(run)?))
     }
 
     /// Where somebody still uses the journal it stays known, so that there is never a second lock for it.

@@ -59,8 +59,8 @@ impl S3Store {
         Ok((commit, bytes))
     }
 
-    /// The segments after `position`, read by number until one is missing.
-    pub(super) async fn segments(&self, run: &RunUid, position: u64) -> Result<Read, StoreError> {
+    /// The segments after `position`, read by number until one is missing, or until there are `most` or some more.
+    pub(super) async fn segments(&self, run: &RunUid, position: u64, most: u64) -> Result<Read, StoreError> {
         let mut read = Read { end: position, ..Read::default() };
         let widest = TAIL_AHEAD[TAIL_AHEAD.len() - 1];
         for width in TAIL_AHEAD.into_iter().chain(std::iter::repeat(widest)) {
@@ -72,6 +72,9 @@ impl S3Store {
                 read.records.extend(segment.records);
                 read.end += 1;
                 read.bytes += found.body.len() as u64;
+            }
+            if read.end - position >= most {
+                return Ok(read);
             }
         }
         Ok(read)

@@ -16,6 +16,9 @@ use super::{S3Store, key};
 use crate::tombstone::{is_tombstone, no_such_run};
 use crate::{json, keys};
 
+/// Segments of a journal that are in memory at once where it is read part by part: some megabytes.
+const PART_SEGMENTS: u64 = 256;
+
 impl Runs for S3Store {
     /// The marker is written again after the spec: whoever found it without a spec and took it away did so before.
     async fn create_run(&self, spec: &RunSpec) -> Result<Created, StoreError> {
@@ -37,19 +40,28 @@ impl Runs for S3Store {
     }
 
     async fn load_run(&self, run: &RunUid) -> Result<LoadedRun, StoreError> {
-        let spec = self.spec(run).await?;
-        let read = self.segments(run, 0).await?;
+        let spec = self.read_spec(run).await?;
+        let read = self.segments(run, 0, u64::MAX).await?;
         Ok(LoadedRun { spec, records: read.records, position: read.end })
     }
 
     async fn resume(&self, run: &RunUid) -> Result<Resumed, StoreError> {
-        let (spec, stored) = tokio::try_join!(self.spec(run), self.read_snapshot(run))?;
+        let (spec, stored) = tokio::try_join!(self.read_spec(run), self.read_snapshot(run))?;
         let (kept, snapshot) = stored.unzip();
         let begin = kept.as_ref().map_or(0, |kept| kept.journal_seq);
-        let read = self.segments(run, begin).await?;
+        let read = self.segments(run, begin, u64::MAX).await?;
         let tail = Behind { end: read.end, segments: read.end - begin, bytes: read.bytes, snapshot: kept };
         self.remember(run, tail);
-        Ok(Resumed { spec, snapshot, records: read.records, position: read.end })
+        Ok(Resumed { spec, snapshot, records: read.records, position: read.end, more: false })
+    }
+
+    async fn spec(&self, run: &RunUid) -> Result<RunSpec, StoreError> {
+        self.read_spec(run).await
+    }
+
+    async fn part(&self, run: &RunUid, position: u64) -> Result<Option<Tail>, StoreError> {
+        let read = self.segments(run, position, PART_SEGMENTS).await?;
+        Ok((read.end > position).then_some(Tail { records: read.records, position: read.end }))
     }
 
     async fn keep_snapshot(&self, run: &RunUid, position: u64, state: &RunState) -> Result<(), StoreError> {
@@ -61,7 +73,7 @@ impl Runs for S3Store {
         if !self.reached(run, position + 1).await? {
             return Ok(Tail { position, records: Vec::new() });
         }
-        let read = self.segments(run, position).await?;
+        let read = self.segments(run, position, u64::MAX).await?;
         self.extended(run, position, &read);
         Ok(Tail { records: read.records, position: read.end })
     }
@@ -69,7 +81,7 @@ impl Runs for S3Store {
     async fn commit(&self, run: &RunUid, position: u64, records: &[Record]) -> Result<Commit, StoreError> {
         let known = self.tails().get(run).is_some_and(|tail| tail.end == position);
         if !known {
-            self.spec(run).await?;
+            self.read_spec(run).await?;
             // A segment after a gap would never be read.
             if !self.reached(run, position).await? {
                 return Ok(Commit::Conflict);
@@ -161,7 +173,7 @@ impl S3Store {
         Ok(found.is_some_and(|found| is_tombstone(&found.body)))
     }
 
-    async fn spec(&self, run: &RunUid) -> Result<RunSpec, StoreError> {
+    async fn read_spec(&self, run: &RunUid) -> Result<RunSpec, StoreError> {
         let key = spec_key(run)?;
         let alive = |found: &Found| !is_tombstone(&found.body);
         let found = self.control.get(&key).await?.filter(alive).ok_or_else(|| no_such_run(run))?;
