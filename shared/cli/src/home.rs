@@ -224,6 +224,14 @@ impl Runs for Home {
         either!(self, store => store.load_run(run).await)
     }
 
+    async fn spec(&self, run: &RunUid) -> Result<RunSpec, StoreError> {
+        either!(self, store => store.spec(run).await)
+    }
+
+    async fn part(&self, run: &RunUid, position: u64) -> Result<Option<Tail>, StoreError> {
+        either!(self, store => store.part(run, position).await)
+    }
+
     async fn tail(&self, run: &RunUid, position: u64) -> Result<Tail, StoreError> {
         either!(self, store => store.tail(run, position).await)
     }

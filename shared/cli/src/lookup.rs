@@ -83,10 +83,10 @@ pub async fn entries(store: &Home, namespace: Option<&str>) -> Result<Vec<IndexE
         if listed.is_some_and(|at| owned || entries[at].phase.completed()) {
             continue;
         }
-        match view(store, &uid).await {
-            Ok((view, _)) => {
+        match sketch(store, &uid).await {
+            Ok(sketch) => {
                 listed.map(|at| entries.remove(at));
-                entries.push(index_entry(&view.state, 0));
+                entries.push(index_entry(&sketch.view.state, 0));
             }
             // Only its marker was written: it never was a run.
             Err(CliError::Store(why)) if why.kind() == ErrorKind::Invalid => {}
@@ -98,16 +98,70 @@ pub async fn entries(store: &Home, namespace: Option<&str>) -> Result<Vec<IndexE
     Ok(entries)
 }
 
+/// Children of one loop that a sketch shows, and as many that failed: what more of them is over is only counted.
+const LOOP_CHILDREN_MAX: usize = 100;
+
+/// A run as people follow it, which takes no more memory for a loop of a million items than for one of a hundred.
+pub struct Sketch {
+    /// What its records say.
+    pub view: View,
+    position: u64,
+}
+
+impl Sketch {
+    /// Reads what was committed since; gives whether there was anything.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub async fn look_again(&mut self, store: &Home, uid: &RunUid) -> Result<bool, CliError> {
+        let before = self.position;
+        while let Some(part) = store.part(uid, self.position).await? {
+            part.records.iter().for_each(|record| self.view.add(record));
+            self.view.fold_ended(LOOP_CHILDREN_MAX);
+            self.position = part.position;
+        }
+        Ok(self.position != before)
+    }
+}
+
+/// A run as people follow it.
+///
+/// # Errors
+/// When it can't be read.
+pub async fn sketch(store: &Home, uid: &RunUid) -> Result<Sketch, CliError> {
+    let mut sketch = Sketch { view: View::foldable(program(store, uid).await?), position: 0 };
+    sketch.look_again(store, uid).await?;
+    Ok(sketch)
+}
+
 /// A run with everything its records say.
 ///
 /// # Errors
 /// When it can't be read.
-pub async fn view(store: &Home, uid: &RunUid) -> Result<(View, Vec<Record>), CliError> {
-    let loaded = store.load_run(uid).await?;
-    let program = Program::compile(loaded.spec)
-        .map_err(|why| CliError::Below { what: "compile the stored spec", why: why.to_string() })?;
-    let view = View::fold(Arc::new(program), &loaded.records);
-    Ok((view, loaded.records))
+pub async fn view(store: &Home, uid: &RunUid) -> Result<View, CliError> {
+    let mut view = View::fold(program(store, uid).await?, &[]);
+    let mut position = 0;
+    while let Some(part) = store.part(uid, position).await? {
+        part.records.iter().for_each(|record| view.add(record));
+        position = part.position;
+    }
+    Ok(view)
+}
+
+/// The same, and the records themselves.
+///
+/// # Errors
+/// When it can't be read.
+pub async fn history(store: &Home, uid: &RunUid) -> Result<(View, Vec<Record>), CliError> {
+    let records = store.load_run(uid).await?.records;
+    Ok((View::fold(program(store, uid).await?, &records), records))
+}
+
+async fn program(store: &Home, uid: &RunUid) -> Result<Arc<Program>, CliError> {
+    let compiled = Program::compile(store.spec(uid).await?);
+    compiled
+        .map(Arc::new)
+        .map_err(|why| CliError::Below { what: "compile the stored spec", why: why.to_string() })
 }
 
 /// The live run of this name, if there is one.

@@ -8,12 +8,17 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use dropforge_driver::clock::{Clock, SystemClock};
+use dropforge_engine::ids::RunUid;
+use dropforge_engine::phase::RunPhase;
 use dropforge_engine::view::View;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::args::RunOutput;
 use crate::error::CliError;
+use crate::home::Home;
+use crate::lookup;
 use tree::Style;
 
 /// Writes data to standard output.
@@ -90,6 +95,19 @@ pub fn run(view: &View, now: Timestamp, output: RunOutput) -> Result<(), CliErro
         RunOutput::Yaml => data(&yaml(&view.workflow())),
         RunOutput::Name => data(&format!("{}\n", view.state.program.spec.name())),
     }
+}
+
+/// Prints a stored run as asked, and gives its phase. As a tree a wide loop is counted; as an object all of it is there.
+///
+/// # Errors
+/// When it can't be read or written.
+pub async fn stored_run(store: &Home, uid: &RunUid, output: RunOutput) -> Result<RunPhase, CliError> {
+    let view = match output {
+        RunOutput::Json | RunOutput::Yaml => lookup::view(store, uid).await?,
+        RunOutput::Tree | RunOutput::Wide | RunOutput::Name => lookup::sketch(store, uid).await?.view,
+    };
+    run(&view, SystemClock.now(), output)?;
+    Ok(view.state.phase)
 }
 
 /// A value as YAML: every text is quoted, or stands line by line, so that none is misread.

@@ -4,6 +4,7 @@
 //! group hangs under the last nodes of the one before, a task under the last nodes of what it depends on.
 
 mod locks;
+mod wide;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub struct View {
     attempts: HashMap<AttemptId, NodeId>,
     /// Attempts of leaves that a retry of the run removed, by the leaf's name, until it is made again.
     past: HashMap<String, Vec<ViewAttempt>>,
+    /// Items of loops that are over since [`View::fold_ended`] was last called; none where it is not to be.
+    ended: Option<Vec<NodeId>>,
 }
 
 /// A node with all that happened to it.
@@ -85,6 +88,8 @@ pub struct ViewNode {
     pub daemoned: bool,
     /// A daemon's address.
     pub ip: Option<String>,
+    /// How many of a loop's items are over and folded: nothing else is known of them.
+    pub folded: usize,
     children: Vec<NodeId>,
 }
 
@@ -124,6 +129,7 @@ impl View {
             nodes: BTreeMap::new(),
             attempts: HashMap::new(),
             past: HashMap::new(),
+            ended: None,
         };
         for record in records {
             view.add(record);
@@ -228,6 +234,7 @@ impl View {
             }
             _ => {}
         }
+        self.note_ended(record);
     }
 
     fn retried(&mut self, retried: &RunRetried) {
@@ -312,6 +319,7 @@ impl View {
             progress: Progress::NOT_SAID,
             daemoned: false,
             ip: None,
+            folded: 0,
             children: Vec::new(),
         };
         if let Some(parent) = created.parent.and_then(|p| self.nodes.get_mut(&p)) {
@@ -580,12 +588,14 @@ fn node_type(kind: NodeKind) -> NodeType {
 /// Argo's links between nodes (rules N-9 to N-13).
 pub(crate) struct Graph {
     children: HashMap<NodeId, Vec<NodeId>>,
+    /// The same, to be asked: a wide loop has very many.
+    linked: HashSet<(NodeId, NodeId)>,
     outbound: HashMap<NodeId, Vec<NodeId>>,
 }
 
 impl Graph {
     pub(crate) fn of(view: &View) -> Graph {
-        let mut graph = Graph { children: HashMap::new(), outbound: HashMap::new() };
+        let mut graph = Graph { children: HashMap::new(), linked: HashSet::new(), outbound: HashMap::new() };
         // Children are numbered after their parents, so that from the back every child is known first.
         for node in view.nodes.values().rev() {
             graph.add(view, node);
@@ -615,11 +625,7 @@ impl Graph {
 
     fn link(&mut self, parent: NodeId, children: &[NodeId]) {
         let list = self.children.entry(parent).or_default();
-        for child in children {
-            if !list.contains(child) {
-                list.push(*child);
-            }
-        }
+        list.extend(children.iter().filter(|child| self.linked.insert((parent, **child))));
     }
 
     fn link_steps(&mut self, view: &View, node: &ViewNode, groups: &[NodeId]) {
@@ -698,13 +704,8 @@ impl Graph {
 
     fn outbound_of(&self, view: &View, node: &ViewNode, own: &[NodeId]) -> Vec<NodeId> {
         let through = |children: &[NodeId]| -> Vec<NodeId> {
-            let mut ends = Vec::new();
-            for end in children.iter().flat_map(|c| self.ends(*c)) {
-                if !ends.contains(&end) {
-                    ends.push(end);
-                }
-            }
-            ends
+            let mut seen = HashSet::new();
+            children.iter().flat_map(|c| self.ends(*c)).filter(|end| seen.insert(*end)).collect()
         };
         match node.kind {
             // The containers that no other one waits for; the pod itself where it has no nodes for them.

@@ -117,7 +117,7 @@ async fn commands(global: &Global, runs: &[String], verb: Verb, done: &str) -> R
 /// `Refused` when the run can't do it.
 pub async fn send(global: &Global, store: &Home, entry: &IndexEntry, verb: Verb) -> Result<(), CliError> {
     // A run that can't be read gets no command: whoever owns it could only trip over it.
-    lookup::view(store, &entry.uid).await?;
+    lookup::sketch(store, &entry.uid).await?;
     let command =
         Command { id: identity::unique().into(), by: identity::person(), at: SystemClock.now(), verb };
     store.put_command(&entry.uid, &command).await?;

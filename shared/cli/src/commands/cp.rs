@@ -27,7 +27,7 @@ use crate::output::{data, say};
 pub async fn cp(global: &Global, args: &CpArgs) -> Result<Exit, CliError> {
     let store = lookup::reader(global).await?;
     let entry = lookup::entry(&store, global, &args.run).await?;
-    let (view, _) = lookup::view(&store, &entry.uid).await?;
+    let view = lookup::view(&store, &entry.uid).await?;
     let nodes: Vec<&ViewNode> = match &args.node {
         Some(node) => {
             let found = view.find(node);

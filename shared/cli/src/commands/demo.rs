@@ -188,7 +188,7 @@ async fn finished(
 #[tokio::main(flavor = "current_thread")]
 async fn report(global: &Global, entry: &IndexEntry) -> Result<Exit, CliError> {
     let store = lookup::reader(global).await?;
-    let (view, _) = lookup::view(&store, &entry.uid).await?;
+    let view = lookup::view(&store, &entry.uid).await?;
     say("");
     output::run(&view, SystemClock.now(), RunOutput::Tree)?;
     if let Some(accuracy) = view.state.metrics.get("accuracy") {

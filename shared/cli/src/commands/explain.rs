@@ -32,7 +32,7 @@ pub async fn explain(global: &Global, args: &ExplainArgs) -> Result<Exit, CliErr
     }
     let store = lookup::reader(global).await?;
     let entry = lookup::entry(&store, global, &args.run).await?;
-    let (view, records) = lookup::view(&store, &entry.uid).await?;
+    let (view, records) = lookup::history(&store, &entry.uid).await?;
     let node = match &args.node {
         Some(wanted) => {
             let found = view.find(wanted);

@@ -24,8 +24,7 @@ use crate::output::{self, say, terminal, tree};
 pub async fn get(global: &Global, args: &GetArgs) -> Result<Exit, CliError> {
     let store = lookup::reader(global).await?;
     let entry = lookup::entry(&store, global, &args.run).await?;
-    let (view, _) = lookup::view(&store, &entry.uid).await?;
-    output::run(&view, SystemClock.now(), args.output)?;
+    output::stored_run(&store, &entry.uid, args.output).await?;
     Ok(Exit::Succeeded)
 }
 
@@ -46,14 +45,15 @@ pub async fn watch(global: &Global, run: &str) -> Result<Exit, CliError> {
 /// When it can't be read.
 pub async fn follow(store: &Home, uid: &RunUid, name: &str) -> Result<Exit, CliError> {
     let live = std::io::stderr().is_terminal();
-    let mut seen = 0;
+    let mut sketch = lookup::sketch(store, uid).await?;
+    let mut first = true;
     loop {
         // Asked before the journal is read: what an owner wrote before it left is seen.
         let answered = store.is_answered();
-        let (view, all) = lookup::view(store, uid).await?;
-        let records = all.len();
+        let news = sketch.look_again(store, uid).await? || std::mem::take(&mut first);
+        let view = &sketch.view;
         if view.state.phase.completed() || !answered {
-            output::run(&view, SystemClock.now(), RunOutput::Tree)?;
+            output::run(view, SystemClock.now(), RunOutput::Tree)?;
         }
         if view.state.phase.completed() {
             return Ok(exit_of(view.state.phase));
@@ -63,13 +63,12 @@ pub async fn follow(store: &Home, uid: &RunUid, name: &str) -> Result<Exit, CliE
             return Ok(Exit::Trouble);
         }
         if live {
-            let drawn = tree::draw(&view, SystemClock.now(), output::style(false));
+            let drawn = tree::draw(view, SystemClock.now(), output::style(false));
             let fitted = terminal::fit(&drawn, terminal::size());
             say(&format!("\u{1b}[2J\u{1b}[H{}", fitted.trim_end()));
-        } else if records != seen {
+        } else if news {
             say(&format!("{name} {} {}/{}", view.state.phase, view.state.progress.0, view.state.progress.1));
         }
-        seen = records;
         tokio::time::sleep(store.pause(Duration::from_millis(300))).await;
     }
 }
@@ -79,12 +78,14 @@ pub async fn follow(store: &Home, uid: &RunUid, name: &str) -> Result<Exit, CliE
 /// # Errors
 /// When it can't be read.
 pub async fn wait(store: &Home, uid: &RunUid) -> Result<Exit, CliError> {
+    let mut sketch = lookup::sketch(store, uid).await?;
     loop {
         // Asked before the journal is read: what an owner wrote before it left is seen.
         let answered = store.is_answered();
-        let (view, _) = lookup::view(store, uid).await?;
-        if view.state.phase.completed() {
-            return Ok(exit_of(view.state.phase));
+        sketch.look_again(store, uid).await?;
+        let phase = sketch.view.state.phase;
+        if phase.completed() {
+            return Ok(exit_of(phase));
         }
         if !answered {
             say(bell::UNANSWERED);

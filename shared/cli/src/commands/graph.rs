@@ -22,7 +22,7 @@ pub async fn graph(global: &Global, args: &GraphArgs) -> Result<Exit, CliError> 
     } else if global.has_store() {
         let store = lookup::reader(global).await?;
         let entry = lookup::entry(&store, global, &args.what).await?;
-        vec![graph::of_run(&lookup::view(&store, &entry.uid).await?.0)]
+        vec![graph::of_run(&lookup::view(&store, &entry.uid).await?)]
     } else {
         return Err(CliError::Usage(format!(
             "{} is no file, and there is no store with a run of that name",

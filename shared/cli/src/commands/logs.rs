@@ -45,7 +45,7 @@ pub async fn print(
     loop {
         // Asked before the journal is read: what an owner wrote before it left is seen.
         let answered = store.is_answered();
-        let (view, _) = lookup::view(store, uid).await?;
+        let view = lookup::view(store, uid).await?;
         let last = view.state.phase.completed() || !args.follow;
         follower.print(store, &view, args, name, last || !answered).await?;
         if last {

@@ -61,9 +61,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, CliError> {
     }
     let mut exit = Exit::Succeeded;
     for uid in &uids {
-        let (view, _) = lookup::view(&session.home, uid).await?;
-        output::run(&view, SystemClock.now(), args.output)?;
-        exit = exit.max(exit_of(view.state.phase));
+        exit = exit.max(exit_of(output::stored_run(&session.home, uid, args.output).await?));
     }
     Ok(exit)
 }
@@ -93,7 +91,8 @@ async fn begin(
 }
 
 async fn say_how_to_go_on(session: &Session, uid: &RunUid) -> Result<(), CliError> {
-    let (view, _) = lookup::view(&session.home, uid).await?;
+    let sketch = lookup::sketch(&session.home, uid).await?;
+    let view = &sketch.view;
     let name = view.state.program.spec.name();
     if !view.state.phase.completed() {
         say(&format!("interrupted: `dropforge run --continue {name}` goes on with it"));

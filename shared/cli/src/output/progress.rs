@@ -66,10 +66,8 @@ impl Display {
     pub fn records(&self, state: &RunState, records: &[Record], told: Told) {
         let mut shown = self.shown();
         let spec = &state.program.spec;
-        let view = shown
-            .runs
-            .entry(spec.uid.clone())
-            .or_insert_with(|| View::fold(state.program.clone(), std::iter::empty()));
+        let view =
+            shown.runs.entry(spec.uid.clone()).or_insert_with(|| View::foldable(state.program.clone()));
         let mut lines = Vec::new();
         let mut begun = Vec::new();
         for record in records {
@@ -81,6 +79,7 @@ impl Display {
                 begun.extend(logs_of(view, attempt));
             }
         }
+        view.fold_ended(self.style.loop_children_max);
         for (log, label) in begun.into_iter().filter(|_| self.logs) {
             let followed =
                 Followed { label, namespace: spec.namespace().to_owned(), offset: 0, rest: Vec::new() };

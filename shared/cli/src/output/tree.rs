@@ -79,9 +79,9 @@ fn branch(
     let _ = writeln!(out, "{}{}", indent(last, style), describe(view, node, now, style));
     let children = below(view, node);
     let shown = if matches!(node.kind, NodeKind::TaskGroup) { style.loop_children_max } else { usize::MAX };
-    let rest = children.len().saturating_sub(shown);
+    let rest = children.len().saturating_sub(shown) + folded(view, node);
     for (i, child) in children.iter().take(shown).enumerate() {
-        last.push(i + 1 == children.len());
+        last.push(i + 1 == children.len() && rest == 0);
         branch(view, child, now, style, last, out);
         last.pop();
     }
@@ -102,6 +102,12 @@ fn below<'a>(view: &'a View, node: &ViewNode) -> Vec<&'a ViewNode> {
         }
     }
     found
+}
+
+/// Children that are over and were not kept.
+fn folded(view: &View, node: &ViewNode) -> usize {
+    let through = |child: &&ViewNode| matches!(child.kind, NodeKind::StepGroup | NodeKind::Loop);
+    node.folded + view.below(node).filter(through).map(|child| folded(view, child)).sum::<usize>()
 }
 
 fn indent(last: &[bool], style: Style) -> String {
