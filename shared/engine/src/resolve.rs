@@ -327,7 +327,7 @@ fn expand(mut json: Value, skip: bool) -> Result<LoopItems, Why> {
     } else if let Some(sequence) = with_sequence {
         let sequence = serde_json::from_value(sequence).map_err(|e| e.to_string())?;
         match sequence_items(&sequence) {
-            Err(_) if skip => Vec::new(),
+            Err(_) if skip => Items::default(),
             items => items?,
         }
     } else {

@@ -597,18 +597,16 @@ impl JsonList {
 fn json_list(results: &Results) -> Lookup {
     let mut list = JsonList::default();
     for outputs in results.values() {
-        match outputs.result.as_deref().map(serde_json::from_str::<Value>) {
-            Some(Ok(value)) => list.push(&value),
-            Some(Err(why)) => {
-                return Lookup::Absent {
-                    why: format!(
-                        "a child of the loop printed a result that is not JSON ({why}): print JSON (a text in quotes), \
-                         or use an output parameter"
-                    ),
-                };
-            }
-            None => {}
+        let Some(result) = outputs.result.as_deref() else { continue };
+        if let Err(why) = serde_json::from_str::<IgnoredAny>(result) {
+            return Lookup::Absent {
+                why: format!(
+                    "a child of the loop printed a result that is not JSON ({why}): print JSON (a text in quotes), or use \
+                     an output parameter"
+                ),
+            };
         }
+        list.push_text(&go::json_compacted(result));
     }
     text(list.text())
 }

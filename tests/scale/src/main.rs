@@ -67,12 +67,14 @@ struct Cost {
 fn one_run(store: &str, steps: usize) -> Result<()> {
     let cost = match store {
         "memory" => {
-            counted(steps, MemoryStore::new()).map(|requests| Cost { bytes: 0, requests, reads: None })?
+            let store = Counted::forgetful(MemoryStore::new());
+            counted(steps, store).map(|requests| Cost { bytes: 0, requests, reads: None })?
         }
         "directory" => {
             let folder = tempfile::tempdir()?;
             let access = Access::Owner { what: "scale" };
-            let requests = counted(steps, DirectoryStore::open(&folder.path().join("store"), access)?)?;
+            let store = Counted::new(DirectoryStore::open(&folder.path().join("store"), access)?);
+            let requests = counted(steps, store)?;
             Cost { bytes: kept("/proc/self/io", "wchar:")?, requests, reads: None }
         }
         _ => {
@@ -98,8 +100,8 @@ fn one_run(store: &str, steps: usize) -> Result<()> {
 }
 
 /// Plays one run on a store of this process; gives how often the store was asked.
-fn counted<S: RunStore>(steps: usize, store: S) -> Result<u64> {
-    let store = Arc::new(Counted::new(store));
+fn counted<S: RunStore>(steps: usize, store: Counted<S>) -> Result<u64> {
+    let store = Arc::new(store);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(played::play(store.clone(), steps))?;
     Ok(store.requests())

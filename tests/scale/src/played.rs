@@ -21,10 +21,10 @@ use dropforge_queue::local::LocalTimers;
 /// As many as a function takes from its queue at once.
 const BATCH: usize = 10;
 /// As many as a loop may have.
-const ITEMS_MAX: usize = 100_000;
+const ITEMS_MAX: usize = 1_000_000;
 const NAMESPACE: &str = "default";
 
-/// A loop of `steps` steps, a hundred side by side; loops one after the other where one may not have so many.
+/// A loop of `steps` steps, a hundred side by side; a second loop comes after the first where one may not have so many.
 fn manifest(steps: usize) -> String {
     let loops = (0..steps.div_ceil(ITEMS_MAX)).map(|number| {
         let count = ITEMS_MAX.min(steps - number * ITEMS_MAX);
