@@ -126,6 +126,7 @@ impl Runs for Store {
             snapshot: Some(snapshot),
             records: tail.records,
             position: tail.position,
+            more: false,
         })
     }
 

@@ -1,6 +1,7 @@
 //! Documents of older programs: `golden/ingest-N.json` holds a store as the N-th generation of formats left it, in the middle
 //! of everything. Every later program takes it up and goes on.
 
+use std::ops::ControlFlow::{Break, Continue};
 use std::path::{Path, PathBuf};
 
 use dropforge_engine::lock::LockName;
@@ -67,9 +68,9 @@ fn left() -> World {
     // Each death comes one write later than the one before, and none of them undoes anything.
     let world = (0..100).try_fold(world, |world, n| {
         let world = killed(world, n, ticked);
-        if admitted(&world) { Err(world) } else { Ok(world) }
+        if admitted(&world) { Break(world) } else { Continue(world) }
     });
-    let world = world.err().expect("it dies in between");
+    let world = world.break_value().expect("it dies in between");
     paged(&world);
     let locks = [(mutex(), 1)];
     done(locks::keep::take(&world, &claimant("first"), &locks, &|_| true)).unwrap();
