@@ -12,17 +12,32 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version both sides must agree on; another one is refused with both figures.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
-/// From the owner to the supervisor.
+/// The first line of each side. It is the same in all versions, so that one can say to the other which it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "say")]
-pub enum Request {
-    /// The first line: who speaks.
+pub enum Greeting {
+    /// The owner speaks.
     Hello {
         /// [`PROTOCOL`].
         protocol: u32,
     },
+    /// The supervisor answers.
+    Welcome {
+        /// [`PROTOCOL`].
+        protocol: u32,
+        /// The supervisor's process id.
+        pid: u32,
+        /// The S3 endpoint that its steps see.
+        endpoint: Option<Endpoint>,
+    },
+}
+
+/// From the owner to the supervisor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Request {
     /// Start this attempt as soon as its resources are free; starting it twice is harmless.
     Start {
         /// The attempt with what it runs in.
@@ -45,17 +60,8 @@ pub enum Request {
 
 /// From the supervisor to the owner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "say")]
+#[serde(rename_all = "camelCase")]
 pub enum Report {
-    /// The answer to `Hello`.
-    Welcome {
-        /// [`PROTOCOL`].
-        protocol: u32,
-        /// The supervisor's process id.
-        pid: u32,
-        /// The S3 endpoint that its steps see.
-        endpoint: Option<Endpoint>,
-    },
     /// The attempt waits for resources.
     Waiting {
         /// Which.

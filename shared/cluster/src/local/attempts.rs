@@ -317,8 +317,8 @@ impl<S: Attempts + 'static> Inner<S> {
                     self.progress(&run, &attempt, what);
                 }
             }
-            // Answers, which the link itself has handed to who asked.
-            Report::Welcome { .. } | Report::Attempts { .. } => {}
+            // An answer, which the link itself has handed to who asked.
+            Report::Attempts { .. } => {}
         }
     }
 

@@ -9,8 +9,9 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dropforge_driver::supervision::{Endpoint, PROTOCOL, Report, Request};
+use dropforge_driver::supervision::{Endpoint, Greeting, PROTOCOL, Report, Request};
 use dropforge_engine::ids::AttemptId;
+use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -167,10 +168,10 @@ struct Incoming {
 async fn connect(socket: &Path) -> io::Result<(Link, Incoming)> {
     let (short, _folder) = short(socket)?;
     let (reading, mut writing) = UnixStream::connect(short).await?.into_split();
-    write(&mut writing, &[Request::Hello { protocol: PROTOCOL }]).await?;
+    write(&mut writing, &[Greeting::Hello { protocol: PROTOCOL }]).await?;
     let mut lines = BufReader::new(reading).lines();
     let welcome = lines.next_line().await?.ok_or(io::ErrorKind::ConnectionReset)?;
-    let Report::Welcome { protocol, endpoint, .. } = serde_json::from_str(&welcome)? else {
+    let Greeting::Welcome { protocol, endpoint, .. } = serde_json::from_str(&welcome)? else {
         return Err(io::ErrorKind::InvalidData.into());
     };
     if protocol != PROTOCOL {
@@ -197,10 +198,10 @@ fn short(path: &Path) -> io::Result<(PathBuf, Option<File>)> {
     Ok((short, Some(folder)))
 }
 
-async fn write(to: &mut OwnedWriteHalf, requests: &[Request]) -> io::Result<()> {
+async fn write(to: &mut OwnedWriteHalf, all: &[impl Serialize]) -> io::Result<()> {
     let mut lines = Vec::new();
-    for request in requests {
-        serde_json::to_writer(&mut lines, request)?;
+    for one in all {
+        serde_json::to_writer(&mut lines, one)?;
         lines.push(b'\n');
     }
     to.write_all(&lines).await

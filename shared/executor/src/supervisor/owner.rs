@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Lines};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use dropforge_driver::supervision::{PROTOCOL, Report, Request};
+use dropforge_driver::supervision::{Greeting, PROTOCOL, Request};
 
 use super::reports::Reports;
 use super::state::Supervisor;
@@ -27,10 +27,10 @@ fn converse<S: StepStore + 'static>(supervisor: &Arc<Supervisor<S>>, connection:
     let Ok(writing) = connection.try_clone() else { return };
     let mut requests = BufReader::new(connection).lines();
     let hello = requests.next().and_then(|line| serde_json::from_str(&line.ok()?).ok());
-    let Some(Request::Hello { protocol }) = hello else { return };
+    let Some(Greeting::Hello { protocol }) = hello else { return };
     let Ok(reports) = Reports::to(writing) else { return };
     let endpoint = supervisor.endpoint();
-    let welcome = Report::Welcome { protocol: PROTOCOL, pid: std::process::id(), endpoint };
+    let welcome = Greeting::Welcome { protocol: PROTOCOL, pid: std::process::id(), endpoint };
     if protocol != PROTOCOL {
         // It says what is spoken here.
         return reports.tell(&[welcome]);

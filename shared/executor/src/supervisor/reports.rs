@@ -7,9 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use dropforge_driver::supervision::Report;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown, send, shutdown};
+use serde::Serialize;
 
 /// How long an owner may not read. A stopped one must not keep the supervisor from leaving.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -112,7 +112,7 @@ impl Reports {
     }
 
     /// Tells the owner, in one go. One that is gone is noticed by who reads from it.
-    pub fn tell(&self, reports: &[Report]) {
+    pub fn tell(&self, reports: &[impl Serialize]) {
         let mut lines = Vec::new();
         for report in reports {
             if let Err(error) = serde_json::to_writer(&mut lines, report) {
@@ -145,6 +145,8 @@ impl Drop for Reports {
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader, Read};
+
+    use dropforge_driver::supervision::Report;
 
     use super::*;
 

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use dropforge_driver::clock::{Clock, SystemClock};
-use dropforge_driver::supervision::{Endpoint, Launch, Report, Request};
+use dropforge_driver::supervision::{Endpoint, Greeting, Launch, Report, Request};
 use dropforge_engine::attempt::{Outcome, Reason, Verdict};
 use dropforge_engine::ids::AttemptId;
 use jiff::Timestamp;
@@ -155,7 +155,7 @@ impl<S: StepStore + 'static> Supervisor<S> {
 
     /// Makes the connection with these reports the owner's; none when the supervisor is on its way out. It is welcomed
     /// under the same lock: who has been welcomed is not left alone.
-    pub fn take_owner(&self, reports: Reports, welcome: Report) -> Option<u64> {
+    pub fn take_owner(&self, reports: Reports, welcome: Greeting) -> Option<u64> {
         let mut state = self.state();
         if state.over {
             return None;
@@ -183,7 +183,6 @@ impl<S: StepStore + 'static> Supervisor<S> {
     /// Does what the owner asks; gives what the caller's thread has to attend to then.
     pub fn obey(self: &Arc<Self>, request: Request) -> Option<Task> {
         match request {
-            Request::Hello { .. } => {}
             Request::Start { launch } => return self.start(*launch),
             Request::Stop { attempt, namespace, why } => self.stop(attempt, &namespace, why),
             Request::List => self.list(),

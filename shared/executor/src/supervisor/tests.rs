@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use dropforge_driver::store::Attempts;
-use dropforge_driver::supervision::{Demand, Launch, PROTOCOL, Report, Request, StepEnvironment};
+use dropforge_driver::supervision::{Demand, Greeting, Launch, PROTOCOL, Report, Request, StepEnvironment};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict, Work};
 use dropforge_engine::ids::{AttemptId, NodeId};
 use dropforge_manifest::types::{Container, Template, VolumeMount};
 use dropforge_storage::directory::{Access, DirectoryStore};
+use serde::Serialize;
 use tempfile::TempDir;
 
 use super::*;
@@ -45,12 +46,13 @@ impl Owner {
         let host = at.path().join("host");
         std::fs::create_dir_all(&host).unwrap();
         let mut owner = Owner { requests, reports, host };
-        owner.say(&Request::Hello { protocol: PROTOCOL });
-        assert!(matches!(owner.hear(), Report::Welcome { protocol: PROTOCOL, endpoint: None, .. }));
+        owner.say(&Greeting::Hello { protocol: PROTOCOL });
+        let welcome: Greeting = serde_json::from_str(&owner.reports.next().unwrap().unwrap()).unwrap();
+        assert!(matches!(welcome, Greeting::Welcome { protocol: PROTOCOL, endpoint: None, .. }));
         owner
     }
 
-    fn say(&mut self, request: &Request) {
+    fn say(&mut self, request: &impl Serialize) {
         let line = serde_json::to_string(request).unwrap();
         writeln!(self.requests, "{line}").unwrap();
     }
@@ -238,10 +240,10 @@ fn another_protocol_is_answered_with_ours_and_refused() {
     let serving = start(&at, 1);
     let mut owner = Owner::connect(&at);
     let mut other = socket::connect(&at.path().join("supervisor/socket")).unwrap();
-    writeln!(other, "{}", serde_json::to_string(&Request::Hello { protocol: 999 }).unwrap()).unwrap();
+    writeln!(other, "{}", serde_json::to_string(&Greeting::Hello { protocol: 999 }).unwrap()).unwrap();
     let mut lines = BufReader::new(other).lines();
-    let welcome: Report = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-    assert!(matches!(welcome, Report::Welcome { protocol: PROTOCOL, .. }));
+    let welcome: Greeting = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert!(matches!(welcome, Greeting::Welcome { protocol: PROTOCOL, .. }));
     assert!(lines.next().is_none());
     owner.start("unharmed", "true", Demand::default());
     owner.hear_running("unharmed");
