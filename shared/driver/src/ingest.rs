@@ -11,7 +11,7 @@ use dropforge_engine::event::Command;
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::spec::{DroppedObject, RunSpec};
 use dropforge_manifest::types::{CronWorkflow, Trigger};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::births::{Identity, Site};
 use crate::crons::recurring::{Schedules, chained, recurring, untold};
@@ -121,6 +121,10 @@ pub struct Ingested {
 /// How often a schedule is gone about again because somebody else was at it: a definition seldom changes, and each try
 /// costs a few requests.
 const TRIES_MAX: u32 = 4;
+
+/// A tick that is so little ahead is asked for once more: the message for it may have come already, by a clock that is
+/// ahead of this one, and the next one is that of the next tick. Later by half of it, clocks that differ agree on it.
+const EARLY: SignedDuration = SignedDuration::from_secs(10);
 
 /// Namespace and name.
 type Named = (String, String);
@@ -250,7 +254,7 @@ where
         let starter = Starter::Trigger { namespace: namespace.to_owned(), name: name.to_owned() };
         let mark = starters::mark(self.store, &starter, self.now).await?;
         let Some(trigger) = definitions::trigger(self.store, namespace, name).await? else {
-            return starters::unmark(self.store, &starter, &mark).await.map(drop);
+            return starters::unmark(self.store, &starter, &mark, self.now).await.map(drop);
         };
         // S3's own order of the writes to one key, where their second is the same.
         objects.sort_by(|(a, m), (b, n)| (&a.key, a.time, m).cmp(&(&b.key, b.time, n)));
@@ -264,9 +268,10 @@ where
             triggers::keep::reminded(self.store, namespace, name, due).await?;
         }
         let state = triggers::keep::state(self.store, namespace, name).await?;
-        if state.is_none_or(|state| state.rests()) {
-            starters::unmark(self.store, &starter, &mark).await?;
-        }
+        match state.is_none_or(|state| state.rests()) {
+            true => starters::unmark(self.store, &starter, &mark, self.now).await?,
+            false => starters::leave(self.store, &starter, &mark, self.now).await?,
+        };
         Ok(())
     }
 
@@ -315,8 +320,8 @@ where
         let chained = firing.is_some_and(|cron| chained(cron, self.now));
         let rests = !chained && state.is_none_or(|state| state.rests());
         let alone = match rests {
-            true => starters::unmark(self.store, starter, &mark).await?,
-            false => starters::stands(self.store, starter, &mark).await?,
+            true => starters::unmark(self.store, starter, &mark, self.now).await?,
+            false => starters::leave(self.store, starter, &mark, self.now).await?,
         };
         Ok((cron, alone))
     }
@@ -360,13 +365,20 @@ where
             self.alarms.keep(starter, &wanted).await?;
             crons::keep::armed(self.store, namespace, name, &wanted).await?;
         }
-        let next = firing.and_then(|cron| untold(cron, state.handled.max(self.now)));
+        let untold = firing.and_then(|cron| untold(cron, state.handled.max(self.now)));
+        let next = untold.into_iter().chain(firing.and_then(|cron| soon(cron, self.now))).min();
         if let Some(next) = next.filter(|next| state.reminds(*next, self.now)) {
             self.alarms.remind(starter, next).await?;
             crons::keep::reminded(self.store, namespace, name, next).await?;
         }
         Ok(())
     }
+}
+
+/// When to look at a schedule again whose next tick is about to come.
+fn soon(cron: &CronWorkflow, now: Timestamp) -> Option<Timestamp> {
+    let next = Times::of(&cron.spec).ok()?.next_after(now)?;
+    (now.duration_until(next) <= EARLY).then(|| next.checked_add(EARLY / 2).unwrap_or(next))
 }
 
 /// Notes whom a message reminds of.

@@ -72,6 +72,8 @@ pub struct Pods {
     pub running: BTreeMap<u64, Arc<Attempt>>,
     /// Pods whose node is without contact.
     pub silent: Vec<u64>,
+    /// With which nonce each attempt was claimed first.
+    pub holders: BTreeMap<AttemptId, String>,
     /// Attempts whose start is on record.
     pub started: BTreeSet<AttemptId>,
     /// The nodes of the attempts whose command was begun.

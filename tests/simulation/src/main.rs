@@ -7,7 +7,7 @@ use dropforge_simulation_tests::shrink::shrink;
 use dropforge_simulation_tests::simulate;
 
 /// After so many worlds it is told how far it has come, so that one who is interrupted knows.
-const TOLD_EVERY: u64 = 10_000;
+const TOLD_EVERY: u64 = 1_000;
 
 /// Failing seeds that are shrunk: that takes hundreds of worlds each.
 const SHRUNK_MAX: u64 = 1;

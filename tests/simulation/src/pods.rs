@@ -172,17 +172,27 @@ impl OnePod {
     /// Whether this pod, and no other of its name, executes the attempt.
     async fn claims(&self) -> bool {
         let mut nonce = self.world.nonce("pod");
+        let mut mine = vec![nonce.clone()];
         let id = match self.world.breaks(Bug::ClaimOfNode) {
             true => AttemptId::from(self.attempt.node_name.as_str()),
             false => self.attempt.id.clone(),
         };
         loop {
             match self.store.claim(&self.attempt.namespace, &id, &nonce).await {
-                Ok(created) => return created == Created::New,
+                Ok(created) => {
+                    let holder = self.world.inner().pods.holders.get(&id).cloned();
+                    let own = holder.is_some_and(|holder| mine.contains(&holder));
+                    if created == Created::Exists && own {
+                        self.world
+                            .wrong(format_args!("pod {} takes its own claim for another's", self.number));
+                    }
+                    return created == Created::New;
+                }
                 Err(_) => self.world.sleep(1_000).await,
             }
             if self.world.breaks(Bug::ClaimedWithAnotherNonce) {
                 nonce = self.world.nonce("pod");
+                mine.push(nonce.clone());
             }
         }
     }

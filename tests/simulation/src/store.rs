@@ -232,6 +232,10 @@ impl Attempts for Store {
                 true => Created::New,
                 false => self.world.memory.claim(namespace, attempt, nonce).await?,
             };
+            if created == Created::New {
+                let holders = &mut self.world.inner().pods.holders;
+                holders.entry(attempt.clone()).or_insert_with(|| nonce.to_owned());
+            }
             if given_up && created == Created::New {
                 self.world.wrong(format_args!("attempt {attempt} is claimed after its verdict"));
             }
