@@ -1,5 +1,5 @@
 //! `simulate --schedules N [--seed S]`: lets worlds go on from seed S, tells which of them fail, and shrinks the first of
-//! those. `--verbose` writes down what happens; `--narrow` makes the worlds of the first seeds; `--bugs` plants each bug in turn and tells how many seeds catch it.
+//! those, unless `--unshrunk` says not to. `--verbose` writes down what happens; `--narrow` makes the worlds of the first seeds; `--bugs` plants each bug in turn and tells how many seeds catch it.
 
 use dropforge_simulation_tests::bugs::Bug;
 use dropforge_simulation_tests::plan::Plan;
@@ -23,14 +23,16 @@ fn main() {
     if flag("--bugs") {
         return plant(first, many);
     }
-    let failed = schedules(first, many, flag("--verbose"), !flag("--narrow"));
+    let plan = Plan { verbose: flag("--verbose"), wide: !flag("--narrow"), ..Plan::new(first) };
+    let failed = schedules(&plan, many, if flag("--unshrunk") { 0 } else { SHRUNK_MAX });
     std::process::exit(i32::from(failed > 0));
 }
 
-fn schedules(first: u64, many: u64, verbose: bool, wide: bool) -> u64 {
-    let (mut failed, mut turns) = (0, 0);
+/// Worlds as this one, from its seed on.
+fn schedules(like: &Plan, many: u64, shrunk_max: u64) -> u64 {
+    let (mut failed, mut turns, first) = (0, 0, like.seed);
     for seed in first..first + many {
-        let plan = Plan { verbose, wide, ..Plan::new(seed) };
+        let plan = Plan { seed, ..like.clone() };
         let report = simulate(&plan);
         turns += report.turns;
         report.story.iter().for_each(|line| println!("{line}"));
@@ -45,7 +47,7 @@ fn schedules(first: u64, many: u64, verbose: bool, wide: bool) -> u64 {
         let mut wrong = report.wrong;
         wrong.dedup();
         println!("seed {seed} fails: {}", wrong.join("\n  "));
-        if failed <= SHRUNK_MAX && !verbose {
+        if failed <= shrunk_max && !plan.verbose {
             let Plan { without, dropped, .. } = shrink(&plan);
             println!("  it still fails without {without:?} and the parts {dropped:?}");
         }

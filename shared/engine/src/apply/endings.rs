@@ -166,6 +166,9 @@ pub(super) fn hook_done(state: &mut RunState, id: NodeId) {
     on_node(state, id, |node| node.hooks_open = node.hooks_open.saturating_sub(1));
     if state.nodes.get(&id).is_some_and(|node| node.settled()) {
         settled(state, id);
+    } else {
+        // Its exit handler was to follow.
+        hold_hooks(state, id);
     }
 }
 

@@ -244,6 +244,19 @@ fn a_suspended_run_starts_hooks_and_exit_handlers_when_it_goes_on() {
 }
 
 #[test]
+fn an_exit_handler_that_waits_for_a_hook_begins_when_the_run_goes_on_whenever_the_hook_ended() {
+    let mut w = steps(
+        "{name: a, template: ok, onExit: ok, hooks: {done: {template: say, expression: steps.a.status == 'Succeeded'}}}",
+    );
+    w.succeed("wf[0].a");
+    w.command("c1", Verb::Suspend);
+    w.succeed("wf[0].a.hooks.done");
+    assert_eq!(w.live(), Vec::<String>::new());
+    w.command("c2", Verb::Resume { selector: None, outputs: Default::default() });
+    assert_eq!(w.live(), ["wf[0].a.onExit"]);
+}
+
+#[test]
 fn a_step_beside_another_may_watch_it() {
     let mut w = world(&format!(
         "  entrypoint: main\n  templates:\n  - name: main\n    steps:\n    - - {{name: a, template: ok, hooks: {{b: {{template: say, expression: steps.b.status == 'Failed'}}}}}}\n      - {{name: b, template: ok, continueOn: {{failed: true}}}}{TEMPLATES}"
