@@ -295,10 +295,19 @@ impl Decider {
         }
     }
 
+    /// Whether a node's cache gave nothing while it was held back.
+    fn is_missed(&self, id: NodeId) -> bool {
+        self.state.node(id).is_some_and(|node| node.held_after_memo())
+    }
+
     /// The run goes on: what its suspension held back is looked at.
     pub(super) fn lift_suspension(&mut self) {
         let held = self.state.held_hooks.clone();
+        let missed: Vec<NodeId> =
+            self.state.blocked.iter().copied().filter(|id| self.is_missed(*id)).collect();
         self.emit(Record::Resumed);
+        // They have had their place in `parallelism` since their caches were asked, so that nothing else makes room.
+        missed.into_iter().for_each(|id| self.begin_missed(id));
         self.work.extend(held.iter().map(|id| Work::Hooks(*id)));
         self.work.push_back(Work::WakeRun);
     }

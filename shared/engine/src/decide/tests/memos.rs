@@ -156,6 +156,15 @@ fn a_stop_ends_what_waits_for_its_cache() {
 }
 
 #[test]
+fn a_miss_while_the_run_is_suspended_begins_in_the_place_that_it_has_where_there_is_no_other() {
+    let mut w = world(&format!("  parallelism: 1\n{SPEC}"));
+    w.command("c1", Verb::Suspend);
+    answer(&mut w, None);
+    w.command("c2", Verb::Resume { selector: None, outputs: Default::default() });
+    assert_eq!(w.live(), ["wf[0].a"]);
+}
+
+#[test]
 fn a_miss_that_comes_while_the_run_is_suspended_begins_when_it_goes_on() {
     for dag in [false, true] {
         let inner = "- name: cached\n    memoize: {key: k, cache: {configMap: {name: c}}}\n    dag: {tasks: [{name: x, template: leaf}]}\n  - name: leaf\n    container: {image: busybox}";
