@@ -227,7 +227,9 @@ impl Runs for Store {
 impl Attempts for Store {
     async fn claim(&self, namespace: &str, attempt: &AttemptId, nonce: &str) -> Result<Created, StoreError> {
         let asked = async {
-            let given_up = self.world.memory.verdict(namespace, attempt).await?.is_some();
+            // Who claims it again, since the answer was lost, has claimed it before.
+            let given_up = self.world.memory.verdict(namespace, attempt).await?.is_some()
+                && !self.world.memory.claimed(namespace, attempt).await?;
             let created = match self.breaks(Bug::ClaimUnkept) {
                 true => Created::New,
                 false => self.world.memory.claim(namespace, attempt, nonce).await?,
