@@ -12,7 +12,7 @@ use crate::locks::{self, Claimant};
 use crate::memos;
 
 /// The generation of formats that this code writes. A new format of any document begins a new one.
-const GENERATION: u32 = 1;
+const GENERATION: u32 = 2;
 
 const BATCHES: &str = "
 apiVersion: dropforge.dev/v1alpha1
