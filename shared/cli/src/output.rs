@@ -67,6 +67,14 @@ pub fn say_waiting() {
     let _ = std::io::stderr().lock().write_all(lines.as_bytes());
 }
 
+/// Writes the lines that wait where the first has waited for [`SOON`].
+pub fn say_overdue() {
+    let since = WAITING.lock().unwrap_or_else(PoisonError::into_inner).1;
+    if since.is_some_and(|since| since.elapsed() >= SOON) {
+        say_waiting();
+    }
+}
+
 /// Whether lines wait.
 pub fn is_waiting() -> bool {
     WAITING.lock().unwrap_or_else(PoisonError::into_inner).1.is_some()

@@ -224,6 +224,8 @@ impl Session {
             Happened::Tick => self.display.draw(),
             Happened::Interrupted => {}
         }
+        // What comes without a pause leaves no moment in which something is drawn.
+        output::say_overdue();
         Ok(())
     }
 

@@ -160,7 +160,7 @@ fn faketime() -> Option<PathBuf> {
     found
 }
 
-/// The clock jumps for the owner of the store; its supervisor keeps the true one.
+/// The clock jumps for the owner of the store and its supervisor; the steps keep the true one.
 #[test]
 fn runs_end_as_always_while_the_clock_jumps() {
     let Some(library) = faketime() else { return };

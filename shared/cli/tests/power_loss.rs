@@ -67,17 +67,21 @@ fn a_durable_run_whose_machine_loses_its_power_goes_on_with_all_that_was_answere
     let mut moments: Vec<usize> = (0..cuts).map(|_| chance.below(calls.len())).collect();
     moments.push(calls.len());
     moments.sort_unstable();
-    let mut disk = Disk::new(&bench.store());
+    // The calls name files as the kernel does.
+    let stderr = fs::canonicalize(bench.path("stderr")).unwrap();
+    let mut disk = Disk::new(&fs::canonicalize(bench.store()).unwrap());
     let (mut taken, mut said) = (0, String::new());
     for moment in moments {
         for call in &calls[taken..moment] {
             disk.take(call);
-            said.extend(call.said(&bench.path("stderr")));
+            said.extend(call.said(&stderr));
         }
         taken = moment;
         disk.leave(&mut chance);
         check(&bench, &world, &said, &format!("cut after {moment} of {} calls", calls.len()));
     }
+    assert!(told(&said).len() >= 7, "the last cut comes after all was told: {said}");
+    assert_eq!(specs(&bench.store().join("runs")), 1);
 }
 
 /// Goes on after the cut and compares.

@@ -202,7 +202,8 @@ pub(super) fn is_at(server: &str, server_name: Option<&str>, endpoint: &str) -> 
         host.strip_suffix(":443").map(str::to_owned).unwrap_or(host)
     };
     // The certificate that the other end must show is its name's: a tunnel to another cluster does not have it.
-    host(server) == host(endpoint) || server_name.is_some_and(|name| host(name) == host(endpoint))
+    let shown = server_name.filter(|_| server.starts_with("https://"));
+    host(server) == host(endpoint) || shown.is_some_and(|name| host(name) == host(endpoint))
 }
 
 #[cfg(test)]

@@ -57,10 +57,11 @@ impl Log {
         }
     }
 
-    /// How long after the command's start it has to be looked after.
-    fn patience(&self) -> Duration {
+    /// How long it can do without being looked after, when the command has run for this long. A place that was refused
+    /// once is asked for again when the command is looked at.
+    fn patience(&self, running: Duration) -> Duration {
         match self {
-            Log::Late(late) if !late.is_placed() => PLACE_AFTER,
+            Log::Late(late) if !late.is_placed() && running < PLACE_AFTER => PLACE_AFTER - running,
             Log::Late(_) | Log::Placed(_) => Duration::MAX,
         }
     }
@@ -179,7 +180,7 @@ impl Execution {
         loop {
             let left =
                 |at: Timestamp| at.duration_since(SystemClock.now()).max(SignedDuration::ZERO).unsigned_abs();
-            let patience = self.log.patience().saturating_sub(begun.elapsed());
+            let patience = self.log.patience(begun.elapsed());
             let limit = deadline.map_or(next, |(at, _)| left(at).min(next)).min(patience);
             let why = match self.running.wait_until(limit, control.woken.as_fd()) {
                 Waited::Ended(ended) => return (None, ended),

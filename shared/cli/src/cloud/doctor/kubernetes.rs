@@ -52,7 +52,7 @@ pub fn another_cluster(context: &Context, person: &Person) -> Option<(String, St
     );
     let remedy = format!(
         "{} writes its kubeconfig, --kube-context names another entry of it; where a tunnel or a proxy leads to that \
-         cluster, --any-cluster says so",
+         cluster, `dropforge deploy` and `dropforge context add` take --any-cluster",
         update_kubeconfig(deployment)
     );
     Some((why, remedy))
