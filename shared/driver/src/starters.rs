@@ -31,6 +31,10 @@ struct Mark {
     /// All who are at work, as far as is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     makers: Vec<Made>,
+    /// How often it had been made when somebody last left something to do: only who made it later may take it away, for
+    /// the others looked before that was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left: Option<u64>,
 }
 
 /// A mark as somebody made it.
@@ -71,9 +75,10 @@ pub async fn mark<S: Documents>(store: &S, starter: &Starter, now: Timestamp) ->
             Some(Err(_)) | None => None,
         };
         let last = Made { times: old.as_ref().map_or(0, |old| old.last.times + 1), since: now };
+        let left = old.as_ref().and_then(|old| old.left);
         let others = old.into_iter().flat_map(|old| old.makers).filter(|other| other.is_at_work(now));
         let makers = others.chain([last.clone()]).collect();
-        let mark = Mark { format: MARK_FORMAT, starter: starter.clone(), last: last.clone(), makers };
+        let mark = Mark { format: MARK_FORMAT, starter: starter.clone(), last: last.clone(), makers, left };
         let body = encode(&key, &mark)?;
         let expected = stored.as_ref().map(|stored| stored.version.as_str());
         if let Swap::Stored { .. } = store.swap(&key, expected, &body).await? {
@@ -122,7 +127,11 @@ async fn done<S: Documents>(
         let mut mark: Mark = decode(&key, &stored.body, MARK_FORMAT)?;
         let alone = mark.last == *made;
         mark.makers.retain(|maker| maker != made && maker.is_at_work(now));
-        let swapped = match mark.makers.is_empty() && !stays {
+        if stays {
+            mark.left = Some(mark.last.times);
+        }
+        let may_go = !stays && mark.left.is_none_or(|left| made.times > left);
+        let swapped = match mark.makers.is_empty() && may_go {
             true => store.remove(&key, &stored.version).await?,
             false => store.swap(&key, Some(&stored.version), &encode(&key, &mark)?).await?,
         };
@@ -173,6 +182,18 @@ mod tests {
         let (store, starter) = (FakeDocuments::default(), churn());
         let again = || done(mark(&store, &starter, EARLY)).unwrap();
         assert!(done(leave(&store, &starter, &again(), EARLY)).unwrap());
+        assert_eq!(done(marked(&store)).unwrap(), std::slice::from_ref(&starter));
+        assert!(done(unmark(&store, &starter, &again(), EARLY)).unwrap());
+        assert_eq!(done(marked(&store)).unwrap(), []);
+    }
+
+    #[test]
+    fn who_looked_before_something_was_left_to_do_does_not_take_the_mark_away() {
+        let (store, starter) = (FakeDocuments::default(), churn());
+        let again = || done(mark(&store, &starter, EARLY)).unwrap();
+        let (first, second) = (again(), again());
+        assert!(done(leave(&store, &starter, &second, EARLY)).unwrap());
+        assert!(!done(unmark(&store, &starter, &first, EARLY)).unwrap());
         assert_eq!(done(marked(&store)).unwrap(), std::slice::from_ref(&starter));
         assert!(done(unmark(&store, &starter, &again(), EARLY)).unwrap());
         assert_eq!(done(marked(&store)).unwrap(), []);

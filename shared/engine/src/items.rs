@@ -115,13 +115,16 @@ impl Default for List {
 
 impl List {
     fn push(&mut self, item: &str) -> Result<(), TooLong> {
+        self.add(item)?;
+        if self.text.len() > ITEMS_BYTES_MAX { Err(TooLong) } else { Ok(()) }
+    }
+
+    /// What was accepted once is read whatever its length: its text may be longer now than it was then.
+    fn add(&mut self, item: &str) -> Result<(), TooLong> {
         if !self.ends.is_empty() {
             self.text.push(',');
         }
         self.text.push_str(item);
-        if self.text.len() > ITEMS_BYTES_MAX {
-            return Err(TooLong);
-        }
         self.ends.push(u32::try_from(self.text.len()).map_err(|_| TooLong)?);
         Ok(())
     }
@@ -164,7 +167,7 @@ impl<'de> Visitor<'de> for Stored {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Items, A::Error> {
         let mut list = List::default();
         while let Some(item) = items.next_element::<Value>()? {
-            list.push(&item.to_string()).map_err(serde::de::Error::custom)?;
+            list.add(&item.to_string()).map_err(serde::de::Error::custom)?;
         }
         Ok(list.done())
     }
@@ -203,6 +206,15 @@ mod tests {
         for wrong in ["{}", "[1", "[1] 2", "x", ""] {
             assert!(Items::read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn items_whose_stored_text_is_longer_than_the_accepted_one_are_still_read() {
+        let count = ITEMS_BYTES_MAX / 16;
+        let accepted = Items::read(&format!("[{}1e15]", "1e15,".repeat(count - 1))).unwrap();
+        let stored = serde_json::to_string(&accepted).unwrap();
+        assert!(stored.len() > ITEMS_BYTES_MAX, "{}", stored.len());
+        assert_eq!(serde_json::from_str::<Items>(&stored).unwrap().len(), count);
     }
 
     #[test]

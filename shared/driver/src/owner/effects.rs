@@ -117,6 +117,10 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         let (mut starts, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(|effect| starts(effect));
         starts.retain(|effect| !self.is_stopping(run, effect));
         if self.others == Others::Many && starts.len() > STARTS_MAX {
+            // By turns, so that those which the cluster refuses don't stand before the others for ever.
+            let turns = starts.len().div_ceil(STARTS_MAX);
+            let turn = usize::try_from(self.clock.now().as_second() / 60).unwrap_or(0) % turns;
+            starts.rotate_left(turn * STARTS_MAX);
             starts.truncate(STARTS_MAX);
             self.unperformed.insert(run.clone());
         }
