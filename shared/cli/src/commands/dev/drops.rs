@@ -10,7 +10,7 @@ use dropforge_engine::ids::RunUid;
 use dropforge_engine::spec::{DroppedObject, RunSpec};
 use dropforge_manifest::types::Trigger;
 use dropforge_storage::endpoint::{EventKind, ObjectEvent, existing};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Dev;
 use crate::error::CliError;
@@ -28,6 +28,9 @@ pub fn dropped(event: &ObjectEvent) -> DroppedObject {
         time: event.time,
     }
 }
+
+/// A file has the time of the kernel's last tick, which may be before the trigger began though the file came after it.
+const TICK: SignedDuration = SignedDuration::from_millis(10);
 
 impl Dev<'_> {
     /// Offers objects to every trigger.
@@ -81,6 +84,7 @@ impl Dev<'_> {
         for (name, trigger) in self.definitions.triggers.clone() {
             let state = keep::state(&*self.session.store, &self.global.namespace, &name).await?;
             let Some(since) = state.and_then(|state| state.since) else { continue };
+            let since = since.saturating_sub(TICK).unwrap_or(since);
             let objects = matching(self.session.store.buckets(), &trigger, None, since)?;
             self.offer_to(&name, &objects).await?;
         }
