@@ -17,11 +17,11 @@ run "policies_fit_into_iam" {
     functions      = ["demo-ingest", "demo-advance", "demo-sweep"]
     cluster_arn    = "arn:aws:eks:eu-central-1:111122223333:cluster/research"
     repository_arn = "arn:aws:ecr:eu-central-1:111122223333:repository/demo/executor"
-    role_arns      = ["arn:aws:iam::111122223333:role/demo-advance"]
+    role_arns      = ["arn:aws:iam::111122223333:role/corp/advance"]
   }
 
   assert {
-    condition     = [for statement in jsondecode(output.policies.operate).Statement : statement.Resource if contains(statement.Action, "iam:SimulatePrincipalPolicy")] == [["arn:aws:iam::111122223333:role/demo-advance"]]
+    condition     = [for statement in jsondecode(output.policies.operate).Statement : statement.Resource if contains(statement.Action, "iam:SimulatePrincipalPolicy")] == [["arn:aws:iam::111122223333:role/demo-*", "arn:aws:iam::111122223333:role/corp/advance"]]
     error_message = "doctor asks IAM about the deployment's roles and no others"
   }
 

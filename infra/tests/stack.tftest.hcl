@@ -49,6 +49,22 @@ run "rendered" {
   }
 }
 
+run "who_operates_a_hundred_namespaces_has_a_policy_that_fits" {
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    bucket_names = { control = "demo-control", artifacts = "demo-artifacts", uploads = "uploads" }
+    namespaces   = { for number in range(100) : "research-team-number-${number}" => {} }
+  }
+
+  assert {
+    condition     = length(module.people.policies.operate) <= 6144
+    error_message = "IAM takes 6144 characters"
+  }
+}
+
 run "a_cluster_that_is_not_there_is_told_with_those_that_are" {
   command = plan
 

@@ -134,7 +134,7 @@ module "people" {
   functions      = toset(values(module.functions.names))
   cluster_arn    = local.cluster.arn
   repository_arn = one(module.registry[*].repository_arn)
-  role_arns      = concat([for function in module.functions.functions : function.role_arn], [module.scheduler.role_arn], values(module.pod_identity.role_arns))
+  role_arns      = concat(values(var.function_role_arns), compact([var.scheduler_role_arn]), compact([for of in values(var.namespaces) : of.role_arn]))
   kms_key_arns   = compact([var.kms_key_arns.storage, var.kms_key_arns.queues])
   iam_path       = var.iam_path
   tags           = var.tags

@@ -75,7 +75,8 @@ locals {
       { Sid = "Doctor", Effect = "Allow", Action = ["ecr:GetAuthorizationToken", "servicequotas:GetServiceQuota", "cloudwatch:DescribeAlarms", "lambda:ListEventSourceMappings", "ec2:DescribeInstanceTypeOfferings"], Resource = ["*"] },
       { Sid = "ClusterParts", Effect = "Allow", Action = ["eks:DescribeCluster", "eks:DescribeAddon", "eks:ListAddons", "eks:DescribeAccessEntry", "eks:ListAccessEntries", "eks:ListPodIdentityAssociations", "eks:DescribePodIdentityAssociation"], Resource = [var.cluster_arn, "${replace(var.cluster_arn, ":cluster/", ":*/")}/*"] },
     ],
-    length(var.role_arns) == 0 ? [] : [{ Sid = "RolePermissions", Effect = "Allow", Action = ["iam:SimulatePrincipalPolicy"], Resource = distinct(var.role_arns) }],
+    # The stack's own roles by their names' beginning: each namespace has one, and a policy has 6144 characters.
+    [{ Sid = "RolePermissions", Effect = "Allow", Action = ["iam:SimulatePrincipalPolicy"], Resource = distinct(concat(["arn:${local.partition}:iam::${local.account}:role${var.iam_path}${var.name}-*"], var.role_arns)) }],
     var.repository_arn == null ? [] : [{
       Sid      = "PushExecutor"
       Effect   = "Allow"

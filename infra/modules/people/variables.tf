@@ -90,7 +90,7 @@ variable "repository_arn" {
 }
 
 variable "role_arns" {
-  description = "Roles of the functions, the schedules and the steps, whose permissions `dropforge doctor` asks IAM about."
+  description = "Roles that are there already, of functions, schedules and steps, whose permissions `dropforge doctor` asks IAM about beside the stack's own."
   type        = list(string)
   default     = []
   nullable    = false

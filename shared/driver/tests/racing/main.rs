@@ -499,6 +499,41 @@ fn a_timer_that_fires_early_is_set_again() {
 }
 
 #[test]
+fn a_timer_is_not_delayed_by_how_far_the_last_functions_clock_was_ahead() {
+    let world = Handle::default();
+    let run = world.born(NAPS, "u");
+    now(world.function().ring(&run, &[Look::Everything])).unwrap();
+    let timers: BTreeSet<_> = world.0.inner().timers.clone();
+    world.0.inner().seconds -= 3600;
+    let mut behind = world.function();
+    let fire = |function: &mut Function| {
+        for (run, timer) in &timers {
+            now(function.ring(run, &[Look::Timer(timer.clone())])).unwrap();
+        }
+    };
+    fire(&mut behind);
+    assert_eq!(world.0.inner().told, []);
+    world.0.inner().seconds += 660;
+    fire(&mut behind);
+    assert_eq!(world.0.inner().told, [RunPhase::Succeeded]);
+}
+
+#[test]
+fn starts_that_the_cluster_refuses_do_not_stand_before_the_others_for_ever() {
+    let world = Handle::default();
+    let kinds = KINDS.replace("count: 50", "count: 500").replace("count: 2", "count: 20");
+    let mut spec = spec(&kinds, "u", world.now());
+    spec.settings.starts_per_decision_max = 1000;
+    now(world.0.store.create_run(&spec)).unwrap();
+    world.0.inner().full.insert("large".to_owned());
+    for _ in 0..3 {
+        now(world.function().ring(&spec.uid, &[Look::Everything])).unwrap();
+        world.0.inner().seconds += 60;
+    }
+    assert_eq!(world.pods().len(), 20, "all that are small, wherever they stand among the large ones");
+}
+
+#[test]
 fn where_one_attempt_finds_no_room_those_that_need_the_same_are_not_tried() {
     let world = Handle::default();
     let run = world.born(KINDS, "u");
