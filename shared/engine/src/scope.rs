@@ -571,7 +571,7 @@ impl Calls<'_> {
 /// Why a loop's results can't be gathered: one of them is not JSON. In Go's words.
 pub fn unreadable_result(node: &Node) -> Option<String> {
     let Body::Loop { results, .. } = &node.body else { return None };
-    results.values().find_map(|outputs| go::json_error(outputs.result.as_deref()?))
+    results.unreadable().map(str::to_owned)
 }
 
 /// A list that is printed as it grows: of what a wide loop gave only the text is held.

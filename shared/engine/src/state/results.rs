@@ -1,8 +1,10 @@
 //! What a loop's succeeded children gave, by their index, in pieces: one of which all children have ended is packed into
 //! a text, and only one piece at a time is unpacked to be read.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
+use dropforge_manifest::go;
 use dropforge_manifest::types::Outputs;
 use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -16,9 +18,11 @@ pub(crate) const PIECE: u32 = if cfg!(test) { 3 } else { 1024 };
 type Pairs = RedBlackTreeMapSync<u32, Arc<Outputs>>;
 
 /// Outputs by child.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Results {
     pieces: RedBlackTreeMapSync<u32, Piece>,
+    /// Every later task of a DAG asks, and to answer takes reading all of them.
+    unreadable: OnceLock<Option<String>>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +53,7 @@ impl Results {
             None => Pairs::default(),
         };
         pairs.insert_mut(index, outputs);
+        self.unreadable.take();
         self.pieces.insert_mut(index / PIECE, Piece::Open(pairs));
     }
 
@@ -75,6 +80,12 @@ impl Results {
         self.pairs().map(|(_, outputs)| outputs)
     }
 
+    /// Why the first that is not JSON is none, in Go's words; nothing where all are.
+    pub fn unreadable(&self) -> Option<&str> {
+        let first = || self.values().find_map(|outputs| go::json_error(outputs.result.as_deref()?));
+        self.unreadable.get_or_init(first).as_deref()
+    }
+
     fn pairs(&self) -> impl Iterator<Item = (u32, Arc<Outputs>)> + '_ {
         self.pieces.values().flat_map(Piece::pairs)
     }
@@ -89,6 +100,7 @@ impl Results {
         for (number, _) in &taken {
             self.pieces.remove_mut(number);
         }
+        self.unreadable.take();
         taken
     }
 
@@ -99,7 +111,15 @@ impl Results {
     pub(crate) fn put_packed(&mut self, number: u32, text: Frozen) -> Result<(), serde_json::Error> {
         serde_json::from_str::<Vec<(u32, Arc<Outputs>)>>(text.json())?;
         self.pieces.insert_mut(number, Piece::Packed(text));
+        self.unreadable.take();
         Ok(())
+    }
+}
+
+/// Without the answer, which says nothing that they don't hold.
+impl fmt::Debug for Results {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pieces.fmt(f)
     }
 }
 
@@ -136,6 +156,24 @@ mod tests {
 
     fn texts(results: &Results) -> Vec<String> {
         results.values().filter_map(|o| o.result.clone()).collect()
+    }
+
+    #[test]
+    fn what_is_no_json_is_found_however_often_results_come_and_go() {
+        let mut results = Results::default();
+        results.insert(0, gave("1"));
+        assert_eq!(results.unreadable(), None);
+        results.insert(1, gave("hello"));
+        assert_eq!(results.unreadable(), Some("invalid character 'h' looking for beginning of value"));
+        let mut phases = Phases::open(3);
+        (0..3).for_each(|child| phases.set(child, b'S'));
+        results.pack(&phases);
+        let packed = results.take_packed();
+        assert_eq!((packed.len(), results.unreadable()), (1, None));
+        for (number, text) in packed {
+            results.put_packed(number, text).unwrap();
+        }
+        assert!(results.unreadable().is_some());
     }
 
     #[test]
