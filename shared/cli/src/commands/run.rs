@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use dropforge_driver::births::{Identity, Site, run_spec};
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::definitions::{self, Definitions};
-use dropforge_driver::store::Runs;
+use dropforge_driver::store::{Runs, StoreError};
 use dropforge_engine::effect::Effect;
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::phase::RunPhase;
@@ -15,7 +15,7 @@ use dropforge_manifest::parse::{AnyObject, Document};
 use dropforge_manifest::types::{Holder, ObjectMeta, Workflow, WorkflowSpec, WorkflowTemplateRef};
 use dropforge_queue::doorbell::{Doorbell, Why};
 
-use crate::args::{RunArgs, SourceArgs};
+use crate::args::{RunArgs, RunOutput, SourceArgs};
 use crate::commands::submit;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -61,9 +61,20 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, CliError> {
     }
     let mut exit = Exit::Succeeded;
     for uid in &uids {
-        exit = exit.max(exit_of(output::stored_run(&session.home, uid, args.output).await?));
+        exit = exit.max(shown(&session, uid, args.output).await?);
     }
     Ok(exit)
+}
+
+/// Shows a run that is over. Somebody may have ended it to delete it, and then nothing is left to show.
+async fn shown(session: &Session, uid: &RunUid, output: RunOutput) -> Result<Exit, CliError> {
+    match output::stored_run(&session.home, uid, output).await {
+        Err(CliError::Store(StoreError::NotFound { what: "run", name })) => {
+            say(&format!("run {name} was deleted"));
+            Ok(Exit::Failed)
+        }
+        phase => phase.map(exit_of),
+    }
 }
 
 async fn go_on(session: &mut Session, global: &Global, wanted: &str) -> Result<RunUid, CliError> {
