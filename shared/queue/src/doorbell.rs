@@ -50,6 +50,12 @@ pub enum DoorbellError {
     },
 }
 
+/// What every version's doorbell has.
+#[derive(Deserialize)]
+struct Envelope {
+    format: u32,
+}
+
 impl Doorbell {
     /// A doorbell that somebody outside the run's own chain rings.
     pub fn new(run: RunUid, why: Why) -> Doorbell {
@@ -76,11 +82,12 @@ impl Doorbell {
         if text.len() > DOORBELL_BYTES_MAX {
             return Err(DoorbellError::TooLarge { bytes: text.len() });
         }
-        let doorbell: Doorbell = serde_json::from_str(text).map_err(DoorbellError::Json)?;
-        if doorbell.format > DOORBELL_FORMAT {
-            return Err(DoorbellError::Newer { found: doorbell.format });
+        // The format first: what a newer version says else may have no meaning here.
+        let Envelope { format } = serde_json::from_str(text).map_err(DoorbellError::Json)?;
+        if format > DOORBELL_FORMAT {
+            return Err(DoorbellError::Newer { found: format });
         }
-        Ok(doorbell)
+        serde_json::from_str(text).map_err(DoorbellError::Json)
     }
 }
 
@@ -122,8 +129,11 @@ mod tests {
     fn what_is_too_large_or_newer_or_no_json_is_refused() {
         let long = Doorbell::new("u".repeat(5000).as_str().into(), Why::Sweep);
         assert!(matches!(long.encode(), Err(DoorbellError::TooLarge { .. })));
-        let newer = r#"{"format":99,"run":"u","why":"sweep"}"#;
-        assert!(matches!(Doorbell::decode(newer), Err(DoorbellError::Newer { found: 99 })));
+        for newer in
+            [r#"{"format":99,"run":"u","why":"sweep"}"#, r#"{"format":99,"why":{"spot":{"node":7}}}"#]
+        {
+            assert!(matches!(Doorbell::decode(newer), Err(DoorbellError::Newer { found: 99 })), "{newer}");
+        }
         assert!(matches!(Doorbell::decode("{"), Err(DoorbellError::Json(_))));
     }
 }
