@@ -49,7 +49,7 @@ impl RegistryError {
         RegistryError { image: image.to_owned(), why: why.to_string(), passes: false }
     }
 
-    /// Whether the registry has too much to do: it may answer later.
+    /// Whether the registry does not answer or has too much to do: it may answer later.
     pub fn passes(&self) -> bool {
         self.passes
     }
@@ -139,7 +139,7 @@ struct Visit<'a> {
     login: Option<&'a Login>,
     bearer: Option<String>,
     agent: Agent,
-    /// Whether it answered that it has too much to do.
+    /// Whether it did not answer, or answered that it has too much to do.
     busy: bool,
 }
 
@@ -179,7 +179,7 @@ impl Visit<'_> {
         }
     }
 
-    fn ask(&self, url: &str) -> Result<ureq::http::Response<ureq::Body>, String> {
+    fn ask(&mut self, url: &str) -> Result<ureq::http::Response<ureq::Body>, String> {
         let mut request = self.agent.get(url).header("accept", ACCEPT);
         let authorization = match (&self.bearer, self.login) {
             (Some(token), _) => Some(format!("Bearer {token}")),
@@ -189,7 +189,13 @@ impl Visit<'_> {
         if let Some(value) = authorization {
             request = request.header("authorization", value);
         }
-        request.call().map_err(|why| why.to_string())
+        self.answered(request.call())
+    }
+
+    /// Who does not answer may answer later.
+    fn answered<A>(&mut self, answer: Result<A, ureq::Error>) -> Result<A, String> {
+        self.busy = answer.is_err();
+        answer.map_err(|why| why.to_string())
     }
 
     /// Docker's token protocol: the challenge says who gives a token for what.
@@ -209,7 +215,7 @@ impl Visit<'_> {
         if let Some(login) = self.login {
             request = request.header("authorization", format!("Basic {}", login.basic));
         }
-        let answer = request.call().map_err(|why| why.to_string())?;
+        let answer = self.answered(request.call())?;
         self.busy = is_busy(answer.status());
         if answer.status() != StatusCode::OK {
             return Err(format!("{realm} gives no token: {}", answer.status()));

@@ -112,3 +112,11 @@ fn a_pull_secret_is_read_in_both_its_forms() {
     );
     assert!(logins(b"no json").is_empty());
 }
+
+#[test]
+fn a_registry_that_does_not_answer_may_answer_later() {
+    // Nobody listens there any more.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert!(starts(&format!("{address}/team/app:1"), &Logins::new()).unwrap_err().passes());
+    assert!(!starts(&format!("{}/team/other:1", registry()), &Logins::new()).unwrap_err().passes());
+}
