@@ -22,6 +22,9 @@ use dropforge_queue::sqs::Sqs;
 use dropforge_storage::s3::S3Store;
 use tokio::runtime::{Builder, Runtime};
 
+/// How long artifacts wait for an S3 that does not answer; the verdict after them waits as long again.
+const STORE_PATIENCE: Duration = Duration::from_secs(30 * 60);
+
 fn main() -> ExitCode {
     let code = run().unwrap_or_else(|error| {
         say(&format!("failed to {error}"));
@@ -123,7 +126,7 @@ fn config(runtime: &Runtime, stores: &Stores) -> aws_config::SdkConfig {
 }
 
 fn store(runtime: &Runtime, stores: &Stores) -> S3Store {
-    S3Store::new(&config(runtime, stores), stores)
+    S3Store::new(&config(runtime, stores), stores).patience(STORE_PATIENCE)
 }
 
 fn pod(runtime: &Runtime, launch: PodLaunch, folder: Folder) -> Pod<S3Store, Doorbells> {
@@ -131,7 +134,7 @@ fn pod(runtime: &Runtime, launch: PodLaunch, folder: Folder) -> Pod<S3Store, Doo
     let host = std::env::var("DROPFORGE_NODE").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_default();
     Pod {
         site: Site {
-            store: S3Store::new(&config, &launch.stores),
+            store: S3Store::new(&config, &launch.stores).patience(STORE_PATIENCE),
             runtime: runtime.handle().clone(),
             rooms: Rooms::below(PathBuf::new()),
             volumes: PathBuf::new(),

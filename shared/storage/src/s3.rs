@@ -48,6 +48,7 @@ mod inbox;
 mod index;
 mod journal;
 mod logs;
+mod patience;
 mod pieces;
 mod runs;
 mod tails;
@@ -91,6 +92,14 @@ impl S3Store {
     pub fn try_timeout(mut self, timeout: Duration) -> S3Store {
         self.control.try_timeout = timeout;
         self.artifacts.try_timeout = timeout;
+        self
+    }
+
+    /// How long artifacts are asked for, and stored, while S3 does not answer or wants fewer requests, in place of the few
+    /// tries of the SDK. What a step has made is dearer than its pod's time.
+    pub fn patience(mut self, patience: Duration) -> S3Store {
+        self.control.patience = patience;
+        self.artifacts.patience = patience;
         self
     }
 

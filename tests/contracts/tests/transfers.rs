@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dropforge_contracts::proxy::{Fault, Proxy};
 use dropforge_contracts::{client, configuration, emulator, store, wait};
@@ -85,6 +86,26 @@ fn parts_and_ranges_that_get_lost_are_sent_again() {
         bed.proxy.fault("GET", "models", Fault::LoseAnswer);
         bed.proxy.fault("GET", "models", Fault::Answer(503, "SlowDown"));
         assert!(same(&file, &bed.get().await.unwrap()));
+    });
+}
+
+/// A thousand pods that read one environment are told to slow down for longer than the SDK tries.
+#[test]
+fn who_has_patience_outlasts_an_s3_that_wants_fewer_requests() {
+    wait(async {
+        let Some(mut bed) = Bed::new().await else { return };
+        let slow = |bed: &Bed, method: &str, times: usize| {
+            (0..times).for_each(|_| bed.proxy.fault(method, "models", Fault::Answer(503, "SlowDown")));
+        };
+        slow(&bed, "PUT", 3);
+        assert_eq!(bed.put(MIB).await.unwrap_err().kind(), ErrorKind::Retry);
+        bed.store = bed.store.patience(Duration::from_secs(60));
+        for size in [MIB, 20 * MIB] {
+            slow(&bed, "PUT", 7);
+            let file = bed.put(size).await.unwrap();
+            slow(&bed, "GET", 7);
+            assert!(same(&file, &bed.get().await.unwrap()));
+        }
     });
 }
 

@@ -16,6 +16,7 @@ use dropforge_driver::store::StoreError;
 
 use super::ahead::Ahead;
 use super::error::Failure;
+use super::patience::patiently;
 
 /// As much of an object is read to see whose it is: more than any document of ours takes.
 const READ_BACK_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -43,6 +44,7 @@ pub(super) struct Bucket {
     pub(super) client: Client,
     pub(super) name: String,
     pub(super) try_timeout: Duration,
+    pub(super) patience: Duration,
 }
 
 /// A stored object.
@@ -99,7 +101,12 @@ pub(super) struct Listed {
 
 impl Bucket {
     pub(super) fn new(client: Client, name: &str) -> Bucket {
-        Bucket { client, name: name.to_owned(), try_timeout: Duration::from_secs(10) }
+        Bucket {
+            client,
+            name: name.to_owned(),
+            try_timeout: Duration::from_secs(10),
+            patience: Duration::ZERO,
+        }
     }
 
     /// Writes an object if the condition holds.
@@ -277,12 +284,16 @@ impl Bucket {
 
     /// The objects whose keys begin with `prefix`, by key.
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        let listed = patiently(self.patience, || self.list_all(prefix)).await;
+        listed.map_err(|failure| failure.at("list", prefix))
+    }
+
+    async fn list_all(&self, prefix: &str) -> Result<Vec<Listed>, Failure> {
         let mut listed = Vec::new();
         let request = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
         let mut pages = request.into_paginator().send();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| Failure::of(error).at("list", prefix))?;
-            for object in page.contents.unwrap_or_default() {
+            for object in page.map_err(Failure::of)?.contents.unwrap_or_default() {
                 let size = u64::try_from(object.size.unwrap_or(0)).unwrap_or(0);
                 listed.extend(object.key.map(|key| Listed { key, size }));
             }

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::ahead::Ahead;
 use super::bucket::{Bucket, quoted, unquoted};
 use super::error::Failure;
+use super::patience::patiently;
 use super::upload::{SHA256, version};
 use crate::files::{ensure_room, failed};
 use crate::objects::hex;
@@ -76,34 +77,36 @@ impl Bucket {
     }
 
     async fn range(&self, key: &str, etag: &str, begin: u64, end: u64) -> Result<Bytes, StoreError> {
+        let read = patiently(self.patience, || self.whole_range(key, etag, begin, end)).await;
+        read.map_err(|failure| match failure {
+            Failure::Refused => {
+                let source = io::Error::new(ErrorKind::ResourceBusy, "the object was changed meanwhile");
+                StoreError::Io { action: "read", key: key.to_owned(), source }
+            }
+            failure => failure.at("read", key),
+        })
+    }
+
+    async fn whole_range(&self, key: &str, etag: &str, begin: u64, end: u64) -> Result<Bytes, Failure> {
         let mut last = None;
         for _ in 0..TRIES {
             // The entity tag says which version: not every S3 gives ranges of a version that is named.
             let get = self.client.get_object().bucket(&self.name).key(key).if_match(quoted(etag));
-            let answer =
-                match get.range(format!("bytes={begin}-{}", end - 1)).send().await.map_err(Failure::of) {
-                    Ok(answer) => answer,
-                    Err(Failure::Refused) => {
-                        let source =
-                            io::Error::new(ErrorKind::ResourceBusy, "the object was changed meanwhile");
-                        return Err(StoreError::Io { action: "read", key: key.to_owned(), source });
-                    }
-                    Err(failure) => return Err(failure.at("read", key)),
-                };
-            match answer.body.collect().await {
+            let get = get.range(format!("bytes={begin}-{}", end - 1));
+            match get.send().await.map_err(Failure::of)?.body.collect().await {
                 Ok(body) if body.remaining() as u64 == end - begin => return Ok(body.into_bytes()),
                 Ok(_) => last = Some(io::Error::other("another range came than was asked for")),
                 Err(broken) => last = Some(io::Error::other(broken)),
             }
         }
-        let source = last.unwrap_or_else(|| io::Error::other("it was not read"));
-        Err(StoreError::Io { action: "read", key: key.to_owned(), source })
+        Err(Failure::Unknown(last.unwrap_or_else(|| io::Error::other("it was not read"))))
     }
 
     /// The facts about an object; its SHA-256 is empty where only reading the object would tell.
     pub(super) async fn facts(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
         let head = self.client.head_object().bucket(&self.name).key(key).checksum_mode(ChecksumMode::Enabled);
-        let head = match head.send().await.map_err(Failure::of) {
+        let ask = || async { head.clone().send().await.map_err(Failure::of) };
+        let head = match patiently(self.patience, ask).await {
             Ok(head) => head,
             Err(Failure::Missing) => return Ok(None),
             Err(failure) => return Err(failure.at("read", key)),

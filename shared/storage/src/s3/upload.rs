@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::ahead::Ahead;
 use super::bucket::{Bucket, unquoted};
 use super::error::Failure;
+use super::patience::patiently;
 use crate::files::failed;
 use crate::objects::hex;
 
@@ -66,9 +67,12 @@ impl Bucket {
         size: u64,
         sha256: &str,
     ) -> Result<(String, Option<String>), StoreError> {
-        let body = section(from, 0, size).await?;
-        let put = self.client.put_object().bucket(&self.name).key(key).metadata(SHA256, sha256).body(body);
-        let put = put.send().await.map_err(|error| Failure::of(error).at("write", key))?;
+        let ask = || async {
+            let body = section(from, 0, size).await?;
+            let put = self.client.put_object().bucket(&self.name).key(key).metadata(SHA256, sha256);
+            put.body(body).send().await.map_err(Failure::of)
+        };
+        let put = patiently(self.patience, ask).await.map_err(|failure| failure.at("write", key))?;
         Ok((unquoted(put.e_tag()), version(put.version_id())))
     }
 
@@ -82,7 +86,8 @@ impl Bucket {
     ) -> Result<(String, Option<String>), StoreError> {
         let create =
             self.client.create_multipart_upload().bucket(&self.name).key(key).metadata(SHA256, sha256);
-        let created = create.send().await.map_err(|error| Failure::of(error).at("write", key))?;
+        let ask = || async { create.clone().send().await.map_err(Failure::of) };
+        let created = patiently(self.patience, ask).await.map_err(|failure| failure.at("write", key))?;
         let id = created.upload_id().unwrap_or_default().to_owned();
         let mut begun = Begun { bucket: self.clone(), key: key.to_owned(), id, done: false };
         let outcome = begun.finish(from, size, sha256, progress).await;
@@ -103,7 +108,7 @@ impl Begun {
         progress: &(dyn Fn(u64, u64) + Send + Sync),
     ) -> Result<(String, Option<String>), StoreError> {
         let parts = self.send(from, size, progress).await?;
-        let failure = match self.complete(parts).await {
+        let failure = match patiently(self.bucket.patience, || self.complete(parts.clone())).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
@@ -127,7 +132,12 @@ impl Begun {
             let (begin, from) = (index * step, from.to_owned());
             let length = step.min(size - begin);
             let (bucket, key, id) = (self.bucket.clone(), self.key.clone(), self.id.clone());
-            async move { bucket.upload_part(&key, &id, index, section(&from, begin, length).await?).await }
+            async move {
+                let ask = || async {
+                    bucket.upload_part(&key, &id, index, section(&from, begin, length).await?).await
+                };
+                patiently(bucket.patience, ask).await.map_err(|failure| failure.at("write", &key))
+            }
         });
         let (mut ahead, mut parts) = (Ahead::new(PARTS_AHEAD, sent), Vec::new());
         while let Some(part) = ahead.next().await {
@@ -177,20 +187,19 @@ impl Bucket {
         id: &str,
         index: u64,
         body: ByteStream,
-    ) -> Result<CompletedPart, StoreError> {
+    ) -> Result<CompletedPart, Failure> {
         let number = i32::try_from(index + 1).unwrap_or(i32::MAX);
         let part = self.client.upload_part().bucket(&self.name).key(key).upload_id(id);
-        let sent = part.part_number(number).body(body).send().await;
-        let sent = sent.map_err(|error| Failure::of(error).at("write", key))?;
+        let sent = part.part_number(number).body(body).send().await.map_err(Failure::of)?;
         let part = CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag().map(str::to_owned));
         Ok(part.set_checksum_crc32(sent.checksum_crc32().map(str::to_owned)).build())
     }
 }
 
 /// A part of a file, which the SDK reads as it sends it, and again where it has to.
-async fn section(from: &Path, begin: u64, length: u64) -> Result<ByteStream, StoreError> {
+async fn section(from: &Path, begin: u64, length: u64) -> Result<ByteStream, Failure> {
     let part = ByteStream::read_from().path(from).offset(begin).length(Length::Exact(length)).build().await;
-    part.map_err(|error| failed("read", from)(io::Error::other(error)))
+    part.map_err(|error| Failure::Final(io::Error::other(format!("read {}: {error}", from.display()))))
 }
 
 fn digest(file: &Path) -> io::Result<(u64, String)> {
