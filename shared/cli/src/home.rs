@@ -252,6 +252,10 @@ impl Runs for Home {
         either!(self, store => store.unmark_live(run, position).await)
     }
 
+    async fn unmark_unborn(&self, run: &RunUid) -> Result<(), StoreError> {
+        either!(self, store => store.unmark_unborn(run).await)
+    }
+
     async fn bury(&self, tombstone: &Tombstone) -> Result<Buried, StoreError> {
         either!(self, store => store.bury(tombstone).await)
     }

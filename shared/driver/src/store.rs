@@ -309,6 +309,13 @@ pub trait Runs: Send + Sync {
     /// When it can't be stored.
     fn mark_live(&self, run: &RunUid) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Removes the live marker of a run that was never born: whoever was about to create it died after the marker. A run
+    /// that is born meanwhile keeps its marker.
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    fn unmark_unborn(&self, run: &RunUid) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Removes the live marker of a run that is done at `position`. It stays where somebody has committed since, or a
     /// command lies in the inbox: the run lives on.
     ///

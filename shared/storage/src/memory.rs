@@ -118,6 +118,14 @@ impl Runs for MemoryStore {
         Ok(())
     }
 
+    async fn unmark_unborn(&self, run: &RunUid) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        if !tables.specs.contains_key(run) {
+            tables.live.remove(run);
+        }
+        Ok(())
+    }
+
     async fn bury(&self, tombstone: &Tombstone) -> Result<Buried, StoreError> {
         let mut tables = self.tables();
         if tables.tombstones.contains_key(&tombstone.uid) {

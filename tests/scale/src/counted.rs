@@ -92,6 +92,10 @@ impl<S: Runs> Runs for Counted<S> {
         self.ask().unmark_live(run, position)
     }
 
+    fn unmark_unborn(&self, run: &RunUid) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.ask().unmark_unborn(run)
+    }
+
     fn bury(&self, tombstone: &Tombstone) -> impl Future<Output = Result<Buried, StoreError>> + Send {
         self.ask().bury(tombstone)
     }

@@ -207,6 +207,10 @@ impl Runs for Store {
         self.write("unmark", self.world.memory.unmark_live(run, position)).await
     }
 
+    async fn unmark_unborn(&self, run: &RunUid) -> Result<(), StoreError> {
+        self.write("unmark unborn", self.world.memory.unmark_unborn(run)).await
+    }
+
     async fn bury(&self, tombstone: &Tombstone) -> Result<Buried, StoreError> {
         if self.breaks(Bug::LiveBuried) {
             let end = self.world.memory.tail(&tombstone.uid, 0).await?.position;

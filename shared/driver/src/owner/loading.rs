@@ -15,7 +15,7 @@ use super::{Ends, Held, Look, Others, OwnError, Owner, Told, index_entry};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::replay::{ReplayError, replay};
-use crate::store::RunStore;
+use crate::store::{RunStore, StoreError};
 use crate::timers::Timers;
 
 impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K> {
@@ -29,10 +29,15 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             return Ok(());
         }
         let told = |state: &RunState, records: &[Record]| (self.watcher)(state, records, Told::Replayed);
-        let (state, position) = replay(&*self.store, run, told).await.map_err(|why| match why {
-            ReplayError::Store(why) => OwnError::Store(why),
-            ReplayError::Compile(source) => OwnError::Compile { run: run.clone(), source },
-        })?;
+        let (state, position) = match replay(&*self.store, run, told).await {
+            Ok(replayed) => replayed,
+            Err(ReplayError::Store(missing @ StoreError::NotFound { what: "run", .. })) => {
+                self.store.unmark_unborn(run).await?;
+                return Err(missing.into());
+            }
+            Err(ReplayError::Store(why)) => return Err(why.into()),
+            Err(ReplayError::Compile(source)) => return Err(OwnError::Compile { run: run.clone(), source }),
+        };
         let believed = state.submitted() && believes;
         let indexed = believed.then(|| index_entry(&state, position));
         let ahead = SignedDuration::ZERO;

@@ -120,6 +120,10 @@ impl Runs for FaultyStore {
         self.memory.unmark_live(run, position).await
     }
 
+    async fn unmark_unborn(&self, run: &RunUid) -> Result<(), StoreError> {
+        self.memory.unmark_unborn(run).await
+    }
+
     async fn bury(&self, tombstone: &Tombstone) -> Result<Buried, StoreError> {
         self.memory.bury(tombstone).await
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dropforge_driver::doorbells::{Doorbells, Ring, Why};
 use dropforge_driver::heard::{Answer, HOPS_MAX, Heard, Listener};
-use dropforge_driver::store::StoreError;
+use dropforge_driver::store::{Runs, StoreError};
 use dropforge_driver::sweeping::plan;
 use dropforge_engine::attempt::Outcome;
 use dropforge_engine::ids::RunUid;
@@ -36,10 +36,13 @@ fn the_doorbells_of_a_batch_are_answered_run_by_run() {
     let world = Handle::default();
     let mut listener = listener(&world);
     let runs = [world.born(ONE, "a"), world.born(WIDE, "b"), "nobody".into()];
+    // Whoever was about to create it died after the marker.
+    now(world.0.store.mark_live(&runs[2])).unwrap();
     let batch = runs.each_ref().map(|run| heard(run, Why::Submitted, 0));
     let answers = now(listener.hear(&batch));
     let answers = runs.each_ref().map(|run| &answers[run]);
     assert!(matches!(answers, [Answer::Done, Answer::Done, Answer::Unknown]), "{answers:?}");
+    assert_eq!(now(world.0.store.live_runs()).unwrap(), runs[..2], "nobody is not live");
     let batch: Vec<Heard> = world
         .pods()
         .into_iter()

@@ -117,6 +117,14 @@ impl Runs for DirectoryStore {
         if files::names(&self.root.join(keys::LIVE))?.is_empty() { self.attempts.clear() } else { Ok(()) }
     }
 
+    async fn unmark_unborn(&self, run: &RunUid) -> Result<(), StoreError> {
+        let _lock = Lock::exclusive(&self.live_lock())?;
+        match exists(&self.at(keys::spec(run)?))? {
+            true => Ok(()),
+            false => files::remove(&self.at(keys::live(run)?)),
+        }
+    }
+
     async fn bury(&self, tombstone: &Tombstone) -> Result<Buried, StoreError> {
         let run = &tombstone.uid;
         // Nobody marks it live meanwhile: commands and births share the lock.

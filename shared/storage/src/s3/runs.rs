@@ -114,6 +114,16 @@ impl Runs for S3Store {
         self.unmark(run, Some(position)).await
     }
 
+    /// Who creates the run marks it once more after its spec: a marker that is older than this look is not that one.
+    async fn unmark_unborn(&self, run: &RunUid) -> Result<(), StoreError> {
+        let marker = live_key(run)?;
+        let Some(etag) = self.control.etag(&marker).await? else { return Ok(()) };
+        match self.control.etag(&spec_key(run)?).await? {
+            Some(_) => Ok(()),
+            None => self.control.remove_unchanged(&marker, &etag).await.map(drop),
+        }
+    }
+
     /// A command may mark the run live between the two: then the spec comes back.
     async fn bury(&self, tombstone: &Tombstone) -> Result<Buried, StoreError> {
         let run = &tombstone.uid;

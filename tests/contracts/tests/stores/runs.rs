@@ -18,6 +18,7 @@ pub async fn contract<S: Runs + Inbox>(store: &S) {
     a_tail_is_what_was_committed_since(store).await;
     markers_are_set_and_removed(store).await;
     a_run_that_went_on_keeps_its_marker(store).await;
+    a_marker_without_a_run_is_removed(store).await;
     an_unread_command_keeps_the_marker(store).await;
     a_command_that_comes_meanwhile_keeps_the_marker(store).await;
     a_live_run_is_not_buried(store).await;
@@ -195,6 +196,19 @@ async fn markers_are_set_and_removed<S: Runs>(store: &S) {
     store.create_run(&spec).await.unwrap();
     assert!(marked().await);
     assert!(store.live_runs().await.unwrap().is_sorted());
+}
+
+/// Whoever was about to create the run died after the marker.
+async fn a_marker_without_a_run_is_removed<S: Runs>(store: &S) {
+    let spec = spec("unborn");
+    let marked = async || store.live_runs().await.unwrap().contains(&spec.uid);
+    store.unmark_unborn(&spec.uid).await.unwrap();
+    store.mark_live(&spec.uid).await.unwrap();
+    store.unmark_unborn(&spec.uid).await.unwrap();
+    assert!(!marked().await);
+    store.create_run(&spec).await.unwrap();
+    store.unmark_unborn(&spec.uid).await.unwrap();
+    assert!(marked().await);
 }
 
 async fn an_unread_command_keeps_the_marker<S: Runs + Inbox>(store: &S) {
