@@ -20,7 +20,7 @@ use dropforge_cluster::kubernetes::remote::{Carrier, Dispatch, NotCarried};
 use dropforge_cluster::kubernetes::{Access, Eks, Glance, KubernetesCluster, PodDefaults, Settings, Site};
 use dropforge_driver::cluster::Cluster;
 use dropforge_driver::pods::Stores;
-use dropforge_driver::store::{Attempts, Created, Documents, StoreError, Swap, Versioned};
+use dropforge_driver::store::{Attempts, Created, Documents, Launches, StoreError, Swap, Versioned};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict, Work};
 use dropforge_engine::config::{ConfigFound, ConfigKey};
 use dropforge_engine::event::Event;
@@ -34,11 +34,12 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-/// Claims, verdicts and documents in memory.
+/// Claims, verdicts and launches in memory.
 #[derive(Default)]
 struct Memory {
     claims: Mutex<BTreeMap<String, String>>,
     verdicts: Mutex<BTreeMap<String, Verdict>>,
+    launches: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
 impl Attempts for Memory {
@@ -59,6 +60,13 @@ impl Attempts for Memory {
 
     async fn verdict(&self, _: &str, attempt: &AttemptId) -> Result<Option<Verdict>, StoreError> {
         Ok(self.verdicts.lock().unwrap().get(attempt.as_str()).cloned())
+    }
+}
+
+impl Launches for Memory {
+    async fn put_launch(&self, _: &str, attempt: &AttemptId, document: Vec<u8>) -> Result<(), StoreError> {
+        self.launches.lock().unwrap().insert(attempt.to_string(), document);
+        Ok(())
     }
 }
 

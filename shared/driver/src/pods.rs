@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dropforge_engine::attempt::Attempt;
+use dropforge_engine::ids::AttemptId;
 use dropforge_engine::spec::{PackedCode, PackedEnvironment};
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,12 @@ pub struct LaunchPlace {
     pub stores: Stores,
     /// Its key.
     pub key: String,
+}
+
+/// Where the launch document lies that is too large for a pod: beside the attempt's claim. Kubernetes' names need no
+/// escaping.
+pub fn launch_key(namespace: &str, attempt: &AttemptId) -> String {
+    format!("attempts/{namespace}/{attempt}/launch.json")
 }
 
 /// The buckets of a deployment.

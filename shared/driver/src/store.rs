@@ -377,6 +377,21 @@ pub trait Attempts: Send + Sync {
     ) -> impl Future<Output = Result<Option<Verdict>, StoreError>> + Send;
 }
 
+/// Launch documents that are too large for their pods.
+pub trait Launches: Send + Sync {
+    /// Keeps the launch document of an attempt, in the place of one that may be there, under
+    /// [`launch_key`](crate::pods::launch_key).
+    ///
+    /// # Errors
+    /// When it can't be stored.
+    fn put_launch(
+        &self,
+        namespace: &str,
+        attempt: &AttemptId,
+        document: Vec<u8>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
 /// Commands left for a run.
 pub trait Inbox: Send + Sync {
     /// Leaves a command; marks the run live first.

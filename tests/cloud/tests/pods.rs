@@ -145,6 +145,16 @@ fn a_pod_that_comes_back_after_its_node_had_no_contact_changes_nothing() {
     });
 }
 
+/// Its document is an object then, which the executor fetches before anything else.
+#[test]
+fn a_step_whose_launch_is_too_large_for_its_pod_runs() {
+    scenario("a launch too large for its pod", |bed| {
+        let script = format!(": {}", "x".repeat(100 * 1024));
+        let run = Run::submit(bed, &workflow("large", &step("main", &script, "")));
+        assert_eq!((run.end().phase(), run.executions()), ("Succeeded", 1));
+    });
+}
+
 #[test]
 fn only_the_training_pod_goes_to_the_node_with_a_gpu() {
     scenario("GPU placement", |bed| {

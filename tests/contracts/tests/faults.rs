@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use dropforge_contracts::proxy::{Fault, Proxy};
 use dropforge_contracts::{configuration, emulator, store, wait};
-use dropforge_driver::pods::Stores;
+use dropforge_driver::pods::{Stores, launch_key};
 use dropforge_driver::store::{
-    Attempts, Buried, Commit, Created, Documents, ErrorKind, Inbox, Logs, Runs, StoreError, Swap,
+    Attempts, Buried, Commit, Created, Documents, ErrorKind, Inbox, Launches, Logs, Runs, StoreError, Swap,
     TOMBSTONE_FORMAT, Tombstone,
 };
 use dropforge_engine::attempt::{Outcome, Reason, Verdict};
@@ -133,6 +133,19 @@ faults! {
             for verdict in [read, first] {
                 assert_eq!((verdict.attempt, verdict.outcome), (attempt.clone(), Outcome::Error));
             }
+        }
+    }
+
+    /// The executor reads it where the pod's variable says, as it was written.
+    a_launch_too_large_for_a_pod_is_an_object(bed) {
+        let attempt = AttemptId::from("wf-large-1");
+        for launch in [b"{}".to_vec(), vec![b'x'; 300 * 1024]] {
+            bed.proxy.fault("PUT", "launch.json", Fault::LoseAnswer);
+            bed.faulty.put_launch("team-a", &attempt, launch.clone()).await.unwrap();
+            let client = dropforge_contracts::client(emulator::endpoint().unwrap()).await;
+            let get = client.get_object().bucket(&bed.stores.control).key(launch_key("team-a", &attempt));
+            let stored = get.send().await.unwrap().body.collect().await.unwrap();
+            assert_eq!(stored.into_bytes(), launch);
         }
     }
 

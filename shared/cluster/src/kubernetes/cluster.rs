@@ -8,7 +8,7 @@ use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::{Cluster, ClusterError};
 use dropforge_driver::owner::at_most;
 use dropforge_driver::pods::is_object_name;
-use dropforge_driver::store::{Attempts, Created, Documents, ErrorKind, StoreError};
+use dropforge_driver::store::{Attempts, Created, Documents, ErrorKind, Launches, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::config::{ConfigFound, ConfigKey};
 use dropforge_engine::event::Event;
@@ -240,7 +240,7 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
     }
 }
 
-impl<S: Attempts + Documents + 'static> Cluster for KubernetesCluster<S> {
+impl<S: Attempts + Documents + Launches + 'static> Cluster for KubernetesCluster<S> {
     /// An answer of the API takes longer than its work; `pace` bounds what all of them ask for.
     const STARTS_AT_ONCE: usize = 16;
     const STARTS_AGAIN: bool = false;

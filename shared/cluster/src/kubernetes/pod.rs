@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dropforge_driver::pods::{
-    EXECUTOR_FOLDER, LAUNCH_BYTES_MAX, LAUNCH_FORMAT, LAUNCH_VARIABLE, LaunchPlace, PodLaunch,
+    EXECUTOR_FOLDER, LAUNCH_BYTES_MAX, LAUNCH_FORMAT, LAUNCH_VARIABLE, LaunchPlace, PodLaunch, launch_key,
 };
 use dropforge_engine::attempt::Attempt;
 use dropforge_engine::ids::argo_node_id;
@@ -266,15 +266,9 @@ fn add_launch(
         containers::add_variables(spec, LAUNCH_VARIABLE, &value);
         return Ok(None);
     }
-    let place = LaunchPlace { stores: site.stores.clone(), key: launch_key(attempt) };
+    let place = LaunchPlace { stores: site.stores.clone(), key: launch_key(&attempt.namespace, &attempt.id) };
     containers::add_variables(spec, LAUNCH_VARIABLE, &format!("@{}", json!(place)));
     Ok(Some(text.into_bytes()))
-}
-
-/// Where the launch document lies that is too large for a pod: beside the attempt's claim. Kubernetes' names need no
-/// escaping.
-pub fn launch_key(attempt: &Attempt) -> String {
-    format!("attempts/{}/{}/launch.json", attempt.namespace, attempt.id)
 }
 
 /// What the containers run whose manifest names no command.

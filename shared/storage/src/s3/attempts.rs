@@ -4,7 +4,8 @@ use std::path::Path;
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::owner::chain;
-use dropforge_driver::store::{Attempts, Created, StoreError};
+use dropforge_driver::pods::launch_key;
+use dropforge_driver::store::{Attempts, Created, Launches, StoreError};
 use dropforge_engine::attempt::{Outcome, Reason, VERDICT_FORMAT, Verdict};
 use dropforge_engine::ids::AttemptId;
 
@@ -88,28 +89,16 @@ impl S3Store {
         let Some(found) = self.control.get_small(&key, VERDICT_BYTES_MAX).await? else { return Ok(None) };
         json::parse::<Claim>(Path::new(&key), &found.body, CLAIM_FORMAT).map(|claim| Some(claim.nonce))
     }
+}
 
-    /// Keeps the launch of an attempt that is too large for a variable.
-    ///
-    /// # Errors
-    /// When it can't be stored.
-    pub async fn put_launch(
+impl Launches for S3Store {
+    async fn put_launch(
         &self,
         namespace: &str,
         attempt: &AttemptId,
-        launch: Vec<u8>,
+        document: Vec<u8>,
     ) -> Result<(), StoreError> {
-        self.control.replace(&of_attempt(namespace, attempt, "launch.json")?, launch).await
-    }
-
-    /// The launch kept for an attempt.
-    ///
-    /// # Errors
-    /// `NotFound`, `Io`.
-    pub async fn launch(&self, namespace: &str, attempt: &AttemptId) -> Result<Vec<u8>, StoreError> {
-        let key = of_attempt(namespace, attempt, "launch.json")?;
-        let found = self.control.get(&key).await?;
-        found.map(|found| found.body.to_vec()).ok_or(StoreError::NotFound { what: "launch", name: key })
+        self.control.replace(&launch_key(namespace, attempt), document).await
     }
 }
 

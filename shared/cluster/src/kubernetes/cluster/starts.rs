@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use dropforge_driver::cluster::ClusterError;
-use dropforge_driver::store::{Attempts, Documents};
+use dropforge_driver::store::{Attempts, Documents, Launches};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason};
 use dropforge_engine::event::Event;
 use dropforge_engine::spec::RunSpec;
@@ -42,7 +42,7 @@ impl From<CallError> for NotStarted {
     }
 }
 
-impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
+impl<S: Attempts + Documents + Launches + 'static> KubernetesCluster<S> {
     async fn create(&self, spec: &RunSpec, attempt: &Arc<Attempt>) -> Result<(), NotStarted> {
         if attempt.work.template.http.is_some() {
             let why = "a cluster makes no requests; who starts attempts does".to_owned();
@@ -53,9 +53,8 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         let launched = pod::pod(spec, attempt, &self.site, &commands);
         let Launched { pod, document } = launched.map_err(|error| refused(format!("failed to {error}")))?;
         if let Some(document) = document {
-            let key = pod::launch_key(attempt);
-            // A conflict is the same document, stored before.
-            self.store.swap(&key, None, &document).await.map_err(|e| NotStarted::Unknown(unreadable(&e)))?;
+            let kept = self.store.put_launch(&attempt.namespace, &attempt.id, document);
+            kept.await.map_err(|e| NotStarted::Unknown(unreadable(&e)))?;
         }
         let client = self.client().await?;
         if let Some(why) = volumes::ensure(&client, spec, attempt, &pod).await? {
