@@ -106,7 +106,7 @@ pub enum Command {
     /// Stored schedules (CronWorkflows).
     #[command(subcommand)]
     Cron(CronCommand),
-    /// Say why a run or one of its nodes ran, waits or failed, from its records; or what a code like E012 means.
+    /// Say why a run or one of its nodes ran, waits or failed, from its records; or what a code like E201 means.
     Explain(ExplainArgs),
     /// Deployments on AWS that are known here.
     #[command(subcommand)]

@@ -108,6 +108,10 @@ fn a_bad_command_line_is_refused_in_words() {
         .exits(2)
         .says(&["kinds are workflowtemplate, clusterworkflowtemplate and cronworkflow"]);
     bench.dropforge(&["run", "--from", "wftmpl/gone"]).exits(2).says(&["there is no such definition"]);
+    bench
+        .dropforge(&["explain", "E999"])
+        .exits(2)
+        .says(&["there is no finding E999", "E201  A variable that nothing"]);
     for verb in ["get", "logs", "watch", "stop", "terminate", "resume", "explain"] {
         bench.dropforge(&[verb, "gone"]).exits(2).says(&["there is no run \"gone\"", "`dropforge list`"]);
     }

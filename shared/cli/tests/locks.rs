@@ -117,6 +117,22 @@ fn a_lock_outlives_its_owners_death_and_goes_on_when_its_holder_has_ended() {
     drop(second);
 }
 
+/// The process that runs the second owns the store, and so knows that nobody goes on with the first.
+#[test]
+fn who_waits_for_a_run_that_nobody_goes_on_with_is_told_what_to_do() {
+    let bench = Bench::new();
+    bench.write("locked.yaml", manifest("", "synchronization: {mutexes: [{name: gate}]}"));
+    bench.hold();
+    let first = bench.start(&["run", "locked.yaml", "--name", "one"]);
+    wait_for_order(&bench, &BOTH[..1]);
+    first.kill();
+    let second = bench.start(&["run", "locked.yaml", "--name", "two"]);
+    second.wait_until_said("which nobody goes on with: `dropforge run --continue one`");
+    bench.dropforge(&["terminate", "one"]).exits(0);
+    bench.let_go();
+    second.end().exits(0);
+}
+
 #[test]
 fn a_semaphore_lets_as_many_in_as_its_config_map_says_and_a_missing_one_is_named() {
     let bench = Bench::new();

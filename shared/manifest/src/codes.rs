@@ -17,7 +17,7 @@ macro_rules! codes {
             /// Every code, in order.
             pub const ALL: &[Code] = &[$(Code::$name,)+];
 
-            /// As printed and as taken by `parse`, such as `E012`.
+            /// As printed and as taken by `parse`, such as `E201`.
             pub fn name(self) -> &'static str {
                 match self { $(Code::$name => stringify!($name),)+ }
             }

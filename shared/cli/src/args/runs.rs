@@ -228,7 +228,7 @@ pub struct CpArgs {
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// A run's name or uid, `@latest`, or a code such as E012.
+    /// A run's name or uid, `@latest`, or a code such as E201.
     pub run: String,
     /// A node: display name, full name, id or pod name.
     pub node: Option<String>,

@@ -30,6 +30,9 @@ pub async fn explain(global: &Global, args: &ExplainArgs) -> Result<Exit, CliErr
         output::data(&format!("{}\n", code.page().trim_end()))?;
         return Ok(Exit::Succeeded);
     }
+    if is_code(&args.run) {
+        return Err(CliError::Usage(format!("there is no finding {}; these are:{}", args.run, codes())));
+    }
     let store = lookup::reader(global).await?;
     let entry = lookup::entry(&store, global, &args.run).await?;
     let (view, records) = lookup::history(&store, &entry.uid).await?;
@@ -52,6 +55,15 @@ pub async fn explain(global: &Global, args: &ExplainArgs) -> Result<Exit, CliErr
     };
     output::data(&text)?;
     Ok(Exit::Succeeded)
+}
+
+/// Names of runs have no capital letters.
+fn is_code(text: &str) -> bool {
+    matches!(text.as_bytes(), [b'A'..=b'Z', digits @ ..] if digits.len() == 3 && digits.iter().all(u8::is_ascii_digit))
+}
+
+fn codes() -> String {
+    Code::ALL.iter().map(|code| format!("\n  {}  {}", code.name(), code.title())).collect()
 }
 
 fn run_text(view: &View, records: &[Record]) -> String {

@@ -1,7 +1,7 @@
 //! What people see while runs go on: a tree that is drawn again on a terminal, plain lines elsewhere. All of it goes
 //! to standard error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::owner::Told;
 use dropforge_driver::store::Logs;
 use dropforge_engine::ids::{AttemptId, NodeId, RunUid};
+use dropforge_engine::lock::HeldBy;
 use dropforge_engine::record::{NodeKind, Record, Role};
 use dropforge_engine::state::RunState;
 use dropforge_engine::view::{View, ViewNode};
@@ -36,6 +37,8 @@ pub struct Display {
 #[derive(Default)]
 struct Shown {
     runs: BTreeMap<RunUid, View>,
+    /// Runs that have ended here: what they hold is given back.
+    over: BTreeSet<RunUid>,
     /// The containers of attempts whose logs are followed: label, namespace, bytes shown, the line not yet ended.
     followed: BTreeMap<(AttemptId, String), Followed>,
     notes: BTreeMap<AttemptId, String>,
@@ -102,8 +105,12 @@ impl Display {
         if !self.terminal {
             lines.iter().for_each(|line| super::say_soon(line));
         }
+        if told == Told::New {
+            say_what_is_stranded(&mut shown, spec.name(), records);
+        }
         if state.phase.completed() {
             shown.runs.remove(&spec.uid);
+            shown.over.insert(spec.uid.clone());
         }
     }
 
@@ -210,6 +217,27 @@ fn whole_lines(text: &mut Vec<u8>, over: bool) -> Vec<u8> {
         None => 0,
     };
     text.drain(..whole).collect()
+}
+
+/// A lock whose holder's run is not among this process's, which owns the store, stays held until a person does something.
+fn say_what_is_stranded(shown: &mut Shown, run: &str, records: &[Record]) {
+    let waits = records.iter().filter_map(|record| match record {
+        Record::LocksWaiting { wait, .. } => Some(&wait.held_by),
+        _ => None,
+    });
+    let stranded: BTreeMap<&RunUid, &HeldBy> = waits
+        .flatten()
+        .filter(|by| !shown.runs.contains_key(&by.run) && !shown.over.contains(&by.run))
+        .map(|by| (&by.run, by))
+        .collect();
+    for by in stranded.values() {
+        erase(shown);
+        let holder = by.key.split('/').nth(1).unwrap_or(by.run.as_str());
+        super::say(&format!(
+            "{run} waits for run {holder}, which holds the lock and which nobody goes on with: `dropforge run --continue \
+             {holder}` goes on with it, `dropforge terminate {holder}` gives it up"
+        ));
+    }
 }
 
 /// The directory store answers at once: its futures never wait.
