@@ -5,7 +5,8 @@
 use dropforge_contracts::proxy::Proxy;
 use dropforge_contracts::{configuration, emulator, store, wait};
 use dropforge_driver::pods::Stores;
-use dropforge_driver::store::{Commit, Runs, StoreError};
+use dropforge_driver::replay::replay;
+use dropforge_driver::store::{Commit, Runs};
 use dropforge_engine::apply::apply;
 use dropforge_engine::attempt::{Outcome, Reason, Verdict};
 use dropforge_engine::decide::decide;
@@ -180,11 +181,17 @@ fn what_a_wide_loop_holds_is_kept_once_and_every_snapshot_stays_small() {
         let pieces = list(format!("{folder}/pieces/")).await.unwrap();
         let piece = pieces.contents()[0].key().unwrap();
         client.delete_object().bucket(&bed.stores.control).key(piece).send().await.unwrap();
-        let missing = bed.store().await.resume(&"long".into()).await.unwrap_err();
-        assert!(
-            matches!(&missing, StoreError::Damaged { why, .. } if why.contains("is missing")),
-            "{missing:?}"
+        let store = bed.store().await;
+        let (state, position) = replay(&store, &"long".into(), |_, _| {}).await.unwrap();
+        assert_eq!(
+            (position, text(&state)),
+            (process.position, text(&process.state)),
+            "the journal is whole"
         );
+        store.keep_snapshot(&"long".into(), position, &state).await.unwrap();
+        let resumed = bed.store().await.resume(&"long".into()).await.unwrap();
+        assert_eq!(resumed.records.len(), 0, "the next snapshot is whole again");
+        assert_eq!(text(&resumed.state().unwrap()), text(&process.state));
     });
 }
 
@@ -219,11 +226,64 @@ fn an_older_snapshot_never_takes_the_place_of_a_newer_one() {
         let mut fast = bed.process().await;
         fast.advance("p", "fast").await;
         slow.keep().await;
-        assert_eq!(bed.proxy.count("PUT", "snapshot.json"), 2);
+        assert_eq!(bed.proxy.count("PUT", "snapshot.json"), 1, "it looked first");
         let resumed = bed.store().await.resume(&"long".into()).await.unwrap();
         assert_eq!((resumed.records.len(), resumed.position), (0, 33));
         assert_eq!(text(&resumed.state().unwrap()), text(&fast.state));
         assert_eq!(slow.commit("p", "slow").await, Commit::Conflict);
+    });
+}
+
+#[test]
+fn of_two_snapshots_at_once_the_first_stays_and_the_other_is_not_read() {
+    wait(async {
+        let Some(bed) = Bed::new().await else { return };
+        let mut slow = bed.process().await;
+        for n in 0..31 {
+            slow.advance("p", &n.to_string()).await;
+        }
+        slow.commit("p", "the 32nd").await;
+        let mut fast = bed.process().await;
+        bed.proxy.before_next("PUT", "snapshot.json", move || {
+            wait(fast.advance("p", "fast"));
+        });
+        slow.keep().await;
+        let counts = ["PUT", "GET"].map(|method| bed.proxy.count(method, "snapshot.json"));
+        assert_eq!(counts, [2, 2], "both read it when they began, and then no more");
+        let resumed = bed.store().await.resume(&"long".into()).await.unwrap();
+        assert_eq!((resumed.records.len(), resumed.position), (0, 33));
+    });
+}
+
+/// Functions that advance a run together are a few commits behind one another all the time.
+#[test]
+fn what_others_committed_is_read_once_and_their_snapshots_are_not() {
+    wait(async {
+        let Some(bed) = Bed::new().await else { return };
+        let (mut one, mut other) = (bed.process().await, bed.process().await);
+        for n in 0..31 {
+            one.advance("p", &n.to_string()).await;
+        }
+        bed.proxy.take();
+        assert_eq!(other.commit("p", "lost").await, Commit::Conflict);
+        let tail = other.store.tail(&"long".into(), 0).await.unwrap();
+        assert_eq!((tail.position, tail.records.len()), (31, 31));
+        assert!(bed.proxy.count("GET", "/journals/") <= 31 + 16, "and some beyond the end");
+        assert_eq!(bed.proxy.count("HEAD", "/journals/"), 0);
+        (other.position, other.state) = (31, one.state.clone());
+        one.advance("p", "the 32nd").await;
+        bed.proxy.take();
+        assert_eq!(other.commit("p", "lost").await, Commit::Conflict);
+        let tail = other.store.tail(&"long".into(), 31).await.unwrap();
+        assert_eq!(tail.position, 32);
+        let counts = ["PUT", "GET", "HEAD"].map(|method| bed.proxy.count(method, "/journals/"));
+        assert_eq!(counts, [1, 2, 0], "the 32nd as it was lost to it, and that there is no 33rd");
+        tail.records.iter().for_each(|record| apply(&mut other.state, record));
+        other.position = 32;
+        bed.proxy.take();
+        other.advance("p", "the 33rd").await;
+        let counts = ["PUT", "GET", "HEAD"].map(|method| bed.proxy.count(method, "snapshot.json"));
+        assert_eq!(counts, [0, 0, 1], "the other's is as good");
     });
 }
 

@@ -3,6 +3,7 @@
 //! The SDK never repeats such a write by itself: it would take the refusal of its second try for a lost race although
 //! the first had been made.
 
+use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
@@ -52,6 +53,17 @@ pub(super) struct Bucket {
 pub(super) struct Found {
     pub(super) body: Bytes,
     pub(super) etag: String,
+}
+
+/// Short texts that an object carries beside its body.
+pub(super) type Notes = HashMap<String, String>;
+
+/// A stored object without its body.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) etag: String,
+    pub(super) size: u64,
+    pub(super) notes: Notes,
 }
 
 /// What must hold for a write.
@@ -122,7 +134,7 @@ impl Bucket {
         let body = Bytes::from(body);
         let mut last = None;
         for pause in PAUSES {
-            match self.try_put(key, &body, condition).await {
+            match self.try_put(key, &body, condition, None).await {
                 Ok(etag) => return Ok(Put::Committed { etag }),
                 Err(Failure::Refused) => {
                     let found = self.get_small(key, READ_BACK_BYTES_MAX).await?;
@@ -150,13 +162,38 @@ impl Bucket {
         Err(StoreError::Io { action: "write", key: key.to_owned(), source })
     }
 
-    async fn try_put(&self, key: &str, body: &Bytes, condition: Condition<'_>) -> Result<String, Failure> {
+    /// Tries once to write an object if the condition holds; gives its entity tag, or none where the condition does not
+    /// hold. Nothing is read back: it is for writes that others may make as well, and later.
+    ///
+    /// # Errors
+    /// When it is unknown whether it was written.
+    pub(super) async fn put_once(
+        &self,
+        key: &str,
+        body: Vec<u8>,
+        condition: Condition<'_>,
+        notes: Notes,
+    ) -> Result<Option<String>, StoreError> {
+        match self.try_put(key, &Bytes::from(body), condition, Some(notes)).await {
+            Ok(etag) => Ok(Some(etag)),
+            Err(Failure::Refused | Failure::Missing) => Ok(None),
+            Err(failure) => Err(failure.at("write", key)),
+        }
+    }
+
+    async fn try_put(
+        &self,
+        key: &str,
+        body: &Bytes,
+        condition: Condition<'_>,
+        notes: Option<Notes>,
+    ) -> Result<String, Failure> {
         let (if_none_match, if_match) = match condition {
             Condition::Absent => (Some("*".to_owned()), None),
             Condition::Unchanged(etag) => (None, Some(quoted(etag))),
         };
         let put = self.client.put_object().bucket(&self.name).key(key).body(ByteStream::from(body.clone()));
-        let put = put.set_if_none_match(if_none_match).set_if_match(if_match);
+        let put = put.set_if_none_match(if_none_match).set_if_match(if_match).set_metadata(notes);
         let once = self.once(body.len() as u64);
         let sent = put.customize().config_override(once).send().await.map_err(Failure::of)?;
         Ok(unquoted(sent.e_tag()))
@@ -235,8 +272,17 @@ impl Bucket {
 
     /// The object's entity tag, if there is one.
     pub(super) async fn etag(&self, key: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.head(key).await?.map(|head| head.etag))
+    }
+
+    /// What is known of an object without reading it, if there is one.
+    pub(super) async fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {
         match self.client.head_object().bucket(&self.name).key(key).send().await.map_err(Failure::of) {
-            Ok(head) => Ok(Some(unquoted(head.e_tag()))),
+            Ok(head) => {
+                let size = u64::try_from(head.content_length().unwrap_or(0)).unwrap_or(0);
+                let etag = unquoted(head.e_tag());
+                Ok(Some(Head { etag, size, notes: head.metadata.unwrap_or_default() }))
+            }
             Err(Failure::Missing) => Ok(None),
             Err(failure) => Err(failure.at("read", key)),
         }

@@ -22,7 +22,10 @@ impl S3Store {
     ) -> Result<(), StoreError> {
         for text in texts.iter().filter(|text| !known.contains(text.name())) {
             let key = key(keys::piece(run, text.name().as_str())?);
-            self.control.put(&key, text.json().as_bytes().to_vec(), Condition::Absent).await?;
+            // They may be large, and one of several functions keeps each.
+            if self.control.head(&key).await?.is_none() {
+                self.control.put(&key, text.json().as_bytes().to_vec(), Condition::Absent).await?;
+            }
         }
         Ok(())
     }

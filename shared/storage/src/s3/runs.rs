@@ -48,11 +48,14 @@ impl Runs for S3Store {
     async fn resume(&self, run: &RunUid) -> Result<Resumed, StoreError> {
         let (spec, stored) = tokio::try_join!(self.read_spec(run), self.read_snapshot(run))?;
         let (kept, snapshot) = stored.unzip();
-        let begin = kept.as_ref().map_or(0, |kept| kept.journal_seq);
-        let read = self.segments(run, begin, u64::MAX).await?;
-        let tail = Behind { end: read.end, segments: read.end - begin, bytes: read.bytes, snapshot: kept };
-        self.remember(run, tail);
-        Ok(Resumed { spec, snapshot, records: read.records, position: read.end, more: false })
+        // A snapshot of which something is missing is worth no more than none: the segments hold all that is in it.
+        let snapshot = snapshot.flatten();
+        let begin = kept.as_ref().filter(|_| snapshot.is_some()).map_or(0, |kept| kept.journal_seq);
+        let more = kept.is_some() && snapshot.is_none();
+        let read = self.segments(run, begin, if more { PART_SEGMENTS } else { u64::MAX }).await?;
+        let (end, segments) = (read.end, read.end - begin);
+        self.remember(run, Behind { end, segments, bytes: read.bytes, snapshot: kept, next: None });
+        Ok(Resumed { spec, snapshot, records: read.records, position: end, more })
     }
 
     async fn spec(&self, run: &RunUid) -> Result<RunSpec, StoreError> {
@@ -61,6 +64,7 @@ impl Runs for S3Store {
 
     async fn part(&self, run: &RunUid, position: u64) -> Result<Option<Tail>, StoreError> {
         let read = self.segments(run, position, PART_SEGMENTS).await?;
+        self.extended(run, position, &read);
         Ok((read.end > position).then_some(Tail { records: read.records, position: read.end }))
     }
 
@@ -68,12 +72,8 @@ impl Runs for S3Store {
         self.write_snapshot(run, position, state).await
     }
 
-    /// That there is none is answered without a body, and asked most.
     async fn tail(&self, run: &RunUid, position: u64) -> Result<Tail, StoreError> {
-        if !self.reached(run, position + 1).await? {
-            return Ok(Tail { position, records: Vec::new() });
-        }
-        let read = self.segments(run, position, u64::MAX).await?;
+        let read = self.newer_segments(run, position).await?;
         self.extended(run, position, &read);
         Ok(Tail { records: read.records, position: read.end })
     }

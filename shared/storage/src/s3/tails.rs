@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use dropforge_driver::store::StoreError;
+use bytes::Bytes;
+use dropforge_driver::owner::chain;
+use dropforge_driver::store::{ErrorKind, StoreError};
 use dropforge_engine::frozen::PieceName;
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::snapshot::apart::{Apart, apart};
@@ -12,7 +14,7 @@ use dropforge_engine::snapshot::{SNAPSHOT_FORMAT, Snapshot};
 use dropforge_engine::state::RunState;
 use serde::{Deserialize, Serialize};
 
-use super::bucket::{Condition, Found, Put};
+use super::bucket::{Condition, Found};
 use super::journal::Read;
 use super::{S3Store, key};
 use crate::{json, keys};
@@ -21,7 +23,7 @@ use crate::{json, keys};
 const TAIL_SEGMENTS: u64 = 32;
 
 /// So many times the bytes of its tail a snapshot may have to be worth them.
-const SNAPSHOT_BYTES_BY_TAIL: u64 = 4;
+const SNAPSHOT_BYTES_BY_TAIL: u64 = 2;
 
 /// However large the snapshot: no reading asks for more segments than these.
 const TAIL_SEGMENTS_MAX: u64 = 128;
@@ -41,6 +43,8 @@ pub(super) struct Tail {
     pub(super) segments: u64,
     pub(super) bytes: u64,
     pub(super) snapshot: Option<Kept>,
+    /// The segment after `end`, where a commit that was lost has read it.
+    pub(super) next: Option<Bytes>,
 }
 
 /// The newest snapshot.
@@ -51,9 +55,13 @@ pub(super) struct Kept {
     /// The number of the last segment in it.
     pub(super) journal_seq: u64,
     bytes: u64,
-    /// What it names, which is kept.
+    /// What is known to be kept beside it.
     pieces: Arc<BTreeSet<PieceName>>,
 }
+
+/// What a snapshot carries beside its body, so that who knows an older one need not read it.
+const SEQ_NOTE: &str = "journal-seq";
+const VERSION_NOTE: &str = "version";
 
 #[derive(Serialize)]
 struct NewSnapshot<'a> {
@@ -93,6 +101,13 @@ impl Tail {
         let worth = self.segments >= TAIL_SEGMENTS && self.bytes * SNAPSHOT_BYTES_BY_TAIL >= weight;
         worth || self.segments >= TAIL_SEGMENTS_MAX || self.bytes > weight.max(TAIL_BYTES_LIGHT)
     }
+
+    /// The same journal behind a newer snapshot. What its segments weigh is not known one by one.
+    fn behind(self, newer: Kept) -> Tail {
+        let segments = self.end.saturating_sub(newer.journal_seq).min(self.segments);
+        let bytes = self.bytes * segments / self.segments.max(1);
+        Tail { segments, bytes, snapshot: Some(newer), ..self }
+    }
 }
 
 impl S3Store {
@@ -110,7 +125,20 @@ impl S3Store {
             tail.end = end;
             tail.segments += 1;
             tail.bytes += bytes;
+            tail.next = None;
         }
+    }
+
+    /// Keeps what a lost commit has read: the segment after `position`.
+    pub(super) fn overtaken(&self, run: &RunUid, position: u64, next: Option<Bytes>) {
+        if let Some(tail) = self.tails().get_mut(run).filter(|tail| tail.end == position) {
+            tail.next = next;
+        }
+    }
+
+    /// The segment after `position`, where it was read before.
+    pub(super) fn next_known(&self, run: &RunUid, position: u64) -> Option<Bytes> {
+        self.tails().get_mut(run).filter(|tail| tail.end == position)?.next.take()
     }
 
     /// Counts what others committed after a position.
@@ -119,19 +147,31 @@ impl S3Store {
             tail.end = read.end;
             tail.segments += read.end - position;
             tail.bytes += read.bytes;
+            tail.next = None;
         }
     }
 
-    /// The newest snapshot of a run, if there is one.
-    pub(super) async fn read_snapshot(&self, run: &RunUid) -> Result<Option<(Kept, Snapshot)>, StoreError> {
+    /// The newest snapshot of a run, if there is one; without its content where some of that is missing.
+    pub(super) async fn read_snapshot(
+        &self,
+        run: &RunUid,
+    ) -> Result<Option<(Kept, Option<Snapshot>)>, StoreError> {
         let key = key(keys::snapshot(run)?);
         let Some(found) = self.control.get(&key).await? else { return Ok(None) };
         let stored: Stored = json::parse(Path::new(&key), &found.body, SNAPSHOT_FORMAT)?;
-        let snapshot = self.with_pieces(run, stored.state, &stored.apart).await?;
-        Ok(Some((kept(&found, stored.version, stored.journal_seq, &stored.apart), snapshot)))
+        let known = kept(&found, stored.version, stored.journal_seq, &stored.apart);
+        match self.with_pieces(run, stored.state, &stored.apart).await {
+            Ok(snapshot) => Ok(Some((known, Some(snapshot)))),
+            Err(why) if why.kind() == ErrorKind::Corrupt => {
+                tracing::warn!(%run, "its whole journal is read, since its snapshot is none: failed to {}", chain(&why));
+                Ok(Some((Kept { pieces: Arc::default(), ..known }, None)))
+            }
+            Err(why) => Err(why),
+        }
     }
 
-    /// Puts a snapshot in place of the one this process knows. Who was faster has put as good a one.
+    /// Puts a snapshot in place of the newest one, where that is worth it. Of several functions that find it so at the
+    /// same time one is the first, and it has put as good a one.
     pub(super) async fn write_snapshot(
         &self,
         run: &RunUid,
@@ -143,6 +183,11 @@ impl S3Store {
             return Ok(());
         }
         let key = key(keys::snapshot(run)?);
+        let tail = self.behind_newest(&key, tail).await?;
+        self.remember(run, tail.clone());
+        if !tail.heavy() {
+            return Ok(());
+        }
         let version = tail.snapshot.as_ref().map_or(0, |kept| kept.version) + 1;
         let (state, apart, texts) = apart(state);
         let pieces = tail.snapshot.as_ref().map(|kept| kept.pieces.clone()).unwrap_or_default();
@@ -154,18 +199,37 @@ impl S3Store {
         let pieces = Arc::new(apart.names().cloned().collect());
         let known = tail.snapshot.as_ref().map(|kept| kept.etag.as_str());
         let condition = known.map_or(Condition::Absent, Condition::Unchanged);
-        let snapshot = match self.control.put(&key, body, condition).await? {
-            Put::Committed { etag } | Put::Mine { etag } => {
-                Some(Kept { etag, version, journal_seq: position, bytes, pieces })
-            }
-            Put::Lost(Some(found)) => {
-                let other: Header = json::parse(Path::new(&key), &found.body, SNAPSHOT_FORMAT)?;
-                Some(kept(&found, other.version, other.journal_seq, &other.apart))
-            }
-            Put::Lost(None) => None,
+        let notes = [(SEQ_NOTE, position), (VERSION_NOTE, version)];
+        let notes = notes.map(|(name, value)| (name.to_owned(), value.to_string())).into();
+        let tail = match self.control.put_once(&key, body, condition, notes).await? {
+            Some(etag) => tail.behind(Kept { etag, version, journal_seq: position, bytes, pieces }),
+            None => self.behind_newest(&key, tail).await?,
         };
-        self.remember(run, Tail { end: position, snapshot, ..Tail::default() });
+        self.remember(run, tail);
         Ok(())
+    }
+
+    /// The tail behind the newest snapshot, which others may have put.
+    async fn behind_newest(&self, key: &str, tail: Tail) -> Result<Tail, StoreError> {
+        let Some(head) = self.control.head(key).await? else { return Ok(tail) };
+        if tail.snapshot.as_ref().is_some_and(|kept| kept.etag == head.etag) {
+            return Ok(tail);
+        }
+        let note = |name: &str| head.notes.get(name)?.parse().ok();
+        let newer = match (note(VERSION_NOTE), note(SEQ_NOTE)) {
+            (Some(version), Some(journal_seq)) => {
+                // What is below a journal is not removed: what was kept beside an older one still is.
+                let pieces = tail.snapshot.as_ref().map(|kept| kept.pieces.clone()).unwrap_or_default();
+                Kept { etag: head.etag, version, journal_seq, bytes: head.size, pieces }
+            }
+            // An older program has put it.
+            _ => {
+                let Some(found) = self.control.get(key).await? else { return Ok(tail) };
+                let other: Header = json::parse(Path::new(key), &found.body, SNAPSHOT_FORMAT)?;
+                kept(&found, other.version, other.journal_seq, &other.apart)
+            }
+        };
+        Ok(tail.behind(newer))
     }
 }
 
