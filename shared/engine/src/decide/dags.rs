@@ -70,7 +70,7 @@ impl Decider {
         let name = &graph.calls[task].name;
         let waits = graph.dependencies[task].iter().any(|&d| {
             let dependency = calls.get(&graph.calls[d].name).and_then(|id| self.state.node(*id));
-            !dependency.is_some_and(|n| n.settled())
+            !dependency.is_some_and(|n| n.settled() && !is_replaced(n))
         });
         if calls.contains_key(name) || waits || node.phase.fulfilled() {
             return;
@@ -207,6 +207,12 @@ impl Decider {
         let decides = if fail_fast { failing.next() } else { failing.next_back() };
         decides.unwrap_or(NodePhase::Succeeded)
     }
+}
+
+/// Whether a daemon has served and starts again, since infrastructure took its pod: it serves nobody at the moment, and
+/// has come to nothing either. Whoever needs it waits, and gets its new address.
+fn is_replaced(node: &Node) -> bool {
+    node.daemoned && node.phase == NodePhase::Pending
 }
 
 /// Whether a settled task's node has a result of `depends` (Argo's rule D-5).

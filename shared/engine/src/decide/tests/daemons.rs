@@ -101,6 +101,24 @@ fn a_dags_tasks_see_whether_a_daemon_serves() {
 }
 
 #[test]
+fn what_needs_a_daemon_that_infrastructure_took_waits_for_the_next_one() {
+    let mut w = world(GRAPH);
+    w.ready("wf.server");
+    w.finish_with("wf.server", |verdict| verdict.outcome = Outcome::Lost);
+    w.succeed("wf.slow");
+    assert_eq!(w.live(), ["wf.server"]);
+    w.ready("wf.server");
+    assert_eq!(phases(&w, &[".uses", ".mourns"]), [NodePhase::Pending, NodePhase::Omitted]);
+
+    let mut w = world(GRAPH);
+    w.ready("wf.server");
+    w.finish_with("wf.server", |verdict| verdict.outcome = Outcome::Lost);
+    w.succeed("wf.slow");
+    w.fail("wf.server");
+    assert_eq!(phases(&w, &[".uses", ".mourns"]), [NodePhase::Omitted, NodePhase::Pending]);
+}
+
+#[test]
 fn a_retried_daemon_starts_again_while_what_needs_it_goes_on() {
     let mut w = world(&SERVER.replace("    daemon: true", "    daemon: true\n    retryStrategy: {limit: 1}"));
     w.ready("wf[0].server(0)");
