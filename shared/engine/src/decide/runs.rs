@@ -1,6 +1,6 @@
 //! The run as a whole: its beginning, its exit handler, its end.
 
-use dropforge_manifest::types::Arguments;
+use dropforge_manifest::types::{Arguments, Outputs};
 use serde_json::Value;
 
 use super::calls::Place;
@@ -43,6 +43,18 @@ impl Decider {
         self.end_run(phase, why);
     }
 
+    /// Ends what a retry opened in a run that was terminated before any of it went on: the newest first, so that nobody
+    /// is ended after what it hangs on, and nothing follows.
+    fn end_opened(&mut self) {
+        let open = self.state.nodes.values().filter(|node| !node.phase.fulfilled());
+        let open: Vec<NodeId> = open.map(|node| node.id).collect();
+        for id in open.into_iter().rev() {
+            if let Some(node) = self.state.node(id).cloned() {
+                self.conclude(node, NodePhase::Failed, TERMINATED.to_owned(), Outputs::default(), false);
+            }
+        }
+    }
+
     fn begin(&mut self) {
         let at = self.now;
         self.emit(Record::RunStarted { at });
@@ -72,6 +84,7 @@ impl Decider {
         // A retried run takes its own locks first.
         if self.state.locks.waits_for(None).is_some() {
             if self.terminated() {
+                self.end_opened();
                 self.end_unbegun();
             }
             return;

@@ -90,6 +90,22 @@ const RUN: &str = "  entrypoint: main
     container: {image: busybox}";
 
 #[test]
+fn a_retried_run_that_is_terminated_before_it_holds_its_lock_again_ends_with_all_its_nodes() {
+    let mut w = world(&format!(
+        "  entrypoint: main\n  synchronization: {{mutexes: [{{name: whole}}]}}\n  templates:\n  - name: main\n    steps:\n    - - {{name: a, template: locked}}{LOCKED}"
+    ));
+    w.take_locks("run");
+    w.take_locks("[0].a");
+    w.fail("wf[0].a");
+    assert_eq!(w.retry(RetryOptions::default()), None);
+    w.refuse_lock("run", "whole");
+    w.command("stop", Verb::Terminate);
+    assert_eq!(w.ended(), Some((RunPhase::Failed, "Stopped with strategy 'Terminate'".to_owned())));
+    let phases = [w.phase_of(""), w.phase_of("[0]"), w.phase_of("[0].a")];
+    assert_eq!(phases, [Some(NodePhase::Failed), Some(NodePhase::Failed), None]);
+}
+
+#[test]
 fn a_run_is_pending_until_it_holds_its_own_lock_and_gives_it_back_at_its_end() {
     let mut w = world(RUN);
     assert_eq!(w.request("run").locks, [mutex("wf-x")]);
