@@ -40,6 +40,10 @@ run "rendered" {
     error_message = "one value holds all that deploy reads"
   }
   assert {
+    condition     = output.dropforge.kubernetes_group == "demo:dispatcher"
+    error_message = "two stacks in one cluster are two groups of Kubernetes"
+  }
+  assert {
     condition     = alltrue([for function in ["advance", "ingest", "sweep"] : module.functions.environments[function].DROPFORGE_STACK == "demo"])
     error_message = "the functions' metrics carry the name that the alarms look for"
   }

@@ -104,7 +104,9 @@ module "eks_access" {
   cluster_name        = local.cluster.name
   authentication_mode = local.cluster.authentication_mode
   role_arns           = module.functions.cluster_role_arns
-  tags                = var.tags
+  # Each stack has its own: with one for all, the functions of one could do in the namespaces of another what it may itself.
+  kubernetes_group = "${local.name}:dispatcher"
+  tags             = var.tags
 }
 
 module "pod_identity" {

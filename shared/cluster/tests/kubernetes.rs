@@ -615,14 +615,17 @@ fn server(answers: Vec<&'static str>) -> (String, Arc<Mutex<Vec<String>>>) {
 }
 
 fn outside(access: Access) -> KubernetesCluster<Memory> {
-    let site = Site {
+    KubernetesCluster::new(access, outside_site(), Arc::new(Memory::default()), Settings::default())
+}
+
+fn outside_site() -> Site {
+    Site {
         executor_image: "x".to_owned(),
         stores: Stores::default(),
         queue_url: String::new(),
         token: Arc::new(|_, _| String::new()),
         defaults: PodDefaults::default(),
-    };
-    KubernetesCluster::new(access, site, Arc::new(Memory::default()), Settings::default())
+    }
 }
 
 /// A kubeconfig without credentials, in a folder that goes with the test.
@@ -687,6 +690,30 @@ async fn a_cluster_that_does_not_answer_is_unreachable_and_nothing_is_given_up()
     let cluster = outside(access);
     let error = cluster.config(&config).await.unwrap_err();
     assert_eq!(error.to_string(), "reach the Kubernetes API");
+}
+
+#[tokio::test]
+async fn a_namespace_of_another_deployment_is_asked_nothing() {
+    let (address, asked) = server(vec!["201 Created|{}"]);
+    let (access, _folder) = anonymous(&address);
+    let settings = Settings::default().within(vec!["a".to_owned()]);
+    let cluster = KubernetesCluster::new(access, outside_site(), Arc::new(Memory::default()), settings);
+    let step = |namespace| attempt(namespace, "wf-main-1", unwrapped());
+    let (foreign, id) = (run("b", "run-1"), AttemptId::from("wf-main-1"));
+    let ended = cluster.start(&foreign, step("b")).await.unwrap();
+    let Some(Event::AttemptFinished { verdict }) = ended else { panic!("{ended:?}") };
+    assert_eq!((verdict.outcome, verdict.reason), (Outcome::Error, Reason::Configuration));
+    assert!(verdict.message.contains("is none of this deployment's (a)"), "{}", verdict.message);
+    cluster.stop(&foreign, &id, "stopped").await.unwrap();
+    cluster.tidy(&foreign, &[id]).await.unwrap();
+    cluster.observe(&foreign, &[step("b")]).await.unwrap();
+    assert_eq!(cluster.secret("b", "pull").await.unwrap(), None);
+    let config = ConfigKey { namespace: "b".to_owned(), name: "m".to_owned(), key: "k".to_owned() };
+    let nowhere = ConfigFound::NoMap { expected: "the namespace b".to_owned() };
+    assert_eq!(cluster.config(&config).await.unwrap(), Some(nowhere));
+    assert!(asked.lock().unwrap().is_empty(), "the API was asked");
+    assert_eq!(cluster.start(&run("a", "run-1"), step("a")).await.unwrap(), None);
+    assert_eq!(asked.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -50,6 +50,9 @@ pub struct Settings {
     pub open_pods_max: Option<u32>,
     /// The cluster's name, under which its open pods are counted.
     pub name: String,
+    /// The only namespaces that are touched; all where none. A run says where it belongs, and who wrote it may know of
+    /// namespaces that are another deployment's.
+    pub namespaces: Option<Vec<String>>,
 }
 
 impl Settings {
@@ -60,7 +63,13 @@ impl Settings {
             creates_per_second: limits.creates_per_second,
             open_pods_max: Some(limits.open_pods_max).filter(|max| *max > 0),
             name: name.into(),
+            namespaces: None,
         }
+    }
+
+    /// The same, within these namespaces.
+    pub fn within(self, namespaces: Vec<String>) -> Self {
+        Settings { namespaces: Some(namespaces), ..self }
     }
 }
 
@@ -104,6 +113,11 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         KubernetesCluster { connections, site, store, settings, pace, admission, images }
     }
 
+    /// Whether steps may run in a namespace: in one of another deployment nothing is made, read or removed.
+    fn is_ours(&self, namespace: &str) -> bool {
+        self.settings.namespaces.as_ref().is_none_or(|ours| ours.iter().any(|own| own == namespace))
+    }
+
     async fn client(&self) -> Result<Client, CallError> {
         Ok(self.connections.client().await?)
     }
@@ -133,6 +147,9 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
 
     /// Deletes a pod; gives whether there was one.
     async fn delete(&self, namespace: &str, attempt: &AttemptId) -> Result<bool, ClusterError> {
+        if !self.is_ours(namespace) {
+            return Ok(false);
+        }
         let api: Api<Pod> = self.api(namespace).await.map_err(CallError::unreachable)?;
         match call(api.delete(attempt.as_str(), &DeleteParams::default())).await {
             Ok(_) => Ok(true),
@@ -172,7 +189,7 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         name: &str,
     ) -> Result<Option<BTreeMap<String, String>>, CallError> {
         // It may come from a tag. Nothing is asked by it, or the address would be another's.
-        if !is_object_name(name) {
+        if !is_object_name(name) || !self.is_ours(namespace) {
             return Ok(None);
         }
         let api: Api<Secret> = self.api(namespace).await?;
@@ -187,7 +204,7 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
     /// # Errors
     /// When the cluster can't be asked; doing it twice is harmless.
     pub async fn remove_volumes(&self, spec: &RunSpec) -> Result<(), ClusterError> {
-        if spec.spec.volume_claim_templates.is_empty() {
+        if spec.spec.volume_claim_templates.is_empty() || !self.is_ours(spec.namespace()) {
             return Ok(());
         }
         let client = self.client().await.map_err(CallError::unreachable)?;

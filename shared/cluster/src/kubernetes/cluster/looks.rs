@@ -64,6 +64,9 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         attempts: &[&Arc<Attempt>],
     ) -> Result<BTreeMap<String, Pod>, CallError> {
         let mut pods = BTreeMap::new();
+        if !self.is_ours(spec.namespace()) {
+            return Ok(pods);
+        }
         let mut keep = |mut pod: Pod| {
             if is_of(&pod, spec) {
                 // Each container holds the launch document, and nobody looks at that here.
@@ -117,7 +120,7 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
     async fn look_at(
         &self,
         spec: &RunSpec,
-        attempt: &Attempt,
+        attempt: &Arc<Attempt>,
         pod: Option<&Pod>,
     ) -> Result<Option<Event>, ClusterError> {
         let id = attempt.id.clone();
@@ -144,15 +147,14 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
     }
 
     /// No pod: one that was never claimed is made again by who performs the start again; one that was is lost.
-    async fn absent(&self, spec: &RunSpec, attempt: &Attempt) -> Result<Option<Event>, ClusterError> {
+    async fn absent(&self, spec: &RunSpec, attempt: &Arc<Attempt>) -> Result<Option<Event>, ClusterError> {
         let (namespace, id) = (&attempt.namespace, &attempt.id);
         if !self.store.claimed(namespace, id).await.map_err(|e| unreadable(&e))? {
             return Ok(None);
         }
         // The pod may have been made, and claimed, between the two looks.
-        let api: Api<Pod> = self.api(namespace).await.map_err(CallError::unreachable)?;
-        let again = call(api.get_opt(id.as_str())).await.map_err(CallError::unreachable)?;
-        if again.is_some_and(|pod| is_of(&pod, spec)) {
+        let again = self.pods_of(spec, &[attempt]).await.map_err(CallError::unreachable)?;
+        if !again.is_empty() {
             return Ok(None);
         }
         let lost = verdict(id, Outcome::Lost, Reason::Vanished, "pod deleted".to_owned());

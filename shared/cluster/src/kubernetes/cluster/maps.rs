@@ -39,7 +39,7 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         let place = format!("the namespace {}", config.namespace);
         let no_map = |expected: String| Ok(Err(ConfigFound::NoMap { expected }));
         // It may come from a tag.
-        if !is_object_name(&config.name) {
+        if !is_object_name(&config.name) || !self.is_ours(&config.namespace) {
             return no_map(place);
         }
         let api: Api<ConfigMap> = self.api(&config.namespace).await.map_err(CallError::unreachable)?;

@@ -49,6 +49,9 @@ impl<S: Attempts + Documents + Launches + 'static> KubernetesCluster<S> {
             return Err(NotStarted::Refused { reason: Reason::NotStarted, why });
         }
         let refused = |why: String| NotStarted::Refused { reason: Reason::Configuration, why };
+        if !self.is_ours(&attempt.namespace) {
+            return Err(refused(self.foreign(&attempt.namespace)));
+        }
         let commands = self.commands(attempt).await?;
         let launched = pod::pod(spec, attempt, &self.site, &commands);
         let Launched { pod, document } = launched.map_err(|error| refused(format!("failed to {error}")))?;
@@ -76,6 +79,14 @@ impl<S: Attempts + Documents + Launches + 'static> KubernetesCluster<S> {
             Some(409) => self.same(spec, attempt).await,
             _ => Err(error.into()),
         }
+    }
+
+    fn foreign(&self, namespace: &str) -> String {
+        let ours = self.settings.namespaces.clone().unwrap_or_default().join(", ");
+        format!(
+            "the namespace {namespace} is none of this deployment's ({ours}): submit the run in one of those, or have \
+             `namespaces` of the Terraform module name it"
+        )
     }
 
     /// What the images start that say no command in the manifest.
