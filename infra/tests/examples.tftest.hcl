@@ -104,4 +104,11 @@ run "corporate" {
     condition     = strcontains(output.bucket_policies.control, "CreateOnly") && strcontains(output.kms_key_statements, "events.amazonaws.com")
     error_message = "the owners are told what to add"
   }
+  assert {
+    condition = [for statement in jsondecode(output.kms_key_statements) : [statement.Principal.Service, try(statement.Condition.ArnLike["kms:EncryptionContext:aws:logs:arn"], "")]] == [
+      ["logs.eu-central-1.amazonaws.com", "arn:aws:logs:eu-central-1:111122223333:log-group:/aws/lambda/acme-ml-*"],
+      ["events.amazonaws.com", ""],
+    ]
+    error_message = "the key lets CloudWatch encrypt this stack's logs, and EventBridge write to the upload queue"
+  }
 }

@@ -177,6 +177,28 @@ run "no_policy_says_everything" {
   }
 }
 
+run "what_given_roles_need_is_known_before_the_functions_are_made" {
+  command = plan
+
+  module {
+    source = "../modules/functions"
+  }
+
+  variables {
+    role_arns = { for function in ["ingest", "advance", "sweep"] : function => "arn:aws:iam::111122223333:role/corp/${function}" }
+    vpc       = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+  }
+
+  assert {
+    condition     = alltrue([for policy in values(output.policies) : length(jsondecode(policy).Statement) > 0])
+    error_message = "Lambda refuses a mapping, and a function in a VPC, while its role may not do what they need"
+  }
+  assert {
+    condition     = output.functions.sweep.alias_arn == "arn:aws:lambda:eu-central-1:111122223333:function:demo-sweep:live"
+    error_message = "what the schedules' role may call is known too"
+  }
+}
+
 run "given_roles_are_used_and_not_written" {
   module {
     source = "../modules/functions"

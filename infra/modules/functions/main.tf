@@ -20,9 +20,9 @@ locals {
   networks = { for function in local.functions : function => local.network != null && contains(local.hands, function) ? [local.network] : [] }
 
   # Known before the function is made, so that no policy waits for one.
-  alias         = "live"
-  dispatch_name = "${var.name}-dispatch"
-  dispatch_arn  = "arn:${local.partition}:lambda:${local.region}:${local.account}:function:${local.dispatch_name}:${local.alias}"
+  alias        = "live"
+  alias_prefix = "arn:${local.partition}:lambda:${local.region}:${local.account}:function"
+  dispatch_arn = "${local.alias_prefix}:${var.name}-dispatch:${local.alias}"
 
   deployment = {
     DROPFORGE_STACK              = var.name

@@ -300,7 +300,7 @@ fn the_policies_allow_what_doctor_asks_for() {
         ("{upload-queue}", "arn:aws:sqs:eu-central-1:111122223333:demo-uploads"),
         ("{schedules}", "arn:aws:scheduler:eu-central-1:111122223333:schedule/demo"),
         ("{scheduler-role}", "arn:aws:iam::111122223333:role/demo-scheduler"),
-        ("{sweep}", "arn:aws:lambda:eu-central-1:111122223333:function:demo:live"),
+        ("{sweep}", "arn:aws:lambda:eu-central-1:111122223333:function:demo-sweep:live"),
         ("{namespace}", "team-a"),
     ];
     let mut asked = 0;
