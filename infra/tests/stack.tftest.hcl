@@ -48,8 +48,11 @@ run "rendered" {
     error_message = "the functions' metrics carry the name that the alarms look for"
   }
   assert {
-    condition     = jsondecode(module.functions.environments.advance.DROPFORGE_POD_DEFAULTS) == { spec = { serviceAccountName = "dropforge-step", automountServiceAccountToken = false } }
-    error_message = "steps run as the account that gets the role, and hold no token of Kubernetes"
+    condition = jsondecode(module.functions.environments.advance.DROPFORGE_POD_DEFAULTS) == {
+      annotations = { "karpenter.sh/do-not-disrupt" = "true" }
+      spec        = { serviceAccountName = "dropforge-step", automountServiceAccountToken = false }
+    }
+    error_message = "steps run as the account that gets the role, hold no token of Kubernetes, and are not moved to save money"
   }
 }
 

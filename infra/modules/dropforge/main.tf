@@ -42,9 +42,14 @@ module "registry" {
 
 locals {
   # AWS gives the role to this account; Pod Identity brings a token of its own.
-  account_spec   = { serviceAccountName = values(var.namespaces)[0].service_accounts[0], automountServiceAccountToken = false }
+  account_spec = { serviceAccountName = values(var.namespaces)[0].service_accounts[0], automountServiceAccountToken = false }
+  # Karpenter and Auto Mode move pods to save money, and a step that is moved begins again.
+  annotations    = { "karpenter.sh/do-not-disrupt" = "true" }
   given_defaults = jsondecode(var.pod_defaults)
-  pod_defaults   = merge(local.given_defaults, { spec = merge(local.account_spec, try(local.given_defaults.spec, {})) })
+  pod_defaults = merge(local.given_defaults, {
+    annotations = merge(local.annotations, try(local.given_defaults.annotations, {}))
+    spec        = merge(local.account_spec, try(local.given_defaults.spec, {}))
+  })
 
   executor_image = var.executor_image != null ? var.executor_image : "${module.registry[0].repository_url}:${var.executor_version}"
 }

@@ -198,7 +198,7 @@ variable "install_pod_identity_agent" {
 }
 
 variable "pod_defaults" {
-  description = "What every pod gets beside its manifest, as JSON: over the service account and no token of it, which stand there already."
+  description = "What every pod gets beside its manifest, as JSON: over the service account, no token of it, and the annotation that keeps Karpenter from moving a step, which stand there already."
   type        = string
   default     = "{}"
   nullable    = false
