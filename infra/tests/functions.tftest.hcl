@@ -239,6 +239,48 @@ run "an_alias_can_stay_behind" {
   }
 }
 
+run "in_a_bucket_of_others_the_functions_reach_their_namespaces_alone" {
+  command = plan
+
+  module {
+    source = "../modules/functions"
+  }
+
+  assert {
+    condition     = one([for statement in jsondecode(output.policies.advance).Statement : statement.Resource if statement.Sid == "Artifacts"]) == ["arn:aws:s3:::demo-artifacts/team-a/*", "arn:aws:s3:::demo-artifacts/team-b/*"]
+    error_message = "what another stack keeps there is not theirs"
+  }
+}
+
+run "more_namespaces_than_fit_into_a_policy_are_refused" {
+  command = plan
+
+  module {
+    source = "../modules/functions"
+  }
+
+  variables {
+    namespaces = [for number in range(200) : "research-team-number-${number}"]
+  }
+
+  expect_failures = [aws_iam_role_policy.this]
+}
+
+run "more_namespaces_than_fit_into_an_environment_are_refused" {
+  command = plan
+
+  module {
+    source = "../modules/functions"
+  }
+
+  variables {
+    artifact_bucket_shared = false
+    namespaces             = [for number in range(200) : "research-team-number-${number}"]
+  }
+
+  expect_failures = [aws_lambda_function.this]
+}
+
 run "bad_input_is_refused" {
   command = plan
 
@@ -263,13 +305,14 @@ run "bad_input_is_refused" {
     log_retention_days         = 31
     tracing                    = "Off"
     entrypoint_repository_arns = ["repository"]
-    kms_key_arns               = { logs = "alias/logs" }
+    kms_key_arns               = { others = ["alias/logs"] }
+    model_prefixes             = ["models"]
     permissions_boundary_arn   = "boundary"
   }
 
   expect_failures = [
     var.name, var.cluster, var.namespaces, var.pod_defaults, var.workflow_defaults, var.days_max, var.memory_megabytes, var.timeout_seconds, var.batches, var.pinned_versions,
-    var.environment, var.role_arns, var.iam_path, var.log_retention_days, var.tracing, var.entrypoint_repository_arns, var.kms_key_arns,
+    var.environment, var.role_arns, var.iam_path, var.log_retention_days, var.tracing, var.entrypoint_repository_arns, var.kms_key_arns, var.model_prefixes,
     var.permissions_boundary_arn,
   ]
 }

@@ -56,7 +56,7 @@ run "rendered" {
   }
 }
 
-run "who_operates_a_hundred_namespaces_has_a_policy_that_fits" {
+run "a_hundred_namespaces_fit_into_every_policy_and_environment" {
   module {
     source = "../modules/dropforge"
   }
@@ -67,8 +67,35 @@ run "who_operates_a_hundred_namespaces_has_a_policy_that_fits" {
   }
 
   assert {
-    condition     = length(module.people.policies.operate) <= 6144
-    error_message = "IAM takes 6144 characters"
+    condition     = length(module.people.policies.operate) <= 6144 && alltrue([for who in ["read", "submit"] : alltrue([for policy in values(module.people.policies[who]) : length(policy) <= 6144])])
+    error_message = "IAM takes 6144 characters of a policy of its own"
+  }
+  assert {
+    condition     = alltrue([for policy in concat(values(output.policies.functions), values(output.policies.steps), [output.policies.scheduler]) : length(policy) <= 10240])
+    error_message = "IAM takes 10240 characters of a role's inline policy"
+  }
+  assert {
+    condition     = alltrue([for environment in values(module.functions.environments) : length(jsonencode(environment)) <= 4096])
+    error_message = "Lambda takes 4 KB of environment"
+  }
+}
+
+run "keys_of_buckets_that_were_there_are_used_by_all_who_read_them" {
+  command = plan
+
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    kms_key_arns = { queues = "arn:aws:kms:eu-central-1:111122223333:key/queues", others = ["arn:aws:kms:eu-central-1:111122223333:key/datalake"] }
+  }
+
+  assert {
+    condition = alltrue([for policies in [values(module.functions.policies), values(module.pod_identity.policies), values(module.people.policies.read), values(module.people.policies.submit)] : alltrue([
+      for policy in policies : one([for statement in jsondecode(policy).Statement : statement.Resource if statement.Sid == "Keys"]) == ["arn:aws:kms:eu-central-1:111122223333:key/queues", "arn:aws:kms:eu-central-1:111122223333:key/datalake"]
+    ])])
+    error_message = "functions, steps and people reach what lies under that key"
   }
 }
 

@@ -51,6 +51,7 @@ locals {
     spec        = merge(local.account_spec, try(local.given_defaults.spec, {}))
   })
 
+  data_keys      = compact(concat([var.kms_key_arns.storage, var.kms_key_arns.queues], var.kms_key_arns.others))
   executor_image = var.executor_image != null ? var.executor_image : "${module.registry[0].repository_url}:${var.executor_version}"
 }
 
@@ -77,7 +78,9 @@ module "functions" {
   pinned_versions            = var.pinned_versions
   entrypoint_repository_arns = var.entrypoint_repository_arns
   environment                = var.environment
-  kms_key_arns               = { for use in ["storage", "queues", "logs", "environment"] : use => var.kms_key_arns[use] }
+  artifact_bucket_shared     = var.existing_buckets.artifacts != null
+  model_prefixes             = toset(flatten([for of in values(var.namespaces) : of.model_prefixes]))
+  kms_key_arns               = { storage = var.kms_key_arns.storage, queues = var.kms_key_arns.queues, logs = var.kms_key_arns.logs, environment = var.kms_key_arns.environment, others = var.kms_key_arns.others }
   role_arns                  = var.function_role_arns
   iam_path                   = var.iam_path
   permissions_boundary_arn   = var.permissions_boundary_arn
@@ -124,7 +127,7 @@ module "pod_identity" {
   namespaces               = var.namespaces
   buckets                  = module.storage.names
   events_queue_arn         = module.queues.arns.events
-  kms_key_arns             = compact([var.kms_key_arns.storage, var.kms_key_arns.queues])
+  kms_key_arns             = local.data_keys
   iam_path                 = var.iam_path
   permissions_boundary_arn = var.permissions_boundary_arn
   tags                     = var.tags
@@ -142,7 +145,7 @@ module "people" {
   cluster_arn    = local.cluster.arn
   repository_arn = one(module.registry[*].repository_arn)
   role_arns      = concat(values(var.function_role_arns), compact([var.scheduler_role_arn]), compact([for of in values(var.namespaces) : of.role_arn]))
-  kms_key_arns   = compact([var.kms_key_arns.storage, var.kms_key_arns.queues])
+  kms_key_arns   = local.data_keys
   iam_path       = var.iam_path
   tags           = var.tags
 }

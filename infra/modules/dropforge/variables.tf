@@ -290,7 +290,7 @@ variable "crons" {
 }
 
 variable "kms_key_arns" {
-  description = "Keys: of the buckets, of the queues, of the functions' logs, of their environment variables, of the schedules' payloads, of the executor's images. AWS's own where null."
+  description = "Keys: of the buckets, of the queues, of the functions' logs, of their environment variables, of the schedules' payloads, of the executor's images; others that existing buckets and those of models are encrypted with. AWS's own where null."
   type = object({
     storage     = optional(string)
     queues      = optional(string)
@@ -298,6 +298,7 @@ variable "kms_key_arns" {
     environment = optional(string)
     schedules   = optional(string)
     images      = optional(string)
+    others      = optional(list(string), [])
   })
   default  = {}
   nullable = false

@@ -109,6 +109,13 @@ resource "aws_lambda_function" "this" {
     }
   }
 
+  lifecycle {
+    precondition {
+      condition     = length(jsonencode(local.environments[each.key])) <= 4096
+      error_message = "The environment of ${each.key} would have ${length(jsonencode(local.environments[each.key]))} characters, and Lambda takes 4096: name fewer or shorter namespaces, shorten pod_defaults or workflow_defaults, or divide the namespaces among two stacks."
+    }
+  }
+
   depends_on = [aws_iam_role_policy.this]
 }
 

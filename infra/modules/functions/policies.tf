@@ -62,7 +62,7 @@ locals {
     }]
   }
 
-  kms_keys = compact([var.kms_key_arns.storage, var.kms_key_arns.queues])
+  kms_keys = compact(concat([var.kms_key_arns.storage, var.kms_key_arns.queues], var.kms_key_arns.others))
   kms_access = length(local.kms_keys) == 0 ? [] : [{
     Sid       = "Keys"
     Effect    = "Allow"
@@ -127,18 +127,37 @@ locals {
 
   # Results that are too large for the journal are read and merged; what `artifactGC`, history limits and TTLs name is deleted.
   # The bucket keeps old versions, so that a deletion can be undone.
-  artifact_access = [{
-    Sid      = "Artifacts"
-    Effect   = "Allow"
-    Action   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
-    Resource = [for namespace in sort(var.namespaces) : "${local.artifacts}/${namespace}/*"]
-    },
-    {
-      Sid      = "ListArtifacts"
+  # A bucket that is the stack's alone is named whole: all its namespaces are served here, and a policy has 10240 characters.
+  artifact_access = concat(
+    [
+      {
+        Sid      = "Artifacts"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+        Resource = var.artifact_bucket_shared ? [for namespace in sort(var.namespaces) : "${local.artifacts}/${namespace}/*"] : ["${local.artifacts}/*"]
+      },
+      {
+        Sid      = "ListArtifacts"
+        Effect   = "Allow"
+        Action   = ["s3:ListBucket"]
+        Resource = [local.artifacts]
+      },
+    ],
+    length(var.model_prefixes) == 0 ? [] : [{
+      Sid      = "Models"
       Effect   = "Allow"
-      Action   = ["s3:ListBucket"]
-      Resource = [local.artifacts]
-  }]
+      Action   = ["s3:GetObject", "s3:DeleteObject"]
+      Resource = [for prefix in sort(var.model_prefixes) : "arn:${local.partition}:s3:::${prefix}*"]
+    }],
+    # One statement for each bucket: a prefix of one is none of another.
+    [for bucket in distinct([for prefix in sort(var.model_prefixes) : split("/", prefix)[0]]) : {
+      Sid       = "ListModels${join("", [for word in split("-", replace(bucket, ".", "-")) : title(word)])}"
+      Effect    = "Allow"
+      Action    = ["s3:ListBucket"]
+      Resource  = ["arn:${local.partition}:s3:::${bucket}"]
+      Condition = { StringLike = { "s3:prefix" = [for prefix in sort(var.model_prefixes) : "${trimprefix(prefix, "${bucket}/")}*" if split("/", prefix)[0] == bucket] } }
+    }],
+  )
 
   dispatches = var.dispatch == null ? [] : [{
     Sid      = "Dispatch"

@@ -29,4 +29,11 @@ resource "aws_iam_role_policy" "this" {
   name   = "dropforge"
   role   = aws_iam_role.this[each.key].id
   policy = local.policies[each.key]
+
+  lifecycle {
+    precondition {
+      condition     = length(local.policies[each.key]) <= 10240
+      error_message = "The policy of ${each.key} would have ${length(local.policies[each.key])} characters, and IAM takes 10240 for a role: name fewer namespaces or model_prefixes, or shorter ones (one prefix for several namespaces is enough), or divide them among two stacks."
+    }
+  }
 }

@@ -104,6 +104,25 @@ variable "namespaces" {
   }
 }
 
+variable "artifact_bucket_shared" {
+  description = "Whether the artifact bucket holds more than this stack's artifacts; then the functions reach the folders of `namespaces` alone."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "model_prefixes" {
+  description = "Where steps put models beside the artifact bucket (BUCKET/PREFIX), so that `artifactGC` can remove them there."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for prefix in var.model_prefixes : can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^*?]*$", prefix))])
+    error_message = "model_prefixes holds BUCKET/PREFIX without wildcards."
+  }
+}
+
 variable "executor_image" {
   description = "Image that puts the executor into pods."
   type        = string
@@ -297,18 +316,19 @@ variable "environment" {
 }
 
 variable "kms_key_arns" {
-  description = "Keys: of the buckets, of the queues, of the functions' logs, of their environment variables. AWS's own where null."
+  description = "Keys: of the buckets, of the queues, of the functions' logs, of their environment variables; others that buckets of one's own are encrypted with. AWS's own where null."
   type = object({
     storage     = optional(string)
     queues      = optional(string)
     logs        = optional(string)
     environment = optional(string)
+    others      = optional(list(string), [])
   })
   default  = {}
   nullable = false
 
   validation {
-    condition     = alltrue([for arn in values(var.kms_key_arns) : arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", arn))])
+    condition     = alltrue([for arn in flatten(values(var.kms_key_arns)) : arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", arn))])
     error_message = "kms_key_arns holds keys' ARNs (arn:aws:kms:REGION:ACCOUNT:key/ID), not aliases."
   }
 }

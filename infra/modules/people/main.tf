@@ -17,6 +17,13 @@ resource "aws_iam_policy" "namespace" {
   description = "${each.value.who == "read" ? "Sees" : "Sees, starts and steers"} runs of ${var.name} in ${each.value.namespace}${each.value.who == "read" ? "" : "; trusted by those of its other namespaces"}"
   policy      = local.policies[each.value.who][each.value.namespace]
   tags        = var.tags
+
+  lifecycle {
+    precondition {
+      condition     = length(local.policies[each.value.who][each.value.namespace]) <= 6144
+      error_message = "The policy ${each.value.who} of ${each.value.namespace} would have ${length(local.policies[each.value.who][each.value.namespace])} characters, and IAM takes 6144: name fewer or shorter model_prefixes."
+    }
+  }
 }
 
 resource "aws_iam_policy" "operate" {
@@ -25,4 +32,11 @@ resource "aws_iam_policy" "operate" {
   description = "Deploys and repairs ${var.name}"
   policy      = local.operate_policy
   tags        = var.tags
+
+  lifecycle {
+    precondition {
+      condition     = length(local.operate_policy) <= 6144
+      error_message = "The policy operate would have ${length(local.operate_policy)} characters, and IAM takes 6144: give fewer roles of one's own (role_arn, function_role_arns)."
+    }
+  }
 }

@@ -28,6 +28,13 @@ resource "aws_iam_role_policy" "this" {
   name   = "dropforge"
   role   = aws_iam_role.this[each.key].id
   policy = local.policies[each.key]
+
+  lifecycle {
+    precondition {
+      condition     = length(local.policies[each.key]) <= 10240
+      error_message = "The policy of the steps of ${each.key} would have ${length(local.policies[each.key])} characters, and IAM takes 10240 for a role: name fewer or shorter model_prefixes and upload_prefixes."
+    }
+  }
 }
 
 resource "aws_eks_pod_identity_association" "this" {

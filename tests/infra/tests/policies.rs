@@ -219,6 +219,23 @@ fn a_snapshot_and_a_lock_are_overwritten() {
 }
 
 #[test]
+fn models_that_artifact_gc_names_are_removed_where_steps_may_put_them() {
+    let Some(stack) = stack("policies let functions remove models") else { return };
+    for name in ["ingest", "advance", "sweep"] {
+        let removes = |bucket: &str, key: &str| {
+            function(stack, name, &Request::new("s3:DeleteObject", &arn(bucket, key)))
+        };
+        let lists = |prefix: &str| {
+            let asked = Request::new("s3:ListBucket", "arn:aws:s3:::models").with("s3:prefix", prefix);
+            function(stack, name, &asked)
+        };
+        assert!(removes("models", "train-until-accurate/m") && removes(ARTIFACTS, "team-a/m"), "{name}");
+        assert!(lists("train-until-accurate/m/"), "{name}: a folder");
+        assert!(!removes("models", "other/m") && !removes(UPLOADS, "m") && !lists("other/"), "{name}");
+    }
+}
+
+#[test]
 fn nothing_goes_without_tls() {
     let Some(stack) = stack("policies refuse what comes without TLS") else { return };
     let plain =
