@@ -49,9 +49,10 @@ data "aws_s3_bucket" "existing" {
   bucket = local.names[each.key]
 
   lifecycle {
+    # In 6.x of the provider `region` says where was looked, and `bucket_region`, which 5.x does not know, where it is.
     postcondition {
-      condition     = self.region == local.region
-      error_message = "The bucket ${self.bucket} is in ${self.region}, this stack in ${local.region}: name a bucket in ${local.region}, or set the provider's region to ${self.region}."
+      condition     = try(jsondecode(jsonencode(self)).bucket_region, self.region) == local.region
+      error_message = "The bucket ${self.bucket} is not in ${local.region}, where this stack is (aws s3api head-bucket --bucket ${self.bucket} says where): name a bucket in ${local.region}, or set the provider's region to the bucket's."
     }
   }
 }
