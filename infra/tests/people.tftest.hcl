@@ -26,7 +26,17 @@ run "policies_fit_into_iam" {
   }
 
   assert {
-    condition     = alltrue([for policy in concat(values(aws_iam_policy.namespace)[*].policy, [aws_iam_policy.operate.policy]) : length(policy) <= 6144])
+    condition = { for statement in jsondecode(output.policies.operate).Statement : statement.Sid => join(" ", sort(statement.Action)) if contains(["Functions", "Buckets", "Doctor", "ClusterParts"], statement.Sid) } == {
+      Functions    = "lambda:GetFunctionConfiguration"
+      Buckets      = "s3:GetBucketNotification"
+      Doctor       = "ecr:GetAuthorizationToken servicequotas:GetServiceQuota"
+      ClusterParts = "eks:DescribeAccessEntry eks:DescribeAddon eks:DescribeCluster eks:ListPodIdentityAssociations"
+    }
+    error_message = "doctor asks no more"
+  }
+
+  assert {
+    condition     = alltrue([for policy in concat(values(aws_iam_policy.namespace)[*].policy, [aws_iam_policy.operate[0].policy]) : length(policy) <= 6144])
     error_message = "IAM takes 6144 characters"
   }
   assert {
@@ -53,8 +63,20 @@ run "alarms_wake_somebody" {
   }
 
   assert {
-    condition     = keys(aws_cloudwatch_metric_alarm.this) == ["dead-events", "dead-uploads", "old-events", "old-uploads", "runs-failed", "runs-stuck"]
-    error_message = "dead letters, messages that wait, runs that failed or do not move"
+    condition     = keys(aws_cloudwatch_metric_alarm.this) == ["dead-events", "dead-uploads", "old-events", "old-uploads", "runs-failed", "runs-stuck", "sweep-missing"]
+    error_message = "dead letters, messages that wait, runs that failed or do not move, a sweep that never comes"
+  }
+  assert {
+    condition = { for name, alarm in aws_cloudwatch_metric_alarm.this : name => join(" ", [alarm.comparison_operator, alarm.threshold, alarm.period, alarm.evaluation_periods, coalesce(alarm.datapoints_to_alarm, 0), alarm.treat_missing_data]) if contains(["old-events", "runs-stuck", "sweep-missing"], name) } == {
+      old-events    = "GreaterThanThreshold 1200 60 1 0 notBreaching"
+      runs-stuck    = "GreaterThanThreshold 0 60 10 8 notBreaching"
+      sweep-missing = "LessThanThreshold 1 300 1 0 breaching"
+    }
+    error_message = "a message that is put off for 15 minutes wakes nobody, nor does one sweep that is late; none for five minutes does"
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["sweep-missing"].dimensions == tomap({ FunctionName = "demo-sweep" })
+    error_message = "it is this stack's sweep that is missed"
   }
   assert {
     condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_actions == toset([output.topic_arn])])
@@ -85,13 +107,14 @@ run "bad_addresses_are_refused" {
     name                   = "demo"
     queue_names            = {}
     dead_letter_names      = {}
-    function_names         = {}
+    function_names         = { sweep = "demo-sweep" }
     topic_arn              = "alarms"
     emails                 = ["someone"]
+    sweep_minutes          = 16
     oldest_message_minutes = 0
   }
 
-  expect_failures = [var.topic_arn, var.emails, var.oldest_message_minutes]
+  expect_failures = [var.topic_arn, var.emails, var.sweep_minutes, var.oldest_message_minutes]
 }
 
 run "bad_endpoints_are_refused" {

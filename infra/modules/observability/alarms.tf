@@ -37,11 +37,29 @@ locals {
       statistic   = "Maximum"
       threshold   = 0
       description = "A pod has not started for ten minutes, and its run does not move. dropforge list shows which runs, dropforge explain RUN tells what it waits for."
-      periods     = 10
+      # A sweep that comes a little late leaves a minute without a word.
+      periods    = 10
+      datapoints = 8
     }
   }
 
-  alarms = merge(local.dead, local.old, local.runs)
+  # What is never called has no error: without a sweep lost doorbells stay lost, and nobody would be told.
+  sweep_seconds = max(5, 2 * var.sweep_minutes) * 60
+  sweep = {
+    "sweep-missing" = {
+      namespace   = "AWS/Lambda"
+      metric      = "Invocations"
+      dimensions  = { FunctionName = var.function_names.sweep }
+      statistic   = "Sum"
+      threshold   = 1
+      description = "${var.function_names.sweep} was not called for ${local.sweep_seconds / 60} minutes: its schedule `sweep` is gone or disabled, the schedules' role may not call it, or the account has no concurrency left."
+      comparison  = "LessThanThreshold"
+      period      = local.sweep_seconds
+      missing     = "breaching"
+    }
+  }
+
+  alarms = merge(local.dead, local.old, local.runs, local.sweep)
 }
 
 resource "aws_cloudwatch_metric_alarm" "this" {
@@ -54,10 +72,11 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   dimensions          = each.value.dimensions
   statistic           = each.value.statistic
   threshold           = each.value.threshold
-  comparison_operator = "GreaterThanThreshold"
-  period              = 60
+  comparison_operator = lookup(each.value, "comparison", "GreaterThanThreshold")
+  period              = lookup(each.value, "period", 60)
   evaluation_periods  = lookup(each.value, "periods", 1)
-  treat_missing_data  = "notBreaching"
+  datapoints_to_alarm = lookup(each.value, "datapoints", null)
+  treat_missing_data  = lookup(each.value, "missing", "notBreaching")
   alarm_actions       = [local.topic_arn]
   ok_actions          = [local.topic_arn]
   tags                = var.tags

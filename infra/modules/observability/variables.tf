@@ -29,8 +29,13 @@ variable "dead_letter_names" {
 }
 
 variable "function_names" {
-  description = "Names of the functions, by function."
+  description = "Names of the functions, by function; `sweep` among them."
   type        = map(string)
+
+  validation {
+    condition     = contains(keys(var.function_names), "sweep")
+    error_message = "function_names names sweep: an alarm rings where it is not called."
+  }
 
   validation {
     condition     = alltrue([for each in values(var.function_names) : can(regex("^[A-Za-z0-9_-]{1,64}$", each))])
@@ -72,10 +77,22 @@ variable "kms_key_arn" {
   }
 }
 
-variable "oldest_message_minutes" {
-  description = "Minutes that a message may wait before the alarm of that queue rings."
+variable "sweep_minutes" {
+  description = "Minutes between two sweeps; the alarm rings where none comes for twice as long, and at least for five."
   type        = number
-  default     = 10
+  default     = 1
+  nullable    = false
+
+  validation {
+    condition     = var.sweep_minutes >= 1 && var.sweep_minutes <= 15 && floor(var.sweep_minutes) == var.sweep_minutes
+    error_message = "sweep_minutes is a whole number from 1 to 15."
+  }
+}
+
+variable "oldest_message_minutes" {
+  description = "Minutes that a message may wait before the alarm of that queue rings: more than the 15 that a message may be put off at once."
+  type        = number
+  default     = 20
   nullable    = false
 
   validation {

@@ -8,7 +8,7 @@ data "aws_partition" "current" {}
 # them too. For the stack: `operate` deploys and repairs it. Nobody writes a journal, a claim or a verdict: what people want
 # of a run is a command in its inbox.
 resource "aws_iam_policy" "namespace" {
-  for_each = merge([for namespace in var.namespaces : {
+  for_each = merge([for namespace in var.policies_made ? var.namespaces : [] : {
     for who in ["read", "submit"] : "${who}-${namespace}" => { who = who, namespace = namespace }
   }]...)
 
@@ -27,6 +27,8 @@ resource "aws_iam_policy" "namespace" {
 }
 
 resource "aws_iam_policy" "operate" {
+  count = var.policies_made ? 1 : 0
+
   name        = "${var.name}-operate"
   path        = var.iam_path
   description = "Deploys and repairs ${var.name}"
@@ -39,4 +41,9 @@ resource "aws_iam_policy" "operate" {
       error_message = "The policy operate would have ${length(local.operate_policy)} characters, and IAM takes 6144: give fewer roles of one's own (role_arn, function_role_arns)."
     }
   }
+}
+
+moved {
+  from = aws_iam_policy.operate
+  to   = aws_iam_policy.operate[0]
 }

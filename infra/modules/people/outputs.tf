@@ -1,9 +1,9 @@
 output "policy_arns" {
-  description = "ARNs of the policies: read and submit by namespace, operate."
+  description = "ARNs of the policies: read and submit by namespace, operate; none where they are not made."
   value = {
-    read    = { for namespace in var.namespaces : namespace => aws_iam_policy.namespace["read-${namespace}"].arn }
-    submit  = { for namespace in var.namespaces : namespace => aws_iam_policy.namespace["submit-${namespace}"].arn }
-    operate = aws_iam_policy.operate.arn
+    read    = { for namespace in var.policies_made ? var.namespaces : [] : namespace => aws_iam_policy.namespace["read-${namespace}"].arn }
+    submit  = { for namespace in var.policies_made ? var.namespaces : [] : namespace => aws_iam_policy.namespace["submit-${namespace}"].arn }
+    operate = one(aws_iam_policy.operate[*].arn)
   }
 }
 

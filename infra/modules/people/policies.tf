@@ -68,12 +68,12 @@ locals {
     [
       # `redrive` puts dead letters back, after a look at them.
       { Sid = "Redrive", Effect = "Allow", Action = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"], Resource = var.queue_arns.dead_letters },
-      { Sid = "Functions", Effect = "Allow", Action = ["lambda:GetFunctionConfiguration", "lambda:GetAlias", "lambda:ListVersionsByFunction", "lambda:InvokeFunction", "lambda:ListTags"], Resource = [for function in sort(var.functions) : "arn:${local.partition}:lambda:${local.region}:${local.account}:function:${function}*"] },
+      { Sid = "Functions", Effect = "Allow", Action = ["lambda:GetFunctionConfiguration"], Resource = [for function in sort(var.functions) : "arn:${local.partition}:lambda:${local.region}:${local.account}:function:${function}*"] },
       { Sid = "FunctionLogs", Effect = "Allow", Action = ["logs:FilterLogEvents", "logs:GetLogEvents", "logs:DescribeLogStreams", "logs:StartQuery", "logs:GetQueryResults"], Resource = [for function in sort(var.functions) : "arn:${local.partition}:logs:${local.region}:${local.account}:log-group:/aws/lambda/${function}:*"] },
-      { Sid = "Buckets", Effect = "Allow", Action = ["s3:GetBucketLocation", "s3:GetBucketNotification", "s3:GetBucketPolicy", "s3:GetBucketVersioning", "s3:GetLifecycleConfiguration", "s3:GetEncryptionConfiguration"], Resource = [local.control, local.artifacts, local.uploads] },
+      { Sid = "Buckets", Effect = "Allow", Action = ["s3:GetBucketNotification"], Resource = [local.control, local.artifacts, local.uploads] },
       # AWS knows these actions for no single resource; all of them only look.
-      { Sid = "Doctor", Effect = "Allow", Action = ["ecr:GetAuthorizationToken", "servicequotas:GetServiceQuota", "cloudwatch:DescribeAlarms", "lambda:ListEventSourceMappings", "ec2:DescribeInstanceTypeOfferings"], Resource = ["*"] },
-      { Sid = "ClusterParts", Effect = "Allow", Action = ["eks:DescribeCluster", "eks:DescribeAddon", "eks:ListAddons", "eks:DescribeAccessEntry", "eks:ListAccessEntries", "eks:ListPodIdentityAssociations", "eks:DescribePodIdentityAssociation"], Resource = [var.cluster_arn, "${replace(var.cluster_arn, ":cluster/", ":*/")}/*"] },
+      { Sid = "Doctor", Effect = "Allow", Action = ["ecr:GetAuthorizationToken", "servicequotas:GetServiceQuota"], Resource = ["*"] },
+      { Sid = "ClusterParts", Effect = "Allow", Action = ["eks:DescribeCluster", "eks:DescribeAddon", "eks:DescribeAccessEntry", "eks:ListPodIdentityAssociations"], Resource = [var.cluster_arn, "${replace(var.cluster_arn, ":cluster/", ":*/")}/*"] },
     ],
     # The stack's own roles by their names' beginning: each namespace has one, and a policy has 6144 characters.
     [{ Sid = "RolePermissions", Effect = "Allow", Action = ["iam:SimulatePrincipalPolicy"], Resource = distinct(concat(["arn:${local.partition}:iam::${local.account}:role${var.iam_path}${var.name}-*"], var.role_arns)) }],

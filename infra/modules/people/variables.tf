@@ -113,6 +113,13 @@ variable "kms_key_arns" {
   }
 }
 
+variable "policies_made" {
+  description = "Whether the policies are made as IAM policies; where not, `policies` says them for who writes their own."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "iam_path" {
   description = "Path of the policies."
   type        = string
