@@ -17,6 +17,24 @@ run "minimal" {
   }
 }
 
+run "an_executor_is_named_by_its_version" {
+  module {
+    source = "../examples/minimal"
+  }
+
+  variables {
+    region           = "eu-central-1"
+    cluster_name     = "research"
+    package_folder   = "./packages"
+    executor_version = "0.2.0"
+  }
+
+  assert {
+    condition     = endswith(module.dropforge.dropforge.executor_image, ":0.2.0")
+    error_message = "an upgrade is one variable"
+  }
+}
+
 run "complete" {
   command = plan
 
@@ -31,6 +49,10 @@ run "complete" {
   assert {
     condition     = keys(module.dropforge.dropforge.functions) == ["advance", "ingest", "sweep"]
     error_message = "its functions create pods from inside the VPC themselves"
+  }
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.endpoint.from_port == 443 && aws_vpc_security_group_ingress_rule.endpoint.to_port == 443 && aws_security_group.functions.name == "dropforge-functions"
+    error_message = "their security group is their own, and the cluster's lets it in on 443"
   }
 }
 

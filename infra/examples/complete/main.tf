@@ -28,19 +28,20 @@ module "endpoints" {
 module "dropforge" {
   source = "../../modules/dropforge"
 
-  name           = var.name
-  cluster        = module.cluster.cluster
-  package_folder = var.package_folder
-  architecture   = var.architecture
-  force_destroy  = var.force_destroy
-  alarm_emails   = var.alarm_emails
-  tags           = var.tags
+  name             = var.name
+  cluster          = module.cluster.cluster
+  package_folder   = var.package_folder
+  executor_version = var.executor_version
+  architecture     = var.architecture
+  force_destroy    = var.force_destroy
+  alarm_emails     = var.alarm_emails
+  tags             = var.tags
 
   # Functions outside the VPC come from anywhere: unless the endpoint is open to all, pods are created from inside, with
   # the NAT gateway as the way to AWS's services.
   vpc = contains(var.public_access_cidr_blocks, "0.0.0.0/0") ? null : {
     subnet_ids         = aws_subnet.private[*].id
-    security_group_ids = [module.cluster.security_group_id]
+    security_group_ids = [aws_security_group.functions.id]
   }
 
   namespaces = {

@@ -93,3 +93,32 @@ resource "aws_route_table_association" "private" {
   subnet_id      = aws_subnet.private[count.index].id
   route_table_id = aws_route_table.private.id
 }
+
+# The functions' own: EKS's, which the nodes share, would let them reach every pod and every pod reach them.
+resource "aws_security_group" "functions" {
+  #checkov:skip=CKV2_AWS_5: it is the functions', where the endpoint is not open to all
+  name        = "${var.name}-functions"
+  description = "Functions of ${var.name}: out on 443, nothing in"
+  vpc_id      = aws_vpc.this.id
+  tags        = merge(var.tags, { Name = "${var.name}-functions" })
+}
+
+resource "aws_vpc_security_group_egress_rule" "functions" {
+  security_group_id = aws_security_group.functions.id
+  description       = "AWS's services, the cluster's endpoint, requests of http templates"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+  cidr_ipv4         = "0.0.0.0/0"
+  tags              = var.tags
+}
+
+resource "aws_vpc_security_group_ingress_rule" "endpoint" {
+  security_group_id            = module.cluster.security_group_id
+  description                  = "Kubernetes' API from the functions of ${var.name}"
+  ip_protocol                  = "tcp"
+  from_port                    = 443
+  to_port                      = 443
+  referenced_security_group_id = aws_security_group.functions.id
+  tags                         = var.tags
+}

@@ -15,6 +15,12 @@ variable "package_folder" {
   type        = string
 }
 
+variable "executor_version" {
+  description = "Version of the executor's image, which `dropforge deploy . --push VERSION` has pushed; the module's where null."
+  type        = string
+  default     = null
+}
+
 variable "architecture" {
   description = "Processor of the functions: arm64 or x86_64."
   type        = string

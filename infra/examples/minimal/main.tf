@@ -6,10 +6,11 @@ provider "aws" {
 module "dropforge" {
   source = "../../modules/dropforge"
 
-  name           = var.name
-  cluster_name   = var.cluster_name
-  namespaces     = var.namespaces
-  package_folder = var.package_folder
-  architecture   = var.architecture
-  force_destroy  = var.force_destroy
+  name             = var.name
+  cluster_name     = var.cluster_name
+  namespaces       = var.namespaces
+  package_folder   = var.package_folder
+  executor_version = var.executor_version
+  architecture     = var.architecture
+  force_destroy    = var.force_destroy
 }

@@ -18,12 +18,13 @@ locals {
 module "dropforge" {
   source = "../../modules/dropforge"
 
-  name           = var.name
-  cluster_name   = var.cluster_name
-  package_folder = var.package_folder
-  architecture   = var.architecture
-  force_destroy  = var.force_destroy
-  namespaces     = { (local.namespace) = { upload_prefixes = ["ml-pipeline/"] } }
+  name             = var.name
+  cluster_name     = var.cluster_name
+  package_folder   = var.package_folder
+  executor_version = var.executor_version
+  architecture     = var.architecture
+  force_destroy    = var.force_destroy
+  namespaces       = { (local.namespace) = { upload_prefixes = ["ml-pipeline/"] } }
 
   # What is written elsewhere in the bucket rings nobody.
   upload_filters = [{ prefix = "ml-pipeline/", suffix = ".csv" }]
