@@ -164,6 +164,54 @@ run "runs_that_start_by_themselves_have_the_deployments_defaults" {
   }
 }
 
+run "what_others_make_is_left_to_them" {
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    cluster_name              = null
+    cluster                   = { name = "research", arn = "arn:aws:eks:eu-central-1:111122223333:cluster/research", endpoint = "https://0.eks.amazonaws.com", certificate_authority = "LS0tLS1CRUdJTg==", authentication_mode = "CONFIG_MAP" }
+    access_entries            = false
+    pod_identity_associations = false
+    people_policies           = false
+  }
+
+  assert {
+    condition     = length(module.people.policy_arns.read) == 0 && module.people.policy_arns.operate == null && length(output.policies.people.submit.dropforge) > 0
+    error_message = "what people may is said, and no policy made"
+  }
+  assert {
+    condition     = output.dropforge.kubernetes_group == "demo:dispatcher"
+    error_message = "whoever lets the roles in knows as which group"
+  }
+}
+
+run "the_stacks_numbers_reach_their_modules" {
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    timeout_seconds        = 120
+    sweep_minutes          = 5
+    message_retention_days = 14
+    max_receive_count      = 7
+    oldest_message_minutes = 30
+    control_versioning     = true
+    kms_key_arns           = { alarms = "arn:aws:kms:eu-central-1:111122223333:key/alarms" }
+  }
+
+  assert {
+    condition     = strcontains(output.kms_key_statements.alarms, "cloudwatch.amazonaws.com") && output.kms_key_statements.queues == null
+    error_message = "the topic has a key, which lets CloudWatch publish"
+  }
+  assert {
+    condition     = module.queues.settings == { visibility_timeout_seconds = 720, message_retention_days = 14, max_receive_count = 7 }
+    error_message = "the queues know how long a call lasts, and keep messages for as long as is asked"
+  }
+}
+
 run "either_a_name_or_a_cluster" {
   command = plan
 

@@ -26,7 +26,7 @@ module "dropforge" {
   }
 
   existing_buckets    = var.buckets
-  upload_notification = "eventbridge"
+  upload_notification = var.upload_notification
   executor_image      = var.executor_image
 
   namespaces = {
@@ -57,6 +57,10 @@ module "dropforge" {
     environment = var.kms_key_arn
     schedules   = var.kms_key_arn
   }
+
+  access_entries            = var.access_entries
+  pod_identity_associations = var.pod_identity_associations
+  people_policies           = var.people_policies
 
   reserved_concurrency = { ingest = 10, advance = 50, sweep = 2 }
   tracing              = "Active"

@@ -20,5 +20,5 @@ output "bucket_policies" {
 
 output "kms_key_statements" {
   description = "Statements that the key's owner adds to its policy."
-  value       = jsonencode(concat([for statements in values(module.dropforge.kms_key_statements) : jsondecode(statements)]...))
+  value       = jsonencode(concat([for statements in values(module.dropforge.kms_key_statements) : jsondecode(statements) if statements != null]...))
 }

@@ -41,7 +41,7 @@ variable "subnet_ids" {
 }
 
 variable "security_group_ids" {
-  description = "Security groups of the functions that create pods, which the cluster's own and the endpoints' let in on 443."
+  description = "Security groups of the functions, which the cluster's own and the endpoints' let in on 443."
   type        = list(string)
 }
 
@@ -61,6 +61,30 @@ variable "namespaces" {
     model_prefixes  = optional(list(string), [])
     upload_prefixes = optional(list(string), [])
   }))
+}
+
+variable "upload_notification" {
+  description = "How uploads are told: `eventbridge` (the bucket's owner turns EventBridge on) or `queue` (the owner names our queue)."
+  type        = string
+  default     = "eventbridge"
+}
+
+variable "access_entries" {
+  description = "Whether the functions' access entries are made here, and not by the cluster's owner."
+  type        = bool
+  default     = true
+}
+
+variable "pod_identity_associations" {
+  description = "Whether the associations of the steps' service accounts are made here, and not by the cluster's owner."
+  type        = bool
+  default     = true
+}
+
+variable "people_policies" {
+  description = "Whether IAM policies for people are made here."
+  type        = bool
+  default     = true
 }
 
 variable "executor_image" {

@@ -17,6 +17,7 @@ module "storage" {
   upload_notification = var.upload_notification
   upload_queue_arn    = module.queues.arns.uploads
   upload_filters      = var.upload_filters
+  control_versioning  = var.control_versioning
   access_log_bucket   = var.access_log_bucket
   tags                = var.tags
 }
@@ -24,11 +25,14 @@ module "storage" {
 module "queues" {
   source = "../queues"
 
-  name                = local.name
-  upload_bucket       = module.storage.names.uploads
-  upload_notification = var.upload_notification
-  kms_key_arn         = var.kms_key_arns.queues
-  tags                = var.tags
+  name                     = local.name
+  upload_bucket            = module.storage.names.uploads
+  upload_notification      = var.upload_notification
+  function_timeout_seconds = var.timeout_seconds
+  retention_days           = var.message_retention_days
+  max_receive_count        = var.max_receive_count
+  kms_key_arn              = var.kms_key_arns.queues
+  tags                     = var.tags
 }
 
 module "registry" {
@@ -73,6 +77,7 @@ module "functions" {
   dispatch                   = var.dispatch
   vpc                        = var.vpc
   memory_megabytes           = var.memory_megabytes
+  timeout_seconds            = var.timeout_seconds
   batches                    = var.batches
   reserved_concurrency       = var.reserved_concurrency
   pinned_versions            = var.pinned_versions
@@ -97,6 +102,7 @@ module "scheduler" {
   name                     = var.name
   queue_arns               = [module.queues.arns.uploads, module.queues.arns.events]
   sweep_function_arn       = module.functions.functions.sweep.alias_arn
+  sweep_minutes            = var.sweep_minutes
   crons                    = var.crons
   upload_queue_arn         = module.queues.arns.uploads
   kms_key_arns             = { schedules = var.kms_key_arns.schedules, queues = var.kms_key_arns.queues }
@@ -110,8 +116,8 @@ module "eks_access" {
   source = "../eks-access"
 
   cluster_name        = local.cluster.name
-  authentication_mode = local.cluster.authentication_mode
-  role_arns           = module.functions.cluster_role_arns
+  authentication_mode = var.access_entries ? local.cluster.authentication_mode : null
+  role_arns           = var.access_entries ? module.functions.cluster_role_arns : {}
   # Each stack has its own: with one for all, the functions of one could do in the namespaces of another what it may itself.
   kubernetes_group = "${local.name}:dispatcher"
   tags             = var.tags
@@ -125,6 +131,7 @@ module "pod_identity" {
   oidc_provider            = var.oidc_provider
   install_agent            = var.install_pod_identity_agent
   namespaces               = var.namespaces
+  associations             = var.pod_identity_associations
   buckets                  = module.storage.names
   events_queue_arn         = module.queues.arns.events
   kms_key_arns             = local.data_keys
@@ -137,6 +144,7 @@ module "people" {
   source = "../people"
 
   name           = local.name
+  policies_made  = var.people_policies
   namespaces     = toset(keys(var.namespaces))
   model_prefixes = { for namespace, of in var.namespaces : namespace => of.model_prefixes }
   buckets        = module.storage.names
@@ -153,11 +161,14 @@ module "people" {
 module "observability" {
   source = "../observability"
 
-  name              = local.name
-  queue_names       = module.queues.names
-  dead_letter_names = module.queues.dead_letter_names
-  function_names    = module.functions.names
-  topic_arn         = var.alarm_topic_arn
-  emails            = var.alarm_emails
-  tags              = var.tags
+  name                   = local.name
+  queue_names            = module.queues.names
+  dead_letter_names      = module.queues.dead_letter_names
+  function_names         = module.functions.names
+  topic_arn              = var.alarm_topic_arn
+  kms_key_arn            = var.kms_key_arns.alarms
+  emails                 = var.alarm_emails
+  sweep_minutes          = var.sweep_minutes
+  oldest_message_minutes = var.oldest_message_minutes
+  tags                   = var.tags
 }

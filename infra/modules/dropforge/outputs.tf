@@ -64,6 +64,6 @@ output "bucket_policies" {
 }
 
 output "kms_key_statements" {
-  description = "Statements that the keys of `kms_key_arns` need in their policies, by key: `queues`, `logs`; null without that key."
-  value       = { queues = module.queues.kms_key_statements, logs = module.functions.kms_key_statements }
+  description = "Statements that the keys of `kms_key_arns` need in their policies, by key: `queues`, `logs`, `alarms`; null without that key."
+  value       = { queues = module.queues.kms_key_statements, logs = module.functions.kms_key_statements, alarms = module.observability.kms_key_statements }
 }

@@ -157,6 +157,13 @@ variable "upload_filters" {
   nullable = false
 }
 
+variable "control_versioning" {
+  description = "Whether the control bucket keeps old versions; each run that ends leaves delete markers then, which listings pass."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "access_log_bucket" {
   description = "Bucket that gets S3's access logs; none are kept where null."
   type        = string
@@ -173,7 +180,7 @@ variable "dispatch" {
 }
 
 variable "vpc" {
-  description = "Subnets and security groups of `advance` and `sweep`, where they reach the cluster's private endpoint themselves; they need a way to SQS, Scheduler and S3 from there."
+  description = "Subnets and security groups of all functions: for a cluster's private endpoint, or where none may stand outside of a VPC; they need a way to SQS, Scheduler and S3 from there."
   type = object({
     subnet_ids         = list(string)
     security_group_ids = list(string)
@@ -241,6 +248,62 @@ variable "memory_megabytes" {
   nullable = false
 }
 
+variable "timeout_seconds" {
+  description = "How long a call of a function may last; messages are hidden for six times as long."
+  type        = number
+  default     = 60
+  nullable    = false
+}
+
+variable "sweep_minutes" {
+  description = "Minutes between two sweeps: how long a lost doorbell or a pod that ended without a word may stay unnoticed."
+  type        = number
+  default     = 1
+  nullable    = false
+}
+
+variable "message_retention_days" {
+  description = "Days that a message stays in a queue when nothing reads it."
+  type        = number
+  default     = 4
+  nullable    = false
+}
+
+variable "max_receive_count" {
+  description = "How often a message is received before it is a dead letter."
+  type        = number
+  default     = 5
+  nullable    = false
+}
+
+variable "oldest_message_minutes" {
+  description = "Minutes that a message may wait before an alarm rings."
+  type        = number
+  default     = 20
+  nullable    = false
+}
+
+variable "access_entries" {
+  description = "Whether the functions' access entries are made here; where not, whoever owns the cluster lets the roles in (as the group `kubernetes_group`)."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "pod_identity_associations" {
+  description = "Whether the associations of the steps' service accounts are made here; where not, whoever owns the cluster makes them."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "people_policies" {
+  description = "Whether IAM policies for people are made; `policies` says them in any case."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "batches" {
   description = "How messages reach a function: how many at once, how long Lambda waits for more, how many batches at a time."
   type = object({
@@ -290,7 +353,7 @@ variable "crons" {
 }
 
 variable "kms_key_arns" {
-  description = "Keys: of the buckets, of the queues, of the functions' logs, of their environment variables, of the schedules' payloads, of the executor's images; others that existing buckets and those of models are encrypted with. AWS's own where null."
+  description = "Keys: of the buckets, of the queues, of the functions' logs, of their environment variables, of the schedules' payloads, of the executor's images, of the alarms' topic; others that existing buckets and those of models are encrypted with. AWS's own where null."
   type = object({
     storage     = optional(string)
     queues      = optional(string)
@@ -298,6 +361,7 @@ variable "kms_key_arns" {
     environment = optional(string)
     schedules   = optional(string)
     images      = optional(string)
+    alarms      = optional(string)
     others      = optional(list(string), [])
   })
   default  = {}

@@ -15,9 +15,8 @@ locals {
   # Who talks to Kubernetes: `dispatch` where there is one.
   hands = toset(var.cluster == null ? [] : var.dispatch == null ? ["advance", "sweep"] : ["dispatch"])
 
-  # Who creates pods does it from where the endpoint is reached.
-  network  = var.dispatch != null ? var.dispatch : var.vpc
-  networks = { for function in local.functions : function => local.network != null && contains(local.hands, function) ? [local.network] : [] }
+  # Where `dispatch` reaches the private endpoint the others stay outside; else all stand in the VPC, if there is one.
+  networks = { for function in local.functions : function => var.dispatch == null ? var.vpc[*] : function == "dispatch" ? [var.dispatch] : [] }
 
   # Known before the function is made, so that no policy waits for one.
   alias        = "live"

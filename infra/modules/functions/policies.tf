@@ -72,7 +72,7 @@ locals {
   }]
 
   own_access = {
-    ingest   = concat([local.reads.ingest, local.reads_uploads, local.rings], local.timers, local.artifact_access, local.traces)
+    ingest   = concat([local.reads.ingest, local.reads_uploads, local.rings], local.timers, local.artifact_access, local.in_vpc, local.traces)
     advance  = concat([local.reads.advance, local.rings], local.timers, local.entrypoints, local.artifact_access, local.dispatches, local.in_vpc, local.traces)
     sweep    = concat([local.rings], local.timers, local.artifact_access, local.dispatches, local.in_vpc, local.traces)
     dispatch = concat(local.interfaces, local.traces)

@@ -187,7 +187,7 @@ variable "dispatch" {
 }
 
 variable "vpc" {
-  description = "Subnets and security groups of `advance` and `sweep`, where they reach a private endpoint of the cluster themselves. They need a way to SQS, Scheduler and S3 from there: NAT, or the module network-endpoints. Outside of any VPC where null."
+  description = "Subnets and security groups of the functions: for a private endpoint of the cluster, and where no function may stand outside of a VPC. They need a way to SQS, Scheduler and S3 from there: NAT, or the module network-endpoints. Outside of any VPC where null."
   type = object({
     subnet_ids         = list(string)
     security_group_ids = list(string)

@@ -38,7 +38,7 @@ resource "aws_iam_role_policy" "this" {
 }
 
 resource "aws_eks_pod_identity_association" "this" {
-  for_each = var.oidc_provider == null ? local.accounts : {}
+  for_each = var.oidc_provider == null && var.associations ? local.accounts : {}
 
   cluster_name    = var.cluster.name
   namespace       = each.value.namespace

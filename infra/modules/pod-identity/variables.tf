@@ -113,6 +113,13 @@ variable "kms_key_arns" {
   }
 }
 
+variable "associations" {
+  description = "Whether the associations of service accounts with roles are made here; where not, whoever owns the cluster makes them."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "iam_path" {
   description = "Path of the roles that are made."
   type        = string

@@ -31,6 +31,15 @@ output "names" {
   value       = { for queue in local.queues : queue => aws_sqs_queue.this[queue].name }
 }
 
+output "settings" {
+  description = "How long a message is hidden, how long it stays, how often it is received."
+  value = {
+    visibility_timeout_seconds = aws_sqs_queue.this["events"].visibility_timeout_seconds
+    message_retention_days     = aws_sqs_queue.this["events"].message_retention_seconds / 86400
+    max_receive_count          = jsondecode(aws_sqs_queue.this["events"].redrive_policy).maxReceiveCount
+  }
+}
+
 output "policies" {
   description = "The policies of the queues: uploads, events."
   value       = { for queue in local.queues : queue => aws_sqs_queue_policy.this[queue].policy }
