@@ -1,10 +1,11 @@
 //! The sweep of a deployment, with what it tells.
 
-use dropforge_cluster::kubernetes::{Glance, KubernetesCluster, OurPod};
+use dropforge_cluster::kubernetes::{Glance, KubernetesCluster, OurPod, OurPods};
 use dropforge_deployment::metrics::Counts;
 use dropforge_deployment::parts::Parts;
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::ClusterError;
+use dropforge_driver::owner::chain;
 use dropforge_driver::store::StoreError;
 use dropforge_driver::sweeping::{self, AllPods, Glimpse};
 use dropforge_engine::ids::AttemptId;
@@ -47,7 +48,14 @@ impl Sweep {
 
 impl AllPods for Pods {
     async fn glimpses(&self) -> Result<Vec<Glimpse>, ClusterError> {
-        Ok(self.cluster.pods(&self.namespaces).await?.into_iter().map(glimpse).collect())
+        let OurPods { pods, refused } = self.cluster.pods(&self.namespaces).await?;
+        for (namespace, why) in &refused {
+            tracing::warn!(namespace, "its pods were not looked at: {}", chain(why));
+        }
+        let mut counts = Counts::default();
+        counts.add("NamespacesRefused", refused.len() as u64);
+        counts.tell();
+        Ok(pods.into_iter().map(glimpse).collect())
     }
 
     async fn remove(&self, namespace: &str, attempts: &[AttemptId]) -> Result<(), ClusterError> {

@@ -20,7 +20,7 @@ mod token;
 mod volumes;
 
 pub use client::{Access, CallError, Eks};
-pub use cluster::{KubernetesCluster, OurPod, Settings};
+pub use cluster::{KubernetesCluster, OurPod, OurPods, Settings};
 pub use person::Person;
 pub use pod::{Commands, ImageCommand, Launched, PodError};
 pub use site::{Limits, PodDefaults, Site, Witness};

@@ -40,6 +40,8 @@ struct Memory {
     claims: Mutex<BTreeMap<String, String>>,
     verdicts: Mutex<BTreeMap<String, Verdict>>,
     launches: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// What was last written of each; nobody reads it back here.
+    documents: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
 impl Attempts for Memory {
@@ -75,7 +77,8 @@ impl Documents for Memory {
         Ok(None)
     }
 
-    async fn swap(&self, _: &str, _: Option<&str>, _: &[u8]) -> Result<Swap, StoreError> {
+    async fn swap(&self, key: &str, _: Option<&str>, body: &[u8]) -> Result<Swap, StoreError> {
+        self.documents.lock().unwrap().insert(key.to_owned(), body.to_vec());
         Ok(Swap::Stored { version: "1".to_owned() })
     }
 
@@ -256,7 +259,7 @@ async fn an_attempt_is_started_once_and_its_end_without_a_result_is_told() {
     assert_eq!((outcome, reason), (Outcome::Error, Reason::NotStarted), "{message}");
     assert!(message.starts_with("main: StartError (exit code 128)"), "{message}");
     assert!(rig.store.claimed("", &attempt.id).await.unwrap(), "given up, so fenced");
-    let pods = rig.cluster.pods(std::slice::from_ref(&rig.namespace)).await.unwrap();
+    let pods = rig.cluster.pods(std::slice::from_ref(&rig.namespace)).await.unwrap().pods;
     assert_eq!(
         pods.iter().map(|pod| (pod.run.as_str(), pod.state)).collect::<Vec<_>>(),
         [("run-1", Glance::Ended)]
@@ -295,7 +298,7 @@ async fn everything_goes_as_well_by_a_function_that_reaches_the_cluster() {
     assert_eq!(rig.cluster.start(&run, attempts[0].clone()).await.unwrap(), None, "twice is harmless");
     let (outcome, reason, message) = rig.ended(&attempts[7]).await;
     assert_eq!((outcome, reason), (Outcome::Error, Reason::NotStarted), "{message}");
-    assert_eq!(rig.cluster.pods(std::slice::from_ref(&rig.namespace)).await.unwrap().len(), 8);
+    assert_eq!(rig.cluster.pods(std::slice::from_ref(&rig.namespace)).await.unwrap().pods.len(), 8);
     let why = rig.cluster.pods(&["kube-system".to_owned()]).await.unwrap_err();
     assert!(format!("{why:?}").contains("is not among what is dispatched"), "{why:?}");
     let limit = ConfigKey { namespace: rig.namespace.clone(), name: "none".to_owned(), key: "k".to_owned() };
@@ -311,10 +314,54 @@ async fn everything_goes_as_well_by_a_function_that_reaches_the_cluster() {
     let ids: Vec<AttemptId> = attempts.iter().map(|attempt| attempt.id.clone()).collect();
     rig.cluster.remove_pods(&run, &ids).await.unwrap();
     rig.eventually("deletion", || async {
-        rig.cluster.pods(std::slice::from_ref(&rig.namespace)).await.unwrap().is_empty().then_some(())
+        rig.cluster.pods(std::slice::from_ref(&rig.namespace)).await.unwrap().pods.is_empty().then_some(())
     })
     .await;
     rig.done().await;
+}
+
+/// A cluster that answers as `answer` does to method and path, with what it keeps.
+fn played(
+    answer: impl Fn(&str, &str) -> (u16, Value) + Send + Sync + 'static,
+) -> (KubernetesCluster<Memory>, Arc<Memory>) {
+    let answer = Arc::new(answer);
+    let access = Access::Function(Carrier::new(move |document| {
+        let answer = answer.clone();
+        Box::pin(async move {
+            let asked: Value = serde_json::from_slice(&document).unwrap();
+            let path = asked["path"].as_str().unwrap();
+            let (status, body) = answer(asked["method"].as_str().unwrap(), path);
+            let body = base64::prelude::BASE64_STANDARD.encode(packed(body.to_string().as_bytes()));
+            Ok(serde_json::to_vec(&json!({"format": 1, "status": status, "body": body})).unwrap())
+        })
+    }));
+    let store = Arc::new(Memory::default());
+    (KubernetesCluster::new(access, site(), store.clone(), Settings::default()), store)
+}
+
+/// What Kubernetes says of what it does not do.
+fn refusal(code: u16, reason: &str) -> (u16, Value) {
+    (code, json!({"kind": "Status", "status": "Failure", "message": "no", "reason": reason, "code": code}))
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_refused_hides_the_pods_of_no_other() {
+    let (cluster, store) = played(|_, path| match path.contains("/namespaces/open/") {
+        true => {
+            let labels = json!({"dropforge.dev/run": "u"});
+            let pod = json!({"metadata": {"name": "wf-a-1", "labels": labels}});
+            (200, json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [pod]}))
+        }
+        false => refusal(403, "Forbidden"),
+    });
+    let namespaces = ["shut", "open"].map(str::to_owned);
+    let looked = cluster.pods(&namespaces).await.unwrap();
+    assert_eq!(looked.pods.iter().map(|pod| pod.attempt.as_str()).collect::<Vec<_>>(), ["wf-a-1"]);
+    assert_eq!(looked.refused.iter().map(|(namespace, _)| namespace.as_str()).collect::<Vec<_>>(), ["shut"]);
+    let counted = store.documents.lock().unwrap()["admission/cluster.json"].clone();
+    let counted: Value = serde_json::from_slice(&counted).unwrap();
+    assert_eq!(counted["open"], 1, "permits of pods that are gone come back");
+    cluster.pods(&namespaces[..1]).await.unwrap_err();
 }
 
 #[tokio::test]
@@ -494,7 +541,7 @@ async fn a_step_that_no_node_can_take_says_what_is_missing() {
         })
         .await;
     assert!(why.contains(" nodes have example.com/gpu free ("), "{why}");
-    let pods = rig.cluster.pods(std::slice::from_ref(&rig.namespace)).await.unwrap();
+    let pods = rig.cluster.pods(std::slice::from_ref(&rig.namespace)).await.unwrap().pods;
     assert_eq!(pods[0].state, Glance::Stuck);
     rig.done().await;
 }

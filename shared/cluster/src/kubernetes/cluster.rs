@@ -103,6 +103,15 @@ pub struct OurPod {
     pub state: Glance,
 }
 
+/// All of our pods that could be looked at.
+#[derive(Debug)]
+pub struct OurPods {
+    /// They.
+    pub pods: Vec<OurPod>,
+    /// The namespaces that the cluster refused, and why.
+    pub refused: Vec<(String, CallError)>,
+}
+
 impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
     /// A cluster; nothing is asked of it yet.
     pub fn new(access: Access, site: Site, store: Arc<S>, settings: Settings) -> Self {
@@ -211,23 +220,36 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         volumes::remove(&client, spec).await.map_err(CallError::unreachable)
     }
 
-    /// All pods of ours in these namespaces, for the sweep.
+    /// All pods of ours in these namespaces, for the sweep. A namespace that the cluster refuses (it is gone, or its Role is
+    /// not there yet) keeps none of the others from being looked at; nothing is made in it either.
     ///
     /// # Errors
-    /// When the cluster can't be asked.
-    pub async fn pods(&self, namespaces: &[String]) -> Result<Vec<OurPod>, ClusterError> {
+    /// When the cluster can't be asked, or refuses all of them.
+    pub async fn pods(&self, namespaces: &[String]) -> Result<OurPods, ClusterError> {
         let selector = format!("{}={}", MANAGED_LABEL.0, MANAGED_LABEL.1);
-        let mut ours = Vec::new();
+        let (mut ours, mut refused) = (Vec::new(), Vec::new());
         for namespace in namespaces {
-            let now = SystemClock.now();
+            let (from, now) = (ours.len(), SystemClock.now());
             let each = |pod: Pod| ours.extend(our_pod(&pod, namespace, &self.settings.patience, now));
-            self.list(namespace, &selector, each).await.map_err(CallError::unreachable)?;
+            match self.list(namespace, &selector, each).await {
+                Ok(()) => {}
+                Err(why @ CallError::Refused { .. }) => {
+                    ours.truncate(from);
+                    refused.push((namespace.clone(), why));
+                }
+                Err(why) => return Err(why.unreachable()),
+            }
+        }
+        if refused.len() == namespaces.len()
+            && let Some((_, why)) = refused.pop()
+        {
+            return Err(why.unreachable());
         }
         let open = ours.iter().filter(|pod| pod.state != Glance::Ended).count();
         if let Err(error) = self.admission.counted(u32::try_from(open).unwrap_or(u32::MAX)).await {
             tracing::warn!(%error, "the cluster's open pods were counted, and the count not kept; the next one is");
         }
-        Ok(ours)
+        Ok(OurPods { pods: ours, refused })
     }
 
     async fn list(
