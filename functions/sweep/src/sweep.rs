@@ -8,7 +8,7 @@ use dropforge_driver::cluster::ClusterError;
 use dropforge_driver::owner::chain;
 use dropforge_driver::store::StoreError;
 use dropforge_driver::sweeping::{self, AllPods, Glimpse};
-use dropforge_engine::ids::AttemptId;
+use dropforge_engine::ids::{AttemptId, RunUid};
 use dropforge_storage::s3::S3Store;
 
 /// The sweep with its parts.
@@ -60,6 +60,23 @@ impl AllPods for Pods {
 
     async fn remove(&self, namespace: &str, attempts: &[AttemptId]) -> Result<(), ClusterError> {
         self.cluster.remove_pods_in(namespace, attempts).await
+    }
+
+    async fn claimants(&self) -> Result<Vec<(RunUid, String)>, ClusterError> {
+        let mut claimants = Vec::new();
+        for namespace in &self.namespaces {
+            match self.cluster.owners_of_volumes(namespace).await {
+                Ok(runs) => claimants.extend(runs.into_iter().map(|run| (run.into(), namespace.clone()))),
+                Err(why) => {
+                    tracing::warn!(namespace, "its volume claims were not looked at: {}", chain(&why))
+                }
+            }
+        }
+        Ok(claimants)
+    }
+
+    async fn remove_claims(&self, run: &RunUid, namespace: &str) -> Result<(), ClusterError> {
+        self.cluster.remove_volumes_in(namespace, run).await
     }
 }
 

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -339,6 +340,18 @@ fn played(
     (KubernetesCluster::new(access, site(), store.clone(), Settings::default()), store)
 }
 
+/// An attempt that mounts a claim of its run.
+fn mounting(namespace: &str, name: &str) -> Arc<Attempt> {
+    let mounts = json!([{"name": "work", "mountPath": "/w"}]);
+    let container = json!({"image": "busybox:1", "command": ["true"], "volumeMounts": mounts});
+    let mut attempt = (*attempt(namespace, name, container)).clone();
+    let mut work = (*attempt.work).clone();
+    work.volumes = vec![json!({"name": "work", "persistentVolumeClaim": {"claimName": "wf-work"}})];
+    work.claims = vec!["wf-work".to_owned()];
+    attempt.work = Arc::new(work);
+    Arc::new(attempt)
+}
+
 /// What Kubernetes says of what it does not do.
 fn refusal(code: u16, reason: &str) -> (u16, Value) {
     (code, json!({"kind": "Status", "status": "Failure", "message": "no", "reason": reason, "code": code}))
@@ -362,6 +375,34 @@ async fn a_namespace_that_is_refused_hides_the_pods_of_no_other() {
     let counted: Value = serde_json::from_slice(&counted).unwrap();
     assert_eq!(counted["open"], 1, "permits of pods that are gone come back");
     cluster.pods(&namespaces[..1]).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_claim_that_is_being_removed_is_waited_for_and_made_anew() {
+    let (going, made) = (Arc::new(AtomicBool::new(true)), Arc::new(Mutex::new(Vec::new())));
+    let (is_going, making) = (going.clone(), made.clone());
+    let (cluster, _) = played(move |method, path| {
+        let kind = path.trim_end_matches('?').split('/').nth(5).unwrap().to_owned();
+        if method == "POST" {
+            making.lock().unwrap().push(kind);
+            return (201, json!({"metadata": {"name": "x"}}));
+        }
+        let metadata = json!({"name": "wf-work", "labels": {"dropforge.dev/run": "run-1"},
+            "deletionTimestamp": "2026-01-01T00:00:00Z"});
+        match is_going.load(Ordering::Relaxed) {
+            true => (200, json!({"kind": "PersistentVolumeClaim", "apiVersion": "v1", "metadata": metadata})),
+            false => refusal(404, "NotFound"),
+        }
+    });
+    let mut run = run("ml", "run-1");
+    run.spec.volume_claim_templates = vec![json!({"metadata": {"name": "work"}, "spec": {}})];
+    let start = || async { cluster.start(&run, mounting("ml", "wf-main-1")).await.unwrap() };
+    let Some(Event::AttemptWaiting { why, .. }) = start().await else { panic!("it waits") };
+    assert_eq!(why, "the volume claim wf-work of before is being removed, and is made anew once it is gone");
+    assert!(made.lock().unwrap().is_empty(), "a pod would wait for a claim that nobody makes again");
+    going.store(false, Ordering::Relaxed);
+    assert_eq!(start().await, None);
+    assert_eq!(*made.lock().unwrap(), ["persistentvolumeclaims", "pods"]);
 }
 
 #[tokio::test]
@@ -554,15 +595,7 @@ async fn a_runs_volume_claims_are_made_once_and_go_with_it() {
         "metadata": {"name": "work"},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
     })];
-    let started = |name: &str| {
-        let container = json!({"image": "busybox:1", "command": ["true"], "volumeMounts": [{"name": "work", "mountPath": "/w"}]});
-        let mut attempt = (*rig.attempt(name, container)).clone();
-        let mut work = (*attempt.work).clone();
-        work.volumes = vec![json!({"name": "work", "persistentVolumeClaim": {"claimName": "wf-work"}})];
-        work.claims = vec!["wf-work".to_owned()];
-        attempt.work = Arc::new(work);
-        Arc::new(attempt)
-    };
+    let started = |name: &str| mounting(&rig.namespace, name);
     for name in ["wf-main-1", "wf-main-2"] {
         assert_eq!(rig.cluster.start(&run, started(name)).await.unwrap(), None);
     }

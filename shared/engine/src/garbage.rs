@@ -35,6 +35,13 @@ pub fn removes_at_end(spec: &RunSpec) -> bool {
     at_end(spec.spec.artifact_gc.as_ref()) || outputs.any(|artifact| at_end(artifact.artifact_gc.as_ref()))
 }
 
+/// Whether the volume claims of a run that ended like this go: by default those of one that has succeeded (Argo's rule
+/// GC-4).
+pub fn removes_volumes(spec: &RunSpec, phase: RunPhase) -> bool {
+    let strategy = spec.spec.volume_claim_gc.as_ref().and_then(|gc| gc.strategy.as_deref());
+    strategy == Some("OnWorkflowCompletion") || phase == RunPhase::Succeeded
+}
+
 fn strategy(gc: Option<&ArtifactGc>) -> Option<&str> {
     gc.and_then(|gc| gc.strategy.as_deref()).filter(|strategy| !strategy.is_empty())
 }

@@ -1,6 +1,6 @@
 //! The cluster as the driver asks it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use dropforge_driver::store::{Attempts, Created, Documents, ErrorKind, Launches,
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::config::{ConfigFound, ConfigKey};
 use dropforge_engine::event::Event;
-use dropforge_engine::ids::AttemptId;
+use dropforge_engine::ids::{AttemptId, RunUid};
 use dropforge_engine::spec::RunSpec;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -216,8 +216,25 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         if spec.spec.volume_claim_templates.is_empty() || !self.is_ours(spec.namespace()) {
             return Ok(());
         }
+        self.remove_volumes_in(spec.namespace(), &spec.uid).await
+    }
+
+    /// The same, by namespace: the run may be deleted.
+    ///
+    /// # Errors
+    /// As [`KubernetesCluster::remove_volumes`].
+    pub async fn remove_volumes_in(&self, namespace: &str, run: &RunUid) -> Result<(), ClusterError> {
         let client = self.client().await.map_err(CallError::unreachable)?;
-        volumes::remove(&client, spec).await.map_err(CallError::unreachable)
+        volumes::remove(&client, namespace, run).await.map_err(CallError::unreachable)
+    }
+
+    /// The uids of the runs that have volume claims in a namespace.
+    ///
+    /// # Errors
+    /// When the cluster can't be asked, or refuses.
+    pub async fn owners_of_volumes(&self, namespace: &str) -> Result<BTreeSet<String>, ClusterError> {
+        let client = self.client().await.map_err(CallError::unreachable)?;
+        volumes::owners(&client, namespace).await.map_err(CallError::unreachable)
     }
 
     /// All pods of ours in these namespaces, for the sweep. A namespace that the cluster refuses (it is gone, or its Role is

@@ -1,6 +1,9 @@
 //! Volume claims that are made for a run, and go with it.
 
+use std::collections::BTreeSet;
+
 use dropforge_engine::attempt::Attempt;
+use dropforge_engine::ids::RunUid;
 use dropforge_engine::spec::RunSpec;
 use dropforge_manifest::merge::strategic;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
@@ -10,6 +13,14 @@ use serde_json::{Value, json};
 
 use super::client::{CallError, call};
 use super::pod::{MANAGED_LABEL, RUN_LABEL, label_value};
+
+/// Why a claim can't be had.
+pub enum Lacking {
+    /// No time makes it right.
+    Refused(String),
+    /// It is to be asked for again.
+    Later(String),
+}
 
 /// Sees to the claims that a pod mounts; gives why one can't be had. Nothing is remembered: another function may have
 /// removed a claim that this one made.
@@ -21,22 +32,34 @@ pub async fn ensure(
     spec: &RunSpec,
     attempt: &Attempt,
     pod: &Value,
-) -> Result<Option<String>, CallError> {
+) -> Result<Option<Lacking>, CallError> {
     for (index, name) in attempt.work.claims.iter().enumerate().filter(|(_, name)| mounts(pod, name)) {
-        if let Some(why) = have(client, spec, attempt, index, name).await? {
-            return Ok(Some(why));
+        if let Some(lacking) = have(client, spec, attempt, index, name).await? {
+            return Ok(Some(lacking));
         }
     }
     Ok(None)
+}
+
+/// The runs, by their labels, that have claims in a namespace which nobody removes yet.
+///
+/// # Errors
+/// When the cluster can't be asked, or refuses.
+pub async fn owners(client: &Client, namespace: &str) -> Result<BTreeSet<String>, CallError> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
+    let ours = ListParams::default().labels(&format!("{}={}", MANAGED_LABEL.0, MANAGED_LABEL.1));
+    let claims = call(api.list(&ours)).await?.items;
+    let staying = claims.into_iter().filter(|claim| !is_going(claim));
+    Ok(staying.filter_map(|claim| claim.metadata.labels?.remove(RUN_LABEL)).collect())
 }
 
 /// Removes all claims of a run.
 ///
 /// # Errors
 /// When the cluster can't be asked, or refuses.
-pub async fn remove(client: &Client, spec: &RunSpec) -> Result<(), CallError> {
-    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), spec.namespace());
-    let own = ListParams::default().labels(&format!("{RUN_LABEL}={}", label_value(spec.uid.as_str())));
+pub async fn remove(client: &Client, namespace: &str, run: &RunUid) -> Result<(), CallError> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
+    let own = ListParams::default().labels(&format!("{RUN_LABEL}={}", label_value(run.as_str())));
     for claim in call(api.list(&own)).await?.items {
         let name = claim.metadata.name.unwrap_or_default();
         match call(api.delete(&name, &DeleteParams::default())).await {
@@ -59,14 +82,17 @@ async fn have(
     attempt: &Attempt,
     index: usize,
     name: &str,
-) -> Result<Option<String>, CallError> {
+) -> Result<Option<Lacking>, CallError> {
     let claim = match serde_json::from_value::<PersistentVolumeClaim>(shaped(spec, attempt, index, name)) {
         Ok(claim) => claim,
-        Err(why) => return Ok(Some(format!("volumeClaimTemplates: {name} is no claim: {why}"))),
+        Err(why) => {
+            let why = format!("volumeClaimTemplates: {name} is no claim: {why}");
+            return Ok(Some(Lacking::Refused(why)));
+        }
     };
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &attempt.namespace);
     if let Some(found) = call(api.get_opt(name)).await? {
-        return Ok(anothers(&found, spec, name));
+        return Ok(unusable(&found, spec, name));
     }
     let error = match call(api.create(&PostParams::default(), &claim)).await {
         Ok(_) => return Ok(None),
@@ -75,13 +101,19 @@ async fn have(
     };
     // Made meanwhile, or a conflict of another kind, which passes.
     match call(api.get_opt(name)).await? {
-        Some(found) => Ok(anothers(&found, spec, name)),
+        Some(found) => Ok(unusable(&found, spec, name)),
         None => Err(CallError::Full { message: error.to_string() }),
     }
 }
 
-/// Why a claim that is there is of no use to the run: it is not its own.
-fn anothers(found: &PersistentVolumeClaim, spec: &RunSpec, name: &str) -> Option<String> {
+/// Why a claim that is there is of no use to the run.
+fn unusable(found: &PersistentVolumeClaim, spec: &RunSpec, name: &str) -> Option<Lacking> {
+    // Whosever it was: a pod that mounts it is never placed, and once it is gone the run's own is made.
+    if is_going(found) {
+        let why =
+            format!("the volume claim {name} of before is being removed, and is made anew once it is gone");
+        return Some(Lacking::Later(why));
+    }
     let uid = found.metadata.labels.as_ref().and_then(|labels| labels.get(RUN_LABEL));
     let is_ours = uid.is_some_and(|uid| *uid == label_value(spec.uid.as_str()));
     let why = || {
@@ -89,7 +121,11 @@ fn anothers(found: &PersistentVolumeClaim, spec: &RunSpec, name: &str) -> Option
             "there is a volume claim {name} that is not of this run; remove it, or name the run otherwise"
         )
     };
-    (!is_ours).then(why)
+    (!is_ours).then(|| Lacking::Refused(why()))
+}
+
+fn is_going(claim: &PersistentVolumeClaim) -> bool {
+    claim.metadata.deletion_timestamp.is_some()
 }
 
 /// The claim of a template, with its tags replaced where it has some.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 
+use dropforge_engine::garbage::removes_volumes;
 use dropforge_engine::ids::{AttemptId, RunUid};
 use jiff::Timestamp;
 
@@ -13,7 +14,8 @@ use crate::cluster::ClusterError;
 use crate::doorbells::{Doorbells, Ring, Why};
 use crate::owner::chain;
 use crate::reminders::Reminders;
-use crate::store::{Artifacts, Buried, RunStore, StoreError};
+use crate::replay::{ReplayError, replay};
+use crate::store::{Artifacts, Buried, RunStore, StoreError, TOMBSTONE_FORMAT, Tombstone};
 use crate::{deaths, garbage, locks, starters};
 
 /// Pods are looked at in every sweep while a run is live, else in every tenth: left over ones only cost.
@@ -39,6 +41,26 @@ pub trait AllPods: Send + Sync {
         namespace: &str,
         attempts: &[AttemptId],
     ) -> impl Future<Output = Result<(), ClusterError>> + Send;
+
+    /// The runs that have volume claims, each with its namespace; none where steps have no such thing.
+    ///
+    /// # Errors
+    /// When the cluster can't be asked.
+    fn claimants(&self) -> impl Future<Output = Result<Vec<(RunUid, String)>, ClusterError>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
+    /// Removes the volume claims of a run.
+    ///
+    /// # Errors
+    /// When the cluster can't be asked; the next sweep finds what is left.
+    fn remove_claims(
+        &self,
+        _run: &RunUid,
+        _namespace: &str,
+    ) -> impl Future<Output = Result<(), ClusterError>> + Send {
+        async { Ok(()) }
+    }
 }
 
 /// The sweep with its parts.
@@ -91,6 +113,7 @@ impl<S: RunStore + Artifacts, P: AllPods, D: Doorbells, M: Reminders> Sweep<'_, 
         }
         if minute % 60 == DELETING_MINUTE {
             told("delete the runs whose time is over", self.delete_expired().await);
+            told("look for volume claims that are left over", self.remove_claims().await);
         }
         Ok(swept)
     }
@@ -114,6 +137,63 @@ impl<S: RunStore + Artifacts, P: AllPods, D: Doorbells, M: Reminders> Sweep<'_, 
             }
             tracing::info!(%run, pods = ours.len(), "pods of a run that is over are removed");
             told("remove the pods that are left over", self.pods.remove(namespace, &ours).await);
+        }
+    }
+
+    /// Removes volume claims that outlived their run: a function that was still starting steps when the run ended has made
+    /// them again, or the run was deleted since.
+    async fn remove_claims(&self) -> Result<(), SweepError> {
+        let claimants = self.pods.claimants().await?;
+        if claimants.is_empty() {
+            return Ok(());
+        }
+        // Listed afterwards: a run's marker is made before its first claim.
+        let live = self.live().await?;
+        for (run, namespace) in claimants.into_iter().filter(|(run, _)| !live.contains(run)) {
+            match self.outlived(&run, &namespace).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    tracing::info!(%run, namespace, "volume claims of a run that is over are removed");
+                    told(
+                        "remove volume claims that are left over",
+                        self.pods.remove_claims(&run, &namespace).await,
+                    );
+                }
+                Err(why) => tracing::warn!(%run, "its volume claims stay: {}", chain(&why)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a run that is not live needs its volume claims no more: `volumeClaimGC` keeps those of one that failed, for
+    /// a retry, until it is deleted.
+    async fn outlived(&self, run: &RunUid, namespace: &str) -> Result<bool, ReplayError> {
+        match replay(self.store, run, |_, _| ()).await {
+            Ok((state, _)) => {
+                Ok(state.phase.completed() && removes_volumes(&state.program.spec, state.phase))
+            }
+            Err(ReplayError::Store(StoreError::NotFound { .. })) => {
+                Ok(self.is_deleted(run, namespace).await?)
+            }
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Whether a run that is not found has been deleted here: another deployment may have its own in the same namespace.
+    async fn is_deleted(&self, run: &RunUid, namespace: &str) -> Result<bool, StoreError> {
+        let tombstone = Tombstone {
+            format: TOMBSTONE_FORMAT,
+            uid: run.clone(),
+            name: String::new(),
+            namespace: namespace.to_owned(),
+            deleted_at: self.now,
+            deleted_by: "sweep".to_owned(),
+        };
+        // One that has a tombstone keeps it, and one that never was gets none.
+        match self.store.bury(&tombstone).await {
+            Ok(buried) => Ok(buried == Buried::Hidden),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(why) => Err(why),
         }
     }
 
@@ -161,6 +241,14 @@ impl<S: RunStore + Artifacts, P: AllPods, D: Doorbells, M: Reminders> Sweep<'_, 
         }
         Ok(())
     }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SweepError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
 }
 
 fn told<T, E: std::error::Error + fmt::Debug + 'static>(what: &str, outcome: Result<T, E>) -> Option<T> {

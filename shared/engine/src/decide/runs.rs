@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::calls::Place;
 use super::{Decider, NodePhase, Record, Role, RunPhase};
 use crate::effect::{EffectKey, TimerId, TimerKind};
-use crate::garbage::removes_at_end;
+use crate::garbage::{removes_at_end, removes_volumes};
 use crate::ids::NodeId;
 use crate::metric::Moment;
 use crate::program::{LOCAL, Program};
@@ -224,13 +224,10 @@ impl Decider {
             .collect()
     }
 
-    /// `volumeClaimGC`: by default the claims go when the run has succeeded (rule GC-4).
     fn deletes_volumes(&self, phase: RunPhase) -> bool {
-        let spec = &self.state.program.spec.spec;
-        let strategy = spec.volume_claim_gc.as_ref().and_then(|g| g.strategy.as_deref());
+        let spec = &self.state.program.spec;
         let named = |v: &Value| v.pointer("/metadata/name").is_some();
-        spec.volume_claim_templates.iter().any(named)
-            && (strategy == Some("OnWorkflowCompletion") || phase == RunPhase::Succeeded)
+        spec.spec.volume_claim_templates.iter().any(named) && removes_volumes(spec, phase)
     }
 
     /// More may be started than this decision was allowed to: rings again at once.

@@ -18,7 +18,7 @@ use super::{KubernetesCluster, is_of, unreadable, verdict};
 use crate::kubernetes::client::{CallError, call};
 use crate::kubernetes::images::{Logins, logins};
 use crate::kubernetes::pod::{self, Commands, ImageCommand, Launched};
-use crate::kubernetes::volumes;
+use crate::kubernetes::volumes::{self, Lacking};
 
 /// Why an attempt was not started.
 enum NotStarted {
@@ -60,8 +60,10 @@ impl<S: Attempts + Documents + Launches + 'static> KubernetesCluster<S> {
             kept.await.map_err(|e| NotStarted::Unknown(unreadable(&e)))?;
         }
         let client = self.client().await?;
-        if let Some(why) = volumes::ensure(&client, spec, attempt, &pod).await? {
-            return Err(refused(why));
+        match volumes::ensure(&client, spec, attempt, &pod).await? {
+            None => {}
+            Some(Lacking::Refused(why)) => return Err(refused(why)),
+            Some(Lacking::Later(why)) => return Err(NotStarted::Later { why }),
         }
         if !self.admission.take().await.map_err(|e| NotStarted::Unknown(unreadable(&e)))? {
             let max = self.settings.open_pods_max.unwrap_or_default();
