@@ -475,10 +475,13 @@ async fn what_the_cluster_refuses_for_good_ends_the_attempt_with_its_words() {
 #[tokio::test]
 async fn a_quota_is_waited_for() {
     let Some(rig) = Rig::new("quota", Settings::default()).await else { return };
-    let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}});
+    let quota = json!({"metadata": {"name": "one"}, "spec": {"hard": {"pods": "1"}}});
     let quotas: Api<k8s_openapi::api::core::v1::ResourceQuota> = rig.api();
     quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
     let (run, attempt) = (rig.run("run-1"), rig.attempt("wf-main-1", unwrapped()));
+    // The first one lies there without an end: only pods that run or wait count.
+    let first = rig.attempt("wf-main-0", json!({"image": "127.0.0.1:1/nothing:1", "command": ["true"]}));
+    assert_eq!(rig.cluster.start(&run, first).await.unwrap(), None);
     let why = rig
         .eventually("quota", || async {
             let event = rig.cluster.start(&run, attempt.clone()).await.unwrap();

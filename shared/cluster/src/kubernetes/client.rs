@@ -1,5 +1,6 @@
 //! The way to a cluster: who we are to it, and what its answers mean.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::ClusterError;
+use dropforge_manifest::quantity::Quantity;
 use jiff::Timestamp;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -171,9 +173,51 @@ fn meaning(error: kube::Error) -> CallError {
             // A token that is refused may be one that has just become too old.
             401 | 408 | 500.. => CallError::Unknown(io::Error::other(status.to_string())),
             429 => CallError::Full { message: status.message },
-            403 if status.message.contains("exceeded quota") => CallError::Full { message: status.message },
+            403 if status.message.contains("exceeded quota") && !is_beyond_quota(&status.message) => {
+            CallError::Full { message: status.message }
+        }
             code => CallError::Refused { code, reason: status.reason, message: status.message },
         },
         other => CallError::Unknown(io::Error::other(other)),
+    }
+}
+
+/// Whether a quota's refusal (`exceeded quota: q, requested: a=1,b=2, used: …, limited: a=1,b=1`) is of something that
+/// alone is more than the quota: it never fits, whatever ends.
+fn is_beyond_quota(message: &str) -> bool {
+    let amounts = |of: &str| -> BTreeMap<String, Quantity> {
+        let list = message.split_once(&format!(" {of}: ")).map_or("", |(_, rest)| rest);
+        let list = list.split(", ").next().unwrap_or_default();
+        let amount = |pair: &str| {
+            let (name, amount) = pair.split_once('=')?;
+            Some((name.to_owned(), amount.trim_end_matches('.').parse().ok()?))
+        };
+        list.split(',').filter_map(amount).collect()
+    };
+    let limited = amounts("limited");
+    amounts("requested").iter().any(|(name, asked)| limited.get(name).is_some_and(|limit| asked > limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_alone_is_more_than_its_quota_is_not_waited_for() {
+        let quota = |amounts: &str| format!("pods \"a\" is forbidden: exceeded quota: team, {amounts}");
+        for never in [
+            "requested: requests.cpu=4, used: requests.cpu=0, limited: requests.cpu=2",
+            "requested: pods=1,requests.memory=2Gi, used: pods=0,requests.memory=0, limited: pods=9,requests.memory=1500Mi",
+            "requested: requests.nvidia.com/gpu=1, used: requests.nvidia.com/gpu=0, limited: requests.nvidia.com/gpu=0",
+        ] {
+            assert!(is_beyond_quota(&quota(never)), "{never}");
+        }
+        for passing in [
+            "requested: requests.cpu=500m, used: requests.cpu=1900m, limited: requests.cpu=2",
+            "requested: pods=1, used: pods=9, limited: pods=9",
+            "requested: odd, limited",
+        ] {
+            assert!(!is_beyond_quota(&quota(passing)), "{passing}");
+        }
     }
 }

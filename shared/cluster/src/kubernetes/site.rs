@@ -76,8 +76,11 @@ pub struct Limits {
     pub creates_per_second: f64,
     /// For an image that can't be pulled.
     pub image_seconds: u64,
-    /// For a container that can't be made: a secret or config map may come a little later than the pod.
+    /// For a container that can't be made, or a volume: a secret or config map may come a little later than the pod.
     pub configuration_seconds: u64,
+    /// For a pod's volumes and its address, where they may still come. A volume is taken from a node that is away after six
+    /// minutes.
+    pub preparation_seconds: u64,
     /// For a node. GPUs may be in use for hours by steps that came earlier, so this is long; `pendingTimeout` of the
     /// template says less where less is wanted.
     pub node_seconds: u64,
@@ -93,6 +96,7 @@ impl Default for Limits {
             creates_per_second: 20.0,
             image_seconds: 5 * 60,
             configuration_seconds: 2 * 60,
+            preparation_seconds: 10 * 60,
             node_seconds: 24 * 60 * 60,
             contact_seconds: 60,
         }

@@ -17,7 +17,7 @@ use super::pod::{INIT, WAIT};
 mod tests;
 mod waits;
 
-pub use waits::Patience;
+pub use waits::{Patience, unprepared};
 
 /// What a pod says of its attempt.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,16 +61,22 @@ pub fn glance(pod: &Pod, patience: &Patience, now: Timestamp) -> Glance {
     let all_ended = !mains.is_empty() && mains.iter().all(|status| terminated(status).is_some());
     if all_ended || matches!(phase(pod), "Failed" | "Succeeded") {
         Glance::Ended
-    } else if no_contact(pod, patience, now).is_some() || waits::is_stuck(pod) {
+    } else if no_contact(pod, patience, now).is_some() || waits::is_stuck(pod, patience, now) {
         Glance::Stuck
     } else {
         Glance::Going
     }
 }
 
-/// What to believe of an attempt by its pod.
-pub fn seen(pod: &Pod, attempt: &Attempt, patience: &Patience, now: Timestamp) -> Seen {
-    let status = View { pod, attempt, now };
+/// What to believe of an attempt by its pod, and by the last warning about the pod where one was asked for.
+pub fn seen(
+    pod: &Pod,
+    attempt: &Attempt,
+    patience: &Patience,
+    now: Timestamp,
+    warning: Option<&str>,
+) -> Seen {
+    let status = View { pod, attempt, now, warning };
     if let Some(verdict) = status.ended() {
         return Seen::Ended(Box::new(verdict));
     }
@@ -88,6 +94,7 @@ struct View<'a> {
     pod: &'a Pod,
     attempt: &'a Attempt,
     now: Timestamp,
+    warning: Option<&'a str>,
 }
 
 /// A pod's own reasons by which a node or the cluster took it, where no condition says so.

@@ -6,23 +6,27 @@ use std::sync::Arc;
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::ClusterError;
-use dropforge_driver::owner::chain;
+use dropforge_driver::owner::{at_most, chain};
 use dropforge_driver::store::{Attempts, Documents, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::AttemptId;
 use dropforge_engine::spec::RunSpec;
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::Api;
+use k8s_openapi::api::core::v1::{Event as CoreEvent, Pod};
+use kube::api::{Api, ListParams};
 use tokio::task::JoinSet;
 
 use super::{KubernetesCluster, is_of, unreadable, verdict};
 use crate::kubernetes::client::{CallError, call};
 use crate::kubernetes::pod::{RUN_LABEL, label_value};
-use crate::kubernetes::status::{Seen, seen};
+use crate::kubernetes::status::{Seen, seen, unprepared};
 
 /// How many verdicts are read at once.
 const READS_AT_ONCE: usize = 16;
+
+/// About how many pods one look asks for events: those of a run mostly wait for the same, and the others are asked about
+/// once these have ended.
+const WARNINGS_MAX: usize = 16;
 
 impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
     /// What has happened to attempts of a run, whose pods are looked at in one go.
@@ -42,13 +46,17 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         let ids = attempts.iter().map(|attempt| attempt.id.clone());
         let ids = ids.chain(left_over(&pods, &asked)).collect();
         let mut verdicts = self.verdicts(spec.namespace(), ids).await.map_err(|e| unreadable(&e))?;
+        let mut warnings = self.warnings(spec.namespace(), &pods).await;
         let mut events = Vec::new();
         for attempt in attempts {
             events.extend(match verdicts.remove(&attempt.id) {
                 Some(Some(verdict)) => Some(Event::AttemptFinished { verdict: Arc::new(verdict) }),
                 // It has ended: a newer program can tell how.
                 Some(None) => None,
-                None => self.look_at(spec, attempt, pods.get(attempt.id.as_str())).await?,
+                None => {
+                    let warning = warnings.remove(attempt.id.as_str());
+                    self.look_at(spec, attempt, pods.get(attempt.id.as_str()), warning.as_deref()).await?
+                }
             });
         }
         // Whose end was on record before: somebody died before deleting them.
@@ -116,16 +124,41 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         }
     }
 
+    /// The last warnings about pods that have waited too long for their volumes or their address, by pod; nothing of
+    /// those that can't be had, which explain and decide nothing.
+    async fn warnings(&self, namespace: &str, pods: &BTreeMap<String, Pod>) -> BTreeMap<String, String> {
+        let (patience, now) = (&self.settings.patience, SystemClock.now());
+        let late = pods.iter().filter(|(_, pod)| unprepared(pod, patience, now).is_some());
+        let asking = late.map(|(name, _)| self.warning(namespace, name)).take(WARNINGS_MAX).collect();
+        at_most(READS_AT_ONCE, asking).await.into_iter().flatten().collect()
+    }
+
+    async fn warning(&self, namespace: &str, pod: &str) -> Option<(String, String)> {
+        let about = format!("involvedObject.name={pod},type=Warning");
+        let asking = async {
+            let api: Api<CoreEvent> = self.api(namespace).await?;
+            call(api.list(&ListParams::default().fields(&about))).await
+        };
+        match asking.await {
+            Ok(events) => Some((pod.to_owned(), last(events.items)?)),
+            Err(why) => {
+                tracing::warn!(pod, namespace, "its events can't be read: {}", chain(&why));
+                None
+            }
+        }
+    }
+
     /// What a pod without a stored verdict says of its attempt.
     async fn look_at(
         &self,
         spec: &RunSpec,
         attempt: &Arc<Attempt>,
         pod: Option<&Pod>,
+        warning: Option<&str>,
     ) -> Result<Option<Event>, ClusterError> {
         let id = attempt.id.clone();
         let Some(pod) = pod else { return self.absent(spec, attempt).await };
-        let event = match seen(pod, attempt, &self.settings.patience, SystemClock.now()) {
+        let event = match seen(pod, attempt, &self.settings.patience, SystemClock.now(), warning) {
             Seen::Waiting(why) => Event::AttemptWaiting { attempt: id, why },
             Seen::Running { at, host } => Event::AttemptRunning { attempt: id, at, host },
             Seen::Ready { at, ip } => {
@@ -161,6 +194,17 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         let verdict = self.store.put_verdict(namespace, &lost).await.map_err(|e| unreadable(&e))?;
         Ok(Some(Event::AttemptFinished { verdict: Arc::new(verdict) }))
     }
+}
+
+/// The last of these events: `reason: message`.
+fn last(events: Vec<CoreEvent>) -> Option<String> {
+    let told = |event: &CoreEvent| {
+        let last = event.last_timestamp.as_ref().map(|time| time.0.as_nanosecond());
+        last.or(event.event_time.as_ref().map(|time| time.0.as_nanosecond()))
+    };
+    let event = events.into_iter().max_by_key(told)?;
+    let (reason, message) = (event.reason.unwrap_or_default(), event.message.unwrap_or_default());
+    Some(format!("{reason}: {}", message.trim_end()))
 }
 
 fn panicked(why: &tokio::task::JoinError) -> StoreError {

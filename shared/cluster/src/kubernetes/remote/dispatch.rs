@@ -75,11 +75,12 @@ fn permitted(method: &str, path: &str, namespaces: &[String]) -> bool {
         "pods" | "persistentvolumeclaims" if named => matches!(method, "GET" | "DELETE"),
         "pods" | "persistentvolumeclaims" => matches!(method, "GET" | "POST"),
         "configmaps" | "secrets" => method == "GET" && named,
+        "events" => selects,
         _ => false,
     };
     let asks = |part: &str| {
         part.is_empty()
-            || selects && ["labelSelector=", "limit=", "continue="].iter().any(|key| part.starts_with(key))
+            || selects && ["labelSelector=", "fieldSelector=", "limit=", "continue="].iter().any(|key| part.starts_with(key))
     };
     does && namespaces.iter().any(|own| own == namespace) && query.split('&').all(asks)
 }
@@ -104,6 +105,7 @@ mod tests {
             ("GET", "persistentvolumeclaims/wf-data"),
             ("DELETE", "persistentvolumeclaims/wf-data?"),
             ("GET", "configmaps/limits.v1"),
+            ("GET", "events?&fieldSelector=involvedObject.name%3Dwf-a%2Ctype%3DWarning"),
             ("GET", "secrets/pull"),
         ] {
             assert!(permitted_in_ml(method, &format!("/api/v1/namespaces/ml/{path}")), "{method} {path}");

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
-use super::{Glance, Patience, Seen, glance, seen};
+use super::{Glance, Patience, Seen, glance};
 
 fn at(time: &str) -> Timestamp {
     format!("2026-11-28T{time}Z").parse().unwrap()
@@ -39,6 +39,10 @@ fn pod(status: Value) -> Pod {
     let metadata = json!({"name": "wf-a-1", "creationTimestamp": "2026-11-28T10:00:00Z"});
     let pod = json!({"metadata": metadata, "spec": {"nodeName": "n1", "containers": []}, "status": status});
     serde_json::from_value(pod).unwrap()
+}
+
+fn seen(pod: &Pod, attempt: &Attempt, patience: &Patience, now: Timestamp) -> Seen {
+    super::seen(pod, attempt, patience, now, None)
 }
 
 fn look(status: Value, now: &str) -> Seen {
@@ -219,6 +223,28 @@ fn what_is_waited_for_is_said_and_not_borne_for_ever() {
     assert_eq!(end(waiting("CreateContainerConfigError", secret, "10:02:01")).1, Reason::Configuration);
     assert_eq!(waiting("ContainerCreating", "", "10:00:01"), said("ContainerCreating"));
     assert_eq!(look(json!({}), "10:00:01"), said("Pending"));
+}
+
+#[test]
+fn a_pod_without_its_volumes_or_its_address_says_why_and_is_not_waited_for_for_ever() {
+    let kind = "PodReadyToStartContainers";
+    let condition = json!([{"type": kind, "status": "False", "lastTransitionTime": "2026-11-28T10:00:00Z"}]);
+    let creating = waits("main", "ContainerCreating", "");
+    let pod = pod(json!({"phase": "Pending", "conditions": condition, "containerStatuses": [creating]}));
+    let patience = Patience::default();
+    let look = |now: &str, warning| super::seen(&pod, &plain(), &patience, at(now), warning);
+    let said = |text: &str| Seen::Waiting(text.to_owned());
+    let glance = |now: &str| glance(&pod, &patience, at(now));
+    assert_eq!((look("10:02:00", None), glance("10:02:00")), (said("ContainerCreating"), Glance::Going));
+    let silent = said("ContainerCreating: its volumes or its address are not there yet");
+    assert_eq!((look("10:02:01", None), glance("10:02:01")), (silent, Glance::Stuck));
+    let taken = "FailedAttachVolume: Multi-Attach error for volume \"v\"";
+    assert_eq!(look("10:10:00", Some(taken)), said(&format!("ContainerCreating: {taken}")));
+    let lost = format!("ContainerCreating: {taken} (for 601 s)");
+    assert_eq!(end(look("10:10:01", Some(taken))), (Outcome::Lost, Reason::Vanished, lost));
+    let missing = "FailedMount: MountVolume.SetUp failed for volume \"k\" : secret \"keys\" not found";
+    let message = format!("Pod failed before its containers start due to ContainerCreating: {missing}");
+    assert_eq!(end(look("10:02:01", Some(missing))), (Outcome::Error, Reason::Configuration, message));
 }
 
 #[test]

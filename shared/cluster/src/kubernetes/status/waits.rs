@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 use crate::kubernetes::site::Limits;
 
-use super::{Seen, View, condition, containers, time};
+use super::{Seen, View, condition, containers, phase, time};
 
 /// How long what may still come right is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Patience {
     pub image: Duration,
     /// For a container that can't be made.
     pub configuration: Duration,
+    /// For a pod's volumes and its address.
+    pub preparation: Duration,
     /// For a node.
     pub node: Duration,
     /// For a node that does not answer.
@@ -35,6 +37,7 @@ impl Patience {
         Patience {
             image: Duration::from_secs(limits.image_seconds),
             configuration: Duration::from_secs(limits.configuration_seconds),
+            preparation: Duration::from_secs(limits.preparation_seconds),
             node: Duration::from_secs(limits.node_seconds),
             contact: Duration::from_secs(limits.contact_seconds),
         }
@@ -82,10 +85,21 @@ fn trouble(reason: &str) -> Option<Trouble> {
 }
 
 /// Whether a pod waits for what may not come.
-pub(super) fn is_stuck(pod: &Pod) -> bool {
+pub(super) fn is_stuck(pod: &Pod, patience: &Patience, now: Timestamp) -> bool {
     let unscheduled = condition(pod, "PodScheduled").is_some_and(|condition| condition.status == "False");
     let mut reasons = containers(pod).filter_map(waits).map(|(reason, _)| reason);
-    unscheduled || reasons.any(|reason| trouble(reason).is_some())
+    let troubled = reasons.any(|reason| trouble(reason).is_some());
+    unscheduled || troubled || unprepared(pod, patience, now).is_some()
+}
+
+/// How long a pod that has a node has had neither its volumes nor its address, where that is longer than it should take.
+/// Its containers say nothing of this but that they are not made yet; Kubernetes' events say it.
+pub fn unprepared(pod: &Pod, patience: &Patience, now: Timestamp) -> Option<Duration> {
+    let condition = condition(pod, "PodReadyToStartContainers")?;
+    let is_pending = phase(pod) == "Pending" && condition.status == "False";
+    let since = condition.last_transition_time.as_ref().map(time).filter(|_| is_pending)?;
+    let waited = Duration::try_from(now.duration_since(since)).ok()?;
+    (waited > patience.configuration).then_some(waited)
 }
 
 /// What a pod that has not begun is waiting for.
@@ -101,7 +115,27 @@ pub(super) fn waiting(view: &View<'_>, patience: &Patience) -> Seen {
         return seen;
     }
     let ordinary = containers(view.pod).find_map(waits).map(|(reason, message)| said(reason, message));
-    Seen::Waiting(ordinary.unwrap_or_else(|| view.phase().to_owned()))
+    let ordinary = ordinary.unwrap_or_else(|| view.phase().to_owned());
+    match unprepared(view.pod, patience, view.now) {
+        Some(waited) => not_prepared(view, patience, waited, &ordinary),
+        None => Seen::Waiting(ordinary),
+    }
+}
+
+/// A pod without its volumes or its address. What it names and is not there is the manifest's fault; the rest may come, and
+/// else is tried again, maybe on another node.
+fn not_prepared(view: &View<'_>, patience: &Patience, waited: Duration, ordinary: &str) -> Seen {
+    let warning = view.warning.unwrap_or("its volumes or its address are not there yet");
+    let why = format!("{ordinary}: {warning}");
+    let names_nothing = ["secret", "configmap"].iter().any(|kind| warning.contains(kind));
+    if names_nothing && warning.contains("not found") {
+        let message = format!("Pod failed before its containers start due to {why}");
+        return Seen::Ended(Box::new(view.verdict(Outcome::Error, Reason::Configuration, message)));
+    }
+    if waited <= patience.preparation {
+        return Seen::Waiting(why);
+    }
+    Seen::Ended(Box::new(view.lost(&format!("{why} (for {} s)", waited.as_secs()))))
 }
 
 fn troubled_container(
