@@ -19,7 +19,7 @@ async fn main() -> Result<(), Error> {
     let key = token::key(&*parts.store, token::random).await?;
     let cluster = parts.cluster(&settings, &of_cluster, key);
     let pods = Pods { cluster, namespaces: of_cluster.namespaces };
-    let sweep = Arc::new(Sweep { parts, pods });
+    let sweep = Arc::new(Sweep::new(parts, pods));
     let handler = |_: LambdaEvent<Value>| {
         let sweep = sweep.clone();
         async move { sweep.sweep().await.map_err(Error::from) }

@@ -1,5 +1,7 @@
 //! The sweep of a deployment, with what it tells.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use dropforge_cluster::kubernetes::{Glance, KubernetesCluster, OurPod, OurPods};
 use dropforge_deployment::metrics::Counts;
 use dropforge_deployment::parts::Parts;
@@ -10,11 +12,14 @@ use dropforge_driver::store::StoreError;
 use dropforge_driver::sweeping::{self, AllPods, Glimpse};
 use dropforge_engine::ids::{AttemptId, RunUid};
 use dropforge_storage::s3::S3Store;
+use jiff::Timestamp;
 
 /// The sweep with its parts.
 pub struct Sweep {
     pub parts: Parts,
     pub pods: Pods,
+    /// When this function swept last.
+    last: Mutex<Option<Timestamp>>,
 }
 
 /// The pods of a deployment.
@@ -25,24 +30,36 @@ pub struct Pods {
 }
 
 impl Sweep {
+    /// A sweep of these pods.
+    pub fn new(parts: Parts, pods: Pods) -> Self {
+        Sweep { parts, pods, last: Mutex::default() }
+    }
+
     /// Sweeps once.
     ///
     /// # Errors
     /// When the live runs can't be listed, or rung.
     pub async fn sweep(&self) -> Result<(), StoreError> {
+        let now = SystemClock.now();
         let sweep = sweeping::Sweep {
             store: &*self.parts.store,
             pods: &self.pods,
             doorbells: &self.parts.events,
             reminders: &self.parts.reminders,
-            now: SystemClock.now(),
+            since: *self.last(),
+            now,
         };
         let swept = sweep.sweep().await?;
+        *self.last() = Some(now);
         let mut counts = Counts::default();
         counts.add("RunsLive", swept.live);
         swept.stuck.into_iter().for_each(|stuck| counts.add("PodsStuck", stuck));
         counts.tell();
         Ok(())
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -123,7 +123,8 @@ fn volume_claims_that_outlived_their_run_are_removed_and_those_that_a_retry_need
     let claims = Claims(Mutex::new(all.map(str::to_owned).into()));
     let left_after = |minute| {
         let (store, pods, doorbells, reminders) = (&store, &claims, &Silence, &Silence);
-        now(Sweep { store, pods, doorbells, reminders, now: at_minute(minute) }.sweep()).unwrap();
+        let (since, at) = (Some(at_minute(minute - 1)), at_minute(minute));
+        now(Sweep { store, pods, doorbells, reminders, since, now: at }.sweep()).unwrap();
         claims.0.lock().unwrap().iter().cloned().collect::<Vec<_>>()
     };
     assert_eq!(left_after(6).len(), 6, "once an hour");

@@ -97,6 +97,7 @@ pub fn sweep(world: &Handle) -> TaskId {
 }
 
 async fn sweeps(world: Handle) {
+    let mut since = None;
     loop {
         let left = 60_000 - world.inner().now % 60_000;
         world.sleep(left).await;
@@ -107,6 +108,7 @@ async fn sweeps(world: Handle) {
             pods: &outside,
             doorbells: &outside,
             reminders: &outside,
+            since: since.replace(outside.time()),
             now: outside.time(),
         };
         if world.breaks(Bug::SweepMute) {

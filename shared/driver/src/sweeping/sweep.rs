@@ -9,7 +9,7 @@ use dropforge_engine::garbage::removes_volumes;
 use dropforge_engine::ids::{AttemptId, RunUid};
 use jiff::Timestamp;
 
-use super::{Glimpse, Plan, plan};
+use super::{Glimpse, Plan, minutes, plan};
 use crate::cluster::ClusterError;
 use crate::doorbells::{Doorbells, Ring, Why};
 use crate::owner::chain;
@@ -73,6 +73,8 @@ pub struct Sweep<'a, S, P, D, M> {
     pub doorbells: &'a D,
     /// Where triggers and schedules are reminded of.
     pub reminders: &'a M,
+    /// When the sweep before this was, where that is known.
+    pub since: Option<Timestamp>,
     /// The time.
     pub now: Timestamp,
 }
@@ -92,10 +94,11 @@ impl<S: RunStore + Artifacts, P: AllPods, D: Doorbells, M: Reminders> Sweep<'_, 
     /// # Errors
     /// When the live runs can't be listed, or rung.
     pub async fn sweep(&self) -> Result<Swept, StoreError> {
-        let minute = u64::try_from(self.now.as_second() / 60).unwrap_or_default();
+        let minutes = minutes(self.since, self.now);
+        let is_due = |every: u64, at: u64| minutes.clone().any(|minute| minute % every == at);
         let mut live = self.live().await?;
         let mut looked = None;
-        if !live.is_empty() || minute.is_multiple_of(IDLE_TURNS) {
+        if !live.is_empty() || is_due(IDLE_TURNS, 0) {
             looked = told("look at the pods", self.pods.glimpses().await);
         }
         let stuck = looked.as_ref().map(|pods| pods.iter().filter(|pod| pod.stuck).count() as u64);
@@ -104,14 +107,14 @@ impl<S: RunStore + Artifacts, P: AllPods, D: Doorbells, M: Reminders> Sweep<'_, 
         if pods.iter().any(|pod| !live.contains(&pod.run)) {
             live = self.live().await?;
         }
-        let planned = plan(&live, &pods, minute);
+        let planned = plan(&live, &pods, minutes.clone());
         self.doorbells.ring(&planned.rings()).await?;
         self.remove_left(&planned).await;
         told("remind of triggers and schedules", self.remind().await);
         if !live.is_empty() {
             told("sweep the locks", self.locks().await);
         }
-        if minute % 60 == DELETING_MINUTE {
+        if is_due(60, DELETING_MINUTE) {
             told("delete the runs whose time is over", self.delete_expired().await);
             told("look for volume claims that are left over", self.remove_claims().await);
         }

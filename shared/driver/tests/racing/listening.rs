@@ -105,7 +105,7 @@ impl Bells {
     fn minute(&mut self, mut listener: impl FnMut() -> TestListener) -> u32 {
         let before = self.world.0.store.counted().inboxes;
         let began = self.world.0.inner().seconds;
-        let swept = plan(&[self.run.clone()].into(), &[], 0).rings();
+        let swept = plan(&[self.run.clone()].into(), &[], 0..=0).rings();
         self.ring(began, swept);
         for second in began..began + 60 {
             self.world.0.inner().seconds = second;
