@@ -225,7 +225,11 @@ where
     async fn start(&self, spec: &RunSpec, attempt: Arc<Attempt>) -> Result<Option<Event>, ClusterError> {
         match &attempt.work.template.http {
             Some(http) => self.request(&attempt, http).await,
-            None => self.pods.start(spec, attempt).await,
+            None if held(&self.call).starts(SystemClock.now()) => self.pods.start(spec, attempt).await,
+            None => {
+                let why = "the next call of the function starts it: this one has no time left".to_owned();
+                Ok(Some(Event::AttemptWaiting { attempt: attempt.id.clone(), why }))
+            }
         }
     }
 

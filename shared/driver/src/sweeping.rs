@@ -143,7 +143,8 @@ mod tests {
     #[test]
     fn a_pod_that_has_ended_has_its_run_rung_at_once_and_one_without_a_live_run_is_left_over() {
         let live = runs(2000);
-        let minute = (0..20).find(|minute| turn("run-7", 15) != minute % 15).expect("it has one turn of many");
+        let minute =
+            (0..20).find(|minute| turn("run-7", 15) != minute % 15).expect("it has one turn of many");
         let pods = [glimpse("run-7", "a", true), glimpse("run-8", "b", false), glimpse("over", "c", false)];
         let plan = plan(&live, &pods, minute..=minute);
         assert!(plan.ring.contains(&"run-7".into()));

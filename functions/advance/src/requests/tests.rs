@@ -224,6 +224,18 @@ async fn a_call_without_time_leaves_the_request_to_the_next() {
 }
 
 #[tokio::test]
+async fn a_call_whose_time_is_nearly_over_starts_no_pod_and_says_so() {
+    let requests = requests(&Arc::default());
+    requests.begin(Call::new(in_seconds(-50), in_seconds(9)));
+    let mut pod = (*attempt("a", json!({"url": "x"}))).clone();
+    let template = json!({"name": "step", "container": {"image": "x"}});
+    pod.work = Arc::new(Work { template: serde_json::from_value(template).unwrap(), ..Work::default() });
+    let why = "the next call of the function starts it: this one has no time left".to_owned();
+    let waits = Event::AttemptWaiting { attempt: pod.id.clone(), why };
+    assert_eq!(requests.start(&spec(), Arc::new(pod)).await.unwrap(), Some(waits));
+}
+
+#[tokio::test]
 async fn addresses_of_the_function_itself_are_not_asked_nor_is_anything_after_the_deadline() {
     let (store, (url, asked, _)) = (Arc::<Store>::default(), server(OK));
     let guarded = Requests { guarded: true, ..requests(&store) };

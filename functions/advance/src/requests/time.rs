@@ -7,6 +7,10 @@ use jiff::Timestamp;
 /// What is left for the verdict, the commit and what follows from it.
 const AFTERWARDS: Duration = Duration::from_secs(5);
 
+/// What a pod's start needs at most, with what follows from it: those that wait beside it for their turn, and a cluster
+/// that does not answer at once.
+const STARTING: Duration = Duration::from_secs(10);
+
 /// A call of the function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -28,6 +32,12 @@ impl Call {
     /// When it must have ended.
     pub fn deadline(&self) -> Timestamp {
         self.deadline
+    }
+
+    /// Whether a pod may still be started. What is not is started by the next call; whoever is killed at its deadline has
+    /// its messages delivered again only after minutes.
+    pub fn starts(&self, now: Timestamp) -> bool {
+        between(now, self.deadline) > STARTING.min(between(self.began, self.deadline) / 2)
     }
 
     /// How long a request may take that wants so much. None: another call has more time for it. Where no call has enough,
@@ -58,6 +68,12 @@ mod tests {
             [(30, 100), (30, 125), (30, 126), (55, 100), (300, 100), (300, 115), (300, 116), (1, 156)];
         let expected = [Some(30), Some(30), None, Some(55), Some(55), Some(40), None, None];
         assert_eq!(table.map(|(wanted, now)| granted(wanted, now)), expected);
+        let starts = [100, 149, 150, 160].map(|now| call.starts(at(now)));
+        assert_eq!(starts, [true, true, false, false]);
+        assert_eq!(
+            [100, 102, 103].map(|now| Call::new(at(100), at(106)).starts(at(now))),
+            [true, true, false]
+        );
         assert_eq!(Call::ended().grants(Duration::from_secs(1), at(100)), None);
     }
 }

@@ -1,18 +1,27 @@
-//! How many pods a cluster has open at once, over all programs that make some: granted from one conditional object.
+//! How many pods a cluster has open at once, and how fast they are made, over all programs that make some: both granted
+//! from one conditional object.
 //!
-//! A program takes permits in blocks, so that a pod seldom costs a write, and uses the permit of a pod that has ended
-//! again. One that dies takes its permits with it; the sweep, which counts the cluster's pods anyway, sets the object
-//! right. Between two counts the bound is exceeded by at most the blocks in hand, which is what an API server bears.
+//! A program takes permits and turns in blocks, so that a pod seldom costs a write, and uses the permit of a pod that has
+//! ended again. One that dies takes its permits with it; the sweep, which counts the cluster's pods anyway, sets the object
+//! right. Between two counts the bound is exceeded by at most the blocks in hand, which is what an API server bears; the
+//! same holds of the rate. A rate for each program would not do: of fifty that may run one alone often has all the work.
 
 use std::sync::Arc;
 
 use dropforge_driver::documents;
 use dropforge_driver::store::{Documents, StoreError};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-/// How many permits are taken at once.
+/// How many permits, and how many turns, are taken at once.
 const BLOCK: u32 = 16;
+
+/// How much of what nobody made may be made at once.
+const BURST: SignedDuration = SignedDuration::from_secs(1);
+
+/// A turn that comes later than this is not waited for: a program that waits costs as much as one that works.
+const TURN_MAX: SignedDuration = SignedDuration::from_secs(5);
 
 /// The version of the object that this code writes.
 const FORMAT: u32 = 1;
@@ -22,42 +31,105 @@ struct Open {
     format: u32,
     /// Permits that are taken.
     open: u32,
+    /// Until when the turns are taken. An older program drops it, and nothing worse than haste comes of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    taken_until: Option<Timestamp>,
 }
 
-/// Permits for open pods of one cluster.
+impl Open {
+    fn none() -> Self {
+        Open { format: FORMAT, open: 0, taken_until: None }
+    }
+}
+
+/// Whether a pod may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// Yes, but not before this.
+    From(Timestamp),
+    /// No: as many as may be are open.
+    Full,
+    /// No: the turns of the next seconds are taken.
+    Busy,
+}
+
+/// What a program has taken and not used.
+struct Hand {
+    permits: u32,
+    turns: u32,
+    /// When the turns begin.
+    from: Timestamp,
+}
+
+/// Permits for open pods of one cluster, and turns to make them.
 pub struct Admission<S> {
     store: Arc<S>,
     key: String,
     max: Option<u32>,
-    /// Permits in hand.
-    free: Mutex<u32>,
+    /// How long a block of turns lasts.
+    block: SignedDuration,
+    hand: Mutex<Hand>,
 }
 
 impl<S: Documents> Admission<S> {
-    /// Permits of the cluster of this name; without a bound there are always some.
-    pub fn new(store: Arc<S>, cluster: &str, max: Option<u32>) -> Self {
+    /// Permits and turns of the cluster of this name; without a bound there is always a permit, and at a rate of 0 always a
+    /// turn.
+    pub fn new(store: Arc<S>, cluster: &str, max: Option<u32>, per_second: f64) -> Self {
         let name = documents::component(documents::escaped(cluster));
-        Admission { store, key: format!("admission/{name}.json"), max, free: Mutex::new(0) }
+        let block = if per_second > 0.0 { f64::from(BLOCK) / per_second } else { 0.0 };
+        let block = SignedDuration::try_from_secs_f64(block).unwrap_or(TURN_MAX);
+        let hand = Mutex::new(Hand { permits: 0, turns: 0, from: Timestamp::UNIX_EPOCH });
+        Admission { store, key: format!("admission/{name}.json"), max, block, hand }
     }
 
-    /// Takes a permit; false where all are taken.
+    /// Takes a permit and a turn.
     ///
     /// # Errors
-    /// When it is not known whether one was taken.
-    pub async fn take(&self) -> Result<bool, StoreError> {
-        let Some(max) = self.max else { return Ok(true) };
-        let mut free = self.free.lock().await;
-        if *free == 0 {
-            *free = documents::change(&*self.store, &self.key, FORMAT, |open: Option<Open>| {
-                let taken = open.map_or(0, |open| open.open);
-                let granted = BLOCK.min(max.saturating_sub(taken));
-                (Open { format: FORMAT, open: taken + granted }, granted)
-            })
-            .await?;
+    /// When it is not known whether they were taken.
+    pub async fn take(&self, now: Timestamp) -> Result<Admitted, StoreError> {
+        let mut hand = self.hand.lock().await;
+        let (permit, turn) =
+            (self.max.is_some() && hand.permits == 0, !self.block.is_zero() && hand.turns == 0);
+        if permit || turn {
+            let granted = self.grant(permit, turn, now).await?;
+            let (permits, from) = match granted {
+                Ok(granted) => granted,
+                Err(refused) => return Ok(refused),
+            };
+            hand.permits += permits;
+            if let Some(from) = from {
+                (hand.turns, hand.from) = (BLOCK, from);
+            }
         }
-        let granted = *free > 0;
-        *free = free.saturating_sub(1);
-        Ok(granted)
+        hand.permits = hand.permits.saturating_sub(1);
+        hand.turns = hand.turns.saturating_sub(1);
+        Ok(Admitted::From(hand.from))
+    }
+
+    /// A block of permits, and when one of turns begins; or why there is none.
+    async fn grant(
+        &self,
+        permit: bool,
+        turn: bool,
+        now: Timestamp,
+    ) -> Result<Result<(u32, Option<Timestamp>), Admitted>, StoreError> {
+        documents::change(&*self.store, &self.key, FORMAT, |old: Option<Open>| {
+            let old = old.unwrap_or_else(Open::none);
+            let left = self.max.unwrap_or_default().saturating_sub(old.open);
+            let permits = if permit { BLOCK.min(left) } else { 0 };
+            let earliest = now - BURST;
+            let from = old.taken_until.map_or(earliest, |until| until.max(earliest));
+            if permit && permits == 0 {
+                return (old, Err(Admitted::Full));
+            }
+            if turn && from > now + TURN_MAX {
+                return (old, Err(Admitted::Busy));
+            }
+            let taken_until = if turn { Some(from + self.block) } else { old.taken_until };
+            let new = Open { open: old.open + permits, taken_until, ..old };
+            (new, Ok((permits, turn.then_some(from))))
+        })
+        .await
     }
 
     /// Gives back the permits of pods that have ended.
@@ -68,13 +140,13 @@ impl<S: Documents> Admission<S> {
         if self.max.is_none() {
             return Ok(());
         }
-        let mut free = self.free.lock().await;
-        *free += permits;
-        if *free <= 2 * BLOCK {
+        let mut hand = self.hand.lock().await;
+        hand.permits += permits;
+        if hand.permits <= 2 * BLOCK {
             return Ok(());
         }
-        let spare = *free - BLOCK;
-        *free = BLOCK;
+        let spare = hand.permits - BLOCK;
+        hand.permits = BLOCK;
         self.set(|open| open.saturating_sub(spare)).await
     }
 
@@ -91,7 +163,8 @@ impl<S: Documents> Admission<S> {
 
     async fn set(&self, change: impl Fn(u32) -> u32) -> Result<(), StoreError> {
         documents::change(&*self.store, &self.key, FORMAT, |open: Option<Open>| {
-            (Open { format: FORMAT, open: change(open.map_or(0, |open| open.open)) }, ())
+            let old = open.unwrap_or_else(Open::none);
+            (Open { open: change(old.open), ..old }, ())
         })
         .await
     }
@@ -133,20 +206,56 @@ mod tests {
         }
     }
 
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_790_000_000 + second).unwrap()
+    }
+
+    /// Takes one; gives whether there was one.
+    async fn taken(of: &Admission<One>) -> bool {
+        matches!(of.take(at(0)).await.unwrap(), Admitted::From(_))
+    }
+
     async fn all(of: &Admission<One>) -> u32 {
-        let mut taken = 0;
-        while of.take().await.unwrap() {
-            taken += 1;
+        let mut many = 0;
+        while taken(of).await {
+            many += 1;
         }
-        taken
+        many
+    }
+
+    #[tokio::test]
+    async fn many_programs_together_make_no_more_pods_in_a_second_than_one() {
+        let store = Arc::new(One::default());
+        let programs: Vec<_> = (0..50).map(|_| Admission::new(store.clone(), "c", None, 20.0)).collect();
+        let mut made = Vec::new();
+        for second in 0..10 {
+            for program in &programs {
+                for _ in 0..BLOCK {
+                    match program.take(at(second)).await.unwrap() {
+                        Admitted::From(from) => made.push(from.max(at(second))),
+                        Admitted::Busy => break,
+                        Admitted::Full => panic!("nothing bounds how many are open"),
+                    }
+                }
+            }
+        }
+        let within =
+            |seconds: i64| u32::try_from(made.iter().filter(|from| **from < at(seconds)).count()).unwrap();
+        let bound = |seconds: u32| 20 * (seconds + 1) + BLOCK;
+        assert!((1..=10).all(|seconds| within(i64::from(seconds)) <= bound(seconds)), "{}", within(10));
+        assert!(within(10) >= 200, "{}", within(10));
+        let alone = Admission::new(Arc::new(One::default()), "c", None, 20.0);
+        for _ in 0..3 * BLOCK {
+            assert!(matches!(alone.take(at(0)).await.unwrap(), Admitted::From(from) if from <= at(1)));
+        }
     }
 
     #[tokio::test]
     async fn two_programs_together_open_no_more_than_the_bound() {
         let store = Arc::new(One::default());
-        let make = || Admission::new(store.clone(), "c", Some(40));
+        let make = || Admission::new(store.clone(), "c", Some(40), 0.0);
         let (one, other) = (make(), make());
-        assert!(one.take().await.unwrap() && other.take().await.unwrap());
+        assert!(taken(&one).await && taken(&other).await);
         assert_eq!(all(&one).await + all(&other).await, 38);
         other.give_back(3).await.unwrap();
         assert_eq!((all(&one).await, all(&other).await), (0, 3), "whose pods ended makes the next");
@@ -157,7 +266,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_dead_program_held_comes_back_with_the_count() {
         let store = Arc::new(One::default());
-        let make = || Admission::new(store.clone(), "c", Some(20));
+        let make = || Admission::new(store.clone(), "c", Some(20), 0.0);
         assert_eq!(all(&make()).await, 20);
         let next = make();
         assert_eq!(all(&next).await, 0);
@@ -168,11 +277,11 @@ mod tests {
     #[tokio::test]
     async fn many_that_end_at_once_are_given_to_all() {
         let store = Arc::new(One::default());
-        let make = || Admission::new(store.clone(), "c", Some(100));
+        let make = || Admission::new(store.clone(), "c", Some(100), 0.0);
         let (one, other) = (make(), make());
         assert_eq!(all(&one).await, 100);
         one.give_back(100).await.unwrap();
         assert_eq!(all(&other).await, 84, "one keeps a block");
-        assert_eq!(Admission::new(store.clone(), "c", None).take().await.ok(), Some(true));
+        assert!(taken(&Admission::new(store.clone(), "c", None, 0.0)).await);
     }
 }

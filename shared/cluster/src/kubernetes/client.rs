@@ -174,8 +174,8 @@ fn meaning(error: kube::Error) -> CallError {
             401 | 408 | 500.. => CallError::Unknown(io::Error::other(status.to_string())),
             429 => CallError::Full { message: status.message },
             403 if status.message.contains("exceeded quota") && !is_beyond_quota(&status.message) => {
-            CallError::Full { message: status.message }
-        }
+                CallError::Full { message: status.message }
+            }
             code => CallError::Refused { code, reason: status.reason, message: status.message },
         },
         other => CallError::Unknown(io::Error::other(other)),

@@ -44,7 +44,7 @@ const DELETES_AT_ONCE: usize = 16;
 pub struct Settings {
     /// How long what may still come right is waited for.
     pub patience: Patience,
-    /// How many pods this program makes in a second: the cluster's share of one of all that make some.
+    /// How many pods all programs together make in a second.
     pub creates_per_second: f64,
     /// How many pods of ours are open in the cluster at once.
     pub open_pods_max: Option<u32>,
@@ -116,7 +116,8 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
     /// A cluster; nothing is asked of it yet.
     pub fn new(access: Access, site: Site, store: Arc<S>, settings: Settings) -> Self {
         let pace = Pace::new(settings.creates_per_second);
-        let admission = Admission::new(store.clone(), &settings.name, settings.open_pods_max);
+        let per_second = settings.creates_per_second;
+        let admission = Admission::new(store.clone(), &settings.name, settings.open_pods_max, per_second);
         let images = Images::new(store.clone(), site.defaults.images.clone());
         let connections = Connections::new(access);
         KubernetesCluster { connections, site, store, settings, pace, admission, images }

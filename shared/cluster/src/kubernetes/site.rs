@@ -72,7 +72,7 @@ pub struct PodDefaults {
 pub struct Limits {
     /// How many pods of ours are open in the cluster at once; 0: no bound.
     pub open_pods_max: u32,
-    /// How many pods one function makes in a second: the cluster's share of one of all that make some.
+    /// How many pods all functions together make in a second; 0: no bound.
     pub creates_per_second: f64,
     /// For an image that can't be pulled.
     pub image_seconds: u64,

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
+use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::ClusterError;
 use dropforge_driver::store::{Attempts, Documents, Launches};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason};
@@ -15,6 +17,7 @@ use kube::core::Request;
 use serde_json::Value;
 
 use super::{KubernetesCluster, is_of, unreadable, verdict};
+use crate::kubernetes::admission::Admitted;
 use crate::kubernetes::client::{CallError, call};
 use crate::kubernetes::images::{Logins, logins};
 use crate::kubernetes::pod::{self, Commands, ImageCommand, Launched};
@@ -65,12 +68,7 @@ impl<S: Attempts + Documents + Launches + 'static> KubernetesCluster<S> {
             Some(Lacking::Refused(why)) => return Err(refused(why)),
             Some(Lacking::Later(why)) => return Err(NotStarted::Later { why }),
         }
-        if !self.admission.take().await.map_err(|e| NotStarted::Unknown(unreadable(&e)))? {
-            let max = self.settings.open_pods_max.unwrap_or_default();
-            return Err(NotStarted::Later {
-                why: format!("{max} pods are open in the cluster, which is its bound"),
-            });
-        }
+        self.admitted().await?;
         self.pace.turn().await;
         let Err(error) = post(&client, &attempt.namespace, &pod).await else { return Ok(()) };
         // Where nobody knows whether there is a pod, the next count does.
@@ -89,6 +87,27 @@ impl<S: Attempts + Documents + Launches + 'static> KubernetesCluster<S> {
             "the namespace {namespace} is none of this deployment's ({ours}): submit the run in one of those, or have \
              `namespaces` of the Terraform module name it"
         )
+    }
+
+    /// Waits until a pod may be made, where that is soon.
+    async fn admitted(&self) -> Result<(), NotStarted> {
+        let now = SystemClock.now();
+        match self.admission.take(now).await.map_err(|e| NotStarted::Unknown(unreadable(&e)))? {
+            Admitted::From(at) => {
+                let left = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+                tokio::time::sleep(left).await;
+                Ok(())
+            }
+            Admitted::Full => {
+                let max = self.settings.open_pods_max.unwrap_or_default();
+                let why = format!("{max} pods are open in the cluster, which is its bound");
+                Err(NotStarted::Later { why })
+            }
+            Admitted::Busy => {
+                let why = "pods are made as fast as the cluster bears, and this one waits for its turn";
+                Err(NotStarted::Later { why: why.to_owned() })
+            }
+        }
     }
 
     /// What the images start that say no command in the manifest.

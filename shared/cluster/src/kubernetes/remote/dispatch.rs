@@ -80,7 +80,10 @@ fn permitted(method: &str, path: &str, namespaces: &[String]) -> bool {
     };
     let asks = |part: &str| {
         part.is_empty()
-            || selects && ["labelSelector=", "fieldSelector=", "limit=", "continue="].iter().any(|key| part.starts_with(key))
+            || selects
+                && ["labelSelector=", "fieldSelector=", "limit=", "continue="]
+                    .iter()
+                    .any(|key| part.starts_with(key))
     };
     does && namespaces.iter().any(|own| own == namespace) && query.split('&').all(asks)
 }
