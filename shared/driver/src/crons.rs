@@ -15,7 +15,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::packing;
-use crate::store::IndexEntry;
 
 pub mod keep;
 mod policy;
@@ -80,6 +79,20 @@ pub struct CronRun {
     pub replaced: bool,
 }
 
+/// A run that a tick made and that has ended, until it is beyond the history limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CronEnd {
+    /// Its uid.
+    pub uid: RunUid,
+    /// Its name.
+    pub name: String,
+    /// When it was created, by which the list of runs knows it.
+    pub created_at: Timestamp,
+    /// How it ended last.
+    pub phase: RunPhase,
+}
+
 /// What a person should know about the last tick that came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -127,6 +140,10 @@ pub struct CronState {
     /// The time for which a reminder was last asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reminded: Option<Timestamp>,
+    /// Runs that have ended and are still listed, for the history limits: the list of runs knows no schedules, and holds
+    /// the runs of all. An older program drops them, and then these runs stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ends: Vec<CronEnd>,
     /// Whether it was suspended when it was last begun: what came meanwhile was not missed.
     #[serde(default)]
     pub suspended: bool,
@@ -231,6 +248,7 @@ impl CronState {
             last_note: None,
             recurring: Vec::new(),
             reminded: None,
+            ends: Vec::new(),
             suspended: spec.suspend == Some(true),
         }
     }
@@ -245,8 +263,9 @@ impl CronState {
     /// Notes that the schedule is there (again).
     pub fn begin(&mut self, spec: &CronWorkflowSpec, now: Timestamp) {
         if self.schedules.is_empty() {
-            let (active, recurring) = (std::mem::take(&mut self.active), std::mem::take(&mut self.recurring));
-            *self = CronState { active, recurring, ..CronState::new(spec, now) };
+            let (active, ends) = (std::mem::take(&mut self.active), std::mem::take(&mut self.ends));
+            let recurring = std::mem::take(&mut self.recurring);
+            *self = CronState { active, ends, recurring, ..CronState::new(spec, now) };
         }
         if std::mem::replace(&mut self.suspended, spec.suspend == Some(true)) {
             self.handled = self.handled.max(now);
@@ -349,14 +368,16 @@ impl CronState {
     }
 
     /// Notes the end of a run; gives whether it was active. Saying it twice counts once.
-    pub fn ended(
-        &mut self,
-        cron: Option<&CronWorkflow>,
-        uid: &RunUid,
-        phase: RunPhase,
-        now: Timestamp,
-    ) -> bool {
-        let Some(at) = self.active.iter().position(|run| run.uid == *uid) else { return false };
+    pub fn ended(&mut self, cron: Option<&CronWorkflow>, end: CronEnd, now: Timestamp) -> bool {
+        let phase = end.phase;
+        let known = self.active.iter().position(|run| run.uid == end.uid);
+        match self.ends.iter_mut().find(|known| known.uid == end.uid) {
+            // It was retried since.
+            Some(known) => known.phase = phase,
+            None if known.is_some() => self.ends.push(end),
+            None => {}
+        }
+        let Some(at) = known else { return false };
         self.active.remove(at);
         match phase {
             RunPhase::Succeeded => self.succeeded += 1,
@@ -365,6 +386,20 @@ impl CronState {
         // A condition that can't be evaluated is told at the next tick.
         self.stopped |= cron.is_some_and(|cron| policy::stops(cron, self, now).unwrap_or(false));
         true
+    }
+
+    /// The runs that have ended and are too many: all but the newest 3 that succeeded and the newest that did not, or what
+    /// the schedule's limits say.
+    pub fn beyond_history(&self, cron: &CronWorkflow) -> Vec<CronEnd> {
+        let mut newest: Vec<&CronEnd> = self.ends.iter().collect();
+        newest.sort_by(|a, b| (b.created_at, &a.uid).cmp(&(a.created_at, &b.uid)));
+        let (succeeded, others): (Vec<_>, Vec<_>) =
+            newest.into_iter().partition(|end| end.phase == RunPhase::Succeeded);
+        let limit =
+            |limit: Option<i64>, default: usize| limit.map_or(default, |n| usize::try_from(n).unwrap_or(0));
+        let succeeded = succeeded.into_iter().skip(limit(cron.spec.successful_jobs_history_limit, 3));
+        let others = others.into_iter().skip(limit(cron.spec.failed_jobs_history_limit, 1));
+        succeeded.chain(others).cloned().collect()
     }
 
     /// Whether nothing is left to do until a tick: a run that is active ends without anybody's doing.
@@ -469,21 +504,4 @@ pub fn workflow_of(cron: &CronWorkflow, tick: Timestamp) -> Workflow {
         spec: cron.spec.workflow_spec.clone(),
         status: None,
     }
-}
-
-/// The finished runs of a schedule that are too many: all but the newest 3 that succeeded and the newest that did not,
-/// or what its limits say. `entries` are in the order of the run list, newest first.
-pub fn beyond_history<'a>(cron: &CronWorkflow, entries: &'a [IndexEntry]) -> Vec<&'a IndexEntry> {
-    let name = cron.metadata.name.as_deref();
-    let finished = |succeeded: bool| {
-        entries.iter().filter(move |entry| {
-            entry.labels.get(CRON_LABEL).map(String::as_str) == name
-                && entry.phase.completed()
-                && (entry.phase == RunPhase::Succeeded) == succeeded
-        })
-    };
-    let limit =
-        |limit: Option<i64>, default: usize| limit.map_or(default, |n| usize::try_from(n).unwrap_or(0));
-    let succeeded = finished(true).skip(limit(cron.spec.successful_jobs_history_limit, 3));
-    succeeded.chain(finished(false).skip(limit(cron.spec.failed_jobs_history_limit, 1))).collect()
 }

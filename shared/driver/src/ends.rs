@@ -4,6 +4,7 @@ use dropforge_engine::phase::RunPhase;
 use dropforge_engine::spec::{Cause, RunSpec};
 use jiff::Timestamp;
 
+use crate::crons::CronEnd;
 use crate::reminders::Starter;
 use crate::store::{Documents, StoreError};
 use crate::{crons, triggers};
@@ -18,15 +19,21 @@ pub async fn told<S: Documents>(
     phase: RunPhase,
     now: Timestamp,
 ) -> Result<Option<Starter>, StoreError> {
-    let (namespace, end) = (spec.namespace(), (&spec.uid, phase));
+    let namespace = spec.namespace();
     match &spec.cause {
         Cause::Person { .. } => Ok(None),
         Cause::Schedule { cron, .. } => {
-            crons::keep::ended(store, namespace, cron, end, now).await?;
+            let end = CronEnd {
+                uid: spec.uid.clone(),
+                name: spec.name().to_owned(),
+                created_at: spec.created_at,
+                phase,
+            };
+            crons::keep::ended(store, namespace, cron, &end, now).await?;
             Ok(Some(Starter::CronWorkflow { namespace: namespace.to_owned(), name: cron.clone() }))
         }
         Cause::Drop { trigger, .. } => {
-            triggers::keep::ended(store, namespace, trigger, end, now).await?;
+            triggers::keep::ended(store, namespace, trigger, (&spec.uid, phase), now).await?;
             Ok(Some(Starter::Trigger { namespace: namespace.to_owned(), name: trigger.clone() }))
         }
     }

@@ -1,17 +1,18 @@
 //! The document of a schedule, read and written.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use dropforge_engine::ids::RunUid;
-use dropforge_engine::phase::RunPhase;
 use dropforge_manifest::parse::{AnyObject, parse};
 use dropforge_manifest::types::{CronWorkflow, CronWorkflowSpec};
 use jiff::Timestamp;
 
 use super::recurring::Recurring;
-use super::{CRON_FORMAT, CronAct, CronState, Ticked, Times, Watch, beyond_history, decide};
+use super::{CRON_FORMAT, CronAct, CronEnd, CronState, Ticked, Times, Watch, decide};
 use crate::deaths::tidy_away;
 use crate::definitions;
 use crate::documents::{change, read};
-use crate::store::{Artifacts, Buried, Documents, Index, Runs, StoreError};
+use crate::store::{Artifacts, Buried, Documents, INDEX_FORMAT, Index, IndexEntry, Runs, StoreError};
 
 /// The key of a schedule's document.
 pub fn key(namespace: &str, name: &str) -> String {
@@ -160,11 +161,11 @@ pub async fn ended<S: Documents>(
     store: &S,
     namespace: &str,
     name: &str,
-    (uid, phase): (&RunUid, RunPhase),
+    end: &CronEnd,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let cron = definition(store, namespace, name).await?;
-    edit(store, namespace, name, |state| state.ended(cron.as_ref(), uid, phase, now)).await
+    edit(store, namespace, name, |state| state.ended(cron.as_ref(), end.clone(), now)).await
 }
 
 /// The stored definition, if it is there and can be read.
@@ -188,19 +189,46 @@ pub async fn definition<S: Documents>(
 /// Deletes what is beyond a schedule's history limits; gives how many.
 ///
 /// # Errors
-/// When the list can't be read or changed.
-pub async fn trim_history<S: Runs + Index + Artifacts>(
+/// When the document or a run can't be read or changed; the next tick does what is left.
+pub async fn trim_history<S: Documents + Runs + Index + Artifacts>(
     store: &S,
     namespace: &str,
     cron: &CronWorkflow,
     now: Timestamp,
 ) -> Result<usize, StoreError> {
-    let entries = store.entries(Some(namespace)).await?;
-    let by = format!("history limit of schedule {}", cron.metadata.name.as_deref().unwrap_or_default());
-    let mut gone = 0;
-    for entry in beyond_history(cron, &entries) {
-        // One that still has something to do goes another time.
-        gone += usize::from(tidy_away(store, entry, &by, now).await? == Buried::Hidden);
+    let name = cron.metadata.name.as_deref().unwrap_or_default();
+    let Some(state) = state(store, namespace, name).await? else { return Ok(0) };
+    let by = format!("history limit of schedule {name}");
+    let mut gone = BTreeSet::new();
+    for end in state.beyond_history(cron) {
+        // One that still has something to do goes another time; one that somebody has deleted is gone.
+        if tidy_away(store, &entry(namespace, &end), &by, now).await? == Buried::Hidden {
+            gone.insert(end.uid);
+        }
     }
-    Ok(gone)
+    if !gone.is_empty() {
+        edit(store, namespace, name, |state| state.ends.retain(|end| !gone.contains(&end.uid))).await?;
+    }
+    Ok(gone.len())
+}
+
+/// The run's line of the list, as far as it names it.
+fn entry(namespace: &str, end: &CronEnd) -> IndexEntry {
+    IndexEntry {
+        format: INDEX_FORMAT,
+        uid: end.uid.clone(),
+        name: end.name.clone(),
+        namespace: namespace.to_owned(),
+        position: 0,
+        phase: end.phase,
+        message: String::new(),
+        created_at: end.created_at,
+        started_at: None,
+        finished_at: None,
+        progress: String::new(),
+        metrics: BTreeMap::new(),
+        cause: String::new(),
+        expires_at: None,
+        labels: BTreeMap::new(),
+    }
 }

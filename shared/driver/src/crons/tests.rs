@@ -128,8 +128,8 @@ fn forbid_drops_the_tick_and_replace_ends_the_active_run() {
     let mut state = CronState::new(&forbid.spec, at(START));
     decided(&forbid, &mut state, START, "2026-01-15T11:00:00Z");
     assert!(why(decided(&forbid, &mut state, START, "2026-01-15T12:00:00Z")).contains("Forbid"));
-    assert!(state.ended(Some(&forbid), &"u1".into(), RunPhase::Failed, at("2026-01-15T12:30:00Z")));
-    assert!(!state.ended(Some(&forbid), &"u1".into(), RunPhase::Failed, at("2026-01-15T12:30:00Z")));
+    assert!(state.ended(Some(&forbid), end("u1", RunPhase::Failed), at("2026-01-15T12:30:00Z")));
+    assert!(!state.ended(Some(&forbid), end("u1", RunPhase::Failed), at("2026-01-15T12:30:00Z")));
     assert_eq!((state.succeeded, state.failed), (0, 1));
     assert_eq!(ran(decided(&forbid, &mut state, START, "2026-01-15T13:00:00Z")).len(), 1);
 
@@ -159,7 +159,7 @@ fn missed_ticks_run_one_after_another_where_runs_must_not_meet() {
     let now = "2026-01-15T12:10:00Z";
     assert_eq!(ran(decided(&forbid, &mut state, now, now)), ["2026-01-15T11:00:00Z"]);
     assert_eq!(decided(&forbid, &mut state, now, now), []);
-    state.ended(None, &"u1".into(), RunPhase::Succeeded, at(now));
+    state.ended(None, end("u1", RunPhase::Succeeded), at(now));
     assert_eq!(state.next_due(&forbid, &Times::of(&forbid.spec).unwrap()), Some(state.handled));
     assert_eq!(ran(decided(&forbid, &mut state, now, now)), ["2026-01-15T12:00:00Z"]);
 }
@@ -194,7 +194,7 @@ fn a_stop_strategy_stops_for_good() {
     });
     let mut state = CronState::new(&stop.spec, at(START));
     decided(&stop, &mut state, START, "2026-01-15T11:00:00Z");
-    state.ended(Some(&stop), &"u1".into(), RunPhase::Error, at("2026-01-15T11:10:00Z"));
+    state.ended(Some(&stop), end("u1", RunPhase::Error), at("2026-01-15T11:10:00Z"));
     assert!(state.stopped);
     assert_eq!(ran(decided(&stop, &mut state, START, "2026-01-15T12:00:00Z")), Vec::<String>::new());
 }
@@ -228,38 +228,44 @@ fn the_workflow_carries_argos_labels_and_annotations() {
     assert_eq!(workflow.metadata.name.as_deref(), Some("nightly-1768474800"));
 }
 
-fn entry(name: &str, phase: RunPhase) -> IndexEntry {
-    IndexEntry {
-        format: 1,
-        uid: name.into(),
-        name: name.to_owned(),
-        namespace: "default".to_owned(),
-        position: 0,
-        phase,
-        message: String::new(),
-        created_at: at(START),
-        started_at: None,
-        finished_at: None,
-        progress: String::new(),
-        metrics: Default::default(),
-        cause: String::new(),
-        expires_at: None,
-        labels: [(CRON_LABEL.to_owned(), "nightly".to_owned())].into(),
-    }
+fn end(name: &str, phase: RunPhase) -> CronEnd {
+    CronEnd { uid: name.into(), name: name.to_owned(), created_at: at(START), phase }
 }
 
 #[test]
 fn three_succeeded_and_one_failed_run_stay_by_default() {
-    use RunPhase::{Error, Failed, Running, Succeeded};
-    let phases = [Running, Failed, Succeeded, Error, Succeeded, Succeeded, Succeeded, Failed];
-    let mut entries: Vec<IndexEntry> =
-        phases.iter().enumerate().map(|(i, p)| entry(&i.to_string(), *p)).collect();
-    entries[7].labels.clear();
+    use RunPhase::{Error, Failed, Succeeded};
+    let phases = [Failed, Succeeded, Error, Succeeded, Succeeded, Succeeded];
+    let mut state = CronState::new(&cron(|_| {}).spec, at(START));
+    state.ends = phases.iter().enumerate().map(|(i, phase)| end(&i.to_string(), *phase)).collect();
+    // Who was created last is the newest, whoever ended last.
+    state.ends[5].created_at = at("2026-01-16T11:00:00Z");
     let names = |cron: &CronWorkflow| -> Vec<String> {
-        beyond_history(cron, &entries).iter().map(|e| e.name.clone()).collect()
+        state.beyond_history(cron).into_iter().map(|end| end.name).collect()
     };
-    assert_eq!(names(&cron(|_| {})), ["6", "3"]);
-    assert_eq!(names(&cron(|c| c.spec.successful_jobs_history_limit = Some(0))), ["2", "4", "5", "6", "3"]);
+    assert_eq!(names(&cron(|_| {})), ["4", "2"]);
+    assert_eq!(names(&cron(|c| c.spec.successful_jobs_history_limit = Some(0))), ["5", "1", "3", "4", "2"]);
+}
+
+#[test]
+fn the_history_holds_runs_that_ended_and_each_once() {
+    let mut state = CronState::new(&cron(|_| {}).spec, at(START));
+    let run = |uid: &str| CronRun {
+        uid: uid.into(),
+        name: uid.to_owned(),
+        scheduled_time: at(START),
+        born: true,
+        replaced: false,
+    };
+    state.active = vec![run("a"), run("b")];
+    assert!(state.ended(None, end("a", RunPhase::Failed), at(START)));
+    assert!(!state.ended(None, end("a", RunPhase::Succeeded), at(START)), "it was retried");
+    assert!(!state.ended(None, end("a-stranger", RunPhase::Failed), at(START)));
+    assert_eq!(state.ends, [end("a", RunPhase::Succeeded)]);
+    assert_eq!((state.succeeded, state.failed), (0, 1), "the schedule's counts are of first ends");
+    state.forget();
+    state.begin(&cron(|_| {}).spec, at(START));
+    assert_eq!(state.ends.len(), 1, "what a schedule made is its own, also once it is written anew");
 }
 
 /// The process is killed before or after each of its writes; whoever comes next creates the tick's one run.
@@ -288,8 +294,8 @@ fn a_kill_at_any_write_leaves_one_run_for_the_tick() {
             store.restart();
             life(at(START)).unwrap();
             assert_eq!(created.len(), 1, "killed {fault:?} write {n}");
-            let end = (created.first().unwrap(), RunPhase::Succeeded);
-            assert!(done(keep::ended(&store, "default", "nightly", end, tick)).unwrap());
+            let end = end(created.first().unwrap().as_str(), RunPhase::Succeeded);
+            assert!(done(keep::ended(&store, "default", "nightly", &end, tick)).unwrap());
             let state = done(keep::state(&store, "default", "nightly")).unwrap().unwrap();
             assert_eq!((state.acts(), state.active.len(), state.succeeded), (vec![], 0, 1));
         }
