@@ -18,9 +18,9 @@ locals {
       delete = ["live", "runs/*/inbox", "index", "triggers", "crons", "starters", "locks"]
     }
     sweep = {
-      read   = ["live", "runs", "journals", "attempts", "definitions", "cluster-definitions", "triggers", "crons", "starters", "locks", "index", "admission", "settings"]
-      write  = ["live", "runs", "triggers", "crons", "starters", "locks", "index", "admission", "settings"]
-      delete = ["live", "index", "triggers", "crons", "starters", "locks"]
+      read   = ["live", "runs", "journals", "attempts", "definitions", "cluster-definitions", "triggers", "crons", "starters", "locks", "index", "admission", "settings", "sweeping"]
+      write  = ["live", "runs", "triggers", "crons", "starters", "locks", "index", "admission", "settings", "sweeping"]
+      delete = ["live", "index", "triggers", "crons", "starters", "locks", "sweeping"]
     }
     # It performs requests to Kubernetes, and knows no bucket.
     dispatch = { read = [], write = [], delete = [] }

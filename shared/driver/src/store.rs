@@ -492,7 +492,7 @@ pub trait Index: Send + Sync {
     /// When it can't be stored.
     fn put_entry(&self, entry: &IndexEntry) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// All entries of a namespace (all namespaces when none), newest first.
+    /// All entries of a namespace (all namespaces when none), newest first. One that can't be read is told and passed over.
     ///
     /// # Errors
     /// When they can't be listed.
@@ -501,11 +501,33 @@ pub trait Index: Send + Sync {
         namespace: Option<&str>,
     ) -> impl Future<Output = Result<Vec<IndexEntry>, StoreError>> + Send;
 
+    /// So many entries of all namespaces, in an order of the store's own, after those that ended in `after`: for who can't
+    /// have all at once. A store whose list is short gives it whole.
+    ///
+    /// # Errors
+    /// When they can't be listed.
+    fn entries_after(
+        &self,
+        _after: Option<&str>,
+        _many: usize,
+    ) -> impl Future<Output = Result<EntryPage, StoreError>> + Send {
+        async { Ok(EntryPage { entries: self.entries(None).await?, end: None }) }
+    }
+
     /// Removes a run's entry, so that it is no longer listed.
     ///
     /// # Errors
     /// When it can't be removed.
     fn remove_entry(&self, entry: &IndexEntry) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// Some entries of the list of runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EntryPage {
+    /// They.
+    pub entries: Vec<IndexEntry>,
+    /// Where they end; none: the list does.
+    pub end: Option<String>,
 }
 
 /// A document that is changed by compare and swap.

@@ -1,5 +1,6 @@
 //! The sweep: which runs are rung so that nothing that was lost stays lost. It loads no journal.
 
+mod expiry;
 mod sweep;
 
 pub use sweep::{AllPods, Sweep, Swept};

@@ -13,7 +13,7 @@ use dropforge_driver::deaths;
 use dropforge_driver::doorbells::{Doorbells, Ring};
 use dropforge_driver::owner::index_entry;
 use dropforge_driver::reminders::{Reminders, Starter};
-use dropforge_driver::store::{Index, Runs, StoreError};
+use dropforge_driver::store::{Documents, Index, IndexEntry, Runs, StoreError};
 use dropforge_driver::sweeping::{AllPods, Glimpse, Sweep};
 use dropforge_engine::ids::{AttemptId, RunUid};
 use dropforge_engine::phase::RunPhase;
@@ -101,6 +101,37 @@ fn ended(store: &MemoryStore, uid: &str, collects: &str, phase: RunPhase) {
     let end = Record::RunFinished { phase, message, at, delete_volumes: false, delete_artifacts: false };
     now(store.commit(&spec.uid, 0, &[end])).unwrap();
     now(store.unmark_live(&spec.uid, 1)).unwrap();
+}
+
+/// A long list of runs, of which the last one's time is over.
+fn listed(store: &MemoryStore, many: usize) {
+    let program = Program::compile(spec("expired", "OnWorkflowSuccess")).unwrap();
+    let entry = index_entry(&RunState::new(Arc::new(program)), 1);
+    for n in 0..many {
+        let entry = IndexEntry { uid: format!("a-{n:05}").into(), ..entry.clone() };
+        now(store.put_entry(&entry)).unwrap();
+    }
+    now(store.put_entry(&IndexEntry { expires_at: Some(at_minute(0)), ..entry })).unwrap();
+}
+
+#[test]
+fn runs_whose_time_is_over_are_found_in_a_list_that_one_sweep_can_t_read() {
+    let store = MemoryStore::default();
+    ended(&store, "expired", "OnWorkflowSuccess", RunPhase::Succeeded);
+    listed(&store, 4_500);
+    let left_after = |minute| {
+        let (store, pods, doorbells, reminders) = (&store, &Claims::default(), &Silence, &Silence);
+        let (since, at) = (Some(at_minute(minute - 1)), at_minute(minute));
+        now(Sweep { store, pods, doorbells, reminders, since, now: at }.sweep()).unwrap();
+        now(store.entries(None)).unwrap().len()
+    };
+    let left: Vec<usize> = (6..=11).map(left_after).collect();
+    assert_eq!(
+        left,
+        [4_501, 4_501, 4_501, 4_500, 4_500, 4_500],
+        "from the seventh minute on, a part in each sweep"
+    );
+    assert_eq!(now(store.keys("sweeping")).unwrap(), [""; 0], "nothing is left of it");
 }
 
 fn delete(store: &MemoryStore, uid: &str) {

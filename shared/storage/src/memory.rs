@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dropforge_driver::store::{
-    Artifacts, Attempts, Buried, Commit, Created, Documents, Inbox, Index, IndexEntry, LoadedRun, Logs,
-    ObjectFacts, Place, Runs, StoreError, Swap, Tail, Tombstone, Versioned,
+    Artifacts, Attempts, Buried, Commit, Created, Documents, EntryPage, Inbox, Index, IndexEntry, LoadedRun,
+    Logs, ObjectFacts, Place, Runs, StoreError, Swap, Tail, Tombstone, Versioned,
 };
 use dropforge_engine::attempt::Verdict;
 use dropforge_engine::event::Command;
@@ -208,6 +208,14 @@ impl Index for MemoryStore {
         let mut entries: Vec<IndexEntry> = tables.index.values().filter(wanted).cloned().collect();
         entries.sort_by(|a, b| (b.created_at, &a.uid).cmp(&(a.created_at, &b.uid)));
         Ok(entries)
+    }
+
+    async fn entries_after(&self, after: Option<&str>, many: usize) -> Result<EntryPage, StoreError> {
+        let tables = self.tables();
+        let later = |entry: &&IndexEntry| after.is_none_or(|after| entry.uid.as_str() > after);
+        let entries: Vec<IndexEntry> = tables.index.values().filter(later).take(many).cloned().collect();
+        let end = entries.last().filter(|_| entries.len() >= many).map(|entry| entry.uid.to_string());
+        Ok(EntryPage { entries, end })
     }
 
     async fn remove_entry(&self, entry: &IndexEntry) -> Result<(), StoreError> {

@@ -9,19 +9,19 @@ use dropforge_engine::garbage::removes_volumes;
 use dropforge_engine::ids::{AttemptId, RunUid};
 use jiff::Timestamp;
 
-use super::{Glimpse, Plan, minutes, plan};
+use super::{Glimpse, Plan, expiry, minutes, plan};
 use crate::cluster::ClusterError;
 use crate::doorbells::{Doorbells, Ring, Why};
 use crate::owner::chain;
 use crate::reminders::Reminders;
 use crate::replay::{ReplayError, replay};
 use crate::store::{Artifacts, Buried, RunStore, StoreError, TOMBSTONE_FORMAT, Tombstone};
-use crate::{deaths, garbage, locks, starters};
+use crate::{locks, starters};
 
 /// Pods are looked at in every sweep while a run is live, else in every tenth: left over ones only cost.
 const IDLE_TURNS: u64 = 10;
 
-/// The minute of an hour in which runs are deleted whose time is over: that reads the whole run list.
+/// The minute of an hour in which runs begin to be deleted whose time is over: that reads the whole run list.
 const DELETING_MINUTE: u64 = 7;
 
 /// The pods of all runs at once.
@@ -114,8 +114,11 @@ impl<S: RunStore + Artifacts, P: AllPods, D: Doorbells, M: Reminders> Sweep<'_, 
         if !live.is_empty() {
             told("sweep the locks", self.locks().await);
         }
+        told(
+            "delete the runs whose time is over",
+            expiry::go_on(self.store, is_due(60, DELETING_MINUTE), self.now).await,
+        );
         if is_due(60, DELETING_MINUTE) {
-            told("delete the runs whose time is over", self.delete_expired().await);
             told("look for volume claims that are left over", self.remove_claims().await);
         }
         Ok(swept)
@@ -233,16 +236,6 @@ impl<S: RunStore + Artifacts, P: AllPods, D: Doorbells, M: Reminders> Sweep<'_, 
         let rings: Vec<Ring> =
             granted.into_iter().map(|claimant| Ring::new(claimant.run, Why::Sweep)).collect();
         self.doorbells.ring(&rings).await
-    }
-
-    async fn delete_expired(&self) -> Result<(), StoreError> {
-        let entries = self.store.entries(None).await?;
-        for entry in garbage::expired(&entries, self.now).0 {
-            if deaths::tidy_away(self.store, entry, "ttlStrategy", self.now).await? == Buried::Hidden {
-                tracing::info!(run = %entry.uid, name = entry.name, "a run was deleted, as its ttlStrategy says");
-            }
-        }
-        Ok(())
     }
 }
 

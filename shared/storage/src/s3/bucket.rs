@@ -347,6 +347,27 @@ impl Bucket {
         Ok(listed)
     }
 
+    /// The first `many` keys below `prefix` after this one.
+    pub(super) async fn list_after(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        many: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut keys = Vec::new();
+        let request = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
+        let request = request.max_keys(i32::try_from(many).unwrap_or(i32::MAX));
+        let mut pages = request.set_start_after(after.map(str::to_owned)).into_paginator().send();
+        while keys.len() < many
+            && let Some(page) = pages.next().await
+        {
+            let page = page.map_err(|error| Failure::of(error).at("list", prefix))?;
+            keys.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key));
+        }
+        keys.truncate(many);
+        Ok(keys)
+    }
+
     /// Whether there is any object below `prefix`.
     pub(super) async fn has_any(&self, prefix: &str) -> Result<bool, StoreError> {
         let request = self.client.list_objects_v2().bucket(&self.name).prefix(prefix).max_keys(1);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dropforge_driver::store::{INDEX_FORMAT, Index, IndexEntry, StoreError};
+use dropforge_driver::store::{EntryPage, INDEX_FORMAT, Index, IndexEntry, StoreError};
 
 use super::bucket::{Condition, Put};
 use super::{S3Store, key};
@@ -38,19 +38,37 @@ impl Index for S3Store {
         };
         let keys: Vec<String> =
             self.control.list(&prefix).await?.into_iter().map(|entry| entry.key).collect();
-        let mut entries: Vec<IndexEntry> = Vec::new();
-        for (key, found) in keys.iter().zip(self.control.get_all(keys.clone()).await?) {
-            // None: removed since the index was listed.
-            if let Some(found) = found {
-                entries.push(json::parse(Path::new(key), &found.body, INDEX_FORMAT)?);
-            }
-        }
+        let mut entries = self.read_entries(keys).await?;
         entries.sort_by(|a, b| (b.created_at, &a.uid).cmp(&(a.created_at, &b.uid)));
         Ok(entries)
     }
 
+    async fn entries_after(&self, after: Option<&str>, many: usize) -> Result<EntryPage, StoreError> {
+        let keys = self.control.list_after(&format!("{}/", keys::INDEX), after, many).await?;
+        let end = keys.last().filter(|_| keys.len() >= many).cloned();
+        Ok(EntryPage { entries: self.read_entries(keys).await?, end })
+    }
+
     async fn remove_entry(&self, entry: &IndexEntry) -> Result<(), StoreError> {
         self.control.remove(&entry_key(entry)?).await
+    }
+}
+
+impl S3Store {
+    /// The entries under these keys. One that is damaged, or a newer version's, hides none of the others.
+    async fn read_entries(&self, keys: Vec<String>) -> Result<Vec<IndexEntry>, StoreError> {
+        let mut entries = Vec::new();
+        for (key, found) in keys.iter().zip(self.control.get_all(keys.clone()).await?) {
+            // None: removed since the index was listed.
+            let Some(found) = found else { continue };
+            match json::parse(Path::new(key), &found.body, INDEX_FORMAT) {
+                Ok(entry) => entries.push(entry),
+                Err(why) => {
+                    tracing::warn!(key, %why, "a run's line of the list can't be read and is left out")
+                }
+            }
+        }
+        Ok(entries)
     }
 }
 

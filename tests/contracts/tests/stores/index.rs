@@ -15,6 +15,15 @@ pub async fn contract<S: Index>(store: &S) {
     assert_eq!(store.entries(Some("a")).await.unwrap(), [new.clone(), old.clone()]);
     assert_eq!(store.entries(Some("b/../c")).await.unwrap(), std::slice::from_ref(&same_time));
     assert_eq!(store.entries(Some("nobody's")).await.unwrap(), []);
+    let mut paged = Vec::new();
+    let mut page = store.entries_after(None, 2).await.unwrap();
+    loop {
+        paged.append(&mut page.entries);
+        let Some(end) = page.end else { break };
+        page = store.entries_after(Some(&end), 2).await.unwrap();
+    }
+    paged.sort_by(|a, b| (b.created_at, &a.uid).cmp(&(a.created_at, &b.uid)));
+    assert_eq!(paged, all, "in pages, each once");
     // An entry replaces the older one of its run.
     let ended = IndexEntry { phase: RunPhase::Succeeded, ..old.clone() };
     store.put_entry(&ended).await.unwrap();

@@ -1,0 +1,58 @@
+//! The deletion of runs whose time is over, a part in each sweep: the list of runs may be longer than one call can read.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::deaths::tidy_away;
+use crate::documents::{change_or_remove, read};
+use crate::garbage;
+use crate::store::{Artifacts, Buried, RunStore, StoreError};
+
+/// Where it is kept how far the list was read; there is none between two readings.
+const KEY: &str = "sweeping/expiry.json";
+
+/// The version of the document that this code writes.
+const FORMAT: u32 = 1;
+
+/// How many lines one sweep reads: sixteen at once of 20 ms each take three seconds.
+const READS_MAX: usize = 2_000;
+
+/// How many runs one sweep deletes: each is read whole, for the artifacts that go with it.
+const DELETIONS_MAX: usize = 50;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Progress {
+    format: u32,
+    /// The end of what was read.
+    after: Option<String>,
+}
+
+/// Goes on where the last sweep ended, or begins anew where that is due.
+///
+/// # Errors
+/// When the list can't be read or changed; the next sweep goes on in the same place.
+pub(super) async fn go_on<S: RunStore + Artifacts>(
+    store: &S,
+    begins: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let at: Option<Progress> = read(store, KEY, FORMAT).await?;
+    if at.is_none() && !begins {
+        return Ok(());
+    }
+    let after = at.as_ref().and_then(|at| at.after.clone());
+    let page = store.entries_after(after.as_deref(), READS_MAX).await?;
+    let (expired, _) = garbage::expired(&page.entries, now);
+    let mut deleted = 0;
+    for entry in expired.iter().take(DELETIONS_MAX) {
+        if tidy_away(store, entry, "ttlStrategy", now).await? == Buried::Hidden {
+            tracing::info!(run = %entry.uid, name = entry.name, "a run was deleted, as its ttlStrategy says");
+            deleted += 1;
+        }
+    }
+    // What is left of these lines is read again, as long as that leads anywhere.
+    let is_done = expired.len() <= DELETIONS_MAX || deleted == 0;
+    let next = if is_done { page.end.map(Some) } else { Some(after) };
+    let next = next.map(|after| Progress { format: FORMAT, after });
+    change_or_remove(store, KEY, FORMAT, |_: Option<Progress>| (next.clone(), ())).await
+}
