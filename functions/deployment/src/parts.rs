@@ -75,7 +75,10 @@ impl Parts {
             access(&self.aws, &settings.stores.region, &of_cluster.reach),
             site,
             self.store.clone(),
-            Use::of(&of_cluster.pod_defaults.limits, name).within(of_cluster.namespaces.clone()),
+            Use {
+                registry_credentials: self.aws.credentials_provider(),
+                ..Use::of(&of_cluster.pod_defaults.limits, name).within(of_cluster.namespaces.clone())
+            },
         )
     }
 }

@@ -51,13 +51,14 @@ variable "cluster" {
 }
 
 variable "namespaces" {
-  description = "Kubernetes namespaces of steps: the service accounts that get the role (the first is what steps run as that name none, the same in all namespaces), where steps may put models beside the artifact bucket (BUCKET/PREFIX), which uploads they may read (prefixes), a role that is there already, the pod security level that is enforced."
+  description = "Kubernetes namespaces of steps: the service accounts that get the role (the first is what steps run as that name none, the same in all namespaces), where steps may put models beside the artifact bucket (BUCKET/PREFIX), which uploads they may read (prefixes), a role that is there already, the pod security level that is enforced, the pull secrets that the functions may read beside those of `pod_defaults`, for what images start by themselves."
   type = map(object({
     service_accounts = optional(list(string), ["dropforge-step"])
     model_prefixes   = optional(list(string), [])
     upload_prefixes  = optional(list(string), [""])
     role_arn         = optional(string)
     pod_security     = optional(string, "baseline")
+    pull_secrets     = optional(list(string), [])
   }))
   default  = { dropforge = {} }
   nullable = false

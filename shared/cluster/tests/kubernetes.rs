@@ -815,8 +815,7 @@ async fn what_can_be_no_name_is_nobody_s_and_asked_nowhere() {
 #[tokio::test]
 async fn a_registry_that_does_not_say_it_is_asked_once_for_starts_side_by_side() {
     let (registry, asked) = server(vec!["500 Internal Server Error|{}", "500 Internal Server Error|{}"]);
-    let (access, _folder) = anonymous("http://127.0.0.1:1");
-    let cluster = outside(access);
+    let (cluster, _) = played(|_, _| refusal(404, "NotFound"));
     let image = format!("{}/app:1", registry.trim_start_matches("http://"));
     let start = |name: &str| {
         let attempt = attempt("n", name, json!({"image": image}));
@@ -826,4 +825,31 @@ async fn a_registry_that_does_not_say_it_is_asked_once_for_starts_side_by_side()
     let (one, other) = tokio::join!(start("wf-main-1"), start("wf-main-2"));
     assert!(one.is_some() && other.is_some());
     assert_eq!(asked.lock().unwrap().len(), 1);
+}
+
+/// The words with which an attempt is refused whose image says no command, by a registry that wants a login.
+async fn refused_by_registry(cluster: &KubernetesCluster<Memory>) -> String {
+    let (registry, _) = server(vec!["401 Unauthorized|{}"]);
+    let image = format!("{}/app:1", registry.trim_start_matches("http://"));
+    let started =
+        cluster.start(&run("ml", "run-1"), attempt("ml", "wf-main-1", json!({"image": image}))).await;
+    let Some(Event::AttemptFinished { verdict }) = started.unwrap() else { panic!("it is refused") };
+    verdict.message.clone()
+}
+
+#[tokio::test]
+async fn a_pull_secret_that_may_not_be_read_is_told_with_what_to_do() {
+    let (cluster, _) = played(|_, path| match path.trim_end_matches('?') {
+        "/api/v1/namespaces/ml/serviceaccounts/default" => {
+            let account = json!({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default"},
+                "imagePullSecrets": [{"name": "regcred"}]});
+            (200, account)
+        }
+        "/api/v1/namespaces/ml/secrets/regcred" => refusal(403, "Forbidden"),
+        other => panic!("{other} is asked"),
+    });
+    let why = refused_by_registry(&cluster).await;
+    let words =
+        "the functions may not read the pull secret regcred of the namespace ml: name it in `pull_secrets`";
+    assert!(why.contains("it may not be read without a login") && why.contains(words), "{why}");
 }

@@ -91,6 +91,11 @@ fn placed(mut object: Value, name: &str, namespace: &Namespace, deployment: &Dep
                 object["metadata"]["annotations"]["eks.amazonaws.com/role-arn"] = json!(namespace.role_arn);
             }
         }
+        "Role" if !namespace.pull_secrets.is_empty() => {
+            let names = &namespace.pull_secrets;
+            let rule = json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": names, "verbs": ["get"]});
+            object["rules"].as_array_mut().expect("a Role of ours has rules").push(rule);
+        }
         "RoleBinding" if !deployment.kubernetes_group.is_empty() => {
             object["subjects"][0]["name"] = json!(deployment.kubernetes_group);
         }
@@ -125,6 +130,7 @@ mod tests {
             isolation: isolation.to_owned(),
             pod_security: "restricted".to_owned(),
             model_prefixes: Vec::new(),
+            pull_secrets: Vec::new(),
         };
         Deployment {
             kubernetes_group: "forge:dispatcher".to_owned(),
@@ -151,6 +157,22 @@ mod tests {
         assert_eq!(objects[3]["subjects"][0]["name"], "forge:dispatcher");
         assert_eq!(objects[1]["metadata"].get("annotations"), None);
         assert_eq!(objects[6]["metadata"]["annotations"]["eks.amazonaws.com/role-arn"], "arn:role");
+    }
+
+    #[test]
+    fn pull_secrets_are_read_by_name_and_no_other_secret_is() {
+        let mut deployment = deployment();
+        deployment.namespaces.get_mut("b").unwrap().pull_secrets = vec!["registry".to_owned()];
+        let secrets = |of: &str| -> Vec<Value> {
+            let objects = of_namespaces(&deployment);
+            let role =
+                objects.iter().find(|object| title(object) == format!("role/dropforge-dispatcher of {of}"));
+            let rules = role.unwrap()["rules"].as_array().unwrap().clone();
+            rules.into_iter().filter(|rule| rule["resources"] == json!(["secrets"])).collect()
+        };
+        assert_eq!(secrets("a"), [] as [Value; 0]);
+        let rule = json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["registry"], "verbs": ["get"]});
+        assert_eq!(secrets("b"), [rule]);
     }
 
     fn survey(drivers: &[&str], classes: &[bool]) -> Survey {

@@ -99,6 +99,9 @@ pub struct Namespace {
     pub pod_security: String,
     /// Where steps may put models, beside artifacts.
     pub model_prefixes: Vec<String>,
+    /// The pull secrets that the functions may read, for what images start by themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pull_secrets: Vec<String>,
 }
 
 /// A function.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
+use aws_credential_types::provider::SharedCredentialsProvider;
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::{Cluster, ClusterError};
 use dropforge_driver::owner::at_most;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub creates_per_second: f64,
     /// How many pods of ours are open in the cluster at once.
     pub open_pods_max: Option<u32>,
+    /// Who asks Amazon's registries what images start; nobody: they are asked without a login.
+    pub registry_credentials: Option<SharedCredentialsProvider>,
     /// The cluster's name, under which its open pods are counted.
     pub name: String,
     /// The only namespaces that are touched; all where none. A run says where it belongs, and who wrote it may know of
@@ -62,6 +65,7 @@ impl Settings {
             patience: Patience::of(limits),
             creates_per_second: limits.creates_per_second,
             open_pods_max: Some(limits.open_pods_max).filter(|max| *max > 0),
+            registry_credentials: None,
             name: name.into(),
             namespaces: None,
         }
@@ -118,7 +122,8 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         let pace = Pace::new(settings.creates_per_second);
         let per_second = settings.creates_per_second;
         let admission = Admission::new(store.clone(), &settings.name, settings.open_pods_max, per_second);
-        let images = Images::new(store.clone(), site.defaults.images.clone());
+        let images =
+            Images::new(store.clone(), site.defaults.images.clone(), settings.registry_credentials.clone());
         let connections = Connections::new(access);
         KubernetesCluster { connections, site, store, settings, pace, admission, images }
     }

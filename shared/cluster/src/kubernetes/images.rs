@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_credential_types::provider::SharedCredentialsProvider;
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::documents;
 use dropforge_driver::store::{Documents, StoreError};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pod::{Commands, ImageCommand};
 
+mod ecr;
 mod registry;
 
 pub use registry::{Logins, RegistryError, logins};
@@ -20,6 +22,10 @@ const FORMAT: u32 = 1;
 
 /// How long what a tag starts is believed: tags move.
 const TAG_HOLDS: SignedDuration = SignedDuration::from_hours(24);
+
+/// What a role needs for an image's own command, as people are told.
+const RIGHTS: &str = "ecr:GetAuthorizationToken, ecr:BatchGetImage and ecr:GetDownloadUrlForLayer \
+     (`entrypoint_repository_arns` of the Terraform module)";
 
 /// How long a registry that did not say it is not asked again.
 const FAILURE_HOLDS: SignedDuration = SignedDuration::from_secs(10);
@@ -36,6 +42,8 @@ struct Known {
 pub struct Images<S> {
     store: Arc<S>,
     said: Commands,
+    /// Who asks Amazon's registries.
+    credentials: Option<SharedCredentialsProvider>,
     known: Mutex<BTreeMap<String, Known>>,
     /// What could not be had, and when. Held while a registry is asked: starts side by side would all ask it the same, and
     /// would wait one after the other for one that does not answer.
@@ -44,8 +52,8 @@ pub struct Images<S> {
 
 impl<S: Documents> Images<S> {
     /// Knows what the settings say.
-    pub fn new(store: Arc<S>, said: Commands) -> Self {
-        Images { store, said, known: Mutex::default(), failed: tokio::sync::Mutex::default() }
+    pub fn new(store: Arc<S>, said: Commands, credentials: Option<SharedCredentialsProvider>) -> Self {
+        Images { store, said, credentials, known: Mutex::default(), failed: tokio::sync::Mutex::default() }
     }
 
     /// What an image starts, where nothing need be asked but the store.
@@ -83,9 +91,7 @@ impl<S: Documents> Images<S> {
         if let Some((_, why)) = failed.get(image) {
             return Err(why.clone());
         }
-        let asked = pulled.to_owned();
-        let asking = tokio::task::spawn_blocking(move || registry::starts(&asked, &logins));
-        let answer = asking.await.map_err(|why| RegistryError::of(pulled, &why)).and_then(|answer| answer);
+        let answer = self.ask(pulled, logins).await;
         let starts = answer.inspect_err(|why| {
             failed.insert(image.to_owned(), (SystemClock.now(), why.clone()));
         })?;
@@ -96,6 +102,24 @@ impl<S: Documents> Images<S> {
             tracing::warn!(image, %error, "what an image starts could not be kept, and will be asked again");
         }
         Ok(starts)
+    }
+
+    /// Asks with a pull secret's login, or with one of the functions' own where Amazon's registry gives it.
+    async fn ask(&self, pulled: &str, mut logins: Logins) -> Result<ImageCommand, RegistryError> {
+        let registry = registry::registry(pulled);
+        let mut lacks = String::new();
+        if let Some(credentials) = self.credentials.as_ref().filter(|_| !logins.contains_key(&registry)) {
+            match ecr::login(&registry, credentials).await {
+                Ok(login) => logins.extend(login.map(|login| (registry, login))),
+                Err(why) => {
+                    lacks = format!("; ECR gave this function no login ({why}): its role needs {RIGHTS}")
+                }
+            }
+        }
+        let asked = pulled.to_owned();
+        let asking = tokio::task::spawn_blocking(move || registry::starts(&asked, &logins));
+        let answer = asking.await.map_err(|why| RegistryError::of(pulled, &why)).and_then(|answer| answer);
+        answer.map_err(|why| why.and(&lacks))
     }
 
     fn memory(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Known>> {

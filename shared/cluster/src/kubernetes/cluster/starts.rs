@@ -10,7 +10,7 @@ use dropforge_driver::store::{Attempts, Documents, Launches};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason};
 use dropforge_engine::event::Event;
 use dropforge_engine::spec::RunSpec;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 use kube::Client;
 use kube::api::{Api, PostParams};
 use kube::core::Request;
@@ -125,12 +125,12 @@ impl<S: Attempts + Documents + Launches + 'static> KubernetesCluster<S> {
     }
 
     async fn looked_up(&self, attempt: &Attempt, image: &str) -> Result<ImageCommand, NotStarted> {
-        let logins = self.logins(attempt).await?;
+        let (logins, unread) = self.logins(attempt).await?;
         let asked = self.images.look_up(image, &self.site.defaults.image(image), logins).await;
         asked.map_err(|error| {
             let why = format!(
                 "failed to look-up entrypoint/cmd for image {image:?}, you must either explicitly specify the command, or list \
-                 the image's command in the index: failed to {error}"
+                 the image's command in the index: failed to {error}{unread}"
             );
             match error.passes() {
                 true => NotStarted::Later { why },
@@ -139,26 +139,52 @@ impl<S: Attempts + Documents + Launches + 'static> KubernetesCluster<S> {
         })
     }
 
-    /// The logins of the pull secrets that the pod would have; secrets that may not be read are passed over.
-    async fn logins(&self, attempt: &Attempt) -> Result<Logins, NotStarted> {
-        let own = attempt.work.pod.spec.get("imagePullSecrets");
-        let secrets = own.or(self.site.defaults.spec.get("imagePullSecrets")).and_then(Value::as_array);
-        let names = secrets.into_iter().flatten().filter_map(|secret| secret["name"].as_str());
-        let mut found = Logins::new();
-        for name in names {
+    /// The logins of the pull secrets that the pod would have, and what to say of secrets that may not be read.
+    async fn logins(&self, attempt: &Attempt) -> Result<(Logins, String), NotStarted> {
+        let (mut found, mut unread) = (Logins::new(), String::new());
+        for name in self.pull_secrets(attempt).await? {
             let api: Api<Secret> = self.api(&attempt.namespace).await?;
-            match call(api.get_opt(name)).await {
+            match call(api.get_opt(&name)).await {
                 Ok(secret) => {
                     let data = secret.and_then(|secret| secret.data?.remove(".dockerconfigjson"));
                     found.extend(data.map(|data| logins(&data.0)).unwrap_or_default());
                 }
                 Err(error) if error.code() == Some(403) => {
-                    tracing::warn!(secret = name, %error, "a pull secret may not be read");
+                    unread.push_str(&format!(
+                        "; the functions may not read the pull secret {name} of the namespace {}: name it in `pull_secrets` \
+                         of the namespace (Terraform) and deploy again",
+                        attempt.namespace
+                    ));
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(found)
+        Ok((found, unread))
+    }
+
+    /// The names of a pod's pull secrets. As Kubernetes does it, a pod that names none has those of its service account.
+    async fn pull_secrets(&self, attempt: &Attempt) -> Result<Vec<String>, NotStarted> {
+        let own = |field: &str| attempt.work.pod.spec.get(field).or(self.site.defaults.spec.get(field));
+        let named = own("imagePullSecrets").and_then(Value::as_array).into_iter().flatten();
+        let named: Vec<String> =
+            named.filter_map(|secret| secret["name"].as_str().map(str::to_owned)).collect();
+        if !named.is_empty() {
+            return Ok(named);
+        }
+        let account = own("serviceAccountName").and_then(Value::as_str).filter(|name| !name.is_empty());
+        let api: Api<ServiceAccount> = self.api(&attempt.namespace).await?;
+        match call(api.get_opt(account.unwrap_or("default"))).await {
+            Ok(account) => {
+                let secrets = account.and_then(|account| account.image_pull_secrets).unwrap_or_default();
+                Ok(secrets.into_iter().map(|secret| secret.name).collect())
+            }
+            // A Role of before: images that need no login are asked all the same.
+            Err(error) if error.code() == Some(403) => {
+                tracing::warn!(namespace = attempt.namespace, %error, "a service account may not be read");
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// There is a pod of this name already: the attempt's own, or another's.

@@ -49,6 +49,12 @@ impl RegistryError {
         RegistryError { image: image.to_owned(), why: why.to_string(), passes: false }
     }
 
+    /// The same, with what else a person should know.
+    pub fn and(mut self, more: &str) -> Self {
+        self.why.push_str(more);
+        self
+    }
+
     /// Whether the registry does not answer or has too much to do: it may answer later.
     pub fn passes(&self) -> bool {
         self.passes
@@ -84,6 +90,16 @@ fn registry_of(server: &str) -> String {
     let host = server.trim_start_matches("https://").trim_start_matches("http://");
     let host = host.split('/').next().unwrap_or(host);
     if matches!(host, "index.docker.io" | "registry-1.docker.io") { "docker.io" } else { host }.to_owned()
+}
+
+/// The login that ECR gives, which is sent as it is.
+pub(super) fn login_of(token: &str) -> Login {
+    Login { basic: token.to_owned() }
+}
+
+/// The registry of an image: its host.
+pub(super) fn registry(image: &str) -> String {
+    Name::of(image).registry
 }
 
 /// What an image starts.
@@ -165,12 +181,18 @@ impl Visit<'_> {
         if answer.status() == StatusCode::UNAUTHORIZED && self.bearer.is_none() {
             let challenge = answer.headers().get("www-authenticate").and_then(|value| value.to_str().ok());
             let challenge = challenge.unwrap_or_default().to_owned();
-            self.bearer = Some(self.token(&challenge)?);
-            answer = self.ask(&url)?;
+            // Who asks for a name and a password has been given them, where there are any.
+            if let Some(fields) = challenge.strip_prefix("Bearer ") {
+                self.bearer = Some(self.token(fields)?);
+                answer = self.ask(&url)?;
+            }
         }
         self.busy = is_busy(answer.status());
         match answer.status() {
             StatusCode::OK => read(answer),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if self.login.is_some() => {
+                Err(format!("the login for {} that was found is not enough for it", self.name.registry))
+            }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Err("it may not be read without a login; name a pull secret in `imagePullSecrets`".to_owned())
             }
@@ -199,8 +221,7 @@ impl Visit<'_> {
     }
 
     /// Docker's token protocol: the challenge says who gives a token for what.
-    fn token(&mut self, challenge: &str) -> Result<String, String> {
-        let fields = challenge.strip_prefix("Bearer ").ok_or("it asks for a login that is not known here")?;
+    fn token(&mut self, fields: &str) -> Result<String, String> {
         let field = |name: &str| {
             let (_, rest) = fields.split_once(&format!("{name}=\""))?;
             rest.split('"').next().map(str::to_owned)
@@ -230,7 +251,7 @@ fn is_busy(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 
-fn read(answer: ureq::http::Response<ureq::Body>) -> Result<Value, String> {
+pub(super) fn read(answer: ureq::http::Response<ureq::Body>) -> Result<Value, String> {
     let bytes = answer.into_body().into_with_config().limit(BYTES_MAX).read_to_vec();
     let bytes = bytes.map_err(|why| why.to_string())?;
     serde_json::from_slice(&bytes).map_err(|why| format!("the registry's answer is no JSON: {why}"))

@@ -74,7 +74,7 @@ fn permitted(method: &str, path: &str, namespaces: &[String]) -> bool {
     let does = match kind {
         "pods" | "persistentvolumeclaims" if named => matches!(method, "GET" | "DELETE"),
         "pods" | "persistentvolumeclaims" => matches!(method, "GET" | "POST"),
-        "configmaps" | "secrets" => method == "GET" && named,
+        "configmaps" | "secrets" | "serviceaccounts" => method == "GET" && named,
         "events" => selects,
         _ => false,
     };
@@ -110,6 +110,7 @@ mod tests {
             ("GET", "configmaps/limits.v1"),
             ("GET", "events?&fieldSelector=involvedObject.name%3Dwf-a%2Ctype%3DWarning"),
             ("GET", "secrets/pull"),
+            ("GET", "serviceaccounts/dropforge-step"),
         ] {
             assert!(permitted_in_ml(method, &format!("/api/v1/namespaces/ml/{path}")), "{method} {path}");
         }

@@ -90,6 +90,43 @@ fn an_images_command_is_read_with_a_pull_secrets_login() {
     );
 }
 
+/// A registry that wants a name and a password, and takes no token, as Amazon's; it gives one answer.
+fn basic(status: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut line = String::new();
+        while reader.read_line(&mut line).unwrap() > 2 {
+            line.clear();
+        }
+        let challenge =
+            "www-authenticate: Basic realm=\"https://ecr.example/\",service=\"ecr.amazonaws.com\"";
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\n{challenge}\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}"
+        )
+        .unwrap();
+    });
+    address
+}
+
+#[test]
+fn a_registry_that_takes_names_and_passwords_says_whether_one_is_missing_or_not_enough() {
+    let why = |logins: &dyn Fn(&str) -> Logins| {
+        let address = basic("401 Unauthorized");
+        starts(&format!("{address}/team/app:1"), &logins(&address)).unwrap_err().why.clone()
+    };
+    let missing = "it may not be read without a login; name a pull secret in `imagePullSecrets`";
+    assert_eq!(why(&|_| Logins::new()), missing);
+    let refused = why(&|address| Logins::from([(address.to_owned(), login_of("bWU6c2VjcmV0"))]));
+    assert!(
+        refused.starts_with("the login for 127.0.0.1:") && refused.ends_with(" is not enough for it"),
+        "{refused}"
+    );
+}
+
 #[test]
 fn names_of_images_are_taken_apart_as_engines_do() {
     let parts = |image: &str| {
