@@ -244,6 +244,16 @@ fn what_cannot_be_a_pod_is_said() {
         "start container \"main\": the manifest gives no `command`, and what the image \"unknown\" starts is not known; \
          write the command into the manifest"
     );
+    let long = "x".repeat(128 * 1024);
+    assert_eq!(
+        why(&format!("{{name: main, container: {{image: a, command: [x], args: [-c, {long}]}}}}")),
+        "start container \"main\": args[1] has 131072 bytes, and Linux gives a program no text of more than 131071; \
+         hand it over as an artifact, `raw` where it is the manifest's own"
+    );
+    let variable = format!(
+        "{{name: main, container: {{image: a, command: [x], env: [{{name: DATA, value: {long}}}]}}}}"
+    );
+    assert!(why(&variable).contains("the variable DATA has 131077 bytes"));
     let misfit = why("{name: main, affinity: [], container: {image: a, command: [x]}}");
     assert!(misfit.starts_with("make the pod: a field of it has the wrong type"), "{misfit}");
     let (run, mut attempt) = one("{name: main, container: {image: a, command: [x]}}");

@@ -55,6 +55,10 @@ const LABEL_BYTES_MAX: usize = 63;
 /// An object of Kubernetes has at most 1.5 MiB in its store; the launch document stands in each container.
 const POD_LAUNCH_BYTES_MAX: usize = 512 * 1024;
 
+/// The longest argument, or variable with its name, that Linux gives a program: 128 KiB with the zero at its end. A longer
+/// one ends the container with a StartError that says "argument list too long".
+const TEXT_BYTES_MAX: usize = 128 * 1024 - 1;
+
 /// What an image starts where nothing else is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, Deserialize)]
 pub struct ImageCommand {
@@ -92,6 +96,19 @@ pub enum PodError {
         container: String,
         /// Its image.
         image: String,
+    },
+    /// A text is longer than a program can be given.
+    #[error(
+        "start container {container:?}: {what} has {bytes} bytes, and Linux gives a program no text of more than {TEXT_BYTES_MAX}; \
+         hand it over as an artifact, `raw` where it is the manifest's own"
+    )]
+    TooLong {
+        /// The container.
+        container: String,
+        /// Which text: `args[1]`, `the variable DATA`.
+        what: String,
+        /// How long it is.
+        bytes: usize,
     },
     /// A container mounts a volume that nothing defines.
     #[error(

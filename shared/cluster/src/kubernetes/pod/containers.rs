@@ -4,7 +4,9 @@ use dropforge_manifest::merge::strategic;
 use dropforge_manifest::types::{Container, MAIN, Template};
 use serde_json::{Map, Value, json};
 
-use super::{Commands, EXECUTOR, INIT, ImageCommand, PodError, WAIT, below, each_list, volumes};
+use super::{
+    Commands, EXECUTOR, INIT, ImageCommand, PodError, TEXT_BYTES_MAX, WAIT, below, each_list, volumes,
+};
 use crate::kubernetes::site::Site;
 
 /// What only the executor understands of a container.
@@ -158,7 +160,26 @@ fn wrap_one(container: &mut Value, template: &Template, commands: &Commands) -> 
     if let Some(args) = args {
         container["args"] = args.into();
     }
-    Ok(())
+    refuse_too_long(container)
+}
+
+/// Refuses what no program can be started with.
+fn refuse_too_long(container: &Value) -> Result<(), PodError> {
+    let listed = ["command", "args"].into_iter().flat_map(|field| {
+        let texts = container[field].as_array().into_iter().flatten();
+        texts.enumerate().map(move |(at, text)| (format!("{field}[{at}]"), text.as_str().map_or(0, str::len)))
+    });
+    let variables = container["env"].as_array().into_iter().flatten().map(|variable| {
+        let (name, value) = (variable["name"].as_str().unwrap_or_default(), variable["value"].as_str());
+        (format!("the variable {name}"), name.len() + 1 + value.map_or(0, str::len))
+    });
+    match listed.chain(variables).find(|(_, bytes)| *bytes > TEXT_BYTES_MAX) {
+        None => Ok(()),
+        Some((what, bytes)) => {
+            let container = container["name"].as_str().unwrap_or_default().to_owned();
+            Err(PodError::TooLong { container, what, bytes })
+        }
+    }
 }
 
 fn of_image<'a>(template: &Template, name: &str, commands: &'a Commands) -> Option<&'a ImageCommand> {
