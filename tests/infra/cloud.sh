@@ -55,7 +55,8 @@ module "dropforge" {
   pod_defaults = jsonencode({
     envFrom   = [{ secretRef = { name = "emulator" } }]
     container = { imagePullPolicy = "IfNotPresent" }
-    executor  = { imagePullPolicy = "IfNotPresent" }
+    # The sample asks for two cores, which is all that a small machine has.
+    executor = { imagePullPolicy = "IfNotPresent", resources = { requests = { cpu = "0" } } }
   })
 }
 HCL
