@@ -8,7 +8,7 @@ use dropforge_engine::program::Program;
 use dropforge_engine::view::View;
 use jiff::Timestamp;
 
-use crate::store::{Artifacts, IndexEntry, Place, Runs, StoreError};
+use crate::store::{Artifacts, ErrorKind, IndexEntry, Place, Runs, StoreError};
 
 /// Where the artifacts of a run stand that go at this moment.
 ///
@@ -27,15 +27,19 @@ pub async fn artifacts<S: Runs>(store: &S, run: &RunUid, fate: Fate) -> Result<V
     Ok(of_view(&view, fate).iter().filter_map(|artifact| artifact.s3.as_ref().map(Place::of)).collect())
 }
 
-/// Removes artifacts of a namespace. Removing them again is right.
+/// Removes artifacts of a namespace. Removing them again is right; one that may not be removed keeps none of the others.
 ///
 /// # Errors
-/// When one can't be removed.
+/// When one can't be removed; `Denied` says that all others are.
 pub async fn remove<S: Artifacts>(store: &S, namespace: &str, places: &[Place]) -> Result<(), StoreError> {
+    let mut denied = None;
     for place in places {
-        store.remove_object(namespace, place).await?;
+        match store.remove_object(namespace, place).await {
+            Err(why) if why.kind() == ErrorKind::Denied => denied = denied.or(Some(why)),
+            other => other?,
+        }
     }
-    Ok(())
+    denied.map_or(Ok(()), Err)
 }
 
 /// The runs whose time is over, and when the next one's is.

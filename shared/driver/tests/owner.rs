@@ -78,8 +78,10 @@ impl Ends for Told {
         Ok(())
     }
 
+    /// What it may not.
     async fn remove_artifacts(&self, _: &RunSpec) -> Result<(), StoreError> {
-        Ok(())
+        let source = std::io::ErrorKind::PermissionDenied.into();
+        Err(StoreError::Io { action: "remove", key: "models/m".to_owned(), source })
     }
 
     async fn remove_volumes(&self, _: &RunSpec) -> Result<(), StoreError> {
@@ -161,6 +163,19 @@ async fn a_run_goes_from_its_birth_to_its_end_and_is_let_go() {
     assert_eq!(scene.store.live_runs().await.unwrap(), []);
     assert_eq!(*scene.told.0.lock().unwrap(), [RunPhase::Succeeded]);
     assert_eq!(scene.store.entries(None).await.unwrap()[0].phase, RunPhase::Succeeded);
+}
+
+#[tokio::test]
+async fn artifacts_that_may_not_be_removed_keep_no_run_live() {
+    let scene = Scene::new();
+    let mut spec = spec();
+    let gc = serde_json::json!({"strategy": "OnWorkflowCompletion"});
+    spec.spec.artifact_gc = Some(serde_json::from_value(gc).unwrap());
+    let mut owner = scene.owner();
+    owner.submit(&spec).await.unwrap();
+    owner.handle(&spec.uid, vec![succeeded(&scene.starts()[0])]).await.unwrap();
+    assert_eq!(scene.store.live_runs().await.unwrap(), []);
+    assert_eq!(*scene.told.0.lock().unwrap(), [RunPhase::Succeeded]);
 }
 
 #[tokio::test]

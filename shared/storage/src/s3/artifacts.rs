@@ -1,5 +1,6 @@
 //! Artifacts: objects in any bucket, or in the namespace's part of the default artifact repository.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
@@ -111,7 +112,9 @@ impl Bucket {
                     error.code().unwrap_or_default(),
                     error.message().unwrap_or_default()
                 );
-                return Err(failed(std::io::Error::other(why)));
+                let denied = error.code() == Some("AccessDenied");
+                let kind = if denied { ErrorKind::PermissionDenied } else { ErrorKind::Other };
+                return Err(failed(std::io::Error::new(kind, why)));
             }
         }
         Ok(())
