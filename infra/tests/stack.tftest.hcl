@@ -56,7 +56,7 @@ run "rendered" {
   }
 }
 
-run "a_hundred_namespaces_fit_into_every_policy_and_environment" {
+run "a_hundred_namespaces_fit_into_every_policy" {
   module {
     source = "../modules/dropforge"
   }
@@ -74,6 +74,24 @@ run "a_hundred_namespaces_fit_into_every_policy_and_environment" {
     condition     = alltrue([for policy in concat(values(output.policies.functions), values(output.policies.steps), [output.policies.scheduler]) : length(policy) <= 10240])
     error_message = "IAM takes 10240 characters of a role's inline policy"
   }
+}
+
+run "fifty_namespaces_fit_beside_a_certificate_as_long_as_eks_makes_them" {
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    cluster_name = null
+    cluster = {
+      name                  = "research"
+      arn                   = "arn:aws:eks:eu-central-1:111122223333:cluster/research"
+      endpoint              = "https://0123456789ABCDEF0123456789ABCDEF.gr7.eu-central-1.eks.amazonaws.com"
+      certificate_authority = base64encode(join("", [for line in range(110) : "0123456789"]))
+    }
+    namespaces = { for number in range(50) : "research-team-number-${number}" => {} }
+  }
+
   assert {
     condition     = alltrue([for environment in values(module.functions.environments) : length(jsonencode(environment)) <= 4096])
     error_message = "Lambda takes 4 KB of environment"

@@ -65,6 +65,12 @@ def has(bucket, key):
     client("s3").head_object(Bucket=bucket, Key=key)
 
 
+def guarded(bucket):
+    """It has its policy, and is closed to the public."""
+    assert "CreateOnly" in client("s3").get_bucket_policy(Bucket=bucket)["Policy"]
+    assert client("s3").get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]["BlockPublicPolicy"]
+
+
 def reached(stack):
     """An object in the upload bucket calls `ingest`: its log tells."""
     put(f"{stack}-000000000000-us-east-1-uploads", "churn/data.csv")
@@ -99,5 +105,5 @@ def everything():
 
 
 if __name__ == "__main__":
-    words = {"wait": wait, "cluster": cluster, "bucket": bucket, "unbucket": unbucket, "exists": exists, "put": put, "has": has, "reached": reached, "all": lambda: print("\n".join(sorted(everything())))}
+    words = {"wait": wait, "cluster": cluster, "bucket": bucket, "unbucket": unbucket, "exists": exists, "put": put, "has": has, "guarded": guarded, "reached": reached, "all": lambda: print("\n".join(sorted(everything())))}
     words[sys.argv[1]](*sys.argv[2:])

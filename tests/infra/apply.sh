@@ -15,7 +15,8 @@ step_apply() {
   prepare "$minimal"
   applied || return
   try "an upload reaches its function" account reached "$stack"
-  try "a run is not destroyed unasked" refuses_to_destroy
+  try "buckets whose state is given up are not destroyed" spares_what_is_given_up
+  try "a run is not destroyed unasked, and applying again puts back what was taken" refuses_to_destroy
   try "destroy leaves nothing behind" destroys_all
 }
 
@@ -93,10 +94,24 @@ second_is_refused() { # it makes nothing, so that destroying it would not destro
     ! terraform -chdir="$work/infra/examples/second" state list | grep -E 'aws_sqs_queue|aws_s3_bucket|aws_lambda_function'
 }
 
+spares_what_is_given_up() { # of a copy of the state, so that the rest of the tests goes on
+  local copy=$work/infra/examples/spared
+  cp -r "$minimal" "$copy"
+  terraform -chdir="$copy" state rm module.dropforge.module.storage &&
+    terraform -chdir="$copy" plan -destroy -no-color -input=false -out=plan &&
+    terraform -chdir="$copy" show -json plan | python3 -c '
+import json, sys
+gone = [change["address"] for change in json.load(sys.stdin)["resource_changes"] if "delete" in change["change"]["actions"]]
+assert any("aws_sqs_queue" in address for address in gone) and not any("aws_s3" in address for address in gone), gone'
+}
+
 refuses_to_destroy() {
-  account put "$stack-000000000000-us-east-1-control" runs/ab/u1/spec.json &&
+  local control=$stack-000000000000-us-east-1-control
+  account put "$control" runs/ab/u1/spec.json &&
     says "BucketNotEmpty" terraform -chdir="$minimal" destroy -auto-approve -no-color -input=false &&
-    account has "$stack-000000000000-us-east-1-control" runs/ab/u1/spec.json
+    account has "$control" runs/ab/u1/spec.json &&
+    terraform -chdir="$minimal" apply -auto-approve -no-color -input=false &&
+    account guarded "$control"
 }
 
 destroys_all() { # where somebody asks for it
