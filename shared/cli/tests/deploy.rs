@@ -127,6 +127,10 @@ fn an_executor_is_pushed_once_and_never_replaced() {
     assert!(push(&[]).exits(3).stdout.contains("is there"));
     let other = push(&["other"]).exits(3);
     assert!(other.stderr.contains("another executor_version"), "{other}");
+    // Before Terraform names it, and no cluster is asked.
+    let before = place.deploy(&["--push", "2", "--executor", "other", "--kubeconfig", "none"]).exits(0);
+    assert!(before.stdout.contains(&format!("image {repository}:2 pushed")), "{before}");
+    assert!(!place.bench.path(".config").exists(), "no context was kept");
     pulled(&place, &format!("{repository}:1"));
 }
 
@@ -216,7 +220,51 @@ fn a_cluster_gets_its_namespace_and_the_context_is_kept() {
         "name",
     ]);
     let again = place.deploy(&["--kubeconfig", &kubeconfig]);
+    kubectl(&[
+        "label",
+        "--overwrite",
+        "namespace",
+        &place.name,
+        "pod-security.kubernetes.io/enforce=restricted",
+    ]);
+    let mounts = || {
+        kubectl(&[
+            "-n",
+            &place.name,
+            "get",
+            "serviceaccount",
+            "dropforge-step",
+            "-o",
+            "jsonpath={.automountServiceAccountToken}",
+        ])
+    };
+    kubectl(&[
+        "-n",
+        &place.name,
+        "patch",
+        "serviceaccount",
+        "dropforge-step",
+        "-p",
+        "{\"automountServiceAccountToken\":true}",
+    ]);
+    let others = place.deploy(&["--kubeconfig", &kubeconfig]);
+    let (stricter, left) = (kubectl(&["get", "namespace", &place.name, "-o", label]), mounts());
+    let taken = place.deploy(&["--kubeconfig", &kubeconfig, "--take-over"]);
+    let ours = mounts();
     kubectl(&["delete", "namespace", &place.name, "--wait=false"]);
+    assert_eq!(
+        (stricter.as_str(), left.as_str(), ours.as_str()),
+        ("restricted", "true", "false"),
+        "{others}{taken}"
+    );
+    for words in [
+        "it enforces restricted already, which stays",
+        "dropforge-step of",
+        "stays as it is: Apply failed",
+        "--take-over",
+    ] {
+        assert!(others.stdout.contains(words), "{words}: {others}");
+    }
     assert_eq!(level, "baseline", "{deployed}");
     for name in ["serviceaccount/dropforge-step", "/dropforge-dispatcher", "/dropforge-steps"] {
         assert!(there.contains(name), "{name}: {there}");

@@ -24,6 +24,12 @@ pub struct DeployArgs {
     /// command: `dropforge-executor-x86_64`, `dropforge-executor-aarch64`.
     #[arg(long = "executor", value_name = "FILE")]
     pub executors: Vec<PathBuf>,
+    /// Push the executor under this version and do nothing else: before an apply that names it as `executor_version`.
+    #[arg(long, value_name = "VERSION", conflicts_with_all = ["print", "definitions"])]
+    pub push: Option<String>,
+    /// Make ours what somebody else has set of an object that is applied; by itself such an object stays as it is.
+    #[arg(long)]
+    pub take_over: bool,
     /// Store the definitions of these files and folders.
     #[arg(long = "apply", value_name = "PATH")]
     pub definitions: Vec<PathBuf>,

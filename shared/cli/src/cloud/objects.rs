@@ -20,6 +20,9 @@ const CLASS_OF_DRIVER: &str = include_str!("../../../../infra/kubernetes/cluster
 const GPU_POOL: &str = include_str!("../../../../infra/kubernetes/cluster/gpu-node-pool.yaml");
 const DEVICE_PLUGIN: &str = include_str!("../../../../infra/kubernetes/cluster/nvidia-device-plugin.yaml");
 
+/// The label that says which pod security level a namespace enforces.
+const ENFORCED: &str = "pod-security.kubernetes.io/enforce";
+
 /// The storage driver that Auto Mode brings, and the one of the add-on.
 const AUTO_MODE: &str = "ebs.csi.eks.amazonaws.com";
 const ADD_ON: &str = "ebs.csi.aws.com";
@@ -77,8 +80,7 @@ fn placed(mut object: Value, name: &str, namespace: &Namespace, deployment: &Dep
         "Namespace" => {
             object["metadata"]["name"] = json!(name);
             if !namespace.pod_security.is_empty() {
-                object["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] =
-                    json!(namespace.pod_security);
+                object["metadata"]["labels"][ENFORCED] = json!(namespace.pod_security);
             }
             return object;
         }
@@ -103,6 +105,29 @@ fn placed(mut object: Value, name: &str, namespace: &Namespace, deployment: &Dep
     }
     object["metadata"]["namespace"] = json!(name);
     object
+}
+
+/// A namespace that enforces a stricter level than the deployment's already keeps it; gives what is said of that.
+pub fn as_strict_as_it_is(mut object: Value, survey: &Survey) -> (Value, Option<String>) {
+    let name = object["metadata"]["name"].as_str().filter(|_| object["kind"] == "Namespace");
+    let found = name.and_then(|name| survey.namespaces.get(name)?.as_ref().ok()?.as_ref()?.get(ENFORCED));
+    let ours = object["metadata"]["labels"][ENFORCED].as_str().unwrap_or_default();
+    match found {
+        Some(found) if strictness(found) > strictness(ours) => {
+            let kept = format!(": it enforces {found} already, which stays, and the deployment says {ours}");
+            object["metadata"]["labels"][ENFORCED] = json!(found);
+            (object, Some(kept))
+        }
+        Some(_) | None => (object, None),
+    }
+}
+
+fn strictness(level: &str) -> u8 {
+    match level {
+        "restricted" => 2,
+        "baseline" => 1,
+        _ => 0,
+    }
 }
 
 /// `namespace/ml` or `role/dropforge-dispatcher of ml`.
@@ -194,6 +219,23 @@ mod tests {
             pools: Ok(Vec::new()),
             pod_identity: Ok(false),
         }
+    }
+
+    #[test]
+    fn a_namespace_is_made_stricter_and_never_laxer() {
+        let applied = |is: Option<&str>, says: &str| {
+            let labels = is.map(|level| BTreeMap::from([(ENFORCED.to_owned(), level.to_owned())]));
+            let namespaces = [("a".to_owned(), Ok(labels))].into();
+            let survey = Survey { namespaces, ..survey(&[], &[]) };
+            let mut deployment = deployment();
+            deployment.namespaces.values_mut().for_each(|own| own.pod_security = says.to_owned());
+            let (object, kept) = as_strict_as_it_is(of_namespaces(&deployment).swap_remove(0), &survey);
+            (object["metadata"]["labels"][ENFORCED].as_str().unwrap_or_default().to_owned(), kept.is_some())
+        };
+        assert_eq!(applied(Some("restricted"), "baseline"), ("restricted".to_owned(), true));
+        assert_eq!(applied(Some("privileged"), "baseline"), ("baseline".to_owned(), false));
+        assert_eq!(applied(Some("baseline"), "restricted"), ("restricted".to_owned(), false));
+        assert_eq!(applied(None, "baseline"), ("baseline".to_owned(), false));
     }
 
     #[test]

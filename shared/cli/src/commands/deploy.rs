@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dropforge_cluster::kubernetes::Person;
+use dropforge_cluster::kubernetes::{CallError, Person};
 use serde_json::Value;
 
 use crate::args::{ApplyArgs, DeployArgs, GlobalArgs};
@@ -35,11 +35,15 @@ pub fn deploy(global: &GlobalArgs, args: &DeployArgs) -> Result<Exit, CliError> 
         return Err(CliError::Usage("the deployment has no name: give one with --name".to_owned()));
     }
     let context = made(&name, deployment, &args.reach, global.namespace.clone());
+    if let Some(version) = &args.push {
+        executor::push(&of_version(context, version), &args.executors)?;
+        return Ok(Exit::Succeeded);
+    }
     if args.print {
         return print(&objects::of_namespaces(&context.deployment));
     }
     executor::push(&context, &args.executors)?;
-    apply_objects(&context)?;
+    apply_objects(&context, args.take_over)?;
     keep(&context)?;
     let global = Global {
         store: global.store.clone(),
@@ -50,6 +54,14 @@ pub fn deploy(global: &GlobalArgs, args: &DeployArgs) -> Result<Exit, CliError> 
         apply::apply(&global, &ApplyArgs { paths: args.definitions.clone() })?;
     }
     doctor::doctor(&global)
+}
+
+/// As the deployment will be that names this version of the executor.
+fn of_version(mut context: Context, version: &str) -> Context {
+    if let Some(repository) = &context.deployment.executor_repository {
+        context.deployment.executor_image = format!("{repository}:{version}");
+    }
+    context
 }
 
 /// What a folder of Terraform's, a file or standard input says.
@@ -79,7 +91,7 @@ fn print(objects: &[Value]) -> Result<Exit, CliError> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn apply_objects(context: &Context) -> Result<(), CliError> {
+async fn apply_objects(context: &Context, take_over: bool) -> Result<(), CliError> {
     let failed = |why: String| CliError::Below { what: "apply the Kubernetes objects", why };
     let person = Person::new(context.kubeconfig.as_deref(), context.kube_context.as_deref()).await;
     let person = person.map_err(|why| failed(format!("no kubeconfig: {why}")))?;
@@ -91,10 +103,16 @@ async fn apply_objects(context: &Context) -> Result<(), CliError> {
         return Err(failed(format!("the cluster does not answer: {why}")));
     }
     let all = [objects::of_namespaces(&context.deployment), objects::of_cluster(&survey)].concat();
-    for object in &all {
-        let title = objects::title(object);
-        person.apply(object).await.map_err(|why| failed(format!("{title}: {why}")))?;
-        output::data(&format!("{title} applied\n"))?;
+    for object in all {
+        let title = objects::title(&object);
+        let (object, kept) = objects::as_strict_as_it_is(object, &survey);
+        match person.apply(&object, take_over).await {
+            Ok(()) => output::data(&format!("{title} applied{}\n", kept.unwrap_or_default()))?,
+            Err(CallError::Refused { code: 409, message, .. }) => output::data(&format!(
+                "{title} stays as it is: {message}. Have whoever set that set it otherwise, or say --take-over\n"
+            ))?,
+            Err(why) => return Err(failed(format!("{title}: {why}"))),
+        }
     }
     Ok(())
 }

@@ -128,11 +128,11 @@ impl Person {
         Ok(call(system.get_opt("eks-pod-identity-agent")).await?.is_some())
     }
 
-    /// Puts an object there, or changes what of it is ours.
+    /// Puts an object there, or changes what of it is ours; where `take_over` says so, also what somebody else has set.
     ///
     /// # Errors
-    /// When the cluster refuses it, or can't be reached.
-    pub async fn apply(&self, object: &Value) -> Result<(), CallError> {
+    /// When the cluster refuses it, with a conflict (409) where somebody else has set it otherwise, or can't be reached.
+    pub async fn apply(&self, object: &Value, take_over: bool) -> Result<(), CallError> {
         let object: DynamicObject = serde_json::from_value(object.clone()).map_err(io::Error::other)?;
         let types = object.types.clone().unwrap_or_default();
         let kind = GroupVersionKind::try_from(&types).map_err(io::Error::other)?;
@@ -142,8 +142,7 @@ impl Person {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         };
-        // Ours by name: what another tool set of it before gives way.
-        let params = PatchParams::apply(MANAGER).force();
+        let params = PatchParams { force: take_over, ..PatchParams::apply(MANAGER) };
         call(api.patch(&name, &params, &Patch::Apply(&object))).await.map(drop)
     }
 }

@@ -124,7 +124,7 @@ fn classes(classes: &[Class]) -> Found {
     match classes.iter().find(|class| class.is_default) {
         None => Found::Bad(
             "none is the default: claims that name no class wait for ever".to_owned(),
-            "dropforge deploy, which makes gp3 the default".to_owned(),
+            "dropforge deploy, which makes dropforge-gp3 the default".to_owned(),
         ),
         Some(class) if !class.waits_for_pod => Found::Bad(
             format!(
