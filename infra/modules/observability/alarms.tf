@@ -52,7 +52,7 @@ locals {
       dimensions  = { FunctionName = var.function_names.sweep }
       statistic   = "Sum"
       threshold   = 1
-      description = "${var.function_names.sweep} was not called for ${local.sweep_seconds / 60} minutes: its schedule `sweep` is gone or disabled, the schedules' role may not call it, or the account has no concurrency left."
+      description = "${var.function_names.sweep} was not called for ${local.sweep_seconds / 60} minutes: its schedule `sweep` is gone or disabled, the schedules' role may not call it, or the account has no concurrency left. A stack that is new may ring once before its first sweep."
       comparison  = "LessThanThreshold"
       period      = local.sweep_seconds
       missing     = "breaching"
