@@ -71,10 +71,10 @@ pub fn apply(state: &mut RunState, record: &Record) {
         }
         Record::AttemptEnded { verdict } => attempt_ended(state, verdict),
         Record::NodeMessage { node, message } => on_node(state, *node, |n| n.message.clone_from(message)),
-        Record::NodeFinished { node, phase, message, outputs, at, exit_handler, hooks } => {
+        Record::NodeFinished { node, phase, message, outputs, at, exit_handler, hooks, returned } => {
             touch(state, *at);
-            let exit_handler = *exit_handler;
-            let ending = Ending { phase: *phase, message, outputs, at: *at, exit_handler, hooks };
+            let (exit_handler, returned) = (*exit_handler, *returned);
+            let ending = Ending { phase: *phase, message, outputs, at: *at, exit_handler, hooks, returned };
             node_finished(state, *node, &ending);
         }
         Record::HookPassed { node } => {
@@ -237,6 +237,7 @@ fn node_created(state: &mut RunState, created: &NodeCreated) {
         message: created.message.clone(),
         started_at: created.at,
         finished_at: created.phase.fulfilled().then_some(created.at),
+        returned: false,
         outputs: Arc::default(),
         resources: ResourcesDuration::new(),
         daemoned: false,

@@ -72,9 +72,23 @@ pub fn argo_node_id(run_name: &str, node_name: &str) -> String {
     format!("{run_name}-{}", fnv1a(node_name))
 }
 
+/// The name that Argo gives a pod; `hash` is the node's, with its hyphen, and empty for the root.
+pub fn argo_pod_name(run_name: &str, template: Option<&str>, hash: &str) -> String {
+    let mut name = run_name.to_owned();
+    if let Some(template) = template {
+        name = name + "-" + template;
+    }
+    let end = name.char_indices().nth(ARGO_POD_NAME_PREFIX_MAX).map_or(name.len(), |(end, _)| end);
+    name.truncate(end);
+    name + hash
+}
+
 fn fnv1a(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
+
+/// What Argo leaves of run and template: 253 characters less ten of the hash, less one.
+const ARGO_POD_NAME_PREFIX_MAX: usize = 253 - 10 - 1;
 
 /// A pod's name may have 253 characters; the hash and its hyphen take 17.
 const POD_NAME_PREFIX_MAX: usize = 253 - 17;

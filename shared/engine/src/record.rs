@@ -106,6 +106,9 @@ pub enum Record {
         /// Names of the hooks that its end fires.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         hooks: Vec<String>,
+        /// Whether it ended by an error that its caller is handed, whatever `continueOn` says.
+        #[serde(default, skip_serializing_if = "is_false")]
+        returned: bool,
     },
     /// The exit handler of a finished node does not run: its expression is false.
     HookPassed {

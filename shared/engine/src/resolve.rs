@@ -1,36 +1,37 @@
 //! Turning what the manifest says at a place into values: arguments, loops, inputs, outputs, leaf templates.
 //! Everything here is a pure function of the state; the order of substitution is Argo's (rule S-7).
 
+mod artifacts;
 mod hooks;
+mod loops;
 mod pods;
 
 use std::sync::Arc;
 
+use artifacts::{Source, put_artifacts, take_sources};
 pub use hooks::{hook_arguments, hook_expression};
+#[cfg(test)]
+pub use loops::ITEMS_MAX;
+pub use loops::item;
+use loops::{expand, resolve_loosely};
 pub use pods::pod_fields;
 
 use dropforge_manifest::tags::{self, Lookup, Scope, Strictness, TagError, TagKind};
-use dropforge_manifest::text::{AnyString, Item};
+use dropforge_manifest::text::AnyString;
 use dropforge_manifest::types::{
-    Arguments, Artifact, Inputs, KeySelector, Outputs, Parameter, Sequence, Step, Synchronization, Template,
-    ValueFrom,
+    Arguments, Artifact, Inputs, KeySelector, Outputs, Parameter, Step, Synchronization, Template, ValueFrom,
 };
-use dropforge_manifest::{expr, go, when};
+use dropforge_manifest::{expr, when};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::config::{ConfigFound, ConfigKey};
 use crate::ids::NodeId;
-use crate::items::Items;
-use crate::program::{Call, Compiled, Program};
+use crate::program::{Call, Compiled, Program, has_tags};
 use crate::record::{LoopItems, TemplateKey};
-use crate::scope::{Calls, Globals, Layers, Locals, Looped, Own, Viewer, call_label};
+use crate::scope::{Calls, Globals, Layers, Locals, Own, Viewer, call_label};
 use crate::spec::RunSpec;
 use crate::state::{Node, RunState};
-
-mod artifacts;
-
-use artifacts::{Source, put_artifacts, take_sources};
 
 /// References to steps and tasks must resolve; everything else may wait for a later round.
 const CALLS: Strictness = Strictness::Strict(&["steps", "tasks"]);
@@ -158,13 +159,17 @@ pub fn call(
     around.enter(&mut json).map_err(|e| e.to_string())?;
     let scope = around.turn();
     let condition = resolve_when(&mut json, &scope, call.looped).map_err(|e| e.to_string())?;
-    let skip = match &condition {
-        Some(text) if !text.contains("{{") => !when::evaluate(text).map_err(|e| e.to_string())?,
-        _ => false,
+    let skip = match condition.as_deref().map(when::evaluate) {
+        None => false,
+        Some(Ok(runs)) => !runs,
+        // It may hold what only an item knows.
+        Some(Err(_)) if call.looped => false,
+        Some(Err(why)) => return Err(why.to_string().into()),
     };
     // What does not run needs no values: a loop's list that names an output stays text, and so is none.
     if skip && call.looped {
-        return expand(json, true).map(Resolved::Loop).map_err(Uncallable::Items);
+        resolve_loosely(&mut json, &scope)?;
+        return expand(json, None).map(Resolved::Loop).map_err(Uncallable::Items);
     }
     if skip {
         return Ok(Resolved::Skip(skipped(&condition.unwrap_or_default())));
@@ -174,54 +179,12 @@ pub fn call(
     put_artifacts(&mut json, &sources, &scope)?;
     put_inline(&mut json, inline);
     if call.looped {
-        return expand(json, false).map(Resolved::Loop).map_err(Uncallable::Items);
+        return expand(json, Some(&around.globals)).map(Resolved::Loop).map_err(Uncallable::Items);
     }
     let step: Step = serde_json::from_value(json).map_err(|e| e.to_string())?;
     let caller = owner.template.as_ref();
     let key = caller.map_or_else(|| call.callee.clone(), |caller| Program::callee(caller, &step));
     Ok(Resolved::Once(Ready { step: Arc::new(step), key, absent }))
-}
-
-/// Resolves one item of a loop.
-///
-/// # Errors
-/// As [`call`].
-pub fn item(
-    state: &RunState,
-    now: Timestamp,
-    group: NodeId,
-    items: &LoopItems,
-    index: usize,
-) -> Result<Resolved, Why> {
-    let item = items.items.get(index).ok_or_else(|| format!("the loop has no item {index}"))?;
-    let boundary = state.node(group).and_then(|group| state.node(group.boundary?));
-    let caller = boundary.and_then(|b| b.template.as_ref()).ok_or("the loop's caller is gone")?;
-    let once = |step: Arc<Step>| {
-        Resolved::Once(Ready { key: Program::callee(caller, &step), step, absent: Vec::new() })
-    };
-    if let Some(step) = items.same() {
-        return Ok(once(step.clone()));
-    }
-    let looped = Looped(&item);
-    let globals = globals(state, now, group);
-    let scope = Layers(vec![&looped, &globals]);
-    let mut json = items.call.clone();
-    if let Some(text) = json.get("when").and_then(Value::as_str) {
-        let text = tags::replace(text, &scope, Strictness::Lenient).map_err(|e| e.to_string())?;
-        if !when::evaluate(&text).map_err(|e| e.to_string())? {
-            return Ok(Resolved::Skip(skipped(&text)));
-        }
-        json["when"] = Value::String(text);
-    }
-    let inline = take_inline(&mut json, &scope)?;
-    // The template's name is not substituted by item.
-    let template = json.get("template").cloned();
-    tags::replace_value(&mut json, &scope, Strictness::All).map_err(|e| e.to_string())?;
-    if let Some(template) = template {
-        json["template"] = template;
-    }
-    put_inline(&mut json, inline);
-    serde_json::from_value(json).map(once).map_err(|e| e.to_string())
 }
 
 /// An inline template with the tags replaced that its call knows; its own inputs and calls come when it starts.
@@ -300,74 +263,6 @@ fn is_absent(value: &str, scope: &dyn Scope) -> bool {
             matches!(scope.get(&tag.content), Lookup::Absent { why } if why.is_empty())
         }
         _ => false,
-    }
-}
-
-/// The items of a loop, frozen (Argo's rules L-1, L-2, L-6, L-7). A loop that is skipped has none where they can't be read.
-fn expand(mut json: Value, skip: bool) -> Result<LoopItems, Why> {
-    let object = json.as_object_mut().ok_or("a step is an object")?;
-    let with_items = object.remove("withItems");
-    let with_param = object.remove("withParam");
-    let with_sequence = object.remove("withSequence");
-    let items: Items = if let Some(Value::Array(list)) =
-        with_items.filter(|l| l.as_array().is_some_and(|l| !l.is_empty()))
-    {
-        few_enough(list.len())?;
-        Items::gather(list.into_iter().map(|v| Ok::<_, Why>(Item(v.to_string()))))?
-    } else if let Some(Value::String(text)) = with_param {
-        match Items::read(&text) {
-            Ok(items) => items,
-            Err(_) if skip => Items::default(),
-            Err(error) => {
-                let why = go::json_error(&text).unwrap_or_else(|| error.to_string());
-                let text = shortened(&text);
-                return Err(format!("withParam value could not be parsed as a JSON list: {text}: {why}"));
-            }
-        }
-    } else if let Some(sequence) = with_sequence {
-        let sequence = serde_json::from_value(sequence).map_err(|e| e.to_string())?;
-        match sequence_items(&sequence) {
-            Err(_) if skip => Items::default(),
-            items => items?,
-        }
-    } else {
-        Items::default()
-    };
-    few_enough(items.len())?;
-    Ok(LoopItems::new(items, json))
-}
-
-/// The most items of one loop: they are one record, and a child is made of each.
-pub const ITEMS_MAX: usize = 1_000_000;
-
-fn few_enough(items: usize) -> Result<(), Why> {
-    if items <= ITEMS_MAX {
-        return Ok(());
-    }
-    Err(format!(
-        "the loop has {items} items, more than {ITEMS_MAX}: give each step a range of them to work through, or loop \
-         over parts in a template that loops over each part"
-    ))
-}
-
-fn sequence_items(sequence: &Sequence) -> Result<Items, Why> {
-    let number = |text: &Option<AnyString>| -> Result<Option<i64>, Why> {
-        text.as_ref().map(|t| go::atoi(&t.0)).transpose()
-    };
-    let start = number(&sequence.start)?.unwrap_or(0);
-    let end = match (number(&sequence.end)?, number(&sequence.count)?) {
-        (Some(end), _) => end,
-        (None, Some(0)) => return Ok(Items::default()),
-        (None, Some(count)) => start.saturating_add(count).saturating_sub(1),
-        (None, None) => return Err("neither end nor count was specified in withSequence".to_owned()),
-    };
-    few_enough(usize::try_from(end.abs_diff(start)).unwrap_or(usize::MAX).saturating_add(1))?;
-    let format = sequence.format.as_deref().filter(|f| !f.is_empty()).unwrap_or("%d");
-    let item = |n: i64| go::printf_integer(format, n).map(|text| Item(Value::String(text).to_string()));
-    if start <= end {
-        Items::gather((start..=end).map(item))
-    } else {
-        Items::gather((end..=start).rev().map(item))
     }
 }
 
@@ -499,19 +394,13 @@ fn input_parameter(
 /// its inputs.
 pub const PARAMETER_BYTES_MAX: usize = 1024 * 1024;
 
-/// The beginning of a text that a message quotes: the message becomes part of a record.
-fn shortened(text: &str) -> String {
-    const QUOTED_BYTES_MAX: usize = 1024;
-    if text.len() <= QUOTED_BYTES_MAX {
-        return text.to_owned();
-    }
-    format!("{}…", &text[..text.floor_char_boundary(QUOTED_BYTES_MAX)])
-}
-
 fn input_artifact(declared: &Artifact, arguments: &Arguments) -> Result<Artifact, Why> {
     let name = &declared.name;
     let given = arguments.artifacts.iter().find(|a| a.name == *name);
     let artifact = match given {
+        Some(given) if !given.has_location() && !declared.has_location() && !declared.optional => {
+            return Err(format!("inputs.artifacts.{name} missing location information"));
+        }
         Some(given) => Artifact {
             path: declared.path.clone(),
             mode: declared.mode,
@@ -523,9 +412,6 @@ fn input_artifact(declared: &Artifact, arguments: &Arguments) -> Result<Artifact
         None if declared.has_location() || declared.optional => declared.clone(),
         None => return Err(format!("inputs.artifacts.{name} was not supplied")),
     };
-    if !artifact.has_location() && !artifact.optional {
-        return Err(format!("inputs.artifacts.{name} missing location information"));
-    }
     Ok(artifact)
 }
 
@@ -757,7 +643,8 @@ fn output_reference(
     })
 }
 
-/// The spec's volumes with globals replaced, and one for each claim template; the names of the run's own claims.
+/// The spec's volumes with globals replaced, and what the calls above the node read, and one for each claim template; the
+/// names of the run's own claims.
 ///
 /// # Errors
 /// When a tag is broken.
@@ -765,8 +652,11 @@ pub fn volumes(state: &RunState, now: Timestamp, node: NodeId) -> Result<(Vec<Va
     let spec = &state.program.spec.spec;
     let globals = globals(state, now, node);
     let mut volumes = spec.volumes.clone();
+    let calls = if volumes.iter().any(has_tags) { Calls::above(state, node) } else { Vec::new() };
+    let mut scope = Layers(vec![&globals]);
+    scope.0.extend(calls.iter().map(|calls| calls as &dyn Scope));
     for volume in &mut volumes {
-        tags::replace_value(volume, &globals, Strictness::Lenient).map_err(|e| e.to_string())?;
+        tags::replace_value(volume, &scope, Strictness::Lenient).map_err(|e| e.to_string())?;
     }
     let mut claims = Vec::new();
     for template in &spec.volume_claim_templates {

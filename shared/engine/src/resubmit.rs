@@ -90,6 +90,7 @@ fn begun(view: &View, node: &ViewNode, created: &NodeCreated, name: &str) -> Vec
         at: created.at,
         exit_handler: false,
         hooks: Vec::new(),
+        returned: false,
     };
     vec![Record::NodeCreated(Box::new(NodeCreated { kind: NodeKind::Skipped, ..made })), skipped]
 }

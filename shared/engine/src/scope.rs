@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
-use crate::ids::NodeId;
+use crate::ids::{NodeId, argo_pod_name};
 use crate::phase::NodePhase;
 use crate::record::{NodeKind, Role};
-use crate::state::{Body, Node, Results, RunState};
+use crate::state::{Body, Failure, Node, Results, RunState};
 
 /// A text value.
 pub fn text(value: impl Into<String>) -> Lookup {
@@ -67,6 +67,25 @@ fn put(map: &mut Map<String, Value>, path: &str, value: Value) {
             }
         }
     }
+}
+
+/// An entry of `workflow.failures`, its fields in Argo's order. The pod's name is the node's id with the template's name in
+/// it.
+fn failure(run: &str, failed: &Failure) -> String {
+    let hash = failed.pod_name.strip_prefix(run).unwrap_or_default();
+    let template = Some(failed.template_name.as_str()).filter(|name| !name.is_empty() && !hash.is_empty());
+    let pod = argo_pod_name(run, template, hash);
+    let fields = [
+        ("displayName", failed.display_name.clone()),
+        ("message", failed.message.clone()),
+        ("templateName", failed.template_name.clone()),
+        ("phase", failed.phase.to_string()),
+        ("podName", pod),
+        ("finishedAt", whole_seconds(failed.finished_at)),
+    ];
+    let field =
+        |(name, value): (&str, String)| format!("\"{name}\":{}", expr::marshalled(&Value::String(value)));
+    format!("{{{}}}", fields.map(field).join(","))
 }
 
 /// Several scopes; the first that knows a name answers.
@@ -134,17 +153,9 @@ impl Globals<'_> {
 
     /// A JSON list quoted once more, since Argo's users paste it into JSON texts.
     fn failures(&self) -> String {
-        let list: Vec<Value> = self
-            .state
-            .failures
-            .iter()
-            .map(|f| {
-                json!({"displayName": f.display_name, "message": f.message, "templateName": f.template_name,
-                       "phase": f.phase.to_string(), "podName": f.pod_name, "finishedAt": whole_seconds(f.finished_at)})
-            })
-            .collect();
-        let list = if list.is_empty() { Value::Null } else { Value::Array(list) };
-        Value::String(list.to_string()).to_string()
+        let run = self.state.program.spec.name();
+        let list: Vec<String> = self.state.failures.iter().map(|f| failure(run, f)).collect();
+        go::quoted(&if list.is_empty() { "null".to_owned() } else { format!("[{}]", list.join(",")) })
     }
 
     fn duration(&self) -> String {
@@ -383,6 +394,27 @@ pub struct Calls<'a> {
     pub viewer: Viewer,
 }
 
+impl<'a> Calls<'a> {
+    /// What the call of a node sees, then what those above it see.
+    pub fn above(state: &'a RunState, node: NodeId) -> Vec<Calls<'a>> {
+        let mut found = Vec::new();
+        let mut next = state.caller(node);
+        while let Some((owner, name)) = next {
+            let seen = state.node(owner).and_then(|node| {
+                let (group, position) = state.template_of(node)?.position(&name)?;
+                let viewer = match node.kind {
+                    NodeKind::Dag => Viewer::Task(position),
+                    _ => Viewer::Group(u32::try_from(group).ok()?),
+                };
+                Some(Calls { state, owner: node, viewer })
+            });
+            found.extend(seen);
+            next = state.caller(owner);
+        }
+        found
+    }
+}
+
 impl Calls<'_> {
     /// A call's name and the field behind it; an item's own name may hold points.
     fn split<'n>(&self, name: &'n str) -> Option<(&'n str, &'n str)> {
@@ -487,10 +519,25 @@ impl Calls<'_> {
         if let Some(name) = field.strip_prefix("outputs.artifacts.") {
             return match node.outputs.artifacts.iter().find(|a| a.name == name) {
                 Some(artifact) => Lookup::Value(json!(artifact)),
-                None => self.never_ran(node),
+                None => self.declared_artifact(node, name),
             };
         }
         Lookup::Unknown
+    }
+
+    /// A skipped step gives its artifacts without a location; a task gives none (Argo's rule A-5).
+    fn declared_artifact(&self, node: &Node, name: &str) -> Lookup {
+        if self.empty_artifacts(node).any(|declared| declared.name == name) {
+            return Lookup::Value(json!(Artifact { name: name.to_owned(), ..Artifact::default() }));
+        }
+        self.never_ran(node)
+    }
+
+    fn empty_artifacts<'n>(&'n self, node: &'n Node) -> impl Iterator<Item = &'n Artifact> {
+        let skipped =
+            matches!(node.phase, NodePhase::Skipped | NodePhase::Omitted) && node.outputs.is_empty();
+        let template = self.state.template_of(node).filter(|_| skipped && self.word() == "steps");
+        template.map(|t| t.template.outputs.artifacts.iter()).into_iter().flatten()
     }
 
     /// A skipped or omitted node: its output will never exist.
@@ -552,7 +599,8 @@ impl Calls<'_> {
         fields.extend(
             node.outputs.parameters.iter().chain(declared).map(|p| format!("outputs.parameters.{}", p.name)),
         );
-        fields.extend(node.outputs.artifacts.iter().map(|a| format!("outputs.artifacts.{}", a.name)));
+        let artifacts = node.outputs.artifacts.iter().chain(self.empty_artifacts(node));
+        fields.extend(artifacts.map(|a| format!("outputs.artifacts.{}", a.name)));
         fields
     }
 

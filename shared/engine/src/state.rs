@@ -173,6 +173,9 @@ pub struct Node {
     /// When it was fulfilled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
+    /// Whether it ended by an error that its caller was handed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub returned: bool,
     /// What it gave.
     pub outputs: Arc<Outputs>,
     /// What it and everything below it held of the cluster's resources, as far as that has ended.
@@ -340,9 +343,24 @@ pub struct FailedChild {
     pub position: (u32, u32),
     /// Its Argo node id.
     pub id: String,
-    /// Set when a child could not be made at all: the group ends in Error with this message.
+    /// Set when the child's error was handed to the group: it makes nothing more and ends with this message.
     pub error: Option<String>,
 }
+
+impl FailedChild {
+    /// How the group ends.
+    pub fn outcome(&self) -> (NodePhase, String) {
+        match &self.error {
+            None => (NodePhase::Failed, format!("child '{}' failed", self.id)),
+            Some(why) if why == TIMEOUT => (NodePhase::Failed, why.clone()),
+            Some(why) => (NodePhase::Error, why.clone()),
+        }
+    }
+}
+
+/// Argo's word for a node that was pending longer than its template allows: the only error that fails a group instead of
+/// making it one.
+pub const TIMEOUT: &str = "timeout";
 
 /// Packs what the loops among nodes that were read have gathered, so that they are as those that were kept.
 pub(crate) fn pack_results(nodes: &mut Nodes) {
@@ -364,11 +382,11 @@ impl Fired {
 }
 
 impl Node {
-    /// Whether Argo's controller would have handed an error to this node's caller: it could not be made, or a Steps or
-    /// DAG node's own references and outputs could not be resolved.
+    /// Whether Argo's controller would have handed an error to this node's caller: it could not be made, a Steps or DAG
+    /// node's own references and outputs could not be resolved, a retry strategy is wrong, or a timeout passed while it was pending.
     pub fn returned_error(&self) -> bool {
         let composite = matches!(self.kind, NodeKind::Skipped | NodeKind::Steps | NodeKind::Dag);
-        composite && self.phase == NodePhase::Error && !self.message.is_empty()
+        self.returned || composite && self.phase == NodePhase::Error && !self.message.is_empty()
     }
 
     /// Whether it waits for the entry of its cache.

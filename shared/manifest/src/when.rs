@@ -57,6 +57,17 @@ pub enum WhenError {
     },
 }
 
+/// Whether a message is one of `WhenError`.
+pub fn is_error(message: &str) -> bool {
+    const WORDS: [&str; 4] = [
+        "Invalid 'when' expression '",
+        "Failed to parse 'when' expression '",
+        "Failed to evaluate 'when' expresion '",
+        "Expected boolean evaluation for '",
+    ];
+    WORDS.iter().any(|words| message.starts_with(words))
+}
+
 fn hint(why: &str) -> &'static str {
     if why.contains("Invalid token") {
         " (hint: try wrapping the affected expression in quotes (\"))"

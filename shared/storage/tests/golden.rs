@@ -78,6 +78,7 @@ fn commits() -> [Vec<Record>; 2] {
         at: at(4),
         exit_handler: false,
         hooks: Vec::new(),
+        returned: false,
     };
     [
         vec![Record::RunStarted { at: at(2) }],

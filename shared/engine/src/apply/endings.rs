@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dropforge_manifest::types::Outputs;
+use dropforge_manifest::when;
 use jiff::Timestamp;
 
 use super::{
@@ -41,6 +42,7 @@ pub(super) struct Ending<'a> {
     pub(super) at: Timestamp,
     pub(super) exit_handler: bool,
     pub(super) hooks: &'a [String],
+    pub(super) returned: bool,
 }
 
 pub(super) fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_>) {
@@ -56,6 +58,7 @@ pub(super) fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_
         n.phase = ending.phase;
         n.daemoned = false;
         n.message = ending.message.to_owned();
+        n.returned = ending.returned;
         n.outputs = ending.outputs.clone();
         n.finished_at = Some(ending.at);
         n.hooks_open += u32::from(ending.exit_handler) + count_of(ending.hooks);
@@ -219,16 +222,39 @@ fn unmade_child(state: &RunState, node: &Node) -> String {
     format!("step group deemed errored due to child {} error: {}", state.name(node.id), node.message)
 }
 
-/// A node as the child that fails its group. One that could not be made at all takes the whole group into Error,
-/// whatever `continueOn` says (Argo's rule ST-2); only too deep a recursion is an ordinary failure.
+/// A node as the child that fails its group. An error that the group is handed ends it, whatever `continueOn` says (Argo's
+/// rule ST-2).
 fn failed_child(state: &RunState, node: &Node, call: &str, position: (u32, u32)) -> Option<FailedChild> {
-    let unmade = node.depth < DEPTH_MAX && node.returned_error();
-    let error = unmade.then(|| unmade_child(state, node)).or_else(|| node.hooks.error.clone());
+    let in_dag = node.boundary.and_then(|b| state.node(b)).is_some_and(|b| b.kind == NodeKind::Dag);
+    let error = if in_dag { item_error(node) } else { group_error(state, node) };
     (error.is_some() || fails(state, node, call)).then(|| FailedChild {
         position,
         id: state.argo_id(node.id),
         error,
     })
+}
+
+/// The message by which a step ends its group. Too deep a recursion is an ordinary failure.
+fn group_error(state: &RunState, node: &Node) -> Option<String> {
+    let error = match node.phase {
+        NodePhase::Failed if node.returned => Some(node.message.clone()),
+        _ if node.depth >= DEPTH_MAX || !node.returned_error() => None,
+        _ if unmade_by_condition(node) => Some(node.message.clone()),
+        _ => Some(unmade_child(state, node)),
+    };
+    error.or_else(|| node.hooks.error.clone())
+}
+
+/// Why a DAG makes no item after this one: Argo tries it again in each pass, and goes no further. A wrong condition and too
+/// deep a recursion it passes over.
+fn item_error(node: &Node) -> Option<String> {
+    let unmade = node.kind == NodeKind::Skipped && node.returned_error() && node.depth < DEPTH_MAX;
+    (unmade && !unmade_by_condition(node)).then(|| node.message.clone())
+}
+
+/// Whether a node was not made since its `when` is none.
+fn unmade_by_condition(node: &Node) -> bool {
+    node.kind == NodeKind::Skipped && when::is_error(&node.message)
 }
 
 pub(super) fn position_in_group(state: &RunState, boundary: Option<NodeId>, name: &str) -> u32 {

@@ -44,6 +44,17 @@ pub(super) struct More {
     pub items: Option<Arc<LoopItems>>,
 }
 
+/// How a node ends.
+pub(super) struct End {
+    pub phase: NodePhase,
+    pub message: String,
+    pub outputs: Outputs,
+    /// Whether its hooks and its exit handler follow.
+    pub looked_at: bool,
+    /// Whether its caller is handed the error.
+    pub returned: bool,
+}
+
 /// A call whose template and inputs are known.
 struct Prepared {
     compiled: Arc<Compiled>,
@@ -51,6 +62,10 @@ struct Prepared {
     /// The entry to look at before it starts, if the template is memoized.
     memo: Option<Memo>,
 }
+
+/// Argo's words for templates that call each other too deeply. To a DAG this is no error of the task.
+const TOO_DEEP: &str = "Maximum recursion depth exceeded. See \
+                        https://argo-workflows.readthedocs.io/en/release-4.1/scaling/#maximum-recursion-depth";
 
 /// Argo's message of a Steps or DAG node that its template's `failFast` ended.
 pub(crate) const FAIL_FAST: &str = "template has failed or errored children and failFast enabled";
@@ -78,18 +93,15 @@ impl Decider {
     ) {
         match self.prepare_call(&place, &key, own, arguments, absent) {
             Ok(Prepared { compiled, inputs, memo }) => self.start_template(place, &compiled, inputs, memo),
-            Err(why) => {
-                let message = match (&place.role, self.parent_kind(&place)) {
-                    (Role::Call(name), Some(NodeKind::Dag)) => format!("task '{name}' errored: {why}"),
-                    _ => why,
-                };
-                self.create_ended(place, Some(key), NodePhase::Error, message);
-            }
+            Err(why) => self.create_unmade(place, key, why),
         }
     }
 
-    fn parent_kind(&self, place: &Place) -> Option<NodeKind> {
-        place.parent.and_then(|p| self.state.node(p)).map(|n| n.kind)
+    /// The node of a call that can't be made.
+    fn create_unmade(&mut self, place: Place, key: TemplateKey, why: String) {
+        let message =
+            if why == TOO_DEEP { why } else { self.handed(place.parent, &place.role, &place.label, why) };
+        self.create_ended(place, Some(key), NodePhase::Error, message);
     }
 
     fn prepare_call(
@@ -102,8 +114,8 @@ impl Decider {
     ) -> Result<Prepared, String> {
         let compiled = self.template(key, own)?;
         let depth = place.parent.and_then(|p| self.state.node(p)).map_or(0, |n| n.depth);
-        if depth >= DEPTH_MAX {
-            return Err("Maximum recursion depth exceeded".to_owned());
+        if depth + 1 >= DEPTH_MAX {
+            return Err(TOO_DEEP.to_owned());
         }
         let made_max = self.state.program.spec.settings.nodes_per_decision_max;
         if self.made >= made_max {
@@ -174,7 +186,7 @@ impl Decider {
         let compiled = match self.tried(&place, kind, compiled, &inputs, attempt) {
             Ok(compiled) => compiled,
             Err(why) => {
-                return self.create_ended(place, Some(compiled.key.clone()), NodePhase::Error, why);
+                return self.create_unmade(place, compiled.key.clone(), why);
             }
         };
         if let Some(node) = self.create_body(place, kind, &compiled, inputs, false) {
@@ -214,11 +226,12 @@ impl Decider {
         let Some(kind) = kind else {
             // `check` refuses such a manifest before a run is born; a stored library may be older than the check.
             let why = format!("template {} has no body that this version can run", compiled.key.name);
-            self.create_ended(place, Some(compiled.key.clone()), NodePhase::Error, why);
+            self.create_unmade(place, compiled.key.clone(), why);
             return None;
         };
         let targeted = match kind {
             NodeKind::Dag => self.with_targets(&place, compiled, &inputs),
+            NodeKind::Steps => self.with_names(&place, compiled, &inputs),
             _ => Ok(compiled.clone()),
         };
         let pending = waits || matches!(kind, NodeKind::Pod | NodeKind::Http);
@@ -226,7 +239,7 @@ impl Decider {
         match targeted {
             Ok(compiled) => Some(self.create_called(place, kind, &compiled, inputs, phase)),
             Err(why) => {
-                self.create_ended(place, Some(compiled.key.clone()), NodePhase::Error, why);
+                self.create_unmade(place, compiled.key.clone(), why);
                 None
             }
         }
@@ -285,6 +298,23 @@ impl Decider {
             dag.target = Some(target);
         }
         Compiled::new(compiled.key.clone(), &template).map(Arc::new).map_err(|why| why.to_string())
+    }
+
+    /// The names of steps may hold tags of globals and of inputs, which are known when their template starts.
+    fn with_names(
+        &self,
+        place: &Place,
+        compiled: &Arc<Compiled>,
+        inputs: &Inputs,
+    ) -> Result<Arc<Compiled>, String> {
+        if !compiled.calls().any(|call| call.name.contains("{{")) {
+            return Ok(compiled.clone());
+        }
+        let none = Locals::default();
+        let near = self.near(place);
+        let entered = resolve::template(&self.state, self.now, near, compiled, inputs, &none, &none)?;
+        let own = Template { inputs: compiled.template.inputs.clone(), ..(*entered).clone() };
+        Compiled::new(compiled.key.clone(), &own).map(Arc::new).map_err(|why| why.to_string())
     }
 
     /// A node that exists and from which a new one's random numbers are counted.
@@ -375,22 +405,39 @@ impl Decider {
         message: impl Into<String>,
         outputs: Outputs,
     ) {
-        let Some(node) = self.state.node(id).cloned() else { return };
-        if node.phase.fulfilled() {
-            return;
-        }
-        self.conclude(node, phase, message.into(), outputs, true);
+        let end = End { phase, message: message.into(), outputs, looked_at: true, returned: false };
+        self.end(id, end);
     }
 
-    /// Ends a node with what hangs on it; its hooks and its exit handler follow if it is `looked_at`, or its parent goes on.
-    pub(super) fn conclude(
-        &mut self,
-        node: Arc<Node>,
-        phase: NodePhase,
-        message: String,
-        outputs: Outputs,
-        looked_at: bool,
-    ) {
+    /// Ends a node by an error that its caller is handed, as Argo's controller does.
+    pub(super) fn hand_back(&mut self, id: NodeId, why: impl Into<String>) {
+        let Some(node) = self.state.node(id) else { return };
+        let message = self.handed(node.parent, &node.role, &node.label, why.into());
+        let phase = NodePhase::Error;
+        let end = End { phase, message, outputs: Outputs::default(), looked_at: true, returned: true };
+        self.end(id, end);
+    }
+
+    /// An error as the caller of what stands there notes it: a DAG names its task.
+    fn handed(&self, parent: Option<NodeId>, role: &Role, label: &str, why: String) -> String {
+        let called = matches!(role, Role::Call(_) | Role::Item(_));
+        match parent.and_then(|p| self.state.node(p)).filter(|_| called) {
+            Some(parent) if matches!(parent.kind, NodeKind::Dag | NodeKind::TaskGroup) => {
+                format!("task '{}{label}' errored: {why}", self.state.name(parent.id))
+            }
+            _ => why,
+        }
+    }
+
+    pub(super) fn end(&mut self, id: NodeId, end: End) {
+        if let Some(node) = self.state.node(id).filter(|n| !n.phase.fulfilled()).cloned() {
+            self.conclude(node, end);
+        }
+    }
+
+    /// Ends a node with what hangs on it; its hooks and its exit handler follow if it is looked at, or its parent goes on.
+    pub(super) fn conclude(&mut self, node: Arc<Node>, end: End) {
+        let End { phase, message, outputs, looked_at, returned } = end;
         let id = node.id;
         self.end_timers(&node);
         self.export(&node, phase, &outputs);
@@ -413,7 +460,9 @@ impl Decider {
         // What is held elsewhere is copied before it is changed.
         drop(node);
         let outputs = Arc::new(outputs);
-        self.emit(Record::NodeFinished { node: id, phase, message, outputs, at, exit_handler, hooks });
+        let ended =
+            Record::NodeFinished { node: id, phase, message, outputs, at, exit_handler, hooks, returned };
+        self.emit(ended);
         self.after_end(id, fired, settled);
         self.work.extend(readers);
         self.release_locks(Some(id));
@@ -446,7 +495,8 @@ impl Decider {
             }
         }
         for declared in &compiled.template.outputs.artifacts {
-            let given = outputs.artifacts.iter().find(|a| a.name == declared.name);
+            let called = self.global_name(node, &Some(declared.name.clone()));
+            let given = outputs.artifacts.iter().find(|a| called.as_deref() == Some(a.name.as_str()));
             if let (Some(name), Some(given)) = (self.global_name(node, &declared.global_name), given) {
                 let artifact = dropforge_manifest::types::Artifact {
                     name: name.clone(),

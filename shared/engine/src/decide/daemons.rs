@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dropforge_manifest::types::{Inputs, Outputs, Template};
 use jiff::Timestamp;
 
-use super::calls::Place;
+use super::calls::{End, Place};
 use super::{Decider, NodeKind, NodePhase, Record, Rejected, Role};
 use crate::attempt::{Outcome, Verdict};
 use crate::effect::TimerKind;
@@ -71,7 +71,8 @@ impl Decider {
         if let Body::Pod { attempt: Some(attempt), .. } = &node.body {
             self.emit(Record::StopAsked { attempt: attempt.clone(), why: SERVED.to_owned() });
         }
-        self.conclude(node, NodePhase::Succeeded, String::new(), Outputs::default(), false);
+        let (phase, message, outputs) = (NodePhase::Succeeded, String::new(), Outputs::default());
+        self.conclude(node, End { phase, message, outputs, looked_at: false, returned: false });
     }
 
     /// The active children of a composite that are no daemons which serve.
@@ -123,8 +124,8 @@ impl Decider {
     fn end_container(&mut self, node: NodeId, phase: NodePhase, message: &str, at: Timestamp) {
         let message = message.to_owned();
         let outputs = Arc::default();
-        let hooks = Vec::new();
-        self.emit(Record::NodeFinished { node, phase, message, outputs, at, exit_handler: false, hooks });
+        let (hooks, exit_handler, returned) = (Vec::new(), false, false);
+        self.emit(Record::NodeFinished { node, phase, message, outputs, at, exit_handler, hooks, returned });
     }
 
     fn open_containers(&self, pod: &Node) -> Vec<Arc<Node>> {

@@ -161,11 +161,11 @@ impl Decider {
             return;
         }
         if let Some(why) = hook_error.clone() {
-            return self.finish(dag, NodePhase::Error, why, Outputs::default());
+            return self.hand_back(dag, why);
         }
         match self.dag_phase(node, graph) {
             NodePhase::Succeeded => match self.unreadable_loop_of(node, graph, |_| true) {
-                Some(why) => self.finish(dag, NodePhase::Error, why, Outputs::default()),
+                Some(why) => self.hand_back(dag, why),
                 None => {
                     self.export_inner_dags(dag, graph);
                     self.finish_composite(dag);

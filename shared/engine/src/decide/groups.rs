@@ -77,26 +77,34 @@ impl Decider {
 
     fn fill_group(&mut self, group: NodeId, resolved: Vec<Resolved>) {
         for next in resolved {
-            if self.group_error(group).is_some() {
+            if self.makes_no_more(group) {
                 break;
             }
-            if let Err(block) = self.start_in_group(group, next) {
-                return self.hold(group, block);
+            match self.start_in_group(group, next) {
+                // An item that can't be made ends the group too, once those before it have ended.
+                Ok(Some(made)) if self.makes_no_more(made) => break,
+                Ok(_) => {}
+                Err(block) => return self.hold(group, block),
             }
         }
         self.release(group);
         self.check_group(group);
     }
 
-    fn group_error(&self, group: NodeId) -> Option<String> {
-        match &self.state.node(group)?.body {
-            Body::Group { failed: Some(FailedChild { error: Some(why), .. }), .. } => Some(why.clone()),
-            _ => None,
+    /// Whether a child of a group or loop handed it an error: nothing after that child is made.
+    fn makes_no_more(&self, id: NodeId) -> bool {
+        match self.state.node(id).map(|n| &n.body) {
+            Some(Body::Group { failed: Some(child), .. } | Body::Loop { failed: Some(child), .. }) => {
+                child.error.is_some()
+            }
+            _ => false,
         }
     }
 
-    fn start_in_group(&mut self, group: NodeId, resolved: Resolved) -> Result<(), Block> {
-        let Some((place, key)) = self.next_step(group) else { return Ok(()) };
+    /// Starts the next step of a group; gives its node.
+    fn start_in_group(&mut self, group: NodeId, resolved: Resolved) -> Result<Option<NodeId>, Block> {
+        let Some((place, key)) = self.next_step(group) else { return Ok(None) };
+        let made = NodeId(self.state.next_node);
         match resolved {
             Resolved::Skip(why) => self.create_ended(place, Some(key), NodePhase::Skipped, why),
             Resolved::Loop(items) => self.start_loop(place, NodeKind::Loop, Some(key), items),
@@ -107,7 +115,7 @@ impl Decider {
                 self.start_ready(place, &ready);
             }
         }
-        Ok(())
+        Ok(Some(made))
     }
 
     /// Where the next step of a group hangs, and the template that it names.
@@ -151,22 +159,19 @@ impl Decider {
         let parent = node.parent;
         let compiled = parent.and_then(|s| self.state.node(s)).and_then(|s| self.state.template_of(s));
         let size = compiled.and_then(|t| t.groups.get(*index as usize)).map_or(0, Vec::len);
-        let error = failed.as_ref().and_then(|f| f.error.clone());
-        let all_started = (*cursor as usize >= size && again.is_empty()) || error.is_some();
+        let stopped = failed.as_ref().is_some_and(|f| f.error.is_some());
+        let all_started = (*cursor as usize >= size && again.is_empty()) || stopped;
         if !all_started || *open > 0 || node.phase.fulfilled() {
             return;
         }
         let index = *index;
-        match (error, failed.clone()) {
-            (Some(why), _) => self.fail_group(group, NodePhase::Error, why),
-            (None, Some(child)) => {
-                self.fail_group(group, NodePhase::Failed, format!("child '{}' failed", child.id))
-            }
-            (None, None) => {
+        match failed.as_ref().map(FailedChild::outcome) {
+            Some((phase, message)) => self.fail_group(group, phase, message),
+            None => {
                 self.finish(group, NodePhase::Succeeded, "", Outputs::default());
                 let Some(steps) = parent else { return };
                 match self.unreadable_loop(steps, index) {
-                    Some(why) => self.finish(steps, NodePhase::Error, why, Outputs::default()),
+                    Some(why) => self.hand_back(steps, why),
                     None => self.next_group(steps),
                 }
             }
@@ -211,7 +216,7 @@ impl Decider {
         let Some(node) = self.state.node(id) else { return };
         match resolve::outputs(&self.state, self.now, node) {
             Ok(outputs) => self.finish(id, NodePhase::Succeeded, "", outputs),
-            Err(why) => self.finish(id, NodePhase::Error, why, Outputs::default()),
+            Err(why) => self.hand_back(id, why),
         }
     }
 
@@ -254,7 +259,7 @@ impl Decider {
         let Body::Loop { items, cursor, again, .. } = &node.body else { return None };
         let (items, index) = (items.clone(), *again.first().unwrap_or(cursor));
         let more = (index as usize) < items.items.len() && !node.phase.fulfilled();
-        more.then_some((items, index))
+        (more && !self.makes_no_more(group)).then_some((items, index))
     }
 
     fn start_item(&mut self, group: NodeId, items: &LoopItems, index: u32) -> Result<(), Block> {
@@ -291,7 +296,7 @@ impl Decider {
         let Some(node) = self.state.node(group) else { return };
         let Body::Loop { items, cursor, again, open, phases, results_bytes, .. } = &node.body else { return };
         let all_started = *cursor as usize >= items.items.len() && again.is_empty();
-        if !all_started || *open > 0 || node.phase.fulfilled() {
+        if !(all_started || self.makes_no_more(group)) || *open > 0 || node.phase.fulfilled() {
             return;
         }
         if *results_bytes > RESULTS_BYTES_MAX {

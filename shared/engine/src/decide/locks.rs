@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use dropforge_manifest::types::{Outputs, Template};
+use dropforge_manifest::types::Template;
 
-use super::{Decider, NodeKind, NodePhase, Record, Rejected, RunPhase};
+use super::{Decider, NodeKind, Record, Rejected, RunPhase};
 use crate::effect::EffectKey;
 use crate::ids::{AttemptId, NodeId};
 use crate::lock::{self, Holder, LockName, LockRequest, LockWait};
@@ -136,7 +136,7 @@ impl Decider {
     fn no_locks(&mut self, holder: Holder, why: &str, hint: &str) {
         self.emit(Record::LocksRefused { holder, hint: hint.to_owned() });
         match holder {
-            Some(node) => self.finish(node, NodePhase::Error, why, Outputs::default()),
+            Some(node) => self.hand_back(node, why),
             None => {
                 let why = format!("Failed to acquire the synchronization lock. {why}");
                 self.end_run(RunPhase::Failed, why);
@@ -165,7 +165,7 @@ impl Decider {
         match self.memo_of(near, &compiled, &node.inputs) {
             Ok(Some(memo)) => self.emit(Record::MemoAsked { node: id, memo }),
             Ok(None) => self.enter_body(id, &compiled, &Locals::default()),
-            Err(why) => self.finish(id, NodePhase::Error, why, Outputs::default()),
+            Err(why) => self.hand_back(id, why),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Memoized templates: their entry is asked for before they start, and kept when they have succeeded.
 
 use dropforge_manifest::go;
-use dropforge_manifest::types::{Inputs, Memoize, Outputs};
+use dropforge_manifest::types::{Inputs, Memoize};
 
 use super::{Decider, NodePhase, Record, Rejected};
 use crate::effect::EffectKey;
@@ -64,7 +64,7 @@ impl Decider {
         let Some(node) = self.state.node(id) else { return };
         match self.state.template_of(node).cloned() {
             Some(compiled) => self.enter_body(id, &compiled, &Locals::default()),
-            None => self.finish(id, NodePhase::Error, "the template is gone", Outputs::default()),
+            None => self.hand_back(id, "the template is gone"),
         }
     }
 }

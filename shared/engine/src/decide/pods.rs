@@ -8,6 +8,7 @@ use dropforge_manifest::text::AnyString;
 use dropforge_manifest::types::{Outputs, Parameter, Template};
 use jiff::Timestamp;
 
+use super::calls::End;
 use super::retries::later;
 use super::{Decider, NodeKind, NodePhase, Record, Rejected, Role};
 use crate::attempt::{Attempt, Outcome, PodFields, Progress, Verdict, Work};
@@ -17,7 +18,7 @@ use crate::program::Compiled;
 use crate::record::ShutdownStrategy;
 use crate::resolve;
 use crate::scope::Locals;
-use crate::state::{Body, Node};
+use crate::state::{Body, Node, TIMEOUT};
 
 impl Decider {
     /// Asks for the first attempt of a pod or request, unless nothing may start any more.
@@ -35,7 +36,7 @@ impl Decider {
                 self.start(attempt);
                 self.create_containers(id, &template);
             }
-            Err(why) => self.finish(id, NodePhase::Error, why, Outputs::default()),
+            Err(why) => self.hand_back(id, why),
         }
     }
 
@@ -281,7 +282,7 @@ impl Decider {
                 self.emit(Record::TimerSet { timer, due: later(self.now, length) });
             }
             Ok(None) => {}
-            Err(why) => self.finish(id, NodePhase::Error, why, Outputs::default()),
+            Err(why) => self.hand_back(id, why),
         }
     }
 
@@ -369,16 +370,23 @@ impl Decider {
     fn timed_out(&mut self, id: NodeId) {
         let Some(node) = self.state.node(id).cloned() else { return };
         if node.phase == NodePhase::Pending {
-            self.give_up(&node, "timeout");
+            // A Retry node may try it again; any other caller is handed it as an error.
+            let returned = !matches!(node.role, Role::Attempt(_));
+            self.end_leaf(&node, TIMEOUT, returned);
         }
     }
 
     /// Fails a leaf and asks for the end of its attempt.
     pub(super) fn give_up(&mut self, node: &Node, why: &str) {
+        self.end_leaf(node, why, false);
+    }
+
+    fn end_leaf(&mut self, node: &Node, why: &str, returned: bool) {
         if let Body::Pod { attempt: Some(attempt), .. } = &node.body {
             self.emit(Record::StopAsked { attempt: attempt.clone(), why: why.to_owned() });
         }
-        self.finish(node.id, NodePhase::Failed, why, Outputs::default());
+        let (phase, message, outputs) = (NodePhase::Failed, why.to_owned(), Outputs::default());
+        self.end(node.id, End { phase, message, outputs, looked_at: true, returned });
     }
 }
 

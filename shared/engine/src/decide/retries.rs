@@ -18,7 +18,7 @@ use crate::state::{Body, Node};
 enum Next {
     /// The Retry node takes the attempt's phase, with this message.
     End(String),
-    /// The strategy itself is wrong.
+    /// The strategy itself is wrong, or it does not cover an error that the attempt hands back: so does the Retry node.
     Broken(String),
     /// Another attempt, at once.
     Now,
@@ -43,7 +43,7 @@ impl Decider {
         let Some(node) = self.state.node(retry).cloned() else { return };
         let Body::Retry { attempts, .. } = node.body else { return };
         let Some(compiled) = self.state.template_of(&node).cloned() else { return };
-        let locals = self.retry_locals(&node);
+        let locals = self.retry_locals(&node, "0");
         let place = Place {
             parent: Some(retry),
             role: Role::Attempt(attempts),
@@ -70,7 +70,8 @@ impl Decider {
     }
 
     /// `retries` and `lastRetry.*` as the next attempt sees them (Argo's catalogue).
-    pub(super) fn retry_locals(&self, retry: &Node) -> Locals {
+    /// A try that has no exit code gives `no_code`: tags and the strategy's expression know it by different ones.
+    pub(super) fn retry_locals(&self, retry: &Node, no_code: &str) -> Locals {
         let Body::Retry { attempts, last, .. } = retry.body else { return Locals::default() };
         let last = last.and_then(|id| self.state.node(id)).filter(|n| n.phase.fulfilled());
         let set = |name: &str, value: String| (name.to_owned(), value);
@@ -78,7 +79,7 @@ impl Decider {
             last.map_or(0, |n| n.finished_at.unwrap_or(self.now).as_second() - n.started_at.as_second());
         let exit_code = match last {
             None => "0".to_owned(),
-            Some(n) => n.outputs.exit_code.clone().unwrap_or_else(|| "-1".to_owned()),
+            Some(n) => n.outputs.exit_code.clone().unwrap_or_else(|| no_code.to_owned()),
         };
         Locals(vec![
             set("retries", attempts.to_string()),
@@ -103,7 +104,7 @@ impl Decider {
         }
         match self.after_failure(&node, &attempt, attempts) {
             Next::End(message) => self.finish(retry, attempt.phase, message, outputs),
-            Next::Broken(why) => self.finish(retry, NodePhase::Error, why, outputs),
+            Next::Broken(why) => self.hand_back(retry, why),
             Next::Now => {
                 self.attempt_metrics(&attempt);
                 self.start_attempt(retry);
@@ -166,7 +167,8 @@ impl Decider {
             return Ok(Next::End(message.to_owned()));
         }
         if !policy_covers(strategy, attempt)? {
-            return Ok(Next::End(attempt.message.clone()));
+            let message = attempt.message.clone();
+            return Ok(if attempt.returned_error() { Next::Broken(message) } else { Next::End(message) });
         }
         if limit.is_some_and(|limit| i64::from(attempts) > limit) {
             return Ok(Next::End("No more retries left".to_owned()));
@@ -185,7 +187,7 @@ impl Decider {
 
     fn expression_allows(&self, retry: &Node, strategy: &RetryStrategy) -> Result<bool, String> {
         let Some(text) = strategy.expression.as_ref().filter(|e| !e.is_empty()) else { return Ok(true) };
-        let mut locals = self.retry_locals(retry);
+        let mut locals = self.retry_locals(retry, "-1");
         if let Body::Retry { attempts, .. } = retry.body {
             locals.0[0].1 = attempts.saturating_sub(1).to_string();
         }

@@ -205,7 +205,7 @@ impl Decider {
                 (phase(entry.phase), message)
             }
             _ if entry.returned_error() => {
-                (phase(entry.phase), format!("error in entry template execution: {}", entry.message))
+                (RunPhase::Error, format!("error in entry template execution: {}", entry.message))
             }
             _ if entry.phase == NodePhase::Skipped => (RunPhase::Succeeded, String::new()),
             _ => (phase(entry.phase), entry.message.clone()),

@@ -3,6 +3,7 @@
 mod configs;
 mod daemons;
 mod endings;
+mod errors;
 mod flow;
 mod history;
 mod hooks;

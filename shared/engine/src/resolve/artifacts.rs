@@ -33,13 +33,13 @@ impl Source {
         expression.map(Source::Expression).or_else(|| declared.from.clone().map(Source::Tag))
     }
 
-    /// The artifact under its new name; none where there is none, as after a skipped step.
+    /// The artifact under its new name; none where there is none. What a skipped step declares is one without a location.
     pub(super) fn artifact(&self, declared: &Artifact, scope: &dyn Scope) -> Result<Option<Artifact>, Why> {
         let found = match self {
             Source::Tag(tag) => artifact(scope, tag)?,
             Source::Expression(text) => chosen(text, scope)?,
         };
-        let Some(found) = found.filter(Artifact::has_location) else { return Ok(None) };
+        let Some(found) = found else { return Ok(None) };
         let mut found = Artifact {
             name: declared.name.clone(),
             path: None,

@@ -211,6 +211,7 @@ mod tests {
             message: String::new(),
             started_at: Timestamp::UNIX_EPOCH,
             finished_at: None,
+            returned: false,
             outputs: Arc::default(),
             resources: BTreeMap::new(),
             daemoned: false,

@@ -320,7 +320,8 @@ fn a_pod_pending_past_its_pending_timeout_fails_and_one_that_runs_goes_on() {
     let spec = "  entrypoint: main\n  templates:\n  - name: main\n    pendingTimeout: 30s\n    container: {image: busybox}";
     let mut w = world(spec);
     w.fire();
-    assert_eq!(w.ended(), Some((RunPhase::Failed, "timeout".to_owned())));
+    let why = "error in entry template execution: timeout".to_owned();
+    assert_eq!(w.ended(), Some((RunPhase::Error, why)));
 
     let mut w = world(spec);
     let attempt = w.attempt("wf").id.clone();

@@ -214,6 +214,8 @@ fn a_pending_pod_past_its_timeout_fails() {
     let attempt = w.attempt("wf");
     assert_eq!(attempt.work.active_deadline_seconds, Some(30));
     w.fire();
-    assert_eq!(w.ended(), Some((RunPhase::Failed, "timeout".to_owned())));
+    assert_eq!(w.phase_of(""), Some(NodePhase::Failed));
+    let why = "error in entry template execution: timeout".to_owned();
+    assert_eq!(w.ended(), Some((RunPhase::Error, why)));
     assert_eq!(w.stopped, [attempt.id.to_string()]);
 }

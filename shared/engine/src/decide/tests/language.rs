@@ -168,16 +168,16 @@ fn an_expression_chooses_the_artifact_of_the_branch_that_ran() {
 fn an_expression_that_chooses_no_artifact_is_an_error_unless_it_is_optional() {
     let spec = |artifact: &str| {
         format!(
-            "  entrypoint: main\n  templates:\n  - name: main\n    outputs: {{artifacts: [{{name: x, {artifact}}}]}}\n    steps: [[{{name: a, template: make, when: 'a == b'}}]]\n  - {{name: make, outputs: {{artifacts: [{{name: f, path: /f}}]}}, container: {{image: x}}}}"
+            "  entrypoint: main\n  templates:\n  - name: main\n    outputs: {{artifacts: [{{name: x, {artifact}}}]}}\n    dag: {{tasks: [{{name: a, template: make, when: 'a == b'}}]}}\n  - {{name: make, outputs: {{artifacts: [{{name: f, path: /f}}]}}, container: {{image: x}}}}"
         )
     };
-    let missing = "fromExpression: steps.a.outputs.artifacts.f";
+    let missing = "fromExpression: tasks.a.outputs.artifacts.f";
     let ended = |artifact: &str| world(&spec(artifact)).ended().unwrap();
     assert_eq!(ended(&format!("{missing}, optional: true")), (RunPhase::Succeeded, String::new()));
     let (phase, message) = ended(missing);
     assert_eq!(phase, RunPhase::Error);
-    assert!(message.contains("Unable to resolve: steps.a.outputs.artifacts.f"), "{message}");
-    assert!(ended("fromExpression: steps.a.status").1.contains("gives no artifact"));
+    assert!(message.contains("Unable to resolve: tasks.a.outputs.artifacts.f"), "{message}");
+    assert!(ended("fromExpression: tasks.a.status").1.contains("gives no artifact"));
 }
 
 #[test]
@@ -216,4 +216,34 @@ fn pod_spec_patches_shape_the_step_the_workflows_first() {
         "  entrypoint: main\n  podSpecPatch: '{containers: [{name: other}]}'\n  templates: [{name: main, container: {image: x}}]",
     );
     assert_eq!(bad.ended().unwrap().0, RunPhase::Error);
+}
+
+#[test]
+fn names_of_steps_and_of_output_artifacts_may_hold_inputs() {
+    let inner = "{name: inner, inputs: {parameters: [{name: s}]}, steps: [[{name: 'load-{{inputs.parameters.s}}', template: make, arguments: {parameters: [{name: s, value: '{{inputs.parameters.s}}'}]}}], [{name: use, template: make, arguments: {parameters: [{name: s, value: '{{steps.load-{{inputs.parameters.s}}.outputs.result}}'}]}}]]}";
+    let make = "{name: make, inputs: {parameters: [{name: s}]}, outputs: {artifacts: [{name: 'art-{{inputs.parameters.s}}', path: /f, globalName: 'all-{{inputs.parameters.s}}'}]}, container: {image: x, args: ['{{inputs.parameters.s}}']}}";
+    let mut w = world(&format!(
+        "  entrypoint: main\n  templates: [{inner}, {make}, {{name: main, steps: [[{{name: a, template: inner, arguments: {{parameters: [{{name: s, value: abc}}]}}}}]]}}]"
+    ));
+    let step = "wf[0].a[0].load-abc";
+    assert_eq!(w.live(), [step]);
+    assert_eq!(w.attempt(step).work.template.outputs.artifacts[0].name, "art-abc");
+    assert!(w.attempt(step).work.capture_result, "its result is read");
+    w.finish_with(step, |verdict| {
+        let s3 = Some(S3Location { key: Some("k".to_owned()), ..S3Location::default() });
+        verdict.outputs.artifacts = vec![Artifact { name: "art-abc".to_owned(), s3, ..Artifact::default() }];
+        verdict.outputs.result = Some("loaded".to_owned());
+    });
+    assert!(w.state.global_artifacts.contains_key("all-abc"));
+    assert_eq!(args(&w, "wf[0].a[1].use"), ["loaded"]);
+    w.succeed("wf[0].a[1].use");
+    assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
+}
+
+#[test]
+fn volumes_of_the_workflow_read_what_the_calls_above_a_step_read() {
+    let spec = "  entrypoint: main\n  volumes: [{name: cfg, configMap: {name: '{{tasks.a.outputs.parameters.n}}', optional: true}}]\n  templates:\n  - {name: main, dag: {tasks: [{name: a, template: make, when: 'a == b'}, {name: b, template: inner, depends: a}]}}\n  - {name: make, outputs: {parameters: [{name: n, valueFrom: {path: /n, default: rescued}}]}, container: {image: x}}\n  - {name: inner, steps: [[{name: c, template: use}]]}\n  - {name: use, container: {image: x, volumeMounts: [{name: cfg, mountPath: /c}]}}";
+    let w = world(spec);
+    let volumes = &w.attempt("wf.b[0].c").work.volumes;
+    assert_eq!(volumes[0]["configMap"]["name"], json!("rescued"));
 }
