@@ -102,6 +102,36 @@ impl Serialize for Item {
 
 impl<'de> Deserialize<'de> for Item {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde_json::Value::deserialize(deserializer).map(|v| Item(v.to_string()))
+        serde_json::Value::deserialize(deserializer).map(|v| Item(whole(v).to_string()))
+    }
+}
+
+/// A value whose numbers Go writes so: a whole one has no fraction.
+fn whole(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value as Json;
+    const WHOLE_MAX: f64 = 9e18;
+    match value {
+        Json::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            Some(float) if float.fract() == 0.0 && float.abs() < WHOLE_MAX => Json::from(float as i64),
+            _ => Json::Number(number),
+        },
+        Json::Array(items) => items.into_iter().map(whole).collect(),
+        Json::Object(fields) => fields.into_iter().map(|(key, value)| (key, whole(value))).collect(),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_of_items_are_written_as_go_writes_them() {
+        let item = |json: &str| serde_json::from_str::<Item>(json).unwrap().0;
+        assert_eq!(
+            ["1.0", "1e3", "1.50", "9007199254740993"].map(item),
+            ["1", "1000", "1.5", "9007199254740993"]
+        );
+        assert_eq!(item(r#"{"x":1.0,"y":[2.0]}"#), r#"{"x":1,"y":[2]}"#);
     }
 }

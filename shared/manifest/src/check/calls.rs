@@ -43,7 +43,8 @@ pub(super) fn deep<'t>(template: &'t Template, path: &str) -> Vec<(&'t Step, Str
 
 pub(super) fn check_steps(check: &SpecCheck<'_>, template: &Template, path: &str) {
     let steps = steps(template, path);
-    unique_names(check, &steps);
+    // A step's name may hold tags of what its template knows when it starts.
+    unique_names(check, &steps, language::filled);
     for (step, path) in &steps {
         for (field, set) in
             [("dependencies", !step.dependencies.is_empty()), ("depends", step.depends.is_some())]
@@ -63,11 +64,12 @@ pub(super) fn check_steps(check: &SpecCheck<'_>, template: &Template, path: &str
     }
 }
 
-pub(super) fn unique_names(check: &SpecCheck<'_>, calls: &[(&Step, String)]) {
+/// Names are allowed and stand once; `shape` gives what is looked at of each.
+pub(super) fn unique_names(check: &SpecCheck<'_>, calls: &[(&Step, String)], shape: fn(&str) -> String) {
     let mut first: BTreeMap<&str, &str> = BTreeMap::new();
     for (call, path) in calls {
         let name_path = format!("{path}.name");
-        if let Some(why) = names::workflow_field(&call.name) {
+        if let Some(why) = names::workflow_field(&shape(&call.name)) {
             check.report(
                 Code::E101,
                 &name_path,

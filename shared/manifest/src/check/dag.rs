@@ -18,7 +18,7 @@ pub(super) fn check(check: &SpecCheck<'_>, template: &Template, path: &str) {
         check.report(Code::E108, &format!("{path}.dag"), message, "add `tasks`");
     }
     let tasks = calls::tasks(template, path);
-    calls::unique_names(check, &tasks);
+    calls::unique_names(check, &tasks, str::to_owned);
     let by_name: BTreeMap<&str, &Step> = tasks.iter().map(|(task, _)| (task.name.as_str(), *task)).collect();
     for (task, path) in &tasks {
         waits(check, &by_name, task, path);

@@ -30,6 +30,17 @@ pub(super) struct Broken {
     pub(super) is_readable: bool,
 }
 
+/// A name with something that a name may hold in the place of its tags.
+pub(super) fn filled(name: &str) -> String {
+    let mut filled = name.to_owned();
+    for tag in tags::scan(name).unwrap_or_default().iter().rev() {
+        let content: String =
+            tag.content.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        filled.replace_range(tag.range.clone(), &format!("x{content}"));
+    }
+    filled
+}
+
 /// Reads an expression and looks for what would go wrong whenever it is computed.
 fn read(text: &str) -> (Vec<String>, Option<Broken>) {
     match expr::parse(text) {

@@ -9,7 +9,9 @@ pub(super) fn declared(check: &SpecCheck<'_>, template: &Template, path: &str) {
     let path = format!("{path}.outputs");
     let outputs = &template.outputs;
     let parameters: Vec<&str> = outputs.parameters.iter().map(|p| p.name.as_str()).collect();
-    let artifacts: Vec<&str> = outputs.artifacts.iter().map(|a| a.name.as_str()).collect();
+    // An artifact's name may hold tags of the template's inputs.
+    let artifacts: Vec<String> = outputs.artifacts.iter().map(|a| language::filled(&a.name)).collect();
+    let artifacts: Vec<&str> = artifacts.iter().map(String::as_str).collect();
     inputs::names(check, &parameters, &format!("{path}.parameters"));
     inputs::names(check, &artifacts, &format!("{path}.artifacts"));
     for (index, output) in outputs.parameters.iter().enumerate() {

@@ -71,12 +71,20 @@ pub(super) fn check_spec(check: &SpecCheck<'_>) {
     let Some(spec) = check.subject.node(check.path) else { return };
     for entry in spec.entries().iter().filter(|entry| !matches!(entry.key.as_str(), "templates" | "hooks")) {
         for (path, text) in mentions::texts(&entry.value, &join(check.path, &entry.key)) {
-            // Metrics and the like name variables of a node, which only exist when it ends.
-            if entry.key != "metrics" {
+            // Metrics and the like name variables of a node, which only exist when it ends, and volumes of the calls
+            // before the step that mounts them.
+            let later = entry.key == "metrics" || entry.key == "volumes" && names_calls(text);
+            if !later {
                 self::text(check, &scope, &path, text);
             }
         }
     }
+}
+
+/// Whether a text names a step or a task.
+fn names_calls(text: &str) -> bool {
+    let tags = crate::tags::scan(text).unwrap_or_default();
+    tags.iter().any(|tag| tag.content.contains("steps.") || tag.content.contains("tasks."))
 }
 
 /// The texts of a template and of the inline templates in it.

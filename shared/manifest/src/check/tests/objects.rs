@@ -300,3 +300,24 @@ fn a_trigger_that_would_start_itself_is_an_error() {
     let by_reference = "apiVersion: dropforge.dev/v1alpha1\nkind: Trigger\nmetadata: {name: t}\nspec:\n  s3: {bucket: data, prefix: in/}\n  workflowTemplateRef: {name: lib}\n";
     assert!(findings(&format!("{library}{by_reference}"))[0].starts_with("E506 11"));
 }
+
+#[test]
+fn names_of_steps_and_of_output_artifacts_may_hold_tags() {
+    expect(
+        "{name: main, inputs: {parameters: [{name: s, value: v}]}, steps: [[{name: 'a-{{inputs.parameters.s}}', template: leaf, arguments: {parameters: [{name: s, value: v}]}}, {name: '-{{inputs.parameters.s}}', template: leaf, arguments: {parameters: [{name: s, value: v}]}}]]},\n{name: leaf, inputs: {parameters: [{name: s}]}, outputs: {artifacts: [{name: 'f-{{inputs.parameters.s}}', path: /f}]}, container: {image: 'x:1', args: ['{{inputs.parameters.s}}']}}",
+        &[
+            "E101 5: spec.templates[0].steps[0][1].name '-{{inputs.parameters.s}}' must consist of alpha-numeric characters or '-', and must start with an alpha-numeric character",
+        ],
+    );
+}
+
+#[test]
+fn volumes_of_a_workflow_may_name_steps_and_tasks() {
+    let of = |tag: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {{generateName: v-}}\nspec:\n  entrypoint: main\n  volumes: [{{name: v, configMap: {{name: '{{{{{tag}}}}}', optional: true}}}}]\n  templates: [{{name: main, container: {{image: 'x:1'}}}}]\n"
+        )
+    };
+    assert_eq!(findings(&of("tasks.a.outputs.parameters.name")), Vec::<String>::new());
+    assert_eq!(findings(&of("inputs.parameters.x")).len(), 1);
+}
