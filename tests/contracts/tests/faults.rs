@@ -236,6 +236,22 @@ faults! {
         }
     }
 
+    /// Rule 3: the command was there when the marker was looked at, and its run has been opened again since.
+    a_command_that_is_carried_out_at_any_moment_of_a_removal_keeps_the_marker(bed) {
+        for (n, (method, target)) in [("GET", "inbox"), ("HEAD", "/journals/")].into_iter().enumerate() {
+            let run = RunUid::from(format!("reopened-{n}"));
+            bed.other.create_run(&spec(run.as_str())).await.unwrap();
+            bed.other.put_command(&run, &command("c")).await.unwrap();
+            let (another, theirs) = (bed.another().await, run.clone());
+            bed.proxy.before_next(method, target, move || {
+                assert_eq!(wait(another.commit(&theirs, 0, &[record("c")])).unwrap(), COMMITTED);
+                wait(another.remove_command(&theirs, &"c".into())).unwrap();
+            });
+            bed.faulty.unmark_live(&run, 0).await.unwrap();
+            assert!(bed.other.live_runs().await.unwrap().contains(&run), "{method} {target}");
+        }
+    }
+
     /// Rule 3: the command's first marker is seen and taken away before its letter is there.
     a_removal_between_a_commands_marker_and_its_letter_is_made_good(bed) {
         let run = RunUid::from("between");

@@ -156,18 +156,18 @@ impl S3Store {
     }
 
     /// Removes the marker of a run that is over at this position, or was deleted. A command that comes meanwhile writes
-    /// the marker after itself, and so anew: the removal names the marker as it was before the journal and the inbox were
-    /// looked at.
+    /// the marker after itself, and so anew: the removal names the marker as it was before the inbox and the journal were
+    /// looked at. First the inbox: a command that is gone from it has its record in the journal by then.
     pub(super) async fn unmark(&self, run: &RunUid, over: Option<u64>) -> Result<(), StoreError> {
         let marker = live_key(run)?;
         let Some(etag) = self.control.etag(&marker).await? else { return Ok(()) };
+        let inbox = format!("{}/", key(keys::inbox(run)?));
+        if self.control.has_any(&inbox).await? && !self.is_buried(run).await? {
+            return Ok(());
+        }
         if let Some(position) = over
             && self.reached(run, position + 1).await?
         {
-            return Ok(());
-        }
-        let inbox = format!("{}/", key(keys::inbox(run)?));
-        if self.control.has_any(&inbox).await? && !self.is_buried(run).await? {
             return Ok(());
         }
         self.tails().remove(run);
