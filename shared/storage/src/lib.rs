@@ -19,6 +19,6 @@ mod letter;
 pub mod memory;
 mod nonces;
 pub mod objects;
-#[cfg(feature = "s3")]
+#[cfg(feature = "requests")]
 pub mod s3;
 mod tombstone;

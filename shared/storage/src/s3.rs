@@ -1,6 +1,6 @@
 //! A store in S3: two buckets, one for what Dropforge keeps and one for artifacts, and no database.
 //!
-//! Every write that decides something is conditional. Whether such a write was made is never guessed: `bucket` tells
+//! Every write that decides something is conditional. Whether such a write was made is never guessed: `conditional` tells
 //! a lost race from a lost answer by reading back. Bodies that race hold a number used once, so that nobody takes
 //! another's for his own, and equal content never has an equal entity tag.
 //!
@@ -24,83 +24,65 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{self, Region};
-use dropforge_driver::pods::Stores;
 use dropforge_driver::store::StoreError;
 use dropforge_engine::ids::RunUid;
 
-use self::bucket::Bucket;
+#[cfg(feature = "s3")]
+pub use self::bucket::Bucket;
 use self::tails::Tail;
 use crate::nonces::Nonces;
 
+#[cfg(feature = "s3")]
 mod ahead;
+#[cfg(feature = "s3")]
 mod artifacts;
 mod attempts;
+#[cfg(feature = "s3")]
 mod bucket;
 mod claim;
+#[cfg(feature = "s3")]
+mod client;
+mod conditional;
 mod documents;
+#[cfg(feature = "s3")]
 mod download;
+#[cfg(feature = "s3")]
 mod error;
+mod in_order;
 mod inbox;
 mod index;
 mod journal;
 mod logs;
+#[cfg(feature = "s3")]
 mod patience;
 mod pieces;
+pub mod requests;
 mod runs;
 mod tails;
+#[cfg(feature = "s3")]
 mod upload;
 
 /// Run state, definitions and artifacts in S3. Its methods need a tokio runtime.
+#[cfg(feature = "s3")]
+pub type S3Store = ObjectStore<Bucket>;
+
+/// The same, whoever makes the requests.
 #[derive(Debug)]
-pub struct S3Store {
-    control: Bucket,
-    artifacts: Bucket,
+pub struct ObjectStore<R> {
+    control: R,
+    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "artifacts come and go with the SDK"))]
+    artifacts: R,
     nonces: Nonces,
     tails: Mutex<BTreeMap<RunUid, Tail>>,
     logs: Mutex<BTreeMap<String, u32>>,
 }
 
-/// A client for the buckets of a deployment.
-fn client(mut config: config::Builder, stores: &Stores) -> Client {
-    if !stores.region.is_empty() {
-        config = config.region(Region::new(stores.region.clone()));
-    }
-    if let Some(endpoint) = &stores.endpoint {
-        config = config.endpoint_url(endpoint).force_path_style(true);
-    }
-    Client::from_conf(config.build())
-}
-
-impl S3Store {
-    /// The store in these buckets, reached with an SDK's configuration: `S3Store::new(&sdk_config, &stores)`.
-    pub fn new(config: impl Into<config::Builder>, stores: &Stores) -> S3Store {
-        let client = client(config.into(), stores);
-        S3Store {
-            control: Bucket::new(client.clone(), &stores.control),
-            artifacts: Bucket::new(client, &stores.artifacts),
-            nonces: Nonces::new(),
-            tails: Mutex::default(),
-            logs: Mutex::default(),
-        }
-    }
-
-    /// How long to wait for the answer to one try, in place of 10 seconds.
-    pub fn try_timeout(mut self, timeout: Duration) -> S3Store {
-        self.control.try_timeout = timeout;
-        self.artifacts.try_timeout = timeout;
-        self
-    }
-
-    /// How long artifacts are asked for, and stored, while S3 does not answer or wants fewer requests, in place of the few
-    /// tries of the SDK. What a step has made is dearer than its pod's time.
-    pub fn patience(mut self, patience: Duration) -> S3Store {
-        self.control.patience = patience;
-        self.artifacts.patience = patience;
-        self
+impl<R> ObjectStore<R> {
+    /// The store in what these requests reach: what Dropforge keeps, and artifacts.
+    pub fn over(control: R, artifacts: R) -> ObjectStore<R> {
+        let nonces = Nonces::new();
+        ObjectStore { control, artifacts, nonces, tails: Mutex::default(), logs: Mutex::default() }
     }
 
     fn tails(&self) -> MutexGuard<'_, BTreeMap<RunUid, Tail>> {

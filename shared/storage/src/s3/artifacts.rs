@@ -7,8 +7,10 @@ use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use dropforge_driver::store::{Artifacts, ObjectFacts, Place, StoreError};
 
 use super::S3Store;
-use super::bucket::{Bucket, Listed};
-use super::error::Failure;
+use super::bucket::Bucket;
+use super::conditional::Conditional;
+use super::requests::Failure;
+use super::requests::{Listed, Requests};
 use crate::keys;
 
 /// S3 removes at most this many objects at a time.

@@ -9,15 +9,16 @@ use dropforge_driver::store::{Attempts, Created, Launches, StoreError};
 use dropforge_engine::attempt::{Outcome, Reason, VERDICT_FORMAT, Verdict};
 use dropforge_engine::ids::AttemptId;
 
-use super::bucket::{Condition, Put};
 use super::claim::{CLAIM_FORMAT, Claim};
-use super::{S3Store, key};
+use super::conditional::{Conditional, Put};
+use super::requests::{Condition, Requests};
+use super::{ObjectStore, key};
 use crate::{json, keys};
 
 /// A step's code may write its own verdict: one that is larger is no verdict.
 const VERDICT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-impl Attempts for S3Store {
+impl<R: Requests> Attempts for ObjectStore<R> {
     async fn claim(&self, namespace: &str, attempt: &AttemptId, nonce: &str) -> Result<Created, StoreError> {
         let key = of_attempt(namespace, attempt, "claim.json")?;
         let claim = Claim { format: CLAIM_FORMAT, nonce: nonce.to_owned() };
@@ -79,7 +80,7 @@ fn judged(attempt: &AttemptId, stored: Result<Verdict, StoreError>) -> Result<Ve
     Ok(Verdict::without_outputs(attempt.clone(), Outcome::Error, Reason::Outputs, why, now))
 }
 
-impl S3Store {
+impl<R: Requests> ObjectStore<R> {
     /// The nonce of who holds an attempt's claim.
     ///
     /// # Errors
@@ -91,7 +92,7 @@ impl S3Store {
     }
 }
 
-impl Launches for S3Store {
+impl<R: Requests> Launches for ObjectStore<R> {
     async fn put_launch(
         &self,
         namespace: &str,

@@ -5,13 +5,14 @@ use std::path::Path;
 
 use dropforge_driver::store::{Documents, StoreError, Swap, Versioned};
 
-use super::bucket::{Condition, Put, Removed};
-use super::{S3Store, bounded, key};
+use super::conditional::{Conditional, Put, Removed};
+use super::requests::{Condition, Requests};
+use super::{ObjectStore, bounded, key};
 use crate::keys;
 
 const HEADER: &str = "#dropforge-version ";
 
-impl Documents for S3Store {
+impl<R: Requests> Documents for ObjectStore<R> {
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
         let found = self.control.get(&bounded(keys::document(key)?)?).await?;
         Ok(found.map(|found| Versioned { body: body_of(&found.body).to_owned(), version: found.etag }))

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 
 use super::ahead::Ahead;
 use super::bucket::{Bucket, quoted, unquoted};
-use super::error::Failure;
 use super::patience::patiently;
+use super::requests::Failure;
 use super::upload::{SHA256, version};
 use crate::files::{ensure_room, failed};
 use crate::objects::hex;

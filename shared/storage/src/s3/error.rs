@@ -4,22 +4,8 @@ use std::io::{self, ErrorKind};
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use dropforge_driver::store::StoreError;
 
-/// What came of a request.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// A condition did not hold: 412.
-    Refused,
-    /// There is no such object, upload or bucket: 404.
-    Missing,
-    /// 409 decides nothing: somebody else changed the same object at that moment.
-    Conflict(io::Error),
-    /// No answer, or one that says nothing of what was done.
-    Unknown(io::Error),
-    /// An answer that stays the same when asked again.
-    Final(io::Error),
-}
+use super::requests::Failure;
 
 impl Failure {
     pub(super) fn of<E>(error: SdkError<E, HttpResponse>) -> Failure
@@ -48,17 +34,6 @@ impl Failure {
             None if never_sent => Failure::Final(why(ErrorKind::Other)),
             _ => Failure::Unknown(why(ErrorKind::TimedOut)),
         }
-    }
-
-    /// As an error of the store. That something is missing is one here too: the bucket, since whoever awaits that
-    /// an object may be missing does not come here.
-    pub(super) fn at(self, action: &'static str, key: &str) -> StoreError {
-        let source = match self {
-            Failure::Refused => io::Error::new(ErrorKind::ResourceBusy, "a condition did not hold"),
-            Failure::Missing => io::Error::new(ErrorKind::NotFound, "there is no such bucket or upload"),
-            Failure::Conflict(why) | Failure::Unknown(why) | Failure::Final(why) => why,
-        };
-        StoreError::Io { action, key: key.to_owned(), source }
     }
 }
 

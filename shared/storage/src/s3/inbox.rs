@@ -7,13 +7,14 @@ use dropforge_driver::store::{Created, Inbox, StoreError};
 use dropforge_engine::event::Command;
 use dropforge_engine::ids::{CommandId, RunUid};
 
-use super::bucket::{Condition, Put};
-use super::{S3Store, key};
+use super::conditional::{Conditional, Put};
+use super::requests::{Condition, Requests};
+use super::{ObjectStore, key};
 use crate::letter::{LETTER_FORMAT, Letter};
 use crate::tombstone::no_such_run;
 use crate::{json, keys};
 
-impl Inbox for S3Store {
+impl<R: Requests> Inbox for ObjectStore<R> {
     /// The marker is written before the command, so that one whose writer dies is found, and again after it: whoever
     /// listed the inbox before the command was there then fails to remove the marker.
     async fn put_command(&self, run: &RunUid, command: &Command) -> Result<Created, StoreError> {

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use dropforge_driver::store::{EntryPage, INDEX_FORMAT, Index, IndexEntry, StoreError};
 
-use super::bucket::{Condition, Put};
-use super::{S3Store, key};
+use super::conditional::{Conditional, Put};
+use super::requests::{Condition, Requests};
+use super::{ObjectStore, key};
 use crate::{json, keys};
 
-impl Index for S3Store {
+impl<R: Requests> Index for ObjectStore<R> {
     async fn put_entry(&self, entry: &IndexEntry) -> Result<(), StoreError> {
         let key = entry_key(entry)?;
         let body = json::bytes(Path::new(&key), entry)?;
@@ -54,7 +55,7 @@ impl Index for S3Store {
     }
 }
 
-impl S3Store {
+impl<R: Requests> ObjectStore<R> {
     /// The entries under these keys. One that is damaged, or a newer version's, hides none of the others.
     async fn read_entries(&self, keys: Vec<String>) -> Result<Vec<IndexEntry>, StoreError> {
         let mut entries = Vec::new();

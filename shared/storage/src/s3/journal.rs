@@ -7,8 +7,9 @@ use dropforge_engine::ids::RunUid;
 use dropforge_engine::record::Record;
 use serde::{Deserialize, Serialize};
 
-use super::bucket::{Condition, Put};
-use super::{S3Store, key};
+use super::conditional::{Conditional, Put};
+use super::requests::{Condition, Requests};
+use super::{ObjectStore, key};
 use crate::{json, keys};
 
 /// The version of the segments that this code writes.
@@ -54,7 +55,7 @@ impl Read {
     }
 }
 
-impl S3Store {
+impl<R: Requests> ObjectStore<R> {
     /// Creates the segment after `position`. Its nonce is new, also when the same process commits the same again: what
     /// stands there byte for byte is this commit, whose first answer was lost.
     pub(super) async fn append(

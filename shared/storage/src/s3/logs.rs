@@ -7,11 +7,12 @@ use std::sync::{MutexGuard, PoisonError};
 use dropforge_driver::store::{Logs, StoreError};
 use dropforge_engine::ids::AttemptId;
 
-use super::bucket::{Condition, Listed, Put};
-use super::{S3Store, key};
+use super::conditional::{Conditional, Put};
+use super::requests::{Condition, Listed, Requests};
+use super::{ObjectStore, key};
 use crate::keys;
 
-impl Logs for S3Store {
+impl<R: Requests> Logs for ObjectStore<R> {
     /// Appending nothing does nothing. A piece that was stored by a try whose answer was lost is not stored twice.
     async fn append_log(
         &self,
@@ -65,7 +66,7 @@ impl Logs for S3Store {
     }
 }
 
-impl S3Store {
+impl<R: Requests> ObjectStore<R> {
     /// The number of the next piece of each log that this process writes.
     fn pieces(&self) -> MutexGuard<'_, BTreeMap<String, u32>> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::error::Failure;
+use super::requests::Failure;
 use crate::nonces::random;
 
 /// The first pause between tries, and the longest.

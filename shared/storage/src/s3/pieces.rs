@@ -8,11 +8,12 @@ use dropforge_engine::ids::RunUid;
 use dropforge_engine::snapshot::Snapshot;
 use dropforge_engine::snapshot::apart::{Apart, Incomplete};
 
-use super::bucket::Condition;
-use super::{S3Store, key};
+use super::conditional::Conditional;
+use super::requests::{Condition, Requests};
+use super::{ObjectStore, key};
 use crate::keys;
 
-impl S3Store {
+impl<R: Requests> ObjectStore<R> {
     /// Keeps the texts that are not known to be kept. Whoever comes second finds the very same there.
     pub(super) async fn write_pieces(
         &self,

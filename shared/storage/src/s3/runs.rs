@@ -10,16 +10,17 @@ use dropforge_engine::record::Record;
 use dropforge_engine::spec::{RunSpec, SPEC_FORMAT};
 use dropforge_engine::state::RunState;
 
-use super::bucket::{Condition, Found, Put};
+use super::conditional::{Conditional, Put};
+use super::requests::{Condition, Found, Requests};
 use super::tails::Tail as Behind;
-use super::{S3Store, key};
+use super::{ObjectStore, key};
 use crate::tombstone::{is_tombstone, no_such_run};
 use crate::{json, keys};
 
 /// Segments of a journal that are in memory at once where it is read part by part: some megabytes.
 const PART_SEGMENTS: u64 = 256;
 
-impl Runs for S3Store {
+impl<R: Requests> Runs for ObjectStore<R> {
     /// The marker is written again after the spec: whoever found it without a spec and took it away did so before.
     async fn create_run(&self, spec: &RunSpec) -> Result<Created, StoreError> {
         let key = spec_key(&spec.uid)?;
@@ -149,7 +150,7 @@ impl Runs for S3Store {
     }
 }
 
-impl S3Store {
+impl<R: Requests> ObjectStore<R> {
     /// Every marker is a new one, so that a removal that names an older one fails.
     pub(super) async fn mark(&self, run: &RunUid) -> Result<(), StoreError> {
         self.control.replace(&live_key(run)?, self.nonces.next().into_bytes()).await

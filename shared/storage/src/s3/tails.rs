@@ -14,9 +14,10 @@ use dropforge_engine::snapshot::{SNAPSHOT_FORMAT, Snapshot};
 use dropforge_engine::state::RunState;
 use serde::{Deserialize, Serialize};
 
-use super::bucket::{Condition, Found};
+use super::conditional::Conditional;
 use super::journal::Read;
-use super::{S3Store, key};
+use super::requests::{Condition, Found, Requests};
+use super::{ObjectStore, key};
 use crate::{json, keys};
 
 /// A tail of this many segments costs as many requests at the next reading as a snapshot is worth that is not much larger.
@@ -110,7 +111,7 @@ impl Tail {
     }
 }
 
-impl S3Store {
+impl<R: Requests> ObjectStore<R> {
     pub(super) fn remember(&self, run: &RunUid, tail: Tail) {
         let mut tails = self.tails();
         if tails.len() >= TAILS_MAX {

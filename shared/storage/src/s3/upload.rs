@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 use super::ahead::Ahead;
 use super::bucket::{Bucket, unquoted};
-use super::error::Failure;
 use super::patience::patiently;
+use super::requests::Failure;
 use crate::files::failed;
 use crate::objects::hex;
 
