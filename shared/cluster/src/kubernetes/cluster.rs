@@ -154,9 +154,14 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
 
     /// Claims the attempt, so that it never begins (any more), and gives it this verdict unless it has one.
     async fn fence(&self, namespace: &str, verdict: Verdict) -> Result<Verdict, StoreError> {
+        self.claim(namespace, &verdict.attempt).await?;
+        self.store.put_verdict(namespace, &verdict).await
+    }
+
+    async fn claim(&self, namespace: &str, attempt: &AttemptId) -> Result<(), StoreError> {
         let nonce = format!("cluster-{}-{}", std::process::id(), SystemClock.now().as_nanosecond());
-        match self.store.claim(namespace, &verdict.attempt, &nonce).await? {
-            Created::New | Created::Exists => self.store.put_verdict(namespace, &verdict).await,
+        match self.store.claim(namespace, attempt, &nonce).await? {
+            Created::New | Created::Exists => Ok(()),
         }
     }
 
@@ -315,15 +320,18 @@ impl<S: Attempts + Documents + Launches + 'static> Cluster for KubernetesCluster
         self.remove_pods(spec, attempts).await
     }
 
+    /// The verdict comes last: whoever finds it takes the stop for done, and may start what replaces the pod. What the
+    /// pod's wrapper says before it changes nothing, since the node has been given up.
     async fn stop(&self, spec: &RunSpec, attempt: &AttemptId, why: &str) -> Result<(), ClusterError> {
+        let namespace = spec.namespace();
+        self.claim(namespace, attempt).await.map_err(|e| unreadable(&e))?;
+        self.delete(namespace, attempt).await?;
         let stopped = verdict(attempt, Outcome::Failed, Reason::Stopped, why.to_owned());
-        // Before the pod is told to end: what its wrapper says of that then changes nothing.
-        let fenced = self.fence(spec.namespace(), stopped).await;
-        // A result that can't be read is one all the same, and keeps no pod.
-        if fenced.as_ref().err().is_none_or(|why| why.kind() == ErrorKind::Corrupt) {
-            self.delete(spec.namespace(), attempt).await?;
+        match self.store.put_verdict(namespace, &stopped).await {
+            // A result that can't be read is one all the same.
+            Err(error) if error.kind() != ErrorKind::Corrupt => Err(unreadable(&error)),
+            _ => Ok(()),
         }
-        fenced.map(drop).map_err(|e| unreadable(&e))
     }
 
     async fn observe(&self, spec: &RunSpec, attempts: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
