@@ -80,6 +80,10 @@ impl Births {
 
 /// A run is there that was not: sees whether it may be.
 pub fn born(world: &World, spec: &RunSpec) {
+    if world.inner().births.born.iter().any(|born| born.uid == spec.uid) {
+        // One that was to be deleted, and is there again.
+        return;
+    }
     let (limit, twice) = {
         let inner = world.inner();
         match &spec.cause {
@@ -117,13 +121,13 @@ fn active(world: &World, spec: &RunSpec) -> usize {
 
 /// Whether triggers and schedules have nothing left to do.
 pub fn rest(world: &World) -> bool {
-    now(starters::marked(&world.memory)).expect("memory").is_empty()
+    now(starters::marked(&world.kept)).expect("memory").is_empty()
         && world.inner().uploads.recurring.values().all(BTreeSet::is_empty)
 }
 
 /// What is left to do, for people.
 pub fn unrest(world: &World) -> String {
-    format!("marked {:?}", now(starters::marked(&world.memory)))
+    format!("marked {:?}", now(starters::marked(&world.kept)))
 }
 
 /// At the end.
@@ -158,7 +162,7 @@ fn drops(world: &World, watching: &Watching) {
         }
     }
     let name = Watching::starter();
-    let state = now(triggers::keep::state(&world.memory, NAMESPACE, name.name())).expect("memory");
+    let state = now(triggers::keep::state(&world.kept, NAMESPACE, name.name())).expect("memory");
     let Some(state) = state else { return world.wrong("the trigger has no document") };
     let counted = state.succeeded + state.failed;
     if !state.rests() || !state.active.is_empty() || counted != drops.len() as u64 {
@@ -182,7 +186,7 @@ fn ticks(world: &World, ticking: &Ticking) {
         }
     }
     let name = Ticking::starter();
-    let state = now(crons::keep::state(&world.memory, NAMESPACE, name.name())).expect("memory");
+    let state = now(crons::keep::state(&world.kept, NAMESPACE, name.name())).expect("memory");
     let Some(state) = state else { return world.wrong("the schedule has no document") };
     let counted = state.succeeded + state.failed;
     if !state.rests() || !state.active.is_empty() || counted != ticked.len() as u64 {

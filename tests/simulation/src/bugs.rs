@@ -18,6 +18,8 @@ macro_rules! bugs {
 bugs! {
     /// A commit whose race was lost is taken for one that was won.
     LostCommitTaken,
+    /// A commit whose answer was lost is made once more, after itself.
+    CommittedTwice,
     /// A commit is answered and not kept.
     CommitDropped,
     /// Whoever lost a race does not read what the others committed.
@@ -70,6 +72,10 @@ bugs! {
     GivenUpRunning,
     /// What another attempt of the node came to counts for the one that runs.
     OldVerdictTaken,
+    /// An attempt that is stopped has its verdict before its pod is told to end.
+    StoppedFirst,
+    /// A pod that is gone after its claim is taken for one that never was.
+    LossUnseen,
     /// A run that is still live is deleted.
     LiveBuried,
     /// The first record after a snapshot is not read.
@@ -92,4 +98,15 @@ bugs! {
     FailureSwallowed,
     /// The facts of an upload are those of the key's newest version.
     NewestHead,
+    /// All markers are the same: one that was written anew is not told from the one before.
+    MarkerUnchanging,
+    /// What stands in the place of a deleted run goes.
+    TombstoneForgotten,
+}
+
+impl Bug {
+    /// Whether it shows only where the store is asked request by request.
+    pub fn is_of_requests(self) -> bool {
+        matches!(self, Bug::MarkerUnchanging | Bug::TombstoneForgotten)
+    }
 }

@@ -188,7 +188,8 @@ impl Outside {
     /// As `cluster::kubernetes` does it.
     async fn absent(&self, attempt: &Attempt) -> Result<Option<Event>, ClusterError> {
         let (namespace, id) = (&attempt.namespace, &attempt.id);
-        if !self.store.claimed(namespace, id).await.map_err(|e| unreadable(&e))? {
+        let unseen = self.world.breaks(Bug::LossUnseen);
+        if unseen || !self.store.claimed(namespace, id).await.map_err(|e| unreadable(&e))? {
             let invented = Event::AttemptWaiting { attempt: id.clone(), why: "it is on its way".to_owned() };
             return Ok(self.world.breaks(Bug::PodInvented).then_some(invented));
         }
@@ -222,8 +223,16 @@ impl Cluster for Outside {
     }
 
     async fn stop(&self, spec: &RunSpec, attempt: &AttemptId, why: &str) -> Result<(), ClusterError> {
-        self.fence(spec.namespace(), self.verdict(attempt, Outcome::Failed, Reason::Stopped, why)).await?;
-        self.delete(attempt).await
+        let stopped = self.verdict(attempt, Outcome::Failed, Reason::Stopped, why);
+        if self.world.breaks(Bug::StoppedFirst) {
+            self.fence(spec.namespace(), stopped).await?;
+            return self.delete(attempt).await;
+        }
+        let nonce = self.world.nonce("cluster");
+        self.store.claim(spec.namespace(), attempt, &nonce).await.map_err(|e| unreadable(&e))?;
+        self.delete(attempt).await?;
+        self.store.put_verdict(spec.namespace(), &stopped).await.map_err(|e| unreadable(&e))?;
+        Ok(())
     }
 
     async fn observe(&self, spec: &RunSpec, attempts: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {

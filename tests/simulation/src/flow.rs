@@ -236,6 +236,9 @@ pub fn made_up(plan: &Plan, n: u32) -> Flow {
     let mut maker =
         Maker { random, plan, part: n * 1000, fails: false, locks: false, daemons: BTreeSet::new() };
     maker.fails = maker.part(1, 2);
+    if let Some(items) = plan.items.filter(|_| n == 0) {
+        return maker.of_many(items);
+    }
     maker.locks = maker.part(1, 3);
     let mut templates: Vec<Template> = (0..3).map(|at| maker.leaf(at)).collect();
     let inner = maker.random.below(3);
@@ -287,6 +290,24 @@ impl Maker<'_> {
             0 => Lock { name: "sem".to_owned(), limit: 2 },
             n => Lock { name: format!("mutex-{n}"), limit: 1 },
         }
+    }
+
+    /// A loop over many items, of which some run at a time, and a step after it.
+    fn of_many(&mut self, items: u32) -> Flow {
+        let rules = if self.fails { ["x.", "o.", "x"] } else { ["."; 3] };
+        let rule = (*self.random.pick(&rules)).to_owned();
+        let bad = self.part(1, 3).then(|| self.random.below(u64::from(items)) as u32);
+        let leaf = Template {
+            body: Body::Pod { rule, bad },
+            retries: Some(self.random.below(3) as u32),
+            lock: None,
+            memo: false,
+        };
+        let many = Call { count: Some(items), continues: self.part(1, 2), ..self.plain(0) };
+        let steps = Body::Steps(vec![vec![many], vec![self.plain(0)]]);
+        let entry = Template { body: steps, retries: None, lock: None, memo: false };
+        let parallelism = Some(1 + self.random.below(100));
+        Flow { templates: vec![leaf, entry], on_exit: None, parallelism, lock: None, volume: false }
     }
 
     fn leaf(&mut self, at: usize) -> Template {

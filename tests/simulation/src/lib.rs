@@ -5,11 +5,13 @@
 //! is judged. Start reading at `world`, then `checks`.
 
 mod births;
+mod bucket;
 pub mod bugs;
 mod checks;
 mod cluster;
 mod flow;
 mod functions;
+mod inside;
 mod outside;
 mod people;
 pub mod plan;
@@ -17,6 +19,7 @@ mod pods;
 mod queue;
 pub mod random;
 mod samples;
+mod seen;
 pub mod shrink;
 mod starting;
 mod store;

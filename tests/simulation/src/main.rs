@@ -1,5 +1,7 @@
 //! `simulate --schedules N [--seed S]`: lets worlds go on from seed S, tells which of them fail, and shrinks the first of
-//! those, unless `--unshrunk` says not to. `--verbose` writes down what happens; `--narrow` makes the worlds of the first seeds; `--bugs` plants each bug in turn and tells how many seeds catch it.
+//! those, unless `--unshrunk` says not to. `--verbose` writes down what happens. `--requests` makes worlds on a bucket,
+//! `--narrow` those of the first seeds, `--items N` such in which the first workflow loops over so many. `--bugs` plants
+//! each bug in turn and tells how many seeds catch it.
 
 use dropforge_simulation_tests::bugs::Bug;
 use dropforge_simulation_tests::plan::Plan;
@@ -23,7 +25,13 @@ fn main() {
     if flag("--bugs") {
         return plant(first, many);
     }
-    let plan = Plan { verbose: flag("--verbose"), wide: !flag("--narrow"), ..Plan::new(first) };
+    let plan = Plan {
+        verbose: flag("--verbose"),
+        wide: !flag("--narrow"),
+        requests: flag("--requests"),
+        items: number("--items").and_then(|items| u32::try_from(items).ok()),
+        ..Plan::new(first)
+    };
     let failed = schedules(&plan, many, if flag("--unshrunk") { 0 } else { SHRUNK_MAX });
     std::process::exit(i32::from(failed > 0));
 }
@@ -59,8 +67,8 @@ fn schedules(like: &Plan, many: u64, shrunk_max: u64) -> u64 {
 /// How many seeds it takes until each planted bug is caught.
 fn plant(first: u64, many: u64) {
     for bug in Bug::ALL {
-        let caught = (first..first + many)
-            .position(|seed| !simulate(&Plan { bug: Some(*bug), ..Plan::new(seed) }).wrong.is_empty());
+        let caught =
+            (first..first + many).position(|seed| !simulate(&Plan::with_bug(seed, *bug)).wrong.is_empty());
         match caught {
             Some(seeds) => println!("| `{bug:?}` | {} |", seeds + 1),
             None => println!("| `{bug:?}` | not within {many} |"),

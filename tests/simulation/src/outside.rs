@@ -39,7 +39,7 @@ impl Outside {
     pub fn new(world: &Handle, old: bool) -> Outside {
         let skewed = world.fault(Fault::ClockSkew) || world.has(Fault::ClockSkew);
         let skew = if skewed { world.inner().random.between(-SKEW_MAX, SKEW_MAX) } else { 0 };
-        Outside { world: world.clone(), store: Store { world: world.clone(), old }, skew }
+        Outside { world: world.clone(), store: Store::new(world, old), skew }
     }
 
     /// The time by its clock.

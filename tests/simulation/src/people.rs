@@ -33,7 +33,7 @@ pub const SAMPLE: &str = "sample";
 pub async fn tries(world: Handle, sample: &'static Sample) {
     let waits = world.inner().random.between(0, FAULTS / 2);
     world.sleep(waits).await;
-    let store = Store { world: world.clone(), old: false };
+    let store = Store::new(&world, false);
     let spec = spec(&world, sample.workflow(), SAMPLE);
     while store.create_run(&spec).await.is_err() {
         world.sleep(1_000).await;
@@ -57,7 +57,7 @@ pub async fn tries(world: Handle, sample: &'static Sample) {
 pub async fn submits(world: Handle, flow: Flow, n: u32) {
     let waits = world.inner().random.between(0, 60_000);
     world.sleep(waits).await;
-    let store = Store { world: world.clone(), old: false };
+    let store = Store::new(&world, false);
     let spec = spec(&world, (workflow(&flow), Library::default()), &format!("run-{n}"));
     while store.create_run(&spec).await.is_err() {
         world.sleep(1_000).await;

@@ -73,12 +73,22 @@ faults! {
     OldFunctions,
     /// The store keeps snapshots of states, and those who resume a run get them.
     Snapshots,
+    /// S3 answers a write with 409, which decides nothing. Only where the store is asked request by request.
+    StoreConflicts,
 }
 
 impl Fault {
     /// Whether only wide worlds have it.
     pub fn is_wide(self) -> bool {
         self >= Fault::QueueRefuses
+    }
+
+    fn is_there(self, plan: &Plan) -> bool {
+        match self {
+            Fault::StoreConflicts => plan.requests,
+            Fault::Snapshots => plan.wide && !plan.requests,
+            other => plan.wide || !other.is_wide(),
+        }
     }
 }
 
@@ -94,10 +104,17 @@ pub struct Plan {
     /// Whether it has all that worlds may have: triggers, schedules, daemons, memos, hooks, `depends`, functions of two
     /// versions. The first worlds had not; seeds that failed then make the same worlds without.
     pub wide: bool,
+    /// Whether the store is the product's own for S3, over a bucket that is asked request by request; else its answers
+    /// are made whole.
+    pub requests: bool,
+    /// Over how many items the first workflow loops, where that is to be many.
+    pub items: Option<u32>,
     /// The rule that is broken.
     pub bug: Option<Bug>,
     /// Whether what happens is written down as text.
     pub verbose: bool,
+    /// Whether what happens is summed up in the digest, as it is where it is written down; that takes a tenth of the time.
+    pub digested: bool,
 }
 
 impl Plan {
@@ -108,14 +125,27 @@ impl Plan {
             without: BTreeSet::new(),
             dropped: BTreeSet::new(),
             wide: true,
+            requests: false,
+            items: None,
             bug: None,
             verbose: false,
+            digested: false,
         }
     }
 
     /// The world that this seed made before there were wide ones.
     pub fn narrow(seed: u64) -> Plan {
         Plan { wide: false, ..Plan::new(seed) }
+    }
+
+    /// The world that this seed makes on a bucket.
+    pub fn on_a_bucket(seed: u64) -> Plan {
+        Plan { requests: true, ..Plan::new(seed) }
+    }
+
+    /// The world that catches this bug, if it does.
+    pub fn with_bug(seed: u64, bug: Bug) -> Plan {
+        Plan { bug: Some(bug), requests: bug.is_of_requests(), ..Plan::new(seed) }
     }
 
     /// How often each fault happens, in 10,000 occasions, and by which numbers. A quarter of all worlds has none.
@@ -126,7 +156,7 @@ impl Plan {
         for fault in Fault::ALL {
             let happens = random.chance(1, 3);
             let rate = *random.pick(&[20, 100, 400, 1500]);
-            if fault.is_wide() && !self.wide {
+            if !fault.is_there(self) {
                 continue;
             }
             if happens && !peaceful && !self.without.contains(fault) {

@@ -41,7 +41,7 @@ enum Fate {
 
 /// A pod from its making to its end.
 pub async fn life(world: Handle, number: u64, attempt: Arc<Attempt>) {
-    let store = Store { world: world.clone(), old: false };
+    let store = Store::new(&world, false);
     let fate = world.fate(&attempt);
     let (begins, takes) = world.durations();
     let pod = OnePod { world, store, number, attempt };
@@ -103,7 +103,7 @@ pub async fn told_to_end(world: Handle, number: u64, attempt: Arc<Attempt>) {
     world.inner().pods.running.remove(&number);
     let lost =
         Verdict::without_outputs(attempt.id.clone(), Outcome::Lost, Reason::Vanished, "SIGTERM", world.now());
-    let store = Store { world: world.clone(), old: false };
+    let store = Store::new(&world, false);
     let claimed = store.claimed(&attempt.namespace, &attempt.id).await;
     if claimed.is_ok_and(|claimed| claimed) {
         // Where that fails, the pod's absence tells.

@@ -36,7 +36,8 @@ fn keep_if_it_fails(plan: &mut Plan, smaller: Plan) {
 
 /// The dropped parts without those that change nothing.
 fn needed(plan: &Plan) -> BTreeSet<u32> {
-    let digest = simulate(plan).digest;
+    let plan = Plan { digested: true, ..plan.clone() };
+    let digest = simulate(&plan).digest;
     let mut dropped = plan.dropped.clone();
     for part in &plan.dropped {
         let mut with = Plan { dropped: dropped.clone(), ..plan.clone() };

@@ -5,10 +5,11 @@ mod documents;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 
 use dropforge_driver::store::{
-    Attempts, Buried, Commit, Created, Inbox, Index, IndexEntry, LoadedRun, Resumed, Runs, StoreError, Tail,
-    Tombstone,
+    Attempts, Buried, Commit, Created, EntryPage, Inbox, Index, IndexEntry, LoadedRun, Resumed, Runs,
+    StoreError, Tail, Tombstone,
 };
 use dropforge_engine::attempt::Verdict;
 use dropforge_engine::event::Command;
@@ -17,8 +18,11 @@ use dropforge_engine::record::Record;
 use dropforge_engine::snapshot::Snapshot;
 use dropforge_engine::spec::{Cause, RunSpec};
 use dropforge_engine::state::RunState;
+use dropforge_storage::s3::ObjectStore;
 
+use crate::bucket::Remote;
 use crate::bugs::Bug;
+use crate::inside::Inside;
 use crate::plan::Fault;
 use crate::world::Handle;
 use crate::{births, checks};
@@ -36,14 +40,29 @@ pub struct Store {
     pub world: Handle,
     /// Whether it is in the hands of an older version, which can't read some of what there is.
     pub old: bool,
+    /// Through which it sees what is stored.
+    inside: Inside<Remote>,
 }
 
 impl Store {
+    /// For somebody who begins: nothing is remembered.
+    pub fn new(world: &Handle, old: bool) -> Store {
+        let remote = Remote { world: world.clone() };
+        let inside = match &world.kept {
+            Inside::Memory(memory) => Inside::Memory(memory.clone()),
+            Inside::Objects(_) => Inside::Objects(Arc::new(ObjectStore::over(remote.clone(), remote))),
+        };
+        Store { world: world.clone(), old, inside }
+    }
+
     async fn read<T>(
         &self,
         what: &'static str,
         asked: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
+        if self.inside.is_objects() {
+            return asked.await;
+        }
         self.world.turn().await;
         if self.world.fault(Fault::StoreRefuses) {
             return Err(unanswered(what));
@@ -51,13 +70,17 @@ impl Store {
         asked.await
     }
 
-    /// What is asked happens between two moments at which others go on.
+    /// What is asked happens between two moments at which others go on; where it takes several requests, each of these
+    /// does.
     async fn write<T>(
         &self,
         what: &'static str,
         asked: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let answer = self.read(what, asked).await?;
+        if self.inside.is_objects() {
+            return Ok(answer);
+        }
         self.world.turn().await;
         if self.world.fault(Fault::StoreAnswerLost) { Err(unanswered(what)) } else { Ok(answer) }
     }
@@ -93,7 +116,7 @@ impl Runs for Store {
             spec.uid = self.world.nonce("uid").into();
         }
         let asked = async {
-            let created = self.world.memory.create_run(&spec).await?;
+            let created = self.inside.create_run(&spec).await?;
             if created == Created::New {
                 births::born(&self.world, &spec);
             }
@@ -101,22 +124,32 @@ impl Runs for Store {
         };
         let created = self.write("create", asked).await?;
         if self.breaks(Bug::BornUnmarked) {
-            self.world.memory.unmark_live(&spec.uid, 0).await?;
+            self.world.kept.unmark_live(&spec.uid, 0).await?;
         }
         Ok(created)
     }
 
     async fn load_run(&self, run: &RunUid) -> Result<LoadedRun, StoreError> {
         self.readable(run)?;
-        self.read("load", self.world.memory.load_run(run)).await
+        self.read("load", self.inside.load_run(run)).await
+    }
+
+    async fn spec(&self, run: &RunUid) -> Result<RunSpec, StoreError> {
+        match self.inside.is_objects() {
+            true => self.inside.spec(run).await,
+            false => Ok(self.load_run(run).await?.spec),
+        }
     }
 
     async fn resume(&self, run: &RunUid) -> Result<Resumed, StoreError> {
         self.readable(run)?;
-        let resumed = self.read("resume", self.world.memory.resume(run)).await?;
+        let resumed = self.read("resume", self.inside.resume(run)).await?;
+        if self.inside.is_objects() {
+            return Ok(resumed);
+        }
         let kept = self.world.inner().snapshots.get(run).cloned();
         let Some((position, text)) = kept else { return Ok(resumed) };
-        let mut tail = self.world.memory.tail(run, position).await?;
+        let mut tail = self.world.kept.tail(run, position).await?;
         if self.breaks(Bug::TailCutOff) && !tail.records.is_empty() {
             tail.records.remove(0);
         }
@@ -131,6 +164,9 @@ impl Runs for Store {
     }
 
     async fn keep_snapshot(&self, run: &RunUid, position: u64, state: &RunState) -> Result<(), StoreError> {
+        if self.inside.is_objects() {
+            return self.inside.keep_snapshot(run, position, state).await;
+        }
         if !self.world.has(Fault::Snapshots) || !self.world.inner().random.chance(1, 3) {
             return Ok(());
         }
@@ -150,7 +186,7 @@ impl Runs for Store {
             return Ok(Tail { records: Vec::new(), position });
         }
         self.readable(run)?;
-        self.read("read the tail of", self.world.memory.tail(run, position)).await
+        self.read("read the tail of", self.inside.tail(run, position)).await
     }
 
     async fn commit(&self, run: &RunUid, position: u64, records: &[Record]) -> Result<Commit, StoreError> {
@@ -162,20 +198,25 @@ impl Runs for Store {
             started.for_each(|(_, attempt)| self.world.make_pod(run, &attempt));
         }
         let asked = async {
-            let answer = self.world.memory.commit(run, position, records).await?;
-            if matches!(answer, Commit::Committed { .. }) {
+            let answer = self.inside.commit(run, position, records).await?;
+            if matches!(answer, Commit::Committed { .. }) && !self.inside.is_objects() {
                 self.world.inner().committed(records);
             }
             self.world
                 .note(format_args!("commit {run} at {position}: {answer:?}, {} records", records.len()));
             Ok(answer)
         };
-        match self.write("commit", asked).await? {
+        let answered = self.write("commit", asked).await;
+        if answered.is_err() && self.breaks(Bug::CommittedTwice) {
+            let end = self.world.kept.tail(run, 0).await?.position;
+            return self.world.kept.commit(run, end, records).await;
+        }
+        match answered? {
             Commit::Conflict if self.breaks(Bug::LostCommitTaken) => {
                 Ok(Commit::Committed { position: position + 1 })
             }
             Commit::Committed { position } if self.breaks(Bug::UnmarkedAtEnd) && checks::ends(records) => {
-                self.world.memory.unmark_live(run, position).await?;
+                self.world.kept.unmark_live(run, position).await?;
                 Ok(Commit::Committed { position })
             }
             answer => Ok(answer),
@@ -183,7 +224,8 @@ impl Runs for Store {
     }
 
     async fn live_runs(&self) -> Result<Vec<RunUid>, StoreError> {
-        let live = self.read("list", self.world.memory.live_runs()).await;
+        let live = self.read("list", self.inside.live_runs()).await;
+        // Others go on: what was listed is old.
         self.world.turn().await;
         let mut live = live?;
         live.retain(|run| !self.world.inner().unmarked.contains(run));
@@ -191,35 +233,36 @@ impl Runs for Store {
     }
 
     async fn mark_live(&self, run: &RunUid) -> Result<(), StoreError> {
-        self.write("mark", self.world.memory.mark_live(run)).await
+        self.write("mark", self.inside.mark_live(run)).await
     }
 
     async fn unmark_live(&self, run: &RunUid, position: u64) -> Result<(), StoreError> {
         let position = match self.breaks(Bug::UnmarkedBlindly) {
             true => {
-                for command in self.world.memory.commands(run).await? {
-                    self.world.memory.remove_command(run, &command.id).await?;
+                for command in self.world.kept.commands(run).await? {
+                    self.world.kept.remove_command(run, &command.id).await?;
                 }
-                self.world.memory.tail(run, 0).await?.position
+                self.world.kept.tail(run, 0).await?.position
             }
             false => position,
         };
-        self.write("unmark", self.world.memory.unmark_live(run, position)).await
+        self.write("unmark", self.inside.unmark_live(run, position)).await
     }
 
     async fn unmark_unborn(&self, run: &RunUid) -> Result<(), StoreError> {
-        self.write("unmark unborn", self.world.memory.unmark_unborn(run)).await
+        self.write("unmark unborn", self.inside.unmark_unborn(run)).await
     }
 
     async fn bury(&self, tombstone: &Tombstone) -> Result<Buried, StoreError> {
         if self.breaks(Bug::LiveBuried) {
-            let end = self.world.memory.tail(&tombstone.uid, 0).await?.position;
-            self.world.memory.unmark_live(&tombstone.uid, end).await?;
+            let end = self.world.kept.tail(&tombstone.uid, 0).await?.position;
+            self.world.kept.unmark_live(&tombstone.uid, end).await?;
         }
         let asked = async {
-            let over = checks::is_done(&self.world, &tombstone.uid);
-            let buried = self.world.memory.bury(tombstone).await?;
-            if buried == Buried::Hidden && !over {
+            let before = self.world.kept.load_run(&tombstone.uid).await;
+            let buried = self.inside.bury(tombstone).await?;
+            let live = before.is_ok_and(|run| !checks::was_done(&self.world, run.spec));
+            if buried == Buried::Hidden && live {
                 self.world.wrong(format_args!("{} is deleted and was live", tombstone.uid));
             }
             Ok(buried)
@@ -232,17 +275,17 @@ impl Attempts for Store {
     async fn claim(&self, namespace: &str, attempt: &AttemptId, nonce: &str) -> Result<Created, StoreError> {
         let asked = async {
             // Who claims it again, since the answer was lost, has claimed it before.
-            let given_up = self.world.memory.verdict(namespace, attempt).await?.is_some()
-                && !self.world.memory.claimed(namespace, attempt).await?;
+            let given_up = self.world.kept.verdict(namespace, attempt).await?.is_some()
+                && !self.world.kept.claimed(namespace, attempt).await?;
             let created = match self.breaks(Bug::ClaimUnkept) {
                 true => Created::New,
-                false => self.world.memory.claim(namespace, attempt, nonce).await?,
+                false => self.inside.claim(namespace, attempt, nonce).await?,
             };
             if created == Created::New {
                 let holders = &mut self.world.inner().pods.holders;
                 holders.entry(attempt.clone()).or_insert_with(|| nonce.to_owned());
             }
-            if given_up && created == Created::New {
+            if given_up && created == Created::New && !self.inside.is_objects() {
                 self.world.wrong(format_args!("attempt {attempt} is claimed after its verdict"));
             }
             Ok(created)
@@ -251,18 +294,18 @@ impl Attempts for Store {
     }
 
     async fn claimed(&self, namespace: &str, attempt: &AttemptId) -> Result<bool, StoreError> {
-        self.read("read", self.world.memory.claimed(namespace, attempt)).await
+        self.read("read", self.inside.claimed(namespace, attempt)).await
     }
 
     async fn put_verdict(&self, namespace: &str, verdict: &Verdict) -> Result<Verdict, StoreError> {
         self.world
             .note(format_args!("verdict {:?} {:?} {}", verdict.outcome, verdict.reason, verdict.attempt));
-        let first = self.write("write", self.world.memory.put_verdict(namespace, verdict)).await?;
+        let first = self.write("write", self.inside.put_verdict(namespace, verdict)).await?;
         Ok(if self.breaks(Bug::VerdictReplaced) { verdict.clone() } else { first })
     }
 
     async fn verdict(&self, namespace: &str, attempt: &AttemptId) -> Result<Option<Verdict>, StoreError> {
-        self.read("read", self.world.memory.verdict(namespace, attempt)).await
+        self.read("read", self.inside.verdict(namespace, attempt)).await
     }
 }
 
@@ -273,8 +316,8 @@ impl Inbox for Store {
             if self.breaks(Bug::CommandUnnamed) {
                 command.id = self.world.nonce("command").as_str().into();
             }
-            let live = self.world.memory.live_runs().await?.contains(run);
-            let created = self.world.memory.put_command(run, &command).await?;
+            let live = self.world.kept.live_runs().await?.contains(run);
+            let created = self.inside.put_command(run, &command).await?;
             if self.breaks(Bug::CommandUnmarked) && !live {
                 self.world.inner().unmarked.insert(run.clone());
             }
@@ -284,29 +327,29 @@ impl Inbox for Store {
     }
 
     async fn commands(&self, run: &RunUid) -> Result<Vec<Command>, StoreError> {
-        let listed = self.read("list", self.world.memory.commands(run)).await?;
+        let listed = self.read("list", self.inside.commands(run)).await?;
         self.world.turn().await;
         if self.breaks(Bug::InboxUnlisted) {
             return Ok(Vec::new());
         }
         if self.breaks(Bug::CommandRemovedFirst) {
             for command in &listed {
-                self.world.memory.remove_command(run, &command.id).await?;
+                self.world.kept.remove_command(run, &command.id).await?;
             }
         }
         Ok(listed)
     }
 
     async fn command(&self, run: &RunUid, command: &CommandId) -> Result<Option<Command>, StoreError> {
-        let found = self.read("read", self.world.memory.command(run, command)).await?;
+        let found = self.read("read", self.inside.command(run, command)).await?;
         if self.breaks(Bug::CommandRemovedFirst) {
-            self.world.memory.remove_command(run, command).await?;
+            self.world.kept.remove_command(run, command).await?;
         }
         Ok(found)
     }
 
     async fn remove_command(&self, run: &RunUid, command: &CommandId) -> Result<(), StoreError> {
-        self.write("remove", self.world.memory.remove_command(run, command)).await
+        self.write("remove", self.inside.remove_command(run, command)).await
     }
 }
 
@@ -314,16 +357,23 @@ impl Index for Store {
     async fn put_entry(&self, entry: &IndexEntry) -> Result<(), StoreError> {
         if self.breaks(Bug::IndexBackwards) {
             self.world.turn().await;
-            self.world.memory.remove_entry(entry).await?;
+            self.world.kept.remove_entry(entry).await?;
         }
-        self.write("write", self.world.memory.put_entry(entry)).await
+        self.write("write", self.inside.put_entry(entry)).await
     }
 
     async fn entries(&self, namespace: Option<&str>) -> Result<Vec<IndexEntry>, StoreError> {
-        self.read("list", self.world.memory.entries(namespace)).await
+        self.read("list", self.inside.entries(namespace)).await
+    }
+
+    async fn entries_after(&self, after: Option<&str>, many: usize) -> Result<EntryPage, StoreError> {
+        match self.inside.is_objects() {
+            true => self.inside.entries_after(after, many).await,
+            false => Ok(EntryPage { entries: self.entries(None).await?, end: None }),
+        }
     }
 
     async fn remove_entry(&self, entry: &IndexEntry) -> Result<(), StoreError> {
-        self.write("remove", self.world.memory.remove_entry(entry)).await
+        self.write("remove", self.inside.remove_entry(entry)).await
     }
 }

@@ -42,7 +42,7 @@ pub async fn drops(world: Handle, watching: Watching) {
         (inner.random.between(0, 60_000), 1 + inner.random.below(9))
     };
     world.sleep(waits).await;
-    let store = Store { world: world.clone(), old: false };
+    let store = Store::new(&world, false);
     let (document, text) = document(&watching.manifest());
     let name = Watching::starter().name().to_owned();
     while definitions::put(&store, NAMESPACE, &document, &text).await.is_err()
@@ -129,7 +129,7 @@ pub async fn schedules(world: Handle, ticking: Ticking) {
 
 /// As `dropforge apply` does in a context, again until all of it is done.
 async fn saves(world: &Handle, ticking: &Ticking, suspended: bool) {
-    let store = Store { world: world.clone(), old: false };
+    let store = Store::new(&world, false);
     while save(world, &store, ticking, suspended).await.is_err() {
         world.sleep(1_000).await;
     }

@@ -12,12 +12,15 @@ use std::task::{Context, Poll};
 use dropforge_engine::ids::{CommandId, RunUid};
 use dropforge_engine::record::Record;
 use dropforge_storage::memory::MemoryStore;
+use dropforge_storage::s3::ObjectStore;
 use jiff::Timestamp;
 
 use crate::births::Births;
+use crate::bucket::Bucket;
 use crate::bugs::Bug;
 use crate::checks;
 use crate::cluster::Pods;
+use crate::inside::Inside;
 use crate::plan::{Fault, Plan};
 use crate::queue::{Queue, Queues};
 use crate::random::Random;
@@ -67,8 +70,12 @@ pub struct Task {
 pub struct World {
     /// What it was made from.
     pub plan: Plan,
-    /// What is stored.
-    pub memory: MemoryStore,
+    /// What is stored, as it is.
+    pub kept: Inside<Bucket>,
+    /// The objects that it stands on, if it does.
+    pub bucket: Bucket,
+    /// Artifacts, and in worlds without a bucket all the rest.
+    pub memory: Arc<MemoryStore>,
     inner: Mutex<Inner>,
 }
 
@@ -148,7 +155,12 @@ impl World {
         };
         // A world that panicked may have left some.
         SPAWNED.take();
-        World { plan, memory: MemoryStore::new(), inner: Mutex::new(inner) }
+        let (memory, bucket) = (Arc::new(MemoryStore::new()), Bucket::default());
+        let kept = match plan.requests {
+            true => Inside::Objects(Arc::new(ObjectStore::over(bucket.clone(), bucket.clone()))),
+            false => Inside::Memory(memory.clone()),
+        };
+        World { plan, kept, bucket, memory, inner: Mutex::new(inner) }
     }
 
     /// What changes.
@@ -193,6 +205,9 @@ impl World {
 
     /// Something happened.
     pub fn note(&self, what: impl Display) {
+        if !self.plan.verbose && !self.plan.digested {
+            return;
+        }
         self.inner().note(self.plan.verbose, &what.to_string());
     }
 

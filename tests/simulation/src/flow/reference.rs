@@ -138,6 +138,10 @@ impl Reference<'_> {
                 self.template(on_exit, "-");
             }
         }
+        // A loop has ended once all of its daemons serve (D-11).
+        if call.count.is_some() && phase == Phase::Serves {
+            phase = Phase::Succeeded;
+        }
         if let Some(hook) = &call.hook
             && (if hook.failed { phase == Phase::Failed } else { phase == Phase::Succeeded })
         {

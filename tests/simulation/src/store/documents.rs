@@ -12,7 +12,7 @@ const FORMAT: &str = "\"format\":1";
 
 impl Documents for Store {
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
-        let mut found = self.read("read", self.world.memory.get(key)).await?;
+        let mut found = self.read("read", self.inside.get(key)).await?;
         if self.breaks(Bug::SeenForgotten) && key.contains("/seen/") {
             found = None;
         }
@@ -27,13 +27,13 @@ impl Documents for Store {
             return Ok(Swap::Stored { version: "none".to_owned() });
         }
         let asked = async {
-            let there = self.world.memory.get(key).await?.map(|there| there.version);
+            let there = self.world.kept.get(key).await?.map(|there| there.version);
             if self.is_newer(key) && there.is_some() && there.as_deref() == expected {
                 self.world.wrong(format_args!("an old function writes {key}, which it can't read"));
             }
             let expected = if self.is_blind(key) { there.as_deref() } else { expected };
-            let answer = self.world.memory.swap(key, expected, body).await?;
-            if matches!(answer, Swap::Stored { .. }) {
+            let answer = self.inside.swap(key, expected, body).await?;
+            if matches!(answer, Swap::Stored { .. }) && !self.inside.is_objects() {
                 self.world.inner().done.documents += 1;
                 self.world.note(format_args!("{key} is {}", String::from_utf8_lossy(body)));
             }
@@ -43,11 +43,11 @@ impl Documents for Store {
     }
 
     async fn remove(&self, key: &str, expected: &str) -> Result<Swap, StoreError> {
-        self.write("remove", Documents::remove(&self.world.memory, key, expected)).await
+        self.write("remove", Documents::remove(&self.inside, key, expected)).await
     }
 
     async fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let keys = self.read("list", self.world.memory.keys(prefix)).await;
+        let keys = self.read("list", self.inside.keys(prefix)).await;
         self.world.turn().await;
         keys
     }
@@ -63,7 +63,7 @@ impl Store {
             return Ok(false);
         }
         if self.breaks(Bug::LockReleaseLost) {
-            let before = self.world.memory.get(key).await?;
+            let before = self.world.kept.get(key).await?;
             return Ok(before.is_some_and(|before| holders(&before.body) > holders(body)));
         }
         Ok(self.breaks(Bug::LockWriteDropped) && self.world.inner().random.chance(1, 4))

@@ -1,0 +1,59 @@
+//! What a world sees of the requests that its bucket takes: what was committed, born and claimed by them.
+
+use dropforge_engine::record::Record;
+use dropforge_engine::spec::RunSpec;
+use dropforge_storage::s3::requests::Bytes;
+use serde_json::Value;
+
+use crate::births;
+use crate::bugs::Bug;
+use crate::world::World;
+
+/// The tables that hold no documents.
+const TABLES: [&str; 6] = ["live", "runs", "journals", "attempts", "logs", "index"];
+
+/// An object was written on a condition that held.
+pub fn put(world: &World, key: &str, body: &Bytes) {
+    let (table, name) = key.split_once('/').unwrap_or_default();
+    let text = || String::from_utf8_lossy(body);
+    match table {
+        "journals" if !name.contains("/pieces/") => {
+            let mut segment: Value = serde_json::from_slice(body).expect("segments are JSON");
+            let records: Vec<Record> = serde_json::from_value(segment["records"].take()).expect("records");
+            world.note(format_args!("{key}: {} records", records.len()));
+            world.inner().committed(&records);
+        }
+        "runs" if name.ends_with("/spec.json") => {
+            // A tombstone is none.
+            match serde_json::from_slice::<RunSpec>(body) {
+                Ok(spec) => births::born(world, &spec),
+                Err(_) if world.breaks(Bug::TombstoneForgotten) => world.bucket.forget(key),
+                Err(_) => {}
+            }
+        }
+        "attempts" if name.ends_with("/claim.json") => claimed(world, key, body),
+        _ if !TABLES.contains(&table) => {
+            world.inner().done.documents += 1;
+            world.note(format_args!("{key} is {}", text().lines().skip(1).collect::<String>()));
+        }
+        _ => {}
+    }
+}
+
+/// Nobody claims an attempt that has its verdict.
+fn claimed(world: &World, key: &str, body: &Bytes) {
+    let folder = key.trim_end_matches("/claim.json");
+    let attempt = folder.rsplit('/').next().unwrap_or_default();
+    let claim: Value = serde_json::from_slice(body).expect("claims are JSON");
+    let nonce = claim["nonce"].as_str().unwrap_or_default().to_owned();
+    world.inner().pods.holders.entry(attempt.into()).or_insert(nonce);
+    if world.bucket.found(&format!("{folder}/result.json")).is_some() {
+        world.wrong(format_args!("attempt {attempt} is claimed after its verdict"));
+    }
+}
+
+/// The body that is stored: as it came, unless a planted bug has its number used once forgotten.
+pub fn kept(world: &World, key: &str, body: &Bytes) -> Bytes {
+    let marks = key.starts_with("live/") && world.breaks(Bug::MarkerUnchanging);
+    if marks { Bytes::from_static(b"live") } else { body.clone() }
+}
