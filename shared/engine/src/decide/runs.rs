@@ -3,7 +3,7 @@
 use dropforge_manifest::types::{Arguments, Outputs};
 use serde_json::Value;
 
-use super::calls::Place;
+use super::calls::{End, Place};
 use super::{Decider, NodePhase, Record, Role, RunPhase};
 use crate::effect::{EffectKey, TimerId, TimerKind};
 use crate::garbage::{removes_at_end, removes_volumes};
@@ -50,7 +50,9 @@ impl Decider {
         let open: Vec<NodeId> = open.map(|node| node.id).collect();
         for id in open.into_iter().rev() {
             if let Some(node) = self.state.node(id).cloned() {
-                self.conclude(node, NodePhase::Failed, TERMINATED.to_owned(), Outputs::default(), false);
+                let (phase, message) = (NodePhase::Failed, TERMINATED.to_owned());
+                let outputs = Outputs::default();
+                self.conclude(node, End { phase, message, outputs, looked_at: false, returned: false });
             }
         }
     }
