@@ -13,7 +13,7 @@ pub use hooks::{hook_arguments, hook_expression};
 #[cfg(test)]
 pub use loops::ITEMS_MAX;
 pub use loops::item;
-use loops::{expand, resolve_loosely};
+use loops::{expand, loops, resolve_loosely};
 pub use pods::pod_fields;
 
 use dropforge_manifest::tags::{self, Lookup, Scope, Strictness, TagError, TagKind};
@@ -167,7 +167,7 @@ pub fn call(
         Some(Err(why)) => return Err(why.to_string().into()),
     };
     // What does not run needs no values: a loop's list that names an output stays text, and so is none.
-    if skip && call.looped {
+    if skip && call.looped && loops(&json) {
         resolve_loosely(&mut json, &scope)?;
         return expand(json, None).map(Resolved::Loop).map_err(Uncallable::Items);
     }
@@ -178,7 +178,7 @@ pub fn call(
     let absent = resolve_rest(&mut json, &scope)?;
     put_artifacts(&mut json, &sources, &scope)?;
     put_inline(&mut json, inline);
-    if call.looped {
+    if call.looped && loops(&json) {
         return expand(json, Some(&around.globals)).map(Resolved::Loop).map_err(Uncallable::Items);
     }
     let step: Step = serde_json::from_value(json).map_err(|e| e.to_string())?;

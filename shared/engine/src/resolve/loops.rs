@@ -18,6 +18,14 @@ use crate::record::LoopItems;
 use crate::scope::{Layers, Looped};
 use crate::state::RunState;
 
+/// Whether a call is a loop as it stands: a list that came out as an empty text is none, and the call runs once.
+pub(super) fn loops(call: &Value) -> bool {
+    let of = |field: &str| call.get(field);
+    of("withItems").and_then(Value::as_array).is_some_and(|items| !items.is_empty())
+        || of("withParam").and_then(Value::as_str).is_some_and(|list| !list.is_empty())
+        || of("withSequence").is_some_and(Value::is_object)
+}
+
 /// Resolves one item of a loop.
 ///
 /// # Errors

@@ -272,3 +272,29 @@ fn a_try_without_an_exit_code_is_0_in_tags_and_minus_1_in_expressions() {
     let second = w.attempt("wf(1)");
     assert_eq!(second.work.template.main().unwrap().args.clone().unwrap(), ["0"]);
 }
+
+#[test]
+fn a_condition_with_braces_that_nothing_resolves_is_judged_as_it_stands() {
+    let quoted = "{name: a, template: leaf, when: \"'{{workflow.labels.env}}' == 'prod'\"}";
+    let skipped = "when ''{{workflow.labels.env}}' == 'prod'' evaluated false";
+    assert_eq!(steps(&format!("[{quoted}]"), "").message_of("[0].a"), skipped);
+    assert_eq!(dag(quoted, "").message_of(".a"), skipped);
+    let bare = "{name: a, template: leaf, when: '{{workflow.labels.env}} == prod'}";
+    let why = "Invalid 'when' expression '{{workflow.labels.env}} == prod'";
+    let (phase, message) = steps(&format!("[{bare}]"), "").ended().unwrap();
+    assert_eq!(phase, RunPhase::Failed);
+    assert!(message.starts_with(&format!("failed to resolve references: {why}")), "{message}");
+    assert!(dag(bare, "").message_of(".a").starts_with(why));
+}
+
+#[test]
+fn a_list_that_is_an_empty_text_is_no_loop() {
+    let spec = |body: &str| {
+        format!(
+            "  entrypoint: main\n  arguments: {{parameters: [{{name: p, value: ''}}]}}\n  templates:\n  - {{name: main, {body}}}\n{LEAF}"
+        )
+    };
+    let call = "{name: a, template: leaf, withParam: '{{workflow.parameters.p}}'}";
+    assert_eq!(world(&spec(&format!("steps: [[{call}]]"))).live(), ["wf[0].a"]);
+    assert_eq!(world(&spec(&format!("dag: {{tasks: [{call}]}}"))).live(), ["wf.a"]);
+}
