@@ -145,7 +145,11 @@ impl Session {
     /// # Errors
     /// When they can't be listed.
     pub async fn adopt_live(&mut self) -> Result<(), CliError> {
-        for run in self.store.live_runs().await? {
+        let live = self.store.live_runs().await?;
+        if !live.is_empty() {
+            self.store.catch_up()?;
+        }
+        for run in live {
             if let Err(why) = self.owner.adopt(&run).await {
                 output::say(&format!("run {run}: {}", chain(&why)));
             }
@@ -356,7 +360,8 @@ fn supervisor(store: &Path, steps: &StepArgs) -> Result<SupervisorProgram, CliEr
         arguments.push("--durable".into());
     }
     let folder = store.join("supervisor");
-    Ok(SupervisorProgram { socket: folder.join("socket"), program, arguments, log: folder.join("log") })
+    let (socket, log, durable) = (folder.join("socket"), folder.join("log"), steps.durable);
+    Ok(SupervisorProgram { socket, program, arguments, log, durable })
 }
 
 /// The settings of a folder.

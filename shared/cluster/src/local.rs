@@ -39,6 +39,8 @@ pub struct SupervisorProgram {
     pub arguments: Vec<OsString>,
     /// The file that takes what it has to say beside its reports.
     pub log: PathBuf,
+    /// Whether what steps leave must outlive a power failure, whoever started the supervisor that runs.
+    pub durable: bool,
 }
 
 /// What the owner is told.

@@ -22,6 +22,9 @@ pub enum Greeting {
     Hello {
         /// [`PROTOCOL`].
         protocol: u32,
+        /// Whether what steps leave must be on the disk before the owner hears of it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        durable: bool,
     },
     /// The supervisor answers.
     Welcome {
@@ -31,6 +34,10 @@ pub enum Greeting {
         pid: u32,
         /// The S3 endpoint that its steps see.
         endpoint: Option<Endpoint>,
+        /// Whether what steps leave is on the disk before the owner hears of it. A supervisor that was started
+        /// otherwise sees to it when an owner asks; one of an older version does not know that it could.
+        #[serde(default, skip_serializing_if = "is_false")]
+        durable: bool,
     },
 }
 

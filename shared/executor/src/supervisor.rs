@@ -20,6 +20,7 @@ use std::time::Duration;
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::store::StoreError;
 use dropforge_driver::supervision::Endpoint;
+use dropforge_storage::directory::Durability;
 use rustix::fs::{FlockOperation, flock};
 use rustix::net::{Shutdown, shutdown};
 use serde_json::json;
@@ -109,14 +110,16 @@ pub fn leave_session() {
     let _ = rustix::process::setsid();
 }
 
-/// Serves until no owner and no step is left. `endpoint` starts the S3 endpoint that steps see, if there is
-/// one; it is called once, when this process is the store's only supervisor.
+/// Serves until no owner and no step is left. `durability` is that of the store, for an owner who wants it. `endpoint`
+/// starts the S3 endpoint that steps see, if there is one; it is called once, when this process is the store's only
+/// supervisor.
 ///
 /// # Errors
 /// When another process can't be kept out, or nobody could reach this one.
 pub fn serve<S: StepStore + 'static>(
     options: Options,
     store: S,
+    durability: Durability,
     endpoint: impl FnOnce() -> Option<Endpoint>,
 ) -> Result<(), SupervisorError> {
     let failed = |action, path: &Path| {
@@ -151,7 +154,7 @@ pub fn serve<S: StepStore + 'static>(
     let about = options.folder.join("supervisor.json");
     fs::write(&about, describe(&options)).map_err(failed("write", &about))?;
     let ours = listener.try_clone().map_err(failed("listen on", &options.socket))?;
-    let supervisor = Arc::new(Supervisor::new(site, records, options.clone(), ours));
+    let supervisor = Arc::new(Supervisor::new(site, records, options.clone(), durability, ours));
     supervisor.leave_when_lonely(LONELY);
     for connection in listener.incoming() {
         if supervisor.is_over() {

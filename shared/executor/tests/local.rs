@@ -4,6 +4,8 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use dropforge_cluster::settings::Settings;
 use dropforge_cluster::{environments, python};
 use dropforge_driver::cluster::Cluster;
 use dropforge_driver::store::{Attempts, StoreError};
+use dropforge_driver::supervision::PROTOCOL;
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict, Work};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::NodeId;
@@ -38,7 +41,9 @@ fn supervise() {
     let machine = Machine { jobs: 1, cpu_millis: 4000, memory_bytes: 1 << 33, gpus: Vec::new() };
     let mut options = Options::in_store(&store, machine);
     options.grace = Duration::from_millis(300);
-    serve(options, DirectoryStore::open(&store, Access::Reader).unwrap(), || None).unwrap();
+    let store = DirectoryStore::open(&store, Access::Reader).unwrap();
+    let durability = store.durability();
+    serve(options, store, durability, || None).unwrap();
 }
 
 struct Owner {
@@ -48,6 +53,10 @@ struct Owner {
 }
 
 fn owner(at: &TempDir) -> Owner {
+    owner_that_wants(at, false)
+}
+
+fn owner_that_wants(at: &TempDir, durable: bool) -> Owner {
     let store = Arc::new(open(at.path()));
     let mut settings = Settings::defaults(at.path());
     fs::create_dir_all(at.path().join("host")).unwrap();
@@ -67,6 +76,7 @@ fn owner(at: &TempDir) -> Owner {
         program: std::env::current_exe().unwrap(),
         arguments: arguments.chain([at.path().into()]).collect(),
         log: at.path().join("supervisor/log"),
+        durable,
     };
     let (tell, news) = unbounded_channel();
     let runtime = Runtime::new().unwrap();
@@ -321,4 +331,32 @@ fn what_can_not_be_prepared_is_an_error_that_says_why() {
     let verdict = owner.hear_finished("odd");
     assert_eq!((verdict.outcome, verdict.reason), (Outcome::Error, Reason::Configuration));
     assert_eq!(verdict.message, "read the resource cpu: \"lots\" is no quantity such as 500m, 2 or 1.5Gi");
+}
+
+/// A supervisor of an older version answers so, and one whose disk refuses.
+#[test]
+fn a_durable_owner_does_without_a_supervisor_that_is_not() {
+    let at = tempfile::tempdir().unwrap();
+    fs::create_dir(at.path().join("supervisor")).unwrap();
+    let listener = UnixListener::bind(at.path().join("supervisor/socket")).unwrap();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for connection in listener.incoming() {
+            let mut connection = BufReader::new(connection.unwrap());
+            connection.read_line(&mut String::new()).unwrap();
+            let welcome = format!(r#"{{"say":"welcome","protocol":{PROTOCOL},"pid":7,"endpoint":null}}"#);
+            writeln!(connection.get_mut(), "{welcome}").unwrap();
+            open.push(connection);
+        }
+    });
+    let refused = owner_that_wants(&at, true);
+    let why = told(&refused.runtime.block_on(refused.cluster.endpoint()).unwrap_err());
+    assert!(why.contains("it (process 7) was started without --durable"), "{why}");
+    drop(refused);
+    let served = owner_that_wants(&at, false);
+    assert_eq!(served.runtime.block_on(served.cluster.endpoint()).unwrap(), None);
+}
+
+fn told(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(|error| error.to_string()).collect()
 }

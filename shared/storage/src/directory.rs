@@ -99,14 +99,25 @@ impl DirectoryStore {
     /// other document and object an `fsync` of itself and its folder.
     pub fn durable(mut self, durable: bool) -> DirectoryStore {
         self.durable = durable;
-        self.durable_objects(durable)
+        if durable {
+            self.durability().begin();
+        }
+        self
     }
 
-    /// The same for buckets and artifacts alone: enough for who runs the steps of an owner, whose commits hold the verdicts.
-    pub fn durable_objects(mut self, durable: bool) -> DirectoryStore {
-        self.buckets = self.buckets.synced(durable);
-        self.artifacts = self.artifacts.synced(durable);
-        self
+    /// Where the store is durable, the same of all that was stored before: the run that goes on may have begun without.
+    ///
+    /// # Errors
+    /// When the disk refuses it.
+    pub fn catch_up(&self) -> Result<(), StoreError> {
+        if self.durable { self.durability().catch_up() } else { Ok(()) }
+    }
+
+    /// Makes buckets and artifacts alone durable: enough for who runs the steps of an owner, whose commits hold the
+    /// verdicts.
+    pub fn durability(&self) -> Durability {
+        let objects = [self.buckets.clone(), self.artifacts.clone()];
+        Durability { root: self.root.clone(), objects }
     }
 
     /// The store's directory, absolute.
@@ -152,6 +163,36 @@ impl DirectoryStore {
 
     fn live_lock(&self) -> PathBuf {
         self.root.join("live.lock")
+    }
+}
+
+/// The way to make a store's objects outlive a power failure, also while others store some.
+#[derive(Clone, Debug)]
+pub struct Durability {
+    root: PathBuf,
+    objects: [Objects; 2],
+}
+
+impl Durability {
+    /// Whatever is stored from now on is on the disk before it is seen.
+    pub fn begin(&self) {
+        self.objects.iter().for_each(Objects::sync);
+    }
+
+    /// The same of all that was stored before. What is being stored meanwhile is covered too: its content was written
+    /// before this call or is written to the disk by itself, and so is its name.
+    ///
+    /// # Errors
+    /// When the disk refuses it.
+    pub fn catch_up(&self) -> Result<(), StoreError> {
+        self.begin();
+        let system = File::open(&self.root).and_then(|root| Ok(rustix::fs::syncfs(root)?));
+        system.map_err(failed("write", &self.root))
+    }
+
+    /// Whether it has begun.
+    pub fn has_begun(&self) -> bool {
+        self.objects.iter().all(Objects::is_synced)
     }
 }
 

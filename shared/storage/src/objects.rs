@@ -13,6 +13,8 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dropforge_driver::store::StoreError;
 use jiff::Timestamp;
@@ -34,7 +36,8 @@ pub use upload::Upload;
 #[derive(Clone, Debug)]
 pub struct Objects {
     root: PathBuf,
-    sync: bool,
+    /// Whether an object is on the disk before it is seen. Clones share it.
+    sync: Arc<AtomicBool>,
     /// Objects from this size on are linked instead of copied.
     linked_bytes_min: u64,
 }
@@ -98,13 +101,17 @@ impl Objects {
 
     /// Objects in the folder `root`, which is made when something is stored.
     pub fn at(root: PathBuf) -> Objects {
-        Objects { root, sync: false, linked_bytes_min: LINKED_BYTES_MIN }
+        Objects { root, sync: Arc::default(), linked_bytes_min: LINKED_BYTES_MIN }
     }
 
-    /// With `sync`, an object is on the disk before it is seen.
-    pub fn synced(mut self, sync: bool) -> Objects {
-        self.sync = sync;
-        self
+    /// From now on an object is on the disk before it is seen, whichever clone stores it.
+    pub fn sync(&self) {
+        self.sync.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether an object is on the disk before it is seen.
+    pub fn is_synced(&self) -> bool {
+        self.sync.load(Ordering::SeqCst)
     }
 
     /// The folder of all buckets.
@@ -205,7 +212,7 @@ impl Objects {
         // First the facts, then the object: nobody sees it without its entity tag.
         self.remember(&stat, facts)?;
         stat.path = self.rename(file, &path)?;
-        files::sync_folder(&stat.path, self.sync)?;
+        files::sync_folder(&stat.path, self.is_synced())?;
         if let Some(before) = before.filter(|before| !before.same_version(&stat)) {
             self.forget(&before);
         }

@@ -80,6 +80,7 @@ async fn shown(session: &Session, uid: &RunUid, output: RunOutput) -> Result<Exi
 async fn go_on(session: &mut Session, global: &Global, wanted: &str) -> Result<RunUid, CliError> {
     let entry = lookup::entry(&session.home, global, wanted).await?;
     say(&format!("going on with run {} (uid {})", entry.name, entry.uid));
+    session.store.catch_up()?;
     session.owner.adopt(&entry.uid).await?;
     Ok(entry.uid)
 }
@@ -194,7 +195,7 @@ async fn settings_folder(global: &Global, args: &RunArgs) -> Result<PathBuf, Cli
     let store = lookup::reader(global).await?;
     let entry = lookup::entry(&store, global, wanted).await?;
     // A definition that was stored stands in no folder.
-    let source = store.load_run(&entry.uid).await?.spec.source.map(PathBuf::from).filter(|p| p.is_absolute());
+    let source = store.spec(&entry.uid).await?.source.map(PathBuf::from).filter(|p| p.is_absolute());
     Ok(folder(source.as_slice()))
 }
 

@@ -25,7 +25,11 @@ use crate::identity;
 /// When the store can't be opened or another supervisor can't be kept out.
 pub fn supervisor(global: &Global, args: &SupervisorArgs) -> Result<Exit, CliError> {
     leave_session();
-    let store = DirectoryStore::open(&global.store, Access::Reader)?.durable_objects(args.durable);
+    let store = DirectoryStore::open(&global.store, Access::Reader)?;
+    let durability = store.durability();
+    if args.durable {
+        durability.begin();
+    }
     let root = store.root().to_path_buf();
     let machine = machine(args.jobs)?;
     let port = args.port.unwrap_or(0);
@@ -50,7 +54,7 @@ pub fn supervisor(global: &Global, args: &SupervisorArgs) -> Result<Exit, CliErr
             }
         }
     };
-    serve(Options::in_store(&root, machine), store, endpoint).map_err(|why| CliError::Below {
+    serve(Options::in_store(&root, machine), store, durability, endpoint).map_err(|why| CliError::Below {
         what: "supervise steps",
         why: dropforge_driver::owner::chain(&why),
     })?;

@@ -120,12 +120,12 @@ impl Links {
     async fn connect_or_start(&self, may_start: bool) -> io::Result<(Link, Incoming)> {
         let mut started: Option<Child> = None;
         loop {
-            match connect(&self.supervisor.socket).await {
+            match connect(&self.supervisor).await {
                 Ok(made) => {
                     started.into_iter().for_each(reap);
                     return Ok(made);
                 }
-                // Another version of it: waiting does not help.
+                // Another version of it, or one that can't do what is wanted: waiting does not help.
                 Err(error) if error.kind() == io::ErrorKind::Unsupported || !may_start => return Err(error),
                 Err(_) => {}
             }
@@ -165,18 +165,26 @@ struct Incoming {
     open: watch::Sender<bool>,
 }
 
-async fn connect(socket: &Path) -> io::Result<(Link, Incoming)> {
-    let (short, _folder) = short(socket)?;
+async fn connect(to: &SupervisorProgram) -> io::Result<(Link, Incoming)> {
+    let (short, _folder) = short(&to.socket)?;
     let (reading, mut writing) = UnixStream::connect(short).await?.into_split();
-    write(&mut writing, &[Greeting::Hello { protocol: PROTOCOL }]).await?;
+    write(&mut writing, &[Greeting::Hello { protocol: PROTOCOL, durable: to.durable }]).await?;
     let mut lines = BufReader::new(reading).lines();
     let welcome = lines.next_line().await?.ok_or(io::ErrorKind::ConnectionReset)?;
-    let Greeting::Welcome { protocol, endpoint, .. } = serde_json::from_str(&welcome)? else {
+    let Greeting::Welcome { protocol, endpoint, durable, pid } = serde_json::from_str(&welcome)? else {
         return Err(io::ErrorKind::InvalidData.into());
     };
     if protocol != PROTOCOL {
         let why = format!(
             "it is of another version: it speaks protocol {protocol}, this program {PROTOCOL}; let its steps end first"
+        );
+        return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+    }
+    if to.durable && !durable {
+        let why = format!(
+            "it (process {pid}) was started without --durable and can't write what steps leave to the disk now; let its \
+             steps end first, or go on without --durable; see {}",
+            to.log.display()
         );
         return Err(io::Error::new(io::ErrorKind::Unsupported, why));
     }

@@ -27,10 +27,11 @@ fn converse<S: StepStore + 'static>(supervisor: &Arc<Supervisor<S>>, connection:
     let Ok(writing) = connection.try_clone() else { return };
     let mut requests = BufReader::new(connection).lines();
     let hello = requests.next().and_then(|line| serde_json::from_str(&line.ok()?).ok());
-    let Some(Greeting::Hello { protocol }) = hello else { return };
+    let Some(Greeting::Hello { protocol, durable }) = hello else { return };
     let Ok(reports) = Reports::to(writing) else { return };
     let endpoint = supervisor.endpoint();
-    let welcome = Greeting::Welcome { protocol: PROTOCOL, pid: std::process::id(), endpoint };
+    let durable = supervisor.is_durable(durable);
+    let welcome = Greeting::Welcome { protocol: PROTOCOL, pid: std::process::id(), endpoint, durable };
     if protocol != PROTOCOL {
         // It says what is spoken here.
         return reports.tell(&[welcome]);

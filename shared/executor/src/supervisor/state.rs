@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::supervision::{Endpoint, Greeting, Launch, Report, Request};
 use dropforge_engine::attempt::{Outcome, Reason, Verdict};
 use dropforge_engine::ids::AttemptId;
+use dropforge_storage::directory::Durability;
 use jiff::Timestamp;
 
 use super::records::Records;
@@ -28,6 +30,9 @@ pub struct Supervisor<S> {
     site: Site<S>,
     records: Records,
     options: Options,
+    durability: Durability,
+    /// Whether all that steps have left is on the disk, and all that they leave will be.
+    durable: AtomicBool,
     /// The socket that the accepting thread waits on.
     listener: UnixListener,
     threads: Arc<Threads>,
@@ -125,7 +130,13 @@ impl State {
 
 impl<S: StepStore + 'static> Supervisor<S> {
     /// Nothing runs and nobody speaks.
-    pub fn new(site: Site<S>, records: Records, options: Options, listener: UnixListener) -> Self {
+    pub fn new(
+        site: Site<S>,
+        records: Records,
+        options: Options,
+        durability: Durability,
+        listener: UnixListener,
+    ) -> Self {
         let state = State {
             owner: None,
             owners: 0,
@@ -137,8 +148,9 @@ impl<S: StepStore + 'static> Supervisor<S> {
             over: false,
             last_owner: None,
         };
-        let threads = Arc::default();
-        Supervisor { site, records, options, listener, threads, state: Mutex::new(state) }
+        let (threads, state) = (Arc::default(), Mutex::new(state));
+        let durable = AtomicBool::new(durability.has_begun());
+        Supervisor { site, records, options, durability, durable, listener, threads, state }
     }
 
     /// Goes after `limit` if no owner came.
@@ -347,6 +359,18 @@ impl<S> Supervisor<S> {
     /// Whether the supervisor has left.
     pub fn is_over(&self) -> bool {
         self.state().over
+    }
+
+    /// Whether what steps leave outlives a power failure; from now on, if it is wanted.
+    pub fn is_durable(&self, wanted: bool) -> bool {
+        if wanted && !self.durable.load(Ordering::SeqCst) {
+            match self.durability.catch_up() {
+                Ok(()) => self.durable.store(true, Ordering::SeqCst),
+                // The owner is told, and says it.
+                Err(error) => tracing::error!(error = told(&error), "what steps left can't be made durable"),
+            }
+        }
+        self.durable.load(Ordering::SeqCst)
     }
 
     /// The S3 endpoint that steps see.

@@ -27,14 +27,25 @@ fn machine(jobs: usize) -> Machine {
 }
 
 fn start(at: &TempDir, jobs: usize) -> JoinHandle<Result<(), SupervisorError>> {
-    let store = DirectoryStore::open(at.path(), Access::Reader).unwrap();
+    serve_store(at, jobs, DirectoryStore::open(at.path(), Access::Reader).unwrap())
+}
+
+fn serve_store(at: &TempDir, jobs: usize, store: DirectoryStore) -> JoinHandle<Result<(), SupervisorError>> {
     let mut options = Options::in_store(at.path(), machine(jobs));
     options.grace = Duration::from_millis(300);
-    std::thread::spawn(move || serve(options, store, || None))
+    let durability = store.durability();
+    std::thread::spawn(move || serve(options, store, durability, || None))
 }
 
 impl Owner {
     fn connect(at: &TempDir) -> Owner {
+        let (owner, durable) = Owner::greet(at, false);
+        assert!(!durable);
+        owner
+    }
+
+    /// With what the supervisor says of its durability.
+    fn greet(at: &TempDir, durable: bool) -> (Owner, bool) {
         let socket = at.path().join("supervisor/socket");
         let requests = loop {
             match socket::connect(&socket) {
@@ -46,10 +57,12 @@ impl Owner {
         let host = at.path().join("host");
         std::fs::create_dir_all(&host).unwrap();
         let mut owner = Owner { requests, reports, host };
-        owner.say(&Greeting::Hello { protocol: PROTOCOL });
+        owner.say(&Greeting::Hello { protocol: PROTOCOL, durable });
         let welcome: Greeting = serde_json::from_str(&owner.reports.next().unwrap().unwrap()).unwrap();
-        assert!(matches!(welcome, Greeting::Welcome { protocol: PROTOCOL, endpoint: None, .. }));
-        owner
+        let Greeting::Welcome { protocol: PROTOCOL, endpoint: None, durable, .. } = welcome else {
+            panic!("{welcome:?}")
+        };
+        (owner, durable)
     }
 
     fn say(&mut self, request: &impl Serialize) {
@@ -240,7 +253,8 @@ fn another_protocol_is_answered_with_ours_and_refused() {
     let serving = start(&at, 1);
     let mut owner = Owner::connect(&at);
     let mut other = socket::connect(&at.path().join("supervisor/socket")).unwrap();
-    writeln!(other, "{}", serde_json::to_string(&Greeting::Hello { protocol: 999 }).unwrap()).unwrap();
+    writeln!(other, "{}", serde_json::to_string(&Greeting::Hello { protocol: 999, durable: false }).unwrap())
+        .unwrap();
     let mut lines = BufReader::new(other).lines();
     let welcome: Greeting = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert!(matches!(welcome, Greeting::Welcome { protocol: PROTOCOL, .. }));
@@ -249,6 +263,24 @@ fn another_protocol_is_answered_with_ours_and_refused() {
     owner.hear_running("unharmed");
     owner.hear_finished("unharmed");
     drop(owner);
+    serving.join().unwrap().unwrap();
+}
+
+#[test]
+fn an_owner_that_wants_durability_gets_it_of_a_supervisor_that_was_started_without() {
+    let at = tempfile::tempdir().unwrap();
+    let store = DirectoryStore::open(at.path(), Access::Reader).unwrap();
+    let objects = store.buckets().clone();
+    let serving = serve_store(&at, 1, store);
+    let first = Owner::connect(&at);
+    assert!(!objects.is_synced());
+    let (second, durable) = Owner::greet(&at, true);
+    assert!(durable);
+    assert!(objects.is_synced(), "also where the endpoint stores them");
+    // Once given it stays: what the steps of that owner leave may still be on its way.
+    let (third, durable) = Owner::greet(&at, false);
+    assert!(durable);
+    drop((first, second, third));
     serving.join().unwrap().unwrap();
 }
 

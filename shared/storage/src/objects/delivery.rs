@@ -132,7 +132,7 @@ impl Objects {
             progress(done, size);
             Ok(())
         })?;
-        if self.sync {
+        if self.is_synced() {
             file.sync_all().map_err(failed("write", from))?;
         }
         let facts = Facts::new(hex(&md5.finalize()), Some(hex(&sha256.finalize())), BTreeMap::new());

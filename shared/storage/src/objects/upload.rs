@@ -106,7 +106,7 @@ impl Upload {
         condition: &Condition,
     ) -> Result<Put, StoreError> {
         let Upload { temporary, objects, .. } = &self;
-        temporary.sync(objects.sync).map_err(failed("write", &temporary.path))?;
+        temporary.sync(objects.is_synced()).map_err(failed("write", &temporary.path))?;
         let etag = etag.unwrap_or_else(|| hex(&self.md5()));
         let facts = Facts::new(etag, Some(self.sha256()), metadata);
         objects.place(&temporary.path, bucket, key, &facts, condition)
