@@ -193,11 +193,18 @@ pub fn spawn(command: Command, isolation: &Isolation) -> Result<Running, SpawnEr
     let Command { argv, working_dir, stdout, stderr, .. } = command;
     // Until it is registered, the child must not be taken for a stray.
     let starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+    let before = system::boot_ticks();
     let pid =
         launch(&start, Some(stdout), Some(stderr)).map_err(|error| explain(error, argv, working_dir))?;
-    let family = Family::register(pid, mark);
+    let raw = pid.as_raw_nonzero().get();
+    let namespace = match &start.root {
+        Root::Host => None,
+        Root::Made(entrance) => entrance.namespace().cloned(),
+        Root::New(_) => table::mount_namespace(raw),
+    };
+    let family = Family::register(pid, mark, namespace);
     drop(starting);
-    let start_time = table::entry(pid.as_raw_nonzero().get()).map_or(0, |entry| entry.start_time);
+    let start_time = table::start_time(raw, before);
     let mut running =
         Running { family, process: None, start_time, group, kills, meter, over_limit: false, ended: None };
     // When it fails, dropping `running` ends the command.

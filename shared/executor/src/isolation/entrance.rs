@@ -1,7 +1,8 @@
 //! A mount namespace that is made once and entered again and again: making one takes longer than starting a command.
 
-use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::fs::{self, File};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -15,6 +16,8 @@ pub struct Entrance {
     /// The user namespace that owns it, where this process may not mount by itself.
     user: Option<OwnedFd>,
     mounts: OwnedFd,
+    /// What the system calls it.
+    name: Option<PathBuf>,
     /// The machine's mounts, watched for changes.
     host: File,
 }
@@ -27,7 +30,13 @@ impl Entrance {
     pub fn make(plan: &Plan) -> Result<Entrance, NotStarted> {
         let host = File::open("/proc/self/mounts").map_err(NotStarted::Fork)?;
         let (user, mounts) = launch::settle(plan)?;
-        Ok(Entrance { user, mounts, host })
+        let name = fs::read_link(format!("/proc/self/fd/{}", mounts.as_raw_fd())).ok();
+        Ok(Entrance { user, mounts, name, host })
+    }
+
+    /// What names the namespace.
+    pub fn namespace(&self) -> Option<&PathBuf> {
+        self.name.as_ref()
     }
 
     /// Whether something was mounted on the machine, or taken away, since it was made: it shows in no namespace that

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -80,14 +81,10 @@ pub struct Family {
 }
 
 impl Family {
-    /// Registers the command, whose processes carry this mark: its status is left for [`Family::end`].
-    pub fn register(leader: Pid, marker: Vec<u8>) -> Self {
-        let raw = leader.as_raw_nonzero().get();
-        leaders().insert(raw);
-        // This process never leaves its own.
-        static OWN: OnceLock<Option<PathBuf>> = OnceLock::new();
-        let own = OWN.get_or_init(|| table::mount_namespace(std::process::id().cast_signed()));
-        let namespace = table::mount_namespace(raw).filter(|theirs| own.as_ref() != Some(theirs));
+    /// Registers the command, whose processes carry this mark and may live in a mount namespace that is not this
+    /// process's: its status is left for [`Family::end`].
+    pub fn register(leader: Pid, marker: Vec<u8>, namespace: Option<PathBuf>) -> Self {
+        leaders().insert(leader.as_raw_nonzero().get());
         Family { leader, marker, namespace }
     }
 
@@ -156,8 +153,11 @@ impl Family {
 
 /// The children that this process's first thread has; the kernel gives orphans to that one.
 fn adopted() -> Vec<Entry> {
+    // Kept open: every command's end asks it.
+    static LIST: OnceLock<Option<File>> = OnceLock::new();
     let own = std::process::id().cast_signed();
-    match table::children_of_thread(own, own) {
+    let list = LIST.get_or_init(|| table::list_of_children(own, own).ok());
+    match list.as_ref().and_then(table::children_in) {
         Some(children) => children.into_iter().filter_map(table::entry).collect(),
         None => table::all().into_iter().filter(|entry| entry.parent == own).collect(),
     }

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, WaitOptions, chdir, setsid, umask, waitpid};
@@ -63,7 +63,7 @@ pub enum NotStarted {
 
 /// Starts it; the streams that are not given lead nowhere.
 pub fn launch(start: &Start, stdout: Option<OwnedFd>, stderr: Option<OwnedFd>) -> Result<Pid, NotStarted> {
-    let nowhere = File::options().read(true).write(true).open("/dev/null").map_err(NotStarted::Fork)?;
+    let nowhere = nowhere().map_err(NotStarted::Fork)?;
     let stream = |given: &Option<OwnedFd>| given.as_ref().map_or(nowhere.as_raw_fd(), |fd| fd.as_raw_fd());
     let streams = [nowhere.as_raw_fd(), stream(&stdout), stream(&stderr)];
     // The child has this memory, and this thread waits for it: so it tells what went wrong.
@@ -74,6 +74,16 @@ pub fn launch(start: &Start, stdout: Option<OwnedFd>, stderr: Option<OwnedFd>) -
     wait(pid);
     let what = start.root.describe(stage, index);
     Err(NotStarted::Child { stage, what, source: errno.into() })
+}
+
+/// What swallows everything, opened once.
+fn nowhere() -> io::Result<&'static File> {
+    static NOWHERE: OnceLock<File> = OnceLock::new();
+    if let Some(open) = NOWHERE.get() {
+        return Ok(open);
+    }
+    let open = File::options().read(true).write(true).open("/dev/null")?;
+    Ok(NOWHERE.get_or_init(|| open))
 }
 
 /// Waits for a child that is about to end; says whether it has ended well.

@@ -218,6 +218,18 @@ pub fn spawn(way: &mut dyn FnMut(), descriptors: Descriptors) -> io::Result<Pid>
     Pid::from_raw(pid).ok_or_else(|| io::Error::other("the system gave no process id"))
 }
 
+/// The time since the machine was started, in the ticks in which it tells when a process was. The system itself is
+/// called: what stands in for the C library's clocks (libfaketime) does not stand in for the kernel's table.
+pub fn boot_ticks() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure lives for the call, which fails for no clock that every kernel has.
+    unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_BOOTTIME, &raw mut now) };
+    now.tv_sec.cast_unsigned() * TICKS + now.tv_nsec.cast_unsigned() / (1_000_000_000 / TICKS)
+}
+
+/// Of these the kernel counts as many in a second for programs, on every architecture.
+const TICKS: u64 = 100;
+
 /// How a child ended, and what it used.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reaped {

@@ -1,9 +1,14 @@
 //! What the kernel says about processes, read from `/proc`.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use rustix::process::Pid;
+
+use super::system;
 
 /// One process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +45,18 @@ fn parse(stat: &[u8]) -> Option<Entry> {
     })
 }
 
+/// When a process was started that was made since `before`, a figure of [`system::boot_ticks`]. Mostly it is still the
+/// same tick, and then nobody needs to be asked: the kernel's answer costs as much as ten other calls.
+pub fn start_time(pid: i32, before: u64) -> u64 {
+    /// Whether this kernel's table tells the ticks of that clock.
+    static AGREED: OnceLock<bool> = OnceLock::new();
+    let asked = || entry(pid).map_or(0, |entry| entry.start_time);
+    if system::boot_ticks() != before {
+        return asked();
+    }
+    if *AGREED.get_or_init(|| asked() == before) { before } else { asked() }
+}
+
 /// The kernel's ticks in a second, as it counts for programs on every architecture.
 const TICKS: f64 = 100.0;
 
@@ -64,8 +81,29 @@ fn numbers(folder: PathBuf) -> Vec<i32> {
 
 /// The children that one thread of a process has; of a process's adopted ones, those of its first thread.
 pub fn children_of_thread(process: i32, thread: i32) -> Option<Vec<i32>> {
-    let list = fs::read_to_string(format!("/proc/{process}/task/{thread}/children")).ok()?;
-    Some(list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+    children_in(&list_of_children(process, thread).ok()?)
+}
+
+/// The file that lists them.
+pub fn list_of_children(process: i32, thread: i32) -> io::Result<File> {
+    File::open(format!("/proc/{process}/task/{thread}/children"))
+}
+
+/// The children in such a file as they are by now.
+pub fn children_in(list: &File) -> Option<Vec<i32>> {
+    let mut text = vec![0; 256];
+    let mut length = 0;
+    loop {
+        match list.read_at(&mut text[length..], length as u64).ok()? {
+            0 => break,
+            read => length += read,
+        }
+        if length == text.len() {
+            text.resize(2 * length, 0);
+        }
+    }
+    let text = std::str::from_utf8(&text[..length]).ok()?;
+    Some(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 
 /// The processes with all that they started and that is still below them.
@@ -131,6 +169,18 @@ mod tests {
         let foreign = [b"12 (\xff\xfe) ".as_slice(), rest.as_bytes()].concat();
         assert_eq!(parse(&foreign), Some(expected));
         assert_eq!(parse(b"12 (sh) S 7"), None);
+    }
+
+    #[test]
+    fn a_processs_start_is_told_without_asking_as_the_table_tells_it() {
+        for _ in 0..20 {
+            let before = system::boot_ticks();
+            let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+            let pid = child.id().cast_signed();
+            assert_eq!(start_time(pid, before), entry(pid).unwrap().start_time);
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! How a running attempt is told to end, from another thread.
 
-use std::io::{self, PipeReader, PipeWriter, Write};
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use serde::{Deserialize, Serialize};
 
 /// What an attempt is told.
@@ -24,9 +24,8 @@ pub enum Ask {
 /// The way to a running attempt. The first word counts.
 pub struct Control {
     asked: Mutex<Option<Ask>>,
-    wake: PipeWriter,
     /// Readable once something was asked.
-    pub woken: PipeReader,
+    pub woken: OwnedFd,
 }
 
 impl Control {
@@ -35,8 +34,7 @@ impl Control {
     /// # Errors
     /// When the process has no descriptor left.
     pub fn new() -> io::Result<Control> {
-        let (woken, wake) = io::pipe()?;
-        Ok(Control { asked: Mutex::new(None), wake, woken })
+        Ok(Control { asked: Mutex::new(None), woken: eventfd(0, EventfdFlags::CLOEXEC)? })
     }
 
     /// Tells the attempt.
@@ -44,8 +42,8 @@ impl Control {
         let mut asked = self.asked.lock().unwrap_or_else(|broken| broken.into_inner());
         if asked.is_none() {
             *asked = Some(ask);
-            // One byte into an empty pipe that this object keeps open at both ends can't fail or block.
-            let _ = (&self.wake).write_all(b"!");
+            // To count to one can't fail or block.
+            let _ = rustix::io::write(&self.woken, &1_u64.to_ne_bytes());
         }
     }
 

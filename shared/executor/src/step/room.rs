@@ -88,8 +88,18 @@ impl Rooms {
         }
     }
 
-    /// Takes a room back whose step has ended, with all its processes.
-    pub fn give_back(&self, mut room: Room) {
+    /// Takes a room back whose step has ended, with all its processes, and in which it has left nothing; otherwise gives
+    /// it back, to be emptied.
+    pub fn give_back(&self, room: Room) -> Option<Room> {
+        if may_be_unended() || !room.is_untouched() {
+            return Some(room);
+        }
+        self.free().push(room);
+        None
+    }
+
+    /// Takes out what a step that has ended left in its room, or removes the room.
+    pub fn empty(&self, mut room: Room) {
         if may_be_unended() {
             return;
         }
@@ -158,11 +168,16 @@ impl Room {
         self.plain.as_ref().is_some_and(changed)
     }
 
+    /// Whether it is as it was when the step came.
+    fn is_untouched(&self) -> bool {
+        self.empty.iter().all(|(folder, empty)| Stamp::of(folder).is_ok_and(|now| empty.stamp.is_still(&now)))
+    }
+
     /// Takes out what the step left.
     fn tidy(&mut self) -> io::Result<()> {
         for (folder, empty) in &mut self.empty {
             let stamp = Stamp::of(folder)?;
-            if empty.stamp.is_settled && stamp.changed == empty.stamp.changed {
+            if empty.stamp.is_still(&stamp) {
                 continue;
             }
             let found = Listing::of(folder, stamp)?;
@@ -237,6 +252,11 @@ struct Stamp {
 }
 
 impl Stamp {
+    /// Whether nothing has happened since, where `now` is the folder's stamp.
+    fn is_still(&self, now: &Stamp) -> bool {
+        self.is_settled && self.changed == now.changed
+    }
+
     fn of(folder: &Path) -> io::Result<Self> {
         let found = folder.symlink_metadata()?;
         let changed = Timestamp::new(found.ctime(), found.ctime_nsec().try_into().unwrap_or(0));

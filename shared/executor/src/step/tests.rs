@@ -127,7 +127,8 @@ impl Rig {
 
     fn run_told(&self, control: &Control, tell: &(dyn Fn(Told) + Send + Sync)) -> Option<Verdict> {
         let ran = super::run(&self.site, &self.launch(), &[], control, tell).unwrap()?;
-        ran.room.into_iter().for_each(|room| self.site.rooms.give_back(room));
+        let used = ran.room.and_then(|room| self.site.rooms.give_back(room));
+        used.into_iter().for_each(|room| self.site.rooms.empty(room));
         Some(ran.verdict)
     }
 
@@ -634,4 +635,24 @@ fn a_room_that_is_not_as_it_was_made_is_used_no_more() {
     let said = one_after_another(&["pwd", "pwd; rm /bin", "pwd"]);
     assert_eq!(said[0], said[1]);
     assert_ne!(said[0], said[2]);
+}
+
+#[test]
+fn a_room_in_which_nothing_was_left_is_taken_back_at_once_and_any_other_has_to_be_emptied() {
+    let rig = Rig::new("true");
+    let rooms = &rig.site.rooms;
+    let mut room = rooms.take().unwrap();
+    // What happens just after it was made leaves no trace in its stamps: it counts as used for a moment.
+    while let Some(used) = rooms.give_back(room) {
+        rooms.empty(used);
+        room = rooms.take().unwrap();
+    }
+    let room = rooms.take().unwrap();
+    let left = room.folders.work.join("left");
+    fs::write(&left, "").unwrap();
+    let used = rooms.give_back(room).unwrap();
+    assert!(left.exists(), "nothing is removed while somebody may wait");
+    rooms.empty(used);
+    assert!(!left.exists());
+    assert_eq!(rooms.take().unwrap().folders.work, left.parent().unwrap(), "the next step has the same room");
 }

@@ -1,6 +1,7 @@
 //! What the supervisor notes of each attempt while it has it: enough for the next supervisor to end what survived this
-//! one. One file, to which a line is appended when an attempt is taken in hand, when its process is known, and when it
-//! is done: a file for each would take longer than a short step.
+//! one. One file, to which a line is appended when an attempt is taken in hand and when its process is known: a file for
+//! each would take longer than a short step. That it is done is a line, too, which waits for the next of these: without
+//! it the next supervisor finds the verdict.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -59,6 +60,8 @@ struct Kept {
     file: File,
     bytes: usize,
     in_hand: BTreeMap<AttemptId, Note>,
+    /// Lines that wait.
+    unsaid: Vec<u8>,
 }
 
 impl Records {
@@ -74,7 +77,7 @@ impl Records {
         };
         let in_hand = read(&text);
         let (file, bytes) = write_anew(&path, &in_hand)?;
-        Ok(Records { path, kept: Mutex::new(Kept { file, bytes, in_hand }) })
+        Ok(Records { path, kept: Mutex::new(Kept { file, bytes, in_hand, unsaid: Vec::new() }) })
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -113,7 +116,7 @@ impl Records {
 
     fn note(&self, note: Note) -> io::Result<()> {
         let mut kept = self.kept();
-        kept.append(&Line::Held(note.clone()))?;
+        kept.append(&encoded(&Line::Held(note.clone()))?)?;
         kept.in_hand.insert(note.attempt.clone(), note);
         Ok(())
     }
@@ -122,14 +125,24 @@ impl Records {
     pub fn remove(&self, attempt: &AttemptId) {
         let mut kept = self.kept();
         kept.in_hand.remove(attempt);
-        let mut written = kept.append(&Line::Done(attempt.clone()));
+        let mut noted = encoded(&Line::Done(attempt.clone())).map(|line| kept.unsaid.extend(line));
         if kept.bytes > FILE_BYTES_MAX {
             let anew = write_anew(&self.path, &kept.in_hand);
-            written = anew.map(|(file, bytes)| (kept.file, kept.bytes) = (file, bytes));
+            noted = anew.map(|(file, bytes)| {
+                (kept.file, kept.bytes) = (file, bytes);
+                kept.unsaid.clear();
+            });
         }
-        if let Err(error) = written {
+        if let Err(error) = noted {
             // The next supervisor finds its verdict.
             tracing::warn!(%attempt, %error, "that an attempt has ended could not be noted");
+        }
+    }
+
+    /// Writes what waits, for when nothing more comes.
+    pub fn settle(&self) {
+        if let Err(error) = self.kept().append(&[]) {
+            tracing::warn!(%error, "that attempts have ended could not be noted");
         }
     }
 
@@ -140,11 +153,18 @@ impl Records {
 }
 
 impl Kept {
-    fn append(&mut self, line: &Line) -> io::Result<()> {
-        let line = encoded(line)?;
+    /// After what waits.
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        let waited = self.unsaid.len();
+        self.unsaid.extend(line);
         // What a full disk left of a line is ended first, so that it takes nothing with it.
-        self.file.write_all(&line).inspect_err(|_| drop(self.file.write(b"\n")))?;
-        self.bytes += line.len();
+        let written = self.file.write_all(&self.unsaid).inspect_err(|_| drop(self.file.write(b"\n")));
+        if written.is_err() {
+            self.unsaid.truncate(waited);
+            return written;
+        }
+        self.bytes += self.unsaid.len();
+        self.unsaid.clear();
         Ok(())
     }
 }
@@ -192,9 +212,28 @@ mod tests {
         records.set_process(&"b".into(), 7, 70).unwrap();
         records.remove(&"a".into());
         records.set_process(&"a".into(), 8, 80).unwrap();
+        records.settle();
         let left = Records::below(folder.path()).unwrap().in_hand();
         let seen: Vec<_> = left.iter().map(|n| (n.attempt.as_str(), n.pid, n.process_start_ticks)).collect();
         assert_eq!(seen, [("b", Some(7), Some(70)), ("c", None, None)]);
+    }
+
+    #[test]
+    fn that_an_attempt_is_done_is_said_with_the_next_that_is_taken_in_hand() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::below(folder.path()).unwrap();
+        let in_hand = || {
+            let noted = read(&fs::read(folder.path().join(FILE)).unwrap());
+            noted.into_keys().map(|attempt| attempt.to_string()).collect::<Vec<_>>()
+        };
+        records.hold(&"a".into(), "ns", None).unwrap();
+        records.remove(&"a".into());
+        assert_eq!(in_hand(), ["a"]);
+        records.hold(&"b".into(), "ns", None).unwrap();
+        assert_eq!(in_hand(), ["b"]);
+        records.remove(&"b".into());
+        records.settle();
+        assert_eq!(in_hand(), [""; 0]);
     }
 
     #[test]

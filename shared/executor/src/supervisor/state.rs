@@ -353,6 +353,7 @@ impl<S> Supervisor<S> {
     /// Removes what was kept for further steps.
     pub fn clear_up(&self) {
         self.site.rooms.close();
+        self.records.settle();
         self.threads.dismiss();
     }
 

@@ -83,7 +83,9 @@ impl Parts<'_> {
         let host = places.host(&path);
         // A volume is shared and may be the person's own: nothing is put there unasked.
         if given.is_none() || places.mount(&path).is_none() {
-            let host = make(host).map_err(|error| unmade(&error))?;
+            // The folder of the step's own is there.
+            let host =
+                if host == folders.work { host } else { make(host).map_err(|error| unmade(&error))? };
             place_files(environment, &host).map_err(|error| unmade(&error))?;
         }
         Ok(path)

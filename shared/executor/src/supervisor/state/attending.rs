@@ -43,9 +43,11 @@ impl<S: StepStore + 'static> Supervisor<S> {
         state.tell_all(&reports);
         let tasks = state.dispatch();
         drop(state);
-        let next = self.begin_all_but_one(tasks);
-        if let Some(room) = room {
-            self.site.rooms.give_back(room);
+        let mut next = self.begin_all_but_one(tasks);
+        if let Some(used) = room.and_then(|room| self.site.rooms.give_back(room)) {
+            // A step may have left half a million files: nobody waits for their removal.
+            next.take().into_iter().for_each(|task| self.begin(task));
+            self.site.rooms.empty(used);
         }
         // Without a verdict the note stays for the next supervisor, which writes `lost` if there is a claim.
         if verdict.is_some() {
