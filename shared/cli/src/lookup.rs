@@ -109,16 +109,38 @@ pub struct Sketch {
 }
 
 impl Sketch {
+    /// The run as it was before its first record.
+    ///
+    /// # Errors
+    /// When its spec can't be read.
+    pub async fn blank(store: &Home, uid: &RunUid) -> Result<Sketch, CliError> {
+        Ok(Sketch { view: View::foldable(program(store, uid).await?), position: 0 })
+    }
+
+    /// Reads a part of what was committed since and gives its records; none: that was all. Nothing is folded.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub async fn next(&mut self, store: &Home, uid: &RunUid) -> Result<Option<Vec<Record>>, CliError> {
+        let Some(part) = store.part(uid, self.position).await? else { return Ok(None) };
+        part.records.iter().for_each(|record| self.view.add(record));
+        self.position = part.position;
+        Ok(Some(part.records))
+    }
+
+    /// Forgets what is over of wide loops, but for what people look at.
+    pub fn fold(&mut self) {
+        self.view.fold_ended(LOOP_CHILDREN_MAX);
+    }
+
     /// Reads what was committed since; gives whether there was anything.
     ///
     /// # Errors
     /// When it can't be read.
     pub async fn look_again(&mut self, store: &Home, uid: &RunUid) -> Result<bool, CliError> {
         let before = self.position;
-        while let Some(part) = store.part(uid, self.position).await? {
-            part.records.iter().for_each(|record| self.view.add(record));
-            self.view.fold_ended(LOOP_CHILDREN_MAX);
-            self.position = part.position;
+        while self.next(store, uid).await?.is_some() {
+            self.fold();
         }
         Ok(self.position != before)
     }
@@ -129,7 +151,7 @@ impl Sketch {
 /// # Errors
 /// When it can't be read.
 pub async fn sketch(store: &Home, uid: &RunUid) -> Result<Sketch, CliError> {
-    let mut sketch = Sketch { view: View::foldable(program(store, uid).await?), position: 0 };
+    let mut sketch = Sketch::blank(store, uid).await?;
     sketch.look_again(store, uid).await?;
     Ok(sketch)
 }
@@ -139,22 +161,26 @@ pub async fn sketch(store: &Home, uid: &RunUid) -> Result<Sketch, CliError> {
 /// # Errors
 /// When it can't be read.
 pub async fn view(store: &Home, uid: &RunUid) -> Result<View, CliError> {
-    let mut view = View::fold(program(store, uid).await?, &[]);
-    let mut position = 0;
-    while let Some(part) = store.part(uid, position).await? {
-        part.records.iter().for_each(|record| view.add(record));
-        position = part.position;
-    }
-    Ok(view)
+    let mut sketch = Sketch::blank(store, uid).await?;
+    while sketch.next(store, uid).await?.is_some() {}
+    Ok(sketch.view)
 }
 
-/// The same, and the records themselves.
+/// A run's records from the first on, part by part: of a wide run never all of them are in memory.
 ///
 /// # Errors
-/// When it can't be read.
-pub async fn history(store: &Home, uid: &RunUid) -> Result<(View, Vec<Record>), CliError> {
-    let records = store.load_run(uid).await?.records;
-    Ok((View::fold(program(store, uid).await?, &records), records))
+/// When they can't be read, or `each` fails.
+pub async fn records(
+    store: &Home,
+    uid: &RunUid,
+    mut each: impl FnMut(&Record) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let mut position = 0;
+    while let Some(part) = store.part(uid, position).await? {
+        part.records.iter().try_for_each(&mut each)?;
+        position = part.position;
+    }
+    Ok(())
 }
 
 async fn program(store: &Home, uid: &RunUid) -> Result<Arc<Program>, CliError> {

@@ -27,11 +27,7 @@ use tree::Style;
 /// `BrokenPipe` when its reader has gone, which is no failure.
 pub fn data(text: &str) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|why| match why.kind() {
-        std::io::ErrorKind::BrokenPipe => CliError::BrokenPipe,
-        _ => CliError::Machine { what: "write to standard output".to_owned(), source: why },
-    })
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
 /// Lines that can wait a moment for others, and since when the first does.
@@ -39,6 +35,23 @@ static WAITING: Mutex<(String, Option<Instant>)> = Mutex::new((String::new(), No
 
 /// How long a line may wait: nobody sees it, and many short steps are one write and not two each.
 pub const SOON: Duration = Duration::from_millis(100);
+
+/// Writes a value to standard output as JSON, without a copy of all of it in memory.
+///
+/// # Errors
+/// As [`data`].
+pub fn json(value: &impl serde::Serialize) -> Result<(), CliError> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let text = serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from);
+    written(text.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()))
+}
+
+fn written(done: std::io::Result<()>) -> Result<(), CliError> {
+    done.map_err(|why| match why.kind() {
+        std::io::ErrorKind::BrokenPipe => CliError::BrokenPipe,
+        _ => CliError::Machine { what: "write to standard output".to_owned(), source: why },
+    })
+}
 
 /// Writes a line for people to standard error; when nobody reads it, nothing is lost.
 pub fn say(text: &str) {
@@ -99,7 +112,7 @@ pub fn run(view: &View, now: Timestamp, output: RunOutput) -> Result<(), CliErro
     match output {
         RunOutput::Tree => data(&tree::draw(view, now, style(false))),
         RunOutput::Wide => data(&tree::draw(view, now, style(true))),
-        RunOutput::Json => data(&format!("{}\n", serde_json::to_string_pretty(&view.workflow())?)),
+        RunOutput::Json => json(&view.streamed()),
         RunOutput::Yaml => data(&yaml(&view.workflow())),
         RunOutput::Name => data(&format!("{}\n", view.state.program.spec.name())),
     }

@@ -101,3 +101,36 @@ fn runs_go_when_their_time_is_over_and_a_damaged_one_does_not_keep_dev_from_goin
     assert_eq!(bench.dropforge(&["list", "-o", "name"]).exits(0).stdout, "");
     assert_eq!(bench.journals().len(), 2, "journals stay");
 }
+
+const WIDE: &str = "apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {name: wide}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps: [[{name: s, template: one, withSequence: {count: 130}, arguments: {parameters: [{name: n, value: '{{item}}'}]}}]]
+  - name: one
+    inputs: {parameters: [{name: n}]}
+    container: {image: busybox, command: [echo, 'item {{inputs.parameters.n}}']}
+";
+
+/// More items than a person is shown, read part by part.
+#[test]
+fn of_a_wide_run_everything_can_be_had_and_people_are_told_what_is_left_out() {
+    let bench = Bench::new();
+    bench.write("wide.yaml", WIDE);
+    bench.dropforge(&["run", "wide.yaml", "--no-logs", "-o", "name"]).exits(0);
+    let said = bench.dropforge(&["logs", "wide", "--no-prefix"]).exits(0).stdout;
+    let all: Vec<String> = (0..130).map(|n| format!("item {n}")).collect();
+    assert_eq!(said.lines().collect::<Vec<_>>(), all);
+    let object = bench.dropforge(&["get", "wide", "-o", "json"]).exits(0).json();
+    assert_eq!(object["status"]["nodes"].as_object().unwrap().len(), 132, "the run, its group, the items");
+    let told = |line: &[&str]| bench.dropforge(line).exits(0).stdout;
+    assert!(told(&["explain", "wide"]).contains("30 more of its items are over"));
+    let explained = bench.explain("wide");
+    let ended = |record: &&serde_json::Value| record["record"] == "attemptEnded";
+    assert_eq!(explained["records"].as_array().unwrap().iter().filter(ended).count(), 130);
+    assert_eq!(explained["phase"], "Succeeded");
+    assert!(told(&["explain", "wide", "s(129:129)"]).contains("it is item 129"));
+}

@@ -93,10 +93,13 @@ pub fn plan(program: Arc<Program>, records: &[Record], options: &RetryOptions) -
     if selection.removed.is_empty() {
         return Err(Refused::Nothing);
     }
+    let generation = view.state.generation + 1;
+    // The tree is made anew: both together take twice the memory.
+    drop(view);
     let mut history = history(records);
     history.prune(&selection.removed, &selection.reset);
     Ok(RetryPlan {
-        generation: view.state.generation + 1,
+        generation,
         tree: tree(program, &history),
         removed: selection.removed.into_iter().collect(),
         reset: selection.reset.into_iter().collect(),

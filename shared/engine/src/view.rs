@@ -4,7 +4,10 @@
 //! group hangs under the last nodes of the one before, a task under the last nodes of what it depends on.
 
 mod locks;
+mod streamed;
 mod wide;
+
+pub use streamed::Streamed;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -373,14 +376,19 @@ impl View {
 
     /// The Workflow object, with `status` in Argo's shape.
     pub fn workflow(&self) -> Value {
-        let spec = &self.program.spec;
+        let name = self.program.spec.name();
         let graph = Graph::of(self);
-        let nodes: Map<String, Value> = self
-            .nodes
-            .values()
-            .filter(|n| n.kind != NodeKind::Loop)
-            .map(|n| (argo_node_id(spec.name(), &n.name), self.node_json(n, &graph)))
-            .collect();
+        let nodes = self.shown().map(|n| (argo_node_id(name, &n.name), self.node_json(n, &graph)));
+        self.workflow_with(nodes.collect())
+    }
+
+    /// The nodes that Argo has too.
+    fn shown(&self) -> impl Iterator<Item = &ViewNode> {
+        self.nodes.values().filter(|n| n.kind != NodeKind::Loop)
+    }
+
+    fn workflow_with(&self, nodes: Map<String, Value>) -> Value {
+        let spec = &self.program.spec;
         let mut metadata = json!(spec.metadata);
         metadata["uid"] = json!(spec.uid);
         metadata["namespace"] = json!(spec.namespace());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::Idle;
 use dropforge_driver::owner::Owner;
-use dropforge_driver::store::{Inbox, IndexEntry, Runs, StoreError};
+use dropforge_driver::store::{Inbox, IndexEntry, StoreError};
 use dropforge_engine::event::{Command, Verb};
 use dropforge_engine::ids::{CommandId, RunUid};
 use dropforge_engine::phase::NodePhase;
@@ -165,11 +165,16 @@ async fn answer(
     while Instant::now() < end {
         // It leaves the inbox once its record is committed: until then there is no need to load the run.
         if !store.commands(run).await?.iter().any(|unread| unread.id == *command) {
-            let records = store.load_run(run).await?.records;
-            let read = records.iter().rev().find_map(|r| match r {
-                Record::CommandRead { command: c, refused } if c.id == *command => Some(refused.clone()),
-                _ => None,
-            });
+            let mut read = None;
+            let seek = |record: &Record| {
+                if let Record::CommandRead { command: c, refused } = record
+                    && c.id == *command
+                {
+                    read = Some(refused.clone());
+                }
+                Ok(())
+            };
+            lookup::records(store, run, seek).await?;
             if read.is_some() {
                 return Ok(read);
             }

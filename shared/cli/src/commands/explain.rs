@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 
 use dropforge_engine::attempt::{StoredObject, Verdict};
+use dropforge_engine::event::Command;
+use dropforge_engine::ids::RunUid;
 use dropforge_engine::memo::Memo;
 use dropforge_engine::phase::NodePhase;
 use dropforge_engine::record::{NodeKind, Record, Role};
@@ -17,7 +19,8 @@ use crate::args::{ExplainArgs, ExplainOutput};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::global::Global;
-use crate::lookup;
+use crate::home::Home;
+use crate::lookup::{self, Sketch};
 use crate::output::{self, tree};
 
 /// Explains.
@@ -35,25 +38,17 @@ pub async fn explain(global: &Global, args: &ExplainArgs) -> Result<Exit, CliErr
     }
     let store = lookup::reader(global).await?;
     let entry = lookup::entry(&store, global, &args.run).await?;
-    let (view, records) = lookup::history(&store, &entry.uid).await?;
-    let node = match &args.node {
-        Some(wanted) => {
-            let found = view.find(wanted);
-            Some(found.ok_or_else(|| CliError::NoNode { run: entry.name.clone(), node: wanted.clone() })?)
-        }
-        None => None,
+    let Some(wanted) = &args.node else {
+        explain_run(&store, &entry.uid, args.output).await?;
+        return Ok(Exit::Succeeded);
     };
-    let text = match (args.output, node) {
-        (ExplainOutput::Text, None) => run_text(&view, &records),
-        (ExplainOutput::Text, Some(node)) => node_text(&view, node),
-        (ExplainOutput::Json, None) => {
-            format!("{}\n", serde_json::to_string_pretty(&run_json(&view, &records))?)
-        }
-        (ExplainOutput::Json, Some(node)) => {
-            format!("{}\n", serde_json::to_string_pretty(&node_json(&view, node))?)
-        }
-    };
-    output::data(&text)?;
+    let view = lookup::view(&store, &entry.uid).await?;
+    let node = view.find(wanted);
+    let node = node.ok_or_else(|| CliError::NoNode { run: entry.name.clone(), node: wanted.clone() })?;
+    match args.output {
+        ExplainOutput::Text => output::data(&node_text(&view, node))?,
+        ExplainOutput::Json => output::json(&node_json(&view, node))?,
+    }
     Ok(Exit::Succeeded)
 }
 
@@ -66,7 +61,60 @@ fn codes() -> String {
     Code::ALL.iter().map(|code| format!("\n  {}  {}", code.name(), code.title())).collect()
 }
 
-fn run_text(view: &View, records: &[Record]) -> String {
+async fn explain_run(store: &Home, uid: &RunUid, how: ExplainOutput) -> Result<(), CliError> {
+    let mut sketch = Sketch::blank(store, uid).await?;
+    let mut heard = Heard::default();
+    while let Some(records) = sketch.next(store, uid).await? {
+        sketch.fold();
+        records.into_iter().for_each(|record| heard.add(record));
+    }
+    match how {
+        ExplainOutput::Text => output::data(&run_text(&sketch.view, &heard)),
+        ExplainOutput::Json => {
+            let head = serde_json::to_string_pretty(&run_json(&sketch.view, &heard))?;
+            with_records(store, uid, &head).await
+        }
+    }
+}
+
+/// Writes an object with all records of the run as its last member, one after the other.
+async fn with_records(store: &Home, uid: &RunUid, head: &str) -> Result<(), CliError> {
+    let mut text = format!("{},\n  \"records\": [", head.strip_suffix("\n}").unwrap_or(head));
+    let mut before = "";
+    lookup::records(store, uid, |record| {
+        let record = serde_json::to_string_pretty(record)?.replace('\n', "\n    ");
+        text += &format!("{}\n    {record}", std::mem::replace(&mut before, ","));
+        if text.len() < WRITTEN_BYTES { Ok(()) } else { output::data(&std::mem::take(&mut text)) }
+    })
+    .await?;
+    output::data(&format!("{text}\n  ]\n}}\n"))
+}
+
+/// So much is written at once.
+const WRITTEN_BYTES: usize = 1 << 16;
+
+/// What of a run's records is told one by one.
+#[derive(Default)]
+struct Heard {
+    records: usize,
+    /// Why locks were refused.
+    refusals: Vec<String>,
+    /// Commands, with why they were refused.
+    commands: Vec<(Box<Command>, Option<String>)>,
+}
+
+impl Heard {
+    fn add(&mut self, record: Record) {
+        self.records += 1;
+        match record {
+            Record::LocksRefused { hint, .. } if !hint.is_empty() => self.refusals.push(hint),
+            Record::CommandRead { command, refused } => self.commands.push((command, refused)),
+            _ => {}
+        }
+    }
+}
+
+fn run_text(view: &View, heard: &Heard) -> String {
     let state = &view.state;
     let spec = &state.program.spec;
     let mut out = String::new();
@@ -85,26 +133,26 @@ fn run_text(view: &View, records: &[Record]) -> String {
     for node in view.nodes.values().filter(|n| n.phase.failed() && is_leaf(n)) {
         let _ = writeln!(out, "failed: {} {}: {}", view.display_name(node), node.phase, node.message);
     }
+    for node in view.nodes.values().filter(|node| node.folded > 0) {
+        let (name, more) = (view.display_name(node), node.folded);
+        let _ = writeln!(out, "{name}: {more} more of its items are over; `get -o json` shows them all");
+    }
     if !state.phase.completed() {
         for held in waiting(state) {
             let _ = writeln!(out, "waits: {held}");
         }
     }
-    for record in records {
-        if let Record::LocksRefused { hint, .. } = record
-            && !hint.is_empty()
-        {
-            let _ = writeln!(out, "lock refused: {hint}");
-        }
+    for hint in &heard.refusals {
+        let _ = writeln!(out, "lock refused: {hint}");
     }
-    for (command, refused) in commands(records) {
+    for (command, refused) in &heard.commands {
         let what = refused.as_ref().map_or("applied".to_owned(), |why| format!("refused: {why}"));
         let _ = writeln!(out, "{} at {}: {:?}: {what}", command.by, command.at, command.verb);
     }
     let _ = writeln!(
         out,
         "{} records; `dropforge explain {} NODE` says more of a node",
-        records.len(),
+        heard.records,
         spec.name()
     );
     out
@@ -112,15 +160,6 @@ fn run_text(view: &View, records: &[Record]) -> String {
 
 fn is_leaf(node: &ViewNode) -> bool {
     matches!(node.kind, NodeKind::Pod | NodeKind::Suspend | NodeKind::Skipped)
-}
-
-fn commands(
-    records: &[Record],
-) -> impl Iterator<Item = (&dropforge_engine::event::Command, &Option<String>)> {
-    records.iter().filter_map(|r| match r {
-        Record::CommandRead { command, refused } => Some((&**command, refused)),
-        _ => None,
-    })
 }
 
 fn cause(cause: &Cause) -> String {
@@ -286,14 +325,15 @@ fn object_text(object: &StoredObject) -> String {
     format!("{} from {place} ({} bytes{digest}{version})", object.name, object.size)
 }
 
-fn run_json(view: &View, records: &[Record]) -> serde_json::Value {
+/// But for the records.
+fn run_json(view: &View, heard: &Heard) -> serde_json::Value {
     let spec = &view.state.program.spec;
+    let commands = heard.commands.iter();
     let commands: Vec<_> =
-        commands(records).map(|(c, refused)| json!({ "command": c, "refused": refused })).collect();
+        commands.map(|(command, refused)| json!({ "command": command, "refused": refused })).collect();
     json!({
         "uid": spec.uid, "name": spec.name(), "cause": spec.cause, "createdAt": spec.created_at,
         "phase": view.state.phase, "message": view.state.message, "waiting": waiting(&view.state), "commands": commands,
-        "records": records,
     })
 }
 

@@ -14,7 +14,8 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::global::Global;
 use crate::home::Home;
-use crate::{bell, lookup, output};
+use crate::lookup::{self, Sketch};
+use crate::{bell, output};
 
 /// A read of a log is at most this long.
 const CHUNK: usize = 1 << 20;
@@ -42,12 +43,20 @@ pub async fn print(
     args: &LogsArgs,
 ) -> Result<Exit, CliError> {
     let mut follower = Follower::new(namespace.to_owned(), args);
+    let mut sketch = Sketch::blank(store, uid).await?;
     loop {
         // Asked before the journal is read: what an owner wrote before it left is seen.
         let answered = store.is_answered();
-        let view = lookup::view(store, uid).await?;
-        let last = view.state.phase.completed() || !args.follow;
-        follower.print(store, &view, args, name, last || !answered).await?;
+        while sketch.next(store, uid).await?.is_some() {
+            // Whoever names a node may mean any item of a loop.
+            if args.node.is_none() {
+                follower.print(store, &sketch.view, args, name, false).await?;
+                sketch.fold();
+                follower.forget(&sketch.view);
+            }
+        }
+        let last = sketch.view.state.phase.completed() || !args.follow;
+        follower.print(store, &sketch.view, args, name, last || !answered).await?;
         if last {
             return Ok(Exit::Succeeded);
         }
@@ -61,7 +70,8 @@ pub async fn print(
 
 struct Follower {
     namespace: String,
-    offsets: BTreeMap<(AttemptId, String), u64>,
+    /// How much of each log has been printed; none: all of it, and no more comes.
+    offsets: BTreeMap<(AttemptId, String), Option<u64>>,
     prefix: bool,
 }
 
@@ -95,27 +105,42 @@ impl Follower {
                 for container in containers(template, only.or(args.container.as_deref())) {
                     let several = template.mains().len() > 1 || container != MAIN;
                     let name = if several { format!("{name}.{container}") } else { name.clone() };
-                    let first = !self.offsets.contains_key(&(id.clone(), container.to_owned()));
-                    let bytes = self.news(store, id, container, ended).await?;
-                    output::data(&self.lines(&name, &bytes, args.tail.filter(|_| first)))?;
+                    let offset = self.offset(id, container);
+                    let Some(from) = offset else { continue };
+                    let bytes = self.news(store, id, container, from, ended).await?;
+                    output::data(&self.lines(&name, &bytes, args.tail.filter(|_| from == 0)))?;
+                    let printed = from + bytes.len() as u64;
+                    let offset = attempt.verdict.is_none().then_some(printed);
+                    self.offsets.insert((id.clone(), container.to_owned()), offset);
                 }
             }
         }
         Ok(())
     }
 
-    /// What a log has beyond what was taken from it.
+    /// How much of a log has been printed; none: all of it.
+    fn offset(&self, attempt: &AttemptId, container: &str) -> Option<u64> {
+        let known = self.offsets.get(&(attempt.clone(), container.to_owned()));
+        known.copied().unwrap_or(Some(0))
+    }
+
+    /// Forgets logs that are not in the view any more: they have been printed.
+    fn forget(&mut self, view: &View) {
+        self.offsets.retain(|(attempt, _), _| view.of_attempt(attempt).is_some());
+    }
+
+    /// What a log has from an offset on.
     async fn news(
-        &mut self,
+        &self,
         store: &Home,
         attempt: &AttemptId,
         container: &str,
+        from: u64,
         ended: bool,
     ) -> Result<Vec<u8>, CliError> {
-        let offset = self.offsets.entry((attempt.clone(), container.to_owned())).or_insert(0);
         let mut bytes = Vec::new();
         loop {
-            let at = *offset + bytes.len() as u64;
+            let at = from + bytes.len() as u64;
             let read = store.read_log(&self.namespace, attempt, container, at, CHUNK).await?;
             let more = read.len() == CHUNK;
             bytes.extend(read);
@@ -124,7 +149,6 @@ impl Follower {
             }
         }
         bytes.truncate(whole(&bytes, ended));
-        *offset += bytes.len() as u64;
         Ok(bytes)
     }
 

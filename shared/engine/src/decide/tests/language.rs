@@ -31,7 +31,9 @@ fn args(world: &World, node: &str) -> Vec<String> {
 
 /// Argo's node of this full name.
 fn shown(world: &World, node: &str) -> Value {
-    let view = View::fold(world.state.program.clone(), &world.records).workflow();
+    let folded = View::fold(world.state.program.clone(), &world.records);
+    let view = folded.workflow();
+    assert_eq!(json!(folded.streamed()), view, "it is the same written node by node");
     let nodes = view["status"]["nodes"].as_object().unwrap().clone();
     nodes.into_iter().map(|(_, n)| n).find(|n| n["name"] == node).unwrap_or_default()
 }
