@@ -49,6 +49,14 @@ fn diamonds(nodes: usize) -> String {
     format!("  entrypoint: main\n  templates:\n{LEAF}  - name: main\n    dag:\n      tasks:\n{tasks}")
 }
 
+/// Tasks that wait for nothing but their turn, two at a time.
+fn held(nodes: usize) -> String {
+    let tasks: String = (0..nodes).map(|i| format!("      - {{name: t{i}, template: leaf}}\n")).collect();
+    format!(
+        "  entrypoint: main\n  parallelism: 2\n  templates:\n{LEAF}  - name: main\n    dag:\n      tasks:\n{tasks}"
+    )
+}
+
 fn program(spec: &str) -> Arc<Program> {
     let text =
         format!("apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {{name: wf}}\nspec:\n{spec}");
@@ -128,7 +136,7 @@ const NODES_MEASURED: usize = 20_000;
 
 type Shape = (&'static str, fn(usize) -> String);
 
-const SHAPES: [Shape; 3] = [("wide", wide), ("chain", chain), ("diamonds", diamonds)];
+const SHAPES: [Shape; 4] = [("wide", wide), ("chain", chain), ("diamonds", diamonds), ("held", held)];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();

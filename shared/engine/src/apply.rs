@@ -83,11 +83,14 @@ pub fn apply(state: &mut RunState, record: &Record) {
         }
         Record::Blocked { node, by } => set_blocked(state, *node, Some(*by)),
         Record::Unblocked { node } => set_blocked(state, *node, None),
-        Record::TaskReady { node, task } => on_node(state, *node, |n| {
-            if let Body::Dag { ready, .. } = &mut n.body {
-                ready.insert_mut(task.clone());
-            }
-        }),
+        Record::TaskReady { node, task } => {
+            let dag = state.node(*node).and_then(|n| state.template_of(n)).cloned();
+            on_node(state, *node, |n| {
+                if let Body::Dag { ready, .. } = &mut n.body {
+                    ready.insert_mut(task, dag.as_deref());
+                }
+            });
+        }
         Record::TimerSet { timer, due } => {
             state.next_timer = state.next_timer.max(timer.generation + 1);
             if let Some(node) = timer.node {
@@ -370,6 +373,8 @@ fn hang(state: &mut RunState, parent: NodeId, created: &NodeCreated) {
         Role::Call(name) => position_in_group(state, created.boundary, name),
         _ => 0,
     };
+    let holds = |node: &&Arc<Node>| matches!(&node.body, Body::Dag { ready, .. } if !ready.is_empty());
+    let dag = state.node(parent).filter(holds).and_then(|node| state.template_of(node)).cloned();
     on_node(state, parent, |node| match (&mut node.body, &created.role) {
         (Body::Group { cursor, again, open, .. }, Role::Call(name)) => {
             started(cursor, again, position);
@@ -385,7 +390,7 @@ fn hang(state: &mut RunState, parent: NodeId, created: &NodeCreated) {
             *open += 1;
         }
         (Body::Dag { calls, ready, .. }, Role::Call(name)) => {
-            ready.remove_mut(&**name);
+            ready.remove_mut(name, dag.as_deref());
             calls.insert_mut(name.clone(), child);
         }
         (Body::Retry { attempts, last, until }, Role::Attempt(number)) => {
@@ -550,8 +555,10 @@ fn forget(state: &mut RunState, id: NodeId) {
 
 fn forget_children(state: &mut RunState, node: &Node) {
     let children: Vec<NodeId> = match &node.body {
-        Body::Steps { calls, groups, .. } => calls.values().chain(groups.iter()).copied().collect(),
-        Body::Dag { calls, .. } => calls.values().copied().collect(),
+        Body::Steps { calls, groups, .. } => {
+            calls.sorted().into_values().chain(groups.iter().copied()).collect()
+        }
+        Body::Dag { calls, .. } => calls.sorted().into_values().collect(),
         Body::Retry { last, .. } => last.iter().copied().collect(),
         Body::Pod { containers, .. } => containers.iter().copied().collect(),
         Body::None | Body::Suspend { .. } | Body::Group { .. } | Body::Loop { .. } => {

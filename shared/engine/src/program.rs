@@ -301,6 +301,12 @@ impl Compiled {
         self.positions.get(name).copied()
     }
 
+    /// The place of a task in a DAG's visiting order; none: there is no such task, or it does not run.
+    pub fn place(&self, task: &str) -> Option<usize> {
+        let (_, position) = self.position(task)?;
+        *self.graph.as_ref()?.places.get(position)?
+    }
+
     /// Whether this template's text refers to `outputs.result` of its step or task `name` (Argo's rule O-1).
     pub fn reads_result(&self, name: &str) -> bool {
         self.reads.result(name)

@@ -441,7 +441,7 @@ impl Calls<'_> {
             Body::Steps { calls, .. } | Body::Dag { calls, .. } => calls,
             _ => return None,
         };
-        let node = self.state.node(*calls.get(name)?)?;
+        let node = self.state.node(calls.get(name)?)?;
         self.sees(name, node).then_some(&**node)
     }
 
@@ -702,7 +702,12 @@ impl Scope for Calls<'_> {
                     Body::Steps { calls, .. } | Body::Dag { calls, .. } => calls,
                     _ => return None,
                 };
-                calls.keys().filter_map(|c| self.find(c).map(|n| self.pairs(c, n))).flatten().collect()
+                calls
+                    .sorted()
+                    .into_keys()
+                    .filter_map(|c| self.find(c).map(|n| self.pairs(c, n)))
+                    .flatten()
+                    .collect()
             }
         };
         nest(prefix, pairs.into_iter())

@@ -27,11 +27,15 @@ use crate::selector::Fields;
 use crate::state::locks::Locks;
 
 pub(crate) mod as_pairs;
+mod called;
+mod held;
 mod nodes;
 mod outbox;
 mod phases;
 mod results;
 
+pub use called::Called;
+pub use held::Held;
 pub use nodes::Nodes;
 pub use outbox::Outbox;
 pub use phases::Phases;
@@ -254,7 +258,7 @@ pub enum Body {
     /// A Steps node.
     Steps {
         /// Its calls by step name.
-        calls: RedBlackTreeMapSync<Arc<str>, NodeId>,
+        calls: Called,
         /// Its groups so far.
         groups: VectorSync<NodeId>,
         /// How many of them are not over: one, or several after a retry of the run.
@@ -281,9 +285,9 @@ pub enum Body {
     /// A DAG node.
     Dag {
         /// Its calls by task name.
-        calls: RedBlackTreeMapSync<Arc<str>, NodeId>,
+        calls: Called,
         /// Tasks that could start but for a limit.
-        ready: RedBlackTreeSetSync<String>,
+        ready: Held,
         /// How many of its tasks are settled.
         settled: u32,
         /// Why a hook of one of its tasks could not be started.

@@ -31,14 +31,16 @@ impl Decider {
 
     /// Starts the tasks that a limit held back.
     pub(super) fn pump_dag(&mut self, dag: NodeId) {
-        let (Some(node), Some(compiled)) = (self.state.node(dag).cloned(), self.compiled(dag)) else {
-            return;
-        };
-        let Body::Dag { ready, .. } = &node.body else { return };
-        let held: BTreeSet<usize> =
-            ready.iter().filter_map(|t| compiled.position(t)).map(|(_, p)| p).collect();
-        for &task in compiled.graph.iter().flat_map(|g| &g.order).filter(|t| held.contains(t)) {
-            self.try_task(dag, &compiled, task);
+        let Some(compiled) = self.compiled(dag) else { return };
+        let Some(graph) = &compiled.graph else { return };
+        let mut place = 0;
+        while let Some(next) = self.first_held(dag, &compiled, place) {
+            place = next + 1;
+            let held = graph.order.get(next).and_then(|&task| self.try_task(dag, &compiled, task));
+            // A config map holds back its own readers only, any other limit all tasks of the DAG.
+            if held.is_some_and(|block| block != Block::Config) {
+                break;
+            }
         }
         let none_left = match self.state.node(dag).map(|n| &n.body) {
             Some(Body::Dag { ready, .. }) => ready.is_empty(),
@@ -48,6 +50,13 @@ impl Decider {
             self.release(dag);
         }
         self.check_dag(dag, &compiled);
+    }
+
+    fn first_held(&self, dag: NodeId, compiled: &Compiled, from: usize) -> Option<usize> {
+        match &self.state.node(dag)?.body {
+            Body::Dag { ready, .. } => ready.first_from(from, compiled),
+            _ => None,
+        }
     }
 
     /// A task is settled: those that wait for it may start.
@@ -62,28 +71,27 @@ impl Decider {
         self.check_dag(dag, &compiled);
     }
 
-    fn try_task(&mut self, dag: NodeId, compiled: &Compiled, task: usize) {
-        let (Some(node), Some(graph)) = (self.state.node(dag), compiled.graph.as_ref()) else {
-            return;
-        };
-        let Body::Dag { calls, .. } = &node.body else { return };
+    /// Starts a task if nothing but a limit is in its way; gives the limit that is.
+    fn try_task(&mut self, dag: NodeId, compiled: &Compiled, task: usize) -> Option<Block> {
+        let (node, graph) = (self.state.node(dag)?, compiled.graph.as_ref()?);
+        let Body::Dag { calls, .. } = &node.body else { return None };
         let name = &graph.calls[task].name;
         let waits = graph.dependencies[task].iter().any(|&d| {
-            let dependency = calls.get(&graph.calls[d].name).and_then(|id| self.state.node(*id));
+            let dependency = calls.get(&graph.calls[d].name).and_then(|id| self.state.node(id));
             !dependency.is_some_and(|n| n.settled() && !is_replaced(n))
         });
-        if calls.contains_key(name) || waits || node.phase.fulfilled() {
-            return;
+        if calls.contains(name) || waits || node.phase.fulfilled() {
+            return None;
         }
-        if let Err(block) = self.start_task(dag, graph, task) {
-            let block = self.closed_or(Some(dag), block);
-            if let Some(Body::Dag { ready, .. }) = self.state.node(dag).map(|n| &n.body)
-                && !ready.contains(&**name)
-            {
-                self.emit(Record::TaskReady { node: dag, task: name.to_string() });
-            }
-            self.hold(dag, block);
+        let block = self.start_task(dag, graph, task).err()?;
+        let block = self.closed_or(Some(dag), block);
+        if let Some(Body::Dag { ready, .. }) = self.state.node(dag).map(|n| &n.body)
+            && !ready.contains(name, compiled)
+        {
+            self.emit(Record::TaskReady { node: dag, task: name.to_string() });
         }
+        self.hold(dag, block);
+        Some(block)
     }
 
     fn start_task(&mut self, dag: NodeId, graph: &Graph, task: usize) -> Result<(), Block> {
@@ -128,14 +136,14 @@ impl Decider {
         let loops = graph.calls.iter().enumerate().filter(|(_, call)| call.looped && call.keeps_outputs);
         let loops = loops.filter(|(position, _)| counts(*position));
         loops
-            .filter_map(|(_, call)| self.state.node(*calls.get(&call.name)?))
+            .filter_map(|(_, call)| self.state.node(calls.get(&call.name)?))
             .find_map(|n| unreadable_result(n))
     }
 
     /// A DAG that has succeeded exports the global outputs of the DAGs among its tasks (Argo's rule D-17).
     fn export_inner_dags(&mut self, dag: NodeId, graph: &Graph) {
         let Some(Body::Dag { calls, .. }) = self.state.node(dag).map(|n| &n.body) else { return };
-        let tasks = graph.calls.iter().filter_map(|call| self.state.node(*calls.get(&call.name)?));
+        let tasks = graph.calls.iter().filter_map(|call| self.state.node(calls.get(&call.name)?));
         let inner =
             |node: &&Arc<Node>| self.state.template_of(node).is_some_and(|t| t.template.dag.is_some());
         let tasks: Vec<Arc<Node>> = tasks.filter(inner).cloned().collect();
@@ -148,7 +156,7 @@ impl Decider {
         let Some(depends) = &graph.depends[task] else { return true };
         let Body::Dag { calls, .. } = &dag.body else { return false };
         depends.evaluate(&|name, result| {
-            calls.get(name).and_then(|id| self.state.node(*id)).is_some_and(|node| has_result(node, result))
+            calls.get(name).and_then(|id| self.state.node(id)).is_some_and(|node| has_result(node, result))
         })
     }
 
@@ -181,7 +189,7 @@ impl Decider {
         let Body::Dag { calls, .. } = &dag.body else { return NodePhase::Error };
         let mut branches: Vec<BTreeSet<NodePhase>> = vec![BTreeSet::new(); graph.calls.len()];
         for &task in &graph.order {
-            let node = calls.get(&graph.calls[task].name).and_then(|id| self.state.node(*id));
+            let node = calls.get(&graph.calls[task].name).and_then(|id| self.state.node(id));
             let phase = node.map_or(NodePhase::Error, |n| n.phase);
             branches[task] = if phase.completed() {
                 BTreeSet::from([phase])

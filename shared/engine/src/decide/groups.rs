@@ -41,14 +41,23 @@ impl Decider {
             String::new(),
         );
         // Argo resolves the whole group before it starts any of it: one bad reference and no step begins.
-        match self.resolve_group(steps, index, group) {
-            Ok(resolved) => self.fill_group(group, resolved),
+        match self.resolve_group(steps, index, group, usize::MAX) {
+            Ok(resolved) => {
+                self.fill_group(group, resolved);
+            }
             Err(why) => self.fail_group(group, NodePhase::Error, why),
         }
     }
 
-    /// Every step of the group that is still to be started, in the order in which [`Self::next_step`] names them.
-    fn resolve_group(&self, steps: NodeId, index: u32, group: NodeId) -> Result<Vec<Resolved>, String> {
+    /// The steps of the group that are still to be started, but at most so many, in the order in which
+    /// [`Self::next_step`] names them.
+    fn resolve_group(
+        &self,
+        steps: NodeId,
+        index: u32,
+        group: NodeId,
+        most: usize,
+    ) -> Result<Vec<Resolved>, String> {
         let Some(steps) = self.state.node(steps) else { return Ok(Vec::new()) };
         let Some(compiled) = self.state.template_of(steps) else { return Ok(Vec::new()) };
         let calls = compiled.groups.get(index as usize).map(Vec::as_slice).unwrap_or_default();
@@ -57,38 +66,68 @@ impl Decider {
         };
         let left =
             again.iter().filter_map(|p| calls.get(*p as usize)).chain(calls.iter().skip(*cursor as usize));
-        let resolved =
-            left.map(|call| resolve::call(&self.state, self.now, steps, Viewer::Group(index), call));
+        let resolved = left
+            .take(most)
+            .map(|call| resolve::call(&self.state, self.now, steps, Viewer::Group(index), call));
         resolved.collect::<Result<_, _>>().map_err(|uncallable| match uncallable {
             Uncallable::References(why) => format!("failed to resolve references: {why}"),
             Uncallable::Items(why) => why,
         })
     }
 
-    /// Goes on with a group that a limit held back.
+    /// Goes on with a group that a limit held back, step by step: all of it was resolved when it began. What a retry of
+    /// the run took away is resolved as a whole again, since it may have changed what is read.
     pub(super) fn pump_group(&mut self, group: NodeId) {
-        let Some(node) = self.state.node(group) else { return };
-        let (Body::Group { index, .. }, Some(steps)) = (&node.body, node.parent) else { return };
-        match self.resolve_group(steps, *index, group) {
-            Ok(resolved) => self.fill_group(group, resolved),
-            Err(why) => self.fail_group(group, NodePhase::Error, why),
+        loop {
+            let Some(node) = self.state.node(group) else { return };
+            let (Body::Group { index, again, .. }, Some(steps)) = (&node.body, node.parent) else { return };
+            let most = if again.is_empty() { 1 } else { usize::MAX };
+            match self.resolve_group(steps, *index, group, most) {
+                Ok(resolved) => {
+                    if !self.fill_group(group, resolved) {
+                        return;
+                    }
+                }
+                Err(why) => return self.fail_group(group, NodePhase::Error, why),
+            }
         }
     }
 
-    fn fill_group(&mut self, group: NodeId, resolved: Vec<Resolved>) {
+    /// Starts these; says whether more of the group may start then.
+    fn fill_group(&mut self, group: NodeId, resolved: Vec<Resolved>) -> bool {
         for next in resolved {
             if self.makes_no_more(group) {
                 break;
             }
             match self.start_in_group(group, next) {
                 // An item that can't be made ends the group too, once those before it have ended.
-                Ok(Some(made)) if self.makes_no_more(made) => break,
+                Ok(Some(made)) if self.makes_no_more(made) => {
+                    self.close_group(group);
+                    return false;
+                }
                 Ok(_) => {}
-                Err(block) => return self.hold(group, block),
+                Err(block) => {
+                    self.hold(group, block);
+                    return false;
+                }
             }
         }
+        if self.has_more(group) {
+            return true;
+        }
+        self.close_group(group);
+        false
+    }
+
+    /// Nothing more of the group starts.
+    fn close_group(&mut self, group: NodeId) {
         self.release(group);
         self.check_group(group);
+    }
+
+    /// Whether steps of the group are still to be started.
+    fn has_more(&self, group: NodeId) -> bool {
+        !self.makes_no_more(group) && self.next_step(group).is_some()
     }
 
     /// Whether a child of a group or loop handed it an error: nothing after that child is made.
@@ -198,7 +237,7 @@ impl Decider {
         let Body::Steps { calls, .. } = &node.body else { return None };
         let compiled = self.state.template_of(node)?;
         let loops = compiled.groups.get(group as usize)?.iter().filter(|c| c.looped);
-        loops.filter_map(|c| self.state.node(*calls.get(&c.name)?)).find_map(|n| unreadable_result(n))
+        loops.filter_map(|c| self.state.node(calls.get(&c.name)?)).find_map(|n| unreadable_result(n))
     }
 
     /// A group that failed or errored makes its Steps node Failed with the same message (Argo's rule ST-5), once others

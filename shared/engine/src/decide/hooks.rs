@@ -104,7 +104,7 @@ impl Decider {
         };
         let Some(template) = self.state.template_of(composite) else { return Vec::new() };
         let readers = template.hook_readers(name).iter().filter_map(|reader| calls.get(reader.as_str()));
-        readers.copied().map(Work::Hooks).collect()
+        readers.map(Work::Hooks).collect()
     }
 
     /// Starts what is due of a node's hooks, and those whose expression has become true. A settled node is not looked at: its

@@ -404,3 +404,41 @@ fn what_a_loop_gathers_is_written_as_go_writes_it() {
         )]
     );
 }
+
+#[test]
+fn tasks_that_a_limit_held_back_start_in_their_order_and_so_they_do_from_a_stored_state() {
+    let order = |is_stored: bool| {
+        let mut w = world(&format!(
+            "  entrypoint: main\n  parallelism: 1\n  templates:\n  - name: main\n    dag:\n      tasks:\n      - {{name: d, template: ok}}\n      - {{name: c, template: ok}}\n      - {{name: b, template: ok, dependencies: [c]}}\n      - {{name: a, template: ok}}{OK}"
+        ));
+        let mut order = Vec::new();
+        while let [live] = &w.live()[..] {
+            order.push(live.clone());
+            if is_stored {
+                let stored = serde_json::to_value(crate::snapshot::Snapshot::of(&w.state)).unwrap();
+                let read: crate::snapshot::Snapshot = serde_json::from_value(stored).unwrap();
+                w.state = read.restore(w.state.program.spec.clone()).unwrap();
+            }
+            w.succeed(&order[order.len() - 1]);
+        }
+        assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
+        order
+    };
+    // As Argo visits them: targets by name, and before each what it depends on.
+    assert_eq!(order(false), ["wf.a", "wf.c", "wf.b", "wf.d"]);
+    assert_eq!(order(true), order(false));
+}
+
+#[test]
+fn steps_of_a_group_that_a_limit_held_back_start_one_by_one_and_one_that_is_skipped_takes_no_place() {
+    let mut w = world(&format!(
+        "  entrypoint: main\n  parallelism: 1\n  templates:\n  - name: main\n    steps:\n    - - {{name: a, template: ok}}\n      - {{name: b, template: ok}}\n      - {{name: c, template: ok, when: 1 == 2}}\n      - {{name: d, template: ok}}{OK}"
+    ));
+    for (live, skipped) in [("wf[0].a", None), ("wf[0].b", Some(NodePhase::Skipped)), ("wf[0].d", None)] {
+        assert_eq!(w.live(), [live]);
+        let seen = w.phase_of("[0].c");
+        assert!(skipped.is_none() || seen == skipped, "{seen:?}: it comes after b, whoever holds the place");
+        w.succeed(live);
+    }
+    assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
+}
