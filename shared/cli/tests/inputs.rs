@@ -78,7 +78,7 @@ fn a_bad_manifest_is_refused_with_place_and_remedy_and_nothing_is_stored() {
         let linted = bench.dropforge(&["lint", &format!("{name}.yaml")]).exits(2);
         assert!(linted.stdout.contains(place) && linted.stdout.contains(words), "{linted}");
     }
-    bench.write("binary.yaml", b"\xff\xfe\x00\x01");
+    bench.write("binary.yaml", b"\xff\xfe\x00\x01\x02");
     bench.dropforge(&["run", "binary.yaml"]).exits(2).says(&["binary.yaml:1:1", "not UTF-8", "byte 0xff"]);
     assert!(!bench.store().exists());
 }

@@ -132,17 +132,17 @@ struct Reading {
 
 impl Reading {
     fn file(&mut self, number: usize, file: &File<'_>) {
-        let text = match source::decode_utf8(file.bytes) {
+        let text = match source::decode(file.bytes) {
             Ok(text) => text,
             Err(error) => return self.passed_over(file.name, 0, &error),
         };
-        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
-        let parts = if is_json { vec![(0, text)] } else { parts(text) };
+        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+        let parts = if is_json { vec![(0, &*text)] } else { parts(&text) };
         for (index, (line, part)) in parts.into_iter().enumerate() {
             if part.trim().is_empty() {
                 continue;
             }
-            let (documents, errors) = source::read(part);
+            let (documents, errors) = source::read_strictly(part);
             if let Some(error) = source::first_error(&documents, &errors) {
                 self.passed_over(file.name, line, error);
                 continue;
@@ -158,8 +158,10 @@ impl Reading {
                 Some(error) => self.passed_over(file.name, line, error),
                 None => {}
             }
-            if let Some(node) = documents.into_iter().next() {
-                self.object(file.name, node, &place, doubled.is_none());
+            let Some(node) = documents.into_iter().next() else { continue };
+            match source::endless(&node) {
+                Some(error) => self.passed_over(file.name, line, &error),
+                None => self.object(file.name, node, &place, doubled.is_none()),
             }
         }
     }

@@ -110,8 +110,8 @@ impl AnyObject {
 
 /// Reads the bytes of a file; what is not UTF-8 is a finding.
 pub fn parse_bytes(file: &str, bytes: &[u8]) -> Parsed {
-    match source::decode_utf8(bytes) {
-        Ok(text) => parse(file, text),
+    match source::decode(bytes) {
+        Ok(text) => parse(file, &text),
         Err(error) => Parsed { documents: Vec::new(), diagnostics: vec![unreadable(file, &error)] },
     }
 }
@@ -140,6 +140,8 @@ pub(crate) fn unreadable(file: &str, error: &source::Error) -> Diagnostic {
         Syntax { .. } => {
             (Code::E002, "check indentation, quotes and brackets on this line and the one before it")
         }
+        Misnamed { .. } => (Code::E002, "leave the tag out, or write a value of its kind"),
+        Endless { .. } => (Code::E002, "quote it to make a text of it"),
         ComplexKey { .. } => {
             (Code::E002, "quote text that begins with `{` or `[`: \"{{inputs.parameters.x}}\"")
         }

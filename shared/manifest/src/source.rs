@@ -3,6 +3,7 @@
 //! Plain scalars mean what Kubernetes' `sigs.k8s.io/yaml` (go-yaml v2, YAML 1.1) makes of them, since manifests
 //! are written for it: `yes` is a boolean and `0777` is 511.
 
+use std::borrow::Cow;
 use std::fmt;
 
 mod json;
@@ -230,6 +231,26 @@ pub enum Error {
         /// Where it is again.
         at: Position,
     },
+    /// A value with a tag that calls it what it is not: `!!int x`.
+    #[error("cannot decode !!{is} `{text}` as a !!{wanted}")]
+    Misnamed {
+        /// The value.
+        text: String,
+        /// What it is.
+        is: &'static str,
+        /// What the tag calls it.
+        wanted: &'static str,
+        /// Where.
+        at: Position,
+    },
+    /// A number that JSON has no word for.
+    #[error("unsupported value: {value}")]
+    Endless {
+        /// The number.
+        value: String,
+        /// Where.
+        at: Position,
+    },
     /// A key that is a list or a mapping.
     #[error("a key must be a single value, but this one is {kind}")]
     ComplexKey {
@@ -278,6 +299,8 @@ impl Error {
             | Error::ControlCharacter { at, .. }
             | Error::Syntax { at, .. }
             | Error::DuplicateKey { at, .. }
+            | Error::Misnamed { at, .. }
+            | Error::Endless { at, .. }
             | Error::ComplexKey { at, .. }
             | Error::Merge { at, .. }
             | Error::RecursiveAlias { at }
@@ -293,14 +316,25 @@ const DEPTH_MAX: usize = 200;
 /// The documents of a text, empty ones left out, and every error. After an error the rest of that document
 /// is lost; what came before is kept.
 pub fn read(text: &str) -> (Vec<Node>, Vec<Error>) {
+    let yaml::Read { documents, errors, .. } = read_all(text);
+    (documents, errors)
+}
+
+/// As [`read`]; a key that a merge brings once more is doubled, too, as it is to Argo's strict reader.
+pub(crate) fn read_strictly(text: &str) -> (Vec<Node>, Vec<Error>) {
+    let yaml::Read { documents, mut errors, overridden } = read_all(text);
+    errors.extend(overridden);
+    (documents, errors)
+}
+
+fn read_all(text: &str) -> yaml::Read {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if let Some(error) = control_character(text) {
-        return (Vec::new(), vec![error]);
-    }
-    match json::read(text) {
-        Some((documents, errors)) => (documents, errors),
-        None => yaml::read(text),
-    }
+    let (documents, errors) = match (control_character(text), json::read(text)) {
+        (Some(error), _) => (Vec::new(), vec![error]),
+        (None, Some(read)) => read,
+        (None, None) => return yaml::read(text),
+    };
+    yaml::Read { documents, errors, overridden: Vec::new() }
 }
 
 /// What a reader of the first document alone complains of, if it takes doubled keys for good.
@@ -312,11 +346,37 @@ pub(crate) fn first_error<'e>(documents: &[Node], errors: &'e [Error]) -> Option
     })
 }
 
-/// The text of a file's bytes.
+/// The first number that JSON has no word for: `.inf`, `-.inf`, `.nan`.
+pub(crate) fn endless(node: &Node) -> Option<Error> {
+    match &node.value {
+        Value::Scalar(Scalar::Float(value)) => {
+            (!value.is_finite()).then(|| Error::Endless { value: go_float(*value), at: node.span })
+        }
+        Value::Scalar(_) => None,
+        Value::Seq(items) => items.iter().find_map(endless),
+        Value::Map(entries) => entries.iter().find_map(|entry| endless(&entry.value)),
+    }
+}
+
+/// The text of a file's bytes: UTF-8, or UTF-16 where a byte order mark says so.
 ///
 /// # Errors
-/// When they are not UTF-8; the error says where.
-pub fn decode_utf8(bytes: &[u8]) -> Result<&str, Error> {
+/// When they are neither; the error says where.
+pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Error> {
+    let words = |word: fn([u8; 2]) -> u16| -> Option<String> {
+        let (pairs, rest) = bytes.as_chunks();
+        let words: Vec<u16> = pairs.iter().map(|pair| word(*pair)).collect();
+        rest.is_empty().then(|| String::from_utf16(&words).ok()).flatten()
+    };
+    let wide = match bytes {
+        [0xff, 0xfe, ..] => words(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => words(u16::from_be_bytes),
+        _ => None,
+    };
+    wide.map_or_else(|| decode_utf8(bytes).map(Cow::Borrowed), |text| Ok(Cow::Owned(text)))
+}
+
+fn decode_utf8(bytes: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(bytes).map_err(|error| {
         let (valid, rest) = bytes.split_at(error.valid_up_to());
         let valid = String::from_utf8_lossy(valid);

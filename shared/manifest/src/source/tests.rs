@@ -190,12 +190,36 @@ fn what_is_no_text_is_refused_with_its_place() {
         errors("a: \u{1b}[0m"),
         ["1:4 the file holds the control character U+001B, which YAML does not allow"]
     );
-    let error = decode_utf8(b"a: 1\nb: \xff\xfe").unwrap_err();
+    let error = decode(b"a: 1\nb: \xff\xfe").unwrap_err();
     assert_eq!(
         (error.at().to_string(), error.to_string()),
         ("2:4".into(), "the file is not UTF-8 text: byte 0xff".into())
     );
     assert_eq!(one("\u{feff}a: 1").at("a").to_string(), "1:1");
+}
+
+#[test]
+fn utf_16_is_text_where_its_mark_says_so() {
+    assert_eq!(decode(b"\xff\xfea\0:\0 \0\xe9\0").unwrap(), "\u{feff}a: é");
+    assert_eq!(decode(b"\xfe\xff\0a\0:\0 \0\xe9").unwrap(), "\u{feff}a: é");
+    assert!(decode(b"\xff\xfea\0:").is_err(), "half a letter");
+}
+
+#[test]
+fn a_tab_may_stand_between_a_key_and_its_value() {
+    let node = one("a:\tb\nc: {d:\t\t-1, e:\t\"f:\tg\"}\n");
+    assert_eq!(node, one("a: b\nc: {d:  -1, e: \"f:\tg\"}\n"));
+    let text: String = (0..300).map(|n| format!("k{n}:\tv\n")).collect();
+    assert_eq!(one(&text).entries().len(), 300);
+}
+
+#[test]
+fn a_tag_calls_a_value_what_it_is() {
+    for text in ["!!int \"3\"", "!!float 1", "!!null ''", "!!bool yes", "!!str 3", "!own x"] {
+        assert!(errors(&format!("a: {text}")).is_empty(), "{text}");
+    }
+    assert_eq!(errors("a: !!null x"), ["1:4 cannot decode !!str `x` as a !!null"]);
+    assert_eq!(errors("a: !!int 1.5"), ["1:4 cannot decode !!float `1.5` as a !!int"]);
 }
 
 #[test]

@@ -11,19 +11,27 @@ use super::{DEPTH_MAX, Entry, Error, Node, Position, Scalar, Value, narrow, reso
 /// little enough for a small Lambda function.
 const ALIAS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// What a text holds.
+pub(super) struct Read {
+    pub(super) documents: Vec<Node>,
+    /// Everything wrong with it.
+    pub(super) errors: Vec<Error>,
+    /// Keys that a merge (`<<`) brings once more, as YAML allows.
+    pub(super) overridden: Vec<Error>,
+}
+
 /// The documents of a text and everything wrong with it.
-pub(super) fn read(text: &str) -> (Vec<Node>, Vec<Error>) {
-    let mut padded = Padded { text: Cow::Borrowed(text), by_line: BTreeSet::new() };
+pub(super) fn read(text: &str) -> Read {
+    let mut padded = Padded { text: Cow::Borrowed(text), by_line: BTreeSet::new(), tabs: 0 };
     loop {
         let mut builder = Builder::default();
         match events(&padded, &mut builder) {
-            Some(error) if padded.repair(&error) => {}
-            Some(error) => {
-                builder.errors.push(syntax(text, &error));
-                return (builder.documents, builder.errors);
-            }
-            None => return (builder.documents, builder.errors),
+            Some(error) if padded.repair(&error) => continue,
+            Some(error) => builder.errors.push(syntax(text, &error)),
+            None => {}
         }
+        let Builder { documents, errors, overridden, .. } = builder;
+        return Read { documents, errors, overridden };
     }
 }
 
@@ -44,11 +52,14 @@ fn events(padded: &Padded<'_>, builder: &mut Builder) -> Option<ScanError> {
 }
 
 /// A text of which some lines were indented further: go-yaml lets a quoted text or a flow list go on at the
-/// indentation of its key, where YAML's grammar and this parser do not.
+/// indentation of its key, where YAML's grammar and this parser do not. Some tabs between a key and its value are spaces:
+/// this parser refuses those alone before a letter.
 struct Padded<'t> {
     text: Cow<'t, str>,
     /// Lines from 1 that have `PAD` more spaces than the file.
     by_line: BTreeSet<usize>,
+    /// How often tabs became spaces.
+    tabs: usize,
 }
 
 /// Deeper than the key of any line that a manifest has.
@@ -56,6 +67,9 @@ const PAD: usize = 100;
 
 /// Each repair parses the text again.
 const REPAIRS_MAX: usize = 100;
+
+/// As many, of a small text: whoever writes one tab after a key writes them in every line.
+const TABS_MAX: usize = 1000;
 
 impl Padded<'_> {
     fn position(&self, line: usize, column: usize) -> Position {
@@ -69,6 +83,7 @@ impl Padded<'_> {
         let lines = match error.info() {
             "invalid indentation in quoted scalar" => self.quoted_lines(error.marker().index()),
             "invalid indentation" if self.closes_flow(line) => vec![line],
+            "':' must be followed by a valid YAML whitespace" => return self.space(error.marker().index()),
             _ => return false,
         };
         let before = self.by_line.len();
@@ -82,6 +97,18 @@ impl Padded<'_> {
             if new { format!("{pad}{text}") } else { text.to_owned() }
         });
         self.text = Cow::Owned(padded.collect());
+        true
+    }
+
+    /// Puts spaces in the place of the tabs before a character.
+    fn space(&mut self, index: usize) -> bool {
+        let Some((at, _)) = self.text.char_indices().nth(index) else { return false };
+        let key = self.text[..at].trim_end_matches('\t').len();
+        self.tabs += 1;
+        if key == at || self.tabs > TABS_MAX {
+            return false;
+        }
+        self.text.to_mut().replace_range(key..at, &" ".repeat(at - key));
         true
     }
 
@@ -131,6 +158,7 @@ fn start(line: usize, column: usize) -> Position {
 struct Builder {
     documents: Vec<Node>,
     errors: Vec<Error>,
+    overridden: Vec<Error>,
     open: Vec<Open>,
     anchors: HashMap<usize, Anchored>,
     alias_bytes: u64,
@@ -176,8 +204,9 @@ impl Builder {
                 let blank = narrow(text.bytes().take_while(|b| *b == b'\n').count());
                 let text_at = (style == ScalarStyle::Literal && tag.is_none())
                     .then(|| Position { line: at.line.saturating_sub(blank), column: at.column });
-                let value = Value::Scalar(scalar(text.into_owned(), style, tag.as_deref()));
-                self.finish(Node { value, span: at, text_at }, anchor);
+                let value = scalar(text.into_owned(), style, tag.as_deref());
+                self.errors.extend(tag.and_then(|tag| misnamed(&value, &tag.suffix, at)));
+                self.finish(Node { value: Value::Scalar(value), span: at, text_at }, anchor);
             }
             Event::SequenceStart(anchor, _) => self.enter(at, anchor, OpenContent::Seq(Vec::new())),
             Event::MappingStart(anchor, _) => {
@@ -215,7 +244,10 @@ impl Builder {
         match merge.value {
             Value::Map(merged) => {
                 for entry in merged {
-                    if !map.seen.contains_key(&entry.key) {
+                    if let Some(first) = map.seen.get(&entry.key) {
+                        let (key, first) = (entry.key, *first);
+                        self.overridden.push(Error::DuplicateKey { key, first, at: merge.span });
+                    } else {
                         map.seen.insert(entry.key.clone(), entry.key_span);
                         map.entries.push(entry);
                     }
@@ -324,4 +356,18 @@ fn scalar(text: String, style: ScalarStyle, tag: Option<&Tag>) -> Scalar {
         (Some(_), ScalarStyle::Plain) => resolve::plain(&text),
         _ => Scalar::Text(text),
     }
+}
+
+/// A value that a tag of YAML's own calls what it is not. A whole number is a `!!float` too.
+fn misnamed(value: &Scalar, tag: &str, at: Position) -> Option<Error> {
+    let is = match value {
+        Scalar::Null => "null",
+        Scalar::Bool(_) | Scalar::Letter(_) => "bool",
+        Scalar::Int(_) | Scalar::UInt(_) => "int",
+        Scalar::Float(_) => "float",
+        Scalar::Text(_) => "str",
+    };
+    let wanted = ["null", "bool", "int", "float"].into_iter().find(|name| *name == tag)?;
+    let fits = is == wanted || (is, wanted) == ("int", "float");
+    (!fits).then(|| Error::Misnamed { text: value.text(), is, wanted, at })
 }
