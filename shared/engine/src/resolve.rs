@@ -119,10 +119,11 @@ impl<'a> Surroundings<'a> {
         }
     }
 
-    /// The rounds that Argo runs over the enclosing template when it starts: globals, then inputs.
+    /// The rounds that Argo runs over the enclosing template when it starts: globals, then inputs beside them, since what
+    /// the first round put in may name a global itself.
     fn enter(&self, value: &mut Value) -> Result<(), TagError> {
         tags::replace_value(value, &Layers(vec![&self.globals, &self.locals]), Strictness::Lenient)?;
-        tags::replace_value(value, &self.own, Strictness::Lenient)
+        tags::replace_value(value, &Layers(vec![&self.globals, &self.locals, &self.own]), Strictness::Lenient)
     }
 
     /// As [`Self::enter`], of one text.
@@ -415,7 +416,8 @@ fn input_artifact(declared: &Artifact, arguments: &Arguments) -> Result<Artifact
     Ok(artifact)
 }
 
-/// The template with every tag replaced: globals and locals first, then inputs, then what only an attempt knows.
+/// The template with every tag replaced: globals and locals first, then inputs, then what only an attempt knows. Each
+/// later round knows what those before it did: a value that was put in may hold tags itself.
 ///
 /// # Errors
 /// When the replaced text is no template any more.
@@ -438,11 +440,13 @@ pub fn template(
     let globals = globals(state, now, node);
     let failed = |e: TagError| e.to_string();
     tags::replace_value(&mut body, &Layers(vec![&globals, locals]), Strictness::Lenient).map_err(failed)?;
-    let entered: Inputs = serde_json::from_value(body["inputs"].clone()).map_err(|e| e.to_string())?;
-    let own = Own { inputs: &entered, outputs: &compiled.template.outputs };
-    tags::replace_value(&mut body, &own, Strictness::Lenient).map_err(failed)?;
+    let inputs: Inputs = serde_json::from_value(body["inputs"].clone()).map_err(|e| e.to_string())?;
+    let own = Own { inputs: &inputs, outputs: &compiled.template.outputs };
+    let entered = Layers(vec![&globals, locals, &own]);
+    tags::replace_value(&mut body, &entered, Strictness::Lenient).map_err(failed)?;
     if !attempt.0.is_empty() {
-        tags::replace_value(&mut body, attempt, Strictness::Lenient).map_err(failed)?;
+        let tried = Layers(vec![&globals, locals, &own, attempt]);
+        tags::replace_value(&mut body, &tried, Strictness::Lenient).map_err(failed)?;
     }
     serde_json::from_value(body)
         .map(Arc::new)

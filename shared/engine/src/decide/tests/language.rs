@@ -249,3 +249,12 @@ fn volumes_of_the_workflow_read_what_the_calls_above_a_step_read() {
     let volumes = &w.attempt("wf.b[0].c").work.volumes;
     assert_eq!(volumes[0]["configMap"]["name"], json!("rescued"));
 }
+
+#[test]
+fn an_argument_of_the_workflow_may_name_globals_wherever_it_is_read() {
+    let w = world(
+        "  entrypoint: main\n  arguments:\n    parameters:\n    - {name: a, value: '{{workflow.name}}'}\n    - {name: b, value: 'x-{{workflow.parameters.a}}'}\n    - {name: c, value: '{{=workflow.name + \"!\"}}'}\n  templates:\n  - name: main\n    steps: [[{name: s, template: t, arguments: {parameters: [{name: p, value: '{{workflow.parameters.b}}'}]}}, {name: d, template: direct}]]\n  - name: t\n    inputs: {parameters: [{name: p}]}\n    container: {image: busybox, args: ['{{inputs.parameters.p}}']}\n  - name: direct\n    container: {image: busybox, args: ['{{workflow.parameters.a}} {{workflow.parameters.b}} {{workflow.parameters.c}}']}",
+    );
+    assert_eq!(args(&w, "wf[0].s"), ["x-wf"]);
+    assert_eq!(args(&w, "wf[0].d"), ["wf x-wf wf!"]);
+}
