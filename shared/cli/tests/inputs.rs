@@ -84,6 +84,47 @@ fn a_bad_manifest_is_refused_with_place_and_remedy_and_nothing_is_stored() {
 }
 
 #[test]
+fn what_argo_refuses_as_a_whole_does_not_run_in_part() {
+    let leaf = "  - name: x\n    inputs: {parameters: [{name: p, default: '1'}]}\n    container: {image: busybox, command: [\"true\"]}\n";
+    let then = |call: &str| {
+        format!("{}{leaf}", one(&format!("    steps: [[{{name: a, template: x}}], [{{name: b, {call}}}]]")))
+    };
+    let cases = [
+        (
+            "stored",
+            then("templateRef: {name: nowhere, template: x}"),
+            "steps[1].b couldn't find workflow template \"nowhere\"",
+        ),
+        (
+            "expression",
+            then("template: x, arguments: {parameters: [{name: p, valueFrom: {expression: '1'}}]}"),
+            "valueFrom only allows: default, configMapKeyRef and supplied",
+        ),
+        (
+            "global",
+            then(
+                "template: x, arguments: {parameters: [{name: p, value: '{{workflow.outputs.parameters.nobody}}'}]}",
+            ),
+            "failed to resolve {{workflow.outputs.parameters.nobody}}",
+        ),
+        (
+            "label",
+            then("template: x, arguments: {parameters: [{name: p, value: '{{workflow.labels.none}}'}]}"),
+            "failed to resolve {{workflow.labels.none}}",
+        ),
+    ];
+    let bench = Bench::new();
+    for (name, manifest, words) in cases {
+        bench.run(&manifest, name).exits(2).says(&["invalid spec: ", words]);
+        let file = format!("{name}.yaml");
+        bench.dropforge(&["run", "--dry-run", &file]).exits(2).says(&["invalid spec: ", words]);
+        bench.dropforge(&["submit", &file]).exits(2).says(&["invalid spec: ", words]);
+    }
+    assert!(bench.dropforge(&["list"]).stdout.lines().count() <= 1, "nothing is stored");
+    bench.dropforge(&["run", "-l", "none=there", "label.yaml"]).exits(0);
+}
+
+#[test]
 fn a_bad_command_line_is_refused_in_words() {
     let bench = Bench::new();
     bench.write("ok.yaml", shell("true"));

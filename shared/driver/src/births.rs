@@ -20,6 +20,10 @@ use sha2::{Digest, Sha256};
 
 use crate::packing::{self, PACKED_ANNOTATION};
 
+mod valid;
+
+pub use valid::validated;
+
 /// The stored templates that a namespace's runs can take.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Library {
@@ -221,6 +225,12 @@ pub enum BirthError {
     Packed {
         /// What is wrong with it.
         source: serde_json::Error,
+    },
+    /// Argo's own check of a workflow, which it makes before the first step.
+    #[error("invalid spec: {why}")]
+    Invalid {
+        /// Argo's words.
+        why: String,
     },
     /// The spec contradicts itself.
     #[error("invalid spec: {source}")]

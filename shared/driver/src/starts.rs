@@ -12,7 +12,7 @@ use dropforge_engine::spec::{Cause, RunSpec};
 use dropforge_manifest::types::{CronWorkflow, Trigger, Workflow};
 use jiff::Timestamp;
 
-use crate::births::{BirthError, Identity, Library, Overrides, Site, run_spec};
+use crate::births::{BirthError, Identity, Library, Overrides, Site, run_spec, validated};
 use crate::crons::{self, Admission, CronAct, CronRun, CronState, Times, Watch};
 use crate::store::{Documents, StoreError};
 use crate::triggers::{self, Birth, Told, TriggerAct, TriggerState};
@@ -230,5 +230,5 @@ async fn spec_of<B: Births>(
     workflow.metadata.namespace = Some(here.namespace.to_owned());
     let (library, site) = births.made_of().await?;
     let spec = run_spec(workflow, library, site, &Overrides::default(), identity, cause, here.now);
-    Ok(spec.map_err(|why: BirthError| why.to_string()))
+    Ok(spec.and_then(validated).map_err(|why: BirthError| why.to_string()))
 }

@@ -120,6 +120,17 @@ pub fn lint(files: &[File<'_>]) -> Verdict {
     Verdict { objects, findings }
 }
 
+/// Why Argo's controller does not begin with a workflow that sees these stored templates, in Argo's words; none: it does.
+/// All are whole objects of one namespace, as JSON.
+pub fn refused(workflow: &serde_json::Value, stored: &[serde_json::Value]) -> Option<String> {
+    let mut reading = Reading::default();
+    for (number, object) in std::iter::once(workflow).chain(stored).enumerate() {
+        reading.file(number, &File { name: "", bytes: object.to_string().as_bytes() });
+    }
+    let document = reading.world.objects().iter().position(|object| object.file == 0)?;
+    workflow::check(&reading.world, document).err().map(|refusal| refusal.message)
+}
+
 #[derive(Default)]
 struct Reading {
     world: World,

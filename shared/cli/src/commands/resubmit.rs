@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dropforge_driver::births::{Overrides, resubmitted};
+use dropforge_driver::births::{Overrides, resubmitted, validated};
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::owner::index_entry;
 use dropforge_driver::store::{Index, Runs};
@@ -63,7 +63,8 @@ async fn repeated(
         ..Overrides::default()
     };
     let cause = Cause::Person { by: identity::person() };
-    let mut spec = resubmitted(&old, &overrides, &identity::new(), cause, SystemClock.now())?;
+    let spec = resubmitted(&old, &overrides, &identity::new(), cause, SystemClock.now());
+    let mut spec = spec.and_then(validated)?;
     if args.memoized {
         let reused = reused(program, &loaded.records, spec.name());
         spec.reused = reused.map_err(|why| CliError::Refused(why.to_string()))?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dropforge_driver::births::{Identity, Site, run_spec};
+use dropforge_driver::births::{Identity, Site, run_spec, validated};
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::definitions::{self, Definitions};
 use dropforge_driver::store::{Runs, StoreError};
@@ -276,8 +276,9 @@ pub fn births(
         global.known(workflow.metadata.namespace.get_or_insert_with(|| global.namespace.clone()))?;
         let identity: Identity = identity::new();
         let cause = Cause::Person { by: identity::person() };
-        let mut spec =
-            run_spec(workflow, &known.templates, site, &overrides, &identity, cause, SystemClock.now())?;
+        let now = SystemClock.now();
+        let spec = run_spec(workflow, &known.templates, site, &overrides, &identity, cause, now);
+        let mut spec = spec.and_then(validated)?;
         spec.source = Some(origin);
         specs.push(spec);
     }

@@ -40,6 +40,24 @@ fn a_generated_name_and_given_parameters_reach_the_spec() {
 }
 
 #[test]
+fn what_argo_refuses_as_a_whole_is_not_born_and_stored_templates_are_known_to_it() {
+    let step = |name: &str| format!(r#"{{"name":"s","templateRef":{{"name":"{name}","template":"t"}}}}"#);
+    let spec = |name: &str| {
+        format!(r#"{{"entrypoint":"m","templates":[{{"name":"m","steps":[[{}]]}}]}}"#, step(name))
+    };
+    let mut library = Library::default();
+    let stored = object(serde_json::json!({"templates": [{"name": "t", "container": {"image": "x"}}]}));
+    library.add(false, "there", &ObjectMeta::default(), stored);
+    let birth = |name: &str| born_from(&spec(name), &library).and_then(validated);
+    assert_eq!(birth("there").unwrap().library.len(), 1);
+    let why = birth("nowhere").unwrap_err().to_string();
+    assert_eq!(
+        why,
+        "invalid spec: templates.m.steps[0].s couldn't find workflow template \"nowhere\" in namespace \"\""
+    );
+}
+
+#[test]
 fn a_parameter_without_value_or_outside_its_enum_is_named() {
     let none = format!(r#"{{{MAIN},"arguments":{{"parameters":[{{"name":"a"}}]}}}}"#);
     assert!(matches!(born(&none, &[]), Err(BirthError::NoValue { name }) if name == "a"));

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use dropforge_driver::births::{Overrides, run_spec};
+use dropforge_driver::births::{Overrides, run_spec, validated};
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::crons::{CRON_LABEL, Times, workflow_of};
 use dropforge_driver::owner::chain;
@@ -49,15 +49,10 @@ pub async fn backfill(global: &Global, args: &BackfillArgs) -> Result<Exit, CliE
     for tick in ticks {
         let workflow = workflow(global, cron, args, &id, tick)?;
         let cause = Cause::Schedule { cron: args.name.clone(), scheduled_time: tick };
-        specs.push(run_spec(
-            workflow,
-            &known.templates,
-            &site,
-            &Overrides::default(),
-            &identity::new(),
-            cause,
-            SystemClock.now(),
-        )?);
+        let (overrides, identity) = (Overrides::default(), identity::new());
+        let spec =
+            run_spec(workflow, &known.templates, &site, &overrides, &identity, cause, SystemClock.now());
+        specs.push(spec.and_then(validated)?);
     }
     submit(global, &id, &specs).await
 }
