@@ -125,6 +125,13 @@ fn what_argo_refuses_as_a_whole_does_not_run_in_part() {
 }
 
 #[test]
+fn a_script_that_is_longer_than_a_variable_may_be_runs() {
+    let bench = Bench::new();
+    let line = format!("{}\ntrue\n", format!("# {}\n", "x".repeat(98)).repeat(3000));
+    bench.run(&shell(&line), "long").exits(0);
+}
+
+#[test]
 fn a_bad_command_line_is_refused_in_words() {
     let bench = Bench::new();
     bench.write("ok.yaml", shell("true"));

@@ -116,7 +116,6 @@ const VALUE_BYTES_MAX: usize = 120 * 1024;
 pub fn of_a_pod(launch: &Launch, container: &str, progress_file: &Path) -> BTreeMap<String, String> {
     let mut variables = argo(launch, container);
     variables.extend(progress(progress_file));
-    variables.retain(|_, value| value.len() <= VALUE_BYTES_MAX);
     variables
 }
 
@@ -141,7 +140,8 @@ pub fn progress_file(home: &Path) -> PathBuf {
     home.join(".argo-progress")
 }
 
-/// The variables that Argo gives every container.
+/// The variables that Argo gives every container, and the template, of which Argo has a file too: one that is too long
+/// for a variable, as a long script makes it, is left out.
 fn argo(launch: &Launch, container: &str) -> BTreeMap<String, String> {
     let attempt = &launch.attempt;
     let deadline = attempt.work.deadline.map_or("0001-01-01T00:00:00Z".to_owned(), |d| d.to_string());
@@ -157,8 +157,10 @@ fn argo(launch: &Launch, container: &str) -> BTreeMap<String, String> {
         ("ARGO_DEADLINE", deadline),
         ("ARGO_TEMPLATE", serde_json::to_string(&template).unwrap_or_default()),
     ]
+    .into_iter()
+    .filter(|(_, value)| value.len() <= VALUE_BYTES_MAX)
     .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    .collect()
 }
 
 /// `envFrom`, then `env`, each seeing those before it.
