@@ -132,6 +132,30 @@ fn a_script_that_is_longer_than_a_variable_may_be_runs() {
 }
 
 #[test]
+fn only_stored_templates_run_where_the_settings_say_so() {
+    let template = |command: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: WorkflowTemplate\nmetadata: {{name: kept}}\nspec:\n  entrypoint: main\n  templates: [{{name: main, container: {{image: busybox, command: [\"{command}\"]}}}}]\n"
+        )
+    };
+    let bench = Bench::new();
+    bench.write("dropforge.toml", "[workflow-restrictions]\ntemplate-referencing = \"Strict\"\n");
+    bench.write("kept.yaml", template("true"));
+    bench.write("evil.yaml", template("false"));
+    bench.write(
+        "run.yaml",
+        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {generateName: r-}\nspec: {workflowTemplateRef: {name: kept}}\n",
+    );
+    let refused = ["WorkflowTemplate \"kept\" is not stored like this", "dropforge apply"];
+    bench.dropforge(&["run", "evil.yaml"]).exits(2).says(&refused);
+    bench.dropforge(&["apply", "kept.yaml"]).exits(0);
+    bench.dropforge(&["run", "evil.yaml"]).exits(2).says(&refused);
+    bench.dropforge(&["run", "evil.yaml", "run.yaml"]).exits(2).says(&refused);
+    bench.dropforge(&["run", "run.yaml"]).exits(0);
+    bench.dropforge(&["run", "kept.yaml", "run.yaml"]).exits(0);
+}
+
+#[test]
 fn a_bad_command_line_is_refused_in_words() {
     let bench = Bench::new();
     bench.write("ok.yaml", shell("true"));

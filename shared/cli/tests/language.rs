@@ -119,6 +119,8 @@ spec:
 fn restricted_to_stored_templates_a_workflow_of_its_own_is_refused() {
     let bench = Bench::new();
     bench.write("dropforge.toml", "[workflow-restrictions]\ntemplate-referencing = \"Strict\"\n");
+    bench.write("shared.yaml", SHARED);
+    bench.dropforge(&["apply", "shared.yaml"]).exits(0);
     let own = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {generateName: own-}\nspec:\n  entrypoint: m\n  templates: [{name: m, script: {image: busybox, command: [sh], source: echo no}}]\n";
     bench.run(own, "own").exits(2).says(&["workflows must use workflowTemplateRef"]);
     let reference = |more: &str| {

@@ -254,6 +254,9 @@ pub fn births(
     site: &Site,
 ) -> Result<Vec<RunSpec>, CliError> {
     let overrides = overrides(&source.overrides, priority)?;
+    if site.referencing.is_some() {
+        refuse_unstored(&known, sources)?;
+    }
     let mut workflows = Vec::new();
     for document in &sources.documents {
         match &document.object {
@@ -283,6 +286,23 @@ pub fn births(
         specs.push(spec);
     }
     Ok(specs)
+}
+
+/// Where only stored templates may run, a file's template is no other than the stored one.
+fn refuse_unstored(known: &Definitions, sources: &Sources) -> Result<(), CliError> {
+    let is_stored = |document: &&Document| {
+        let Some(holder) = holder(document) else { return true };
+        let own = document.object.workflow_spec().map(|(spec, _)| spec);
+        known.templates.get(holder) == own
+    };
+    let Some(document) = sources.documents.iter().find(|document| !is_stored(document)) else {
+        return Ok(());
+    };
+    let (kind, name, file) = (document.object.kind(), document.object.name(), &document.file);
+    Err(CliError::Usage(format!(
+        "{file}: {kind} {name:?} is not stored like this, and the settings restrict `template-referencing` to stored \
+         templates: store it with `dropforge apply {file}`"
+    )))
 }
 
 /// Refuses names that live runs have, or two of the new ones.
