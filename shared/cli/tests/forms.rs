@@ -109,6 +109,12 @@ fn what_render_prints_is_whole_and_can_be_run() {
     let from =
         bench.dropforge(&["render", "library.yaml", "--entrypoint", "shout", "-o", "json"]).exits(0).json();
     assert_eq!(from["spec"]["templates"][0]["name"], json!("shout"));
+    let defaults = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {generateName: d-}\nspec:\n  entrypoint: main\n  templateDefaults: {timeout: 30s, container: {env: [{name: A, value: b}]}}\n  templates: [{name: main, container: {image: busybox, command: [\"true\"]}}]\n";
+    bench.write("defaults.yaml", defaults);
+    let rendered = bench.dropforge(&["render", "defaults.yaml", "-o", "json"]).exits(0).json();
+    let main = &rendered["spec"]["templates"][0];
+    assert_eq!(main["timeout"], json!("30s"));
+    assert_eq!(main["container"]["env"], json!([{"name": "A", "value": "b"}]));
     bench.dropforge(&["render", "gone.yaml"]).exits(2).says(&["read gone.yaml"]);
 }
 

@@ -337,7 +337,7 @@ fn scope(
 }
 
 /// A template, and those inline in it, with the workflow's `templateDefaults` beneath.
-fn defaulted(template: &Template, defaults: Option<&Template>) -> Template {
+pub fn defaulted(template: &Template, defaults: Option<&Template>) -> Template {
     let Some(defaults) = defaults else { return template.clone() };
     let mut template = with_template_defaults(template, defaults);
     let steps = template.steps.iter_mut().flatten().flatten();

@@ -1,5 +1,6 @@
 //! `render`: what a manifest becomes before it runs.
 
+use dropforge_engine::program::defaulted;
 use dropforge_engine::spec::RunSpec;
 use dropforge_manifest::parse::ARGO_VERSION;
 use serde_json::{Value, json};
@@ -53,7 +54,12 @@ fn workflow(spec: &RunSpec, named: bool) -> Value {
     if metadata.generate_name.is_some() && !named {
         metadata.name = None;
     }
-    json!({"apiVersion": ARGO_VERSION, "kind": "Workflow", "metadata": metadata, "spec": spec.spec})
+    // They stay for the stored templates; beneath what they are in already they change nothing.
+    let mut workflow = spec.spec.clone();
+    let defaults = workflow.template_defaults.as_deref();
+    let templates = workflow.templates.iter().map(|template| defaulted(template, defaults)).collect();
+    workflow.templates = templates;
+    json!({"apiVersion": ARGO_VERSION, "kind": "Workflow", "metadata": metadata, "spec": workflow})
 }
 
 fn library(spec: &RunSpec) -> impl Iterator<Item = Value> {
