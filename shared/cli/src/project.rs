@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use dropforge_manifest::check::{Options, check};
 use dropforge_manifest::diagnostic::Diagnostic;
 use dropforge_manifest::parse::{AnyObject, Document, parse, parse_bytes};
+use dropforge_manifest::source;
 use serde_json::Value;
 
 use crate::error::CliError;
@@ -80,17 +81,29 @@ impl Sources {
 /// # Errors
 /// When a file can't be read.
 pub fn texts(paths: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, CliError> {
-    let mut texts = Vec::new();
+    let (texts, unread) = readable(paths)?;
+    unread.into_iter().next().map_or(Ok(texts), Err)
+}
+
+/// As [`texts`], with the files that can't be read beside those that can.
+///
+/// # Errors
+/// When standard input or a folder can't be read.
+pub fn readable(paths: &[PathBuf]) -> Result<(Vec<(String, Vec<u8>)>, Vec<CliError>), CliError> {
+    let (mut texts, mut unread) = (Vec::new(), Vec::new());
     for path in paths {
         if path.as_os_str() == "-" {
             texts.push((STDIN.to_owned(), stdin()?));
-        } else {
-            for file in manifests(path)? {
-                texts.push((file.display().to_string(), contents(&file)?));
+            continue;
+        }
+        for file in manifests(path)? {
+            match contents(&file) {
+                Ok(bytes) => texts.push((file.display().to_string(), bytes)),
+                Err(why) => unread.push(why),
             }
         }
     }
-    Ok(texts)
+    Ok((texts, unread))
 }
 
 /// What the check may take for granted when these parameters are given on the command line.
@@ -157,12 +170,13 @@ fn is_manifest(path: &Path) -> bool {
 /// When its file can't be read any more.
 pub fn own_text(document: &Document) -> Result<String, CliError> {
     // Standard input can't be read twice.
-    let text = if document.file == STDIN { String::new() } else { read_text(Path::new(&document.file))? };
+    let bytes = if document.file == STDIN { Vec::new() } else { contents(Path::new(&document.file))? };
+    let text = source::decode(&bytes).unwrap_or_default();
     let is_it = |part: &&str| {
         let parsed = parse(&document.file, part);
         matches!(parsed.documents.as_slice(), [one] if one.object == document.object)
     };
-    let parts = std::iter::once(text.as_str()).chain(text.split("\n---"));
+    let parts = std::iter::once(&*text).chain(text.split("\n---"));
     let written = parts.filter(is_it).map(str::to_owned).next();
     match written {
         Some(text) => Ok(text),

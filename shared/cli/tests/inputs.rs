@@ -160,10 +160,16 @@ fn a_bad_command_line_is_refused_in_words() {
     let bench = Bench::new();
     bench.write("ok.yaml", shell("true"));
     bench.write("empty.yaml", "");
-    let cases: [(&[&str], &[&str]); 7] = [
+    let cases: [(&[&str], &[&str]); 13] = [
         (&["run"], &["name a manifest"]),
         (&["run", "gone.yaml"], &["gone.yaml", "No such file"]),
         (&["run", "ok.yaml", "-p", "a"], &["expected NAME=VALUE"]),
+        (&["run", "ok.yaml", "--name", "Bad_Name"], &["--name", "must consist of lower case letters"]),
+        (&["run", "ok.yaml", "--generate-name", "Bad-"], &["--generate-name", "must consist of lower case"]),
+        (&["run", "ok.yaml", "-l", "a b=c"], &["--labels", "the name must consist of"]),
+        (&["run", "ok.yaml", "-l", "a=b c"], &["--labels", "the value must consist of"]),
+        (&["retry", "x", "--node-field-selector", "displayName~b"], &["displayName~b", "has no '='"]),
+        (&["stop", "x", "--node-field-selector", "colour=red"], &["unknown field \"colour\""]),
         (&["lists"], &["'list'"]),
         (&["list"], &["there is no store at .dropforge", "--store"]),
         (&["run", "--continue", "gone"], &["there is no store at .dropforge"]),

@@ -53,6 +53,22 @@ fn what_only_argo_refuses_is_refused_by_both() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_hides_no_finding_of_the_others() {
+    let bench = Bench::new();
+    for name in ["all/a.yaml", "all/c.yaml"] {
+        bench.write(name, FOREIGN);
+    }
+    let large = std::fs::File::create(bench.path("all/b.yaml")).unwrap();
+    large.set_len(33 << 20).unwrap();
+    std::os::unix::fs::symlink("nowhere", bench.path("all/d.yaml")).unwrap();
+    let all = bench.dropforge(&["lint", "all"]).exits(2);
+    assert!(all.stdout.contains("all/a.yaml:6:") && all.stdout.contains("all/c.yaml:6:"), "{all}");
+    let all = all.says(&["error: all/b.yaml has 34603008 bytes", "all/d.yaml", "2 objects, "]);
+    assert!(!all.stdout.contains("b.yaml"), "{all}");
+    bench.dropforge(&["lint", "--argo", "all"]).exits(2).says(&["all/b.yaml", "no linting errors found!"]);
+}
+
+#[test]
 fn nothing_to_lint_is_a_refusal_as_it_is_argos() {
     let bench = Bench::new();
     bench.write("map.yaml", "kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\n");

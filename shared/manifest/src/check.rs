@@ -28,7 +28,7 @@ mod mentions;
 mod metadata;
 mod metrics;
 mod names;
-pub use names::label_value;
+pub use names::{label_value, object as object_name};
 mod object;
 mod order;
 mod outputs;

@@ -1,8 +1,14 @@
 //! What is asked of runs that are there.
 
 use clap::{Args, Subcommand};
+use dropforge_engine::selector::Selector;
 
-use super::runs::pair;
+use super::runs::{label, pair};
+
+/// A node field selector, checked before anybody is asked anything.
+fn node_selector(text: &str) -> Result<String, String> {
+    Selector::parse(text).map(|_| text.to_owned())
+}
 
 #[derive(Debug, Args)]
 pub struct ControlArgs {
@@ -20,7 +26,7 @@ pub struct StopArgs {
     #[arg(short, long)]
     pub message: Option<String>,
     /// Fail only waiting suspend nodes that match, e.g. `displayName=approve`.
-    #[arg(long, value_name = "SELECTOR")]
+    #[arg(long, value_name = "SELECTOR", value_parser = node_selector)]
     pub node_field_selector: Option<String>,
 }
 
@@ -30,7 +36,7 @@ pub struct ResumeArgs {
     #[arg(value_name = "RUN", required = true)]
     pub runs: Vec<String>,
     /// Only nodes that match, e.g. `displayName=approve`.
-    #[arg(long, value_name = "SELECTOR")]
+    #[arg(long, value_name = "SELECTOR", value_parser = node_selector)]
     pub node_field_selector: Option<String>,
     /// A value for a suspended node's supplied output.
     #[arg(short = 'p', long = "output-parameter", value_name = "NAME=VALUE", value_parser = pair)]
@@ -47,7 +53,7 @@ pub struct RetryArgs {
     #[arg(long, requires = "node_field_selector")]
     pub restart_successful: bool,
     /// Nodes to run again, e.g. `displayName=train` or `inputs.parameters.day.value=monday`.
-    #[arg(long, value_name = "SELECTOR")]
+    #[arg(long, value_name = "SELECTOR", value_parser = node_selector)]
     pub node_field_selector: Option<String>,
     /// A new value for a parameter of the workflow.
     #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE", value_parser = pair)]
@@ -83,7 +89,7 @@ pub struct ResubmitArgs {
     #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE", value_parser = pair)]
     pub parameters: Vec<(String, String)>,
     /// Further labels of the new runs.
-    #[arg(long, value_name = "NAME=VALUE,…", value_delimiter = ',', value_parser = pair)]
+    #[arg(long, value_name = "NAME=VALUE,…", value_delimiter = ',', value_parser = label)]
     pub labels: Vec<(String, String)>,
     /// The priority of the new runs.
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
@@ -116,7 +122,7 @@ pub struct NodeSetArgs {
     /// A run's name or uid; `@latest` is the newest run.
     pub run: String,
     /// The nodes, e.g. `displayName=approve`.
-    #[arg(long, value_name = "SELECTOR")]
+    #[arg(long, value_name = "SELECTOR", value_parser = node_selector)]
     pub node_field_selector: String,
     /// Their phase: Succeeded, Failed, Error or Skipped ends them.
     #[arg(long)]

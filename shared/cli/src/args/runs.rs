@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use dropforge_manifest::check::{label_value, object_name};
 
 use super::local::StepArgs;
 use super::outputs::{ExplainOutput, ListOutput, RunOutput};
@@ -36,16 +37,16 @@ pub struct OverrideArgs {
     #[arg(short = 'f', long, value_name = "FILE")]
     pub parameter_file: Option<PathBuf>,
     /// The name.
-    #[arg(long)]
+    #[arg(long, value_parser = run_name)]
     pub name: Option<String>,
     /// The beginning of a generated name.
-    #[arg(long, value_name = "PREFIX", conflicts_with = "name")]
+    #[arg(long, value_name = "PREFIX", conflicts_with = "name", value_parser = name_prefix)]
     pub generate_name: Option<String>,
     /// The template to begin with.
     #[arg(long, value_name = "TEMPLATE")]
     pub entrypoint: Option<String>,
     /// Labels: `team=a,tier=b`.
-    #[arg(short = 'l', long, value_name = "NAME=VALUE,…", value_delimiter = ',', value_parser = pair)]
+    #[arg(short = 'l', long, value_name = "NAME=VALUE,…", value_delimiter = ',', value_parser = label)]
     pub labels: Vec<(String, String)>,
     /// Accepted; a step here runs as the person who started it.
     #[arg(long, value_name = "NAME")]
@@ -236,6 +237,31 @@ pub struct ExplainArgs {
     #[arg(short, long, value_enum, default_value_t = ExplainOutput::Text)]
     pub output: ExplainOutput,
 }
+
+/// A label of Kubernetes: what it is called, without a prefix such as `example.com/`, is written as a value is.
+pub(super) fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = pair(text)?;
+    let name = key.rsplit('/').next().unwrap_or_default();
+    match (name, label_value(name), label_value(&value)) {
+        ("", ..) => Err("the name is required".to_owned()),
+        (_, Some(why), _) => Err(format!("the name {why}")),
+        (_, None, Some(why)) => Err(format!("the value {why}")),
+        (_, None, None) => Ok((key, value)),
+    }
+}
+
+/// The name of a run, which pods and labels carry.
+fn run_name(text: &str) -> Result<String, String> {
+    object_name(text, RUN_NAME_BYTES_MAX).map_or_else(|| Ok(text.to_owned()), Err)
+}
+
+/// The beginning of a run's name: what is put behind it makes the end of a name good.
+fn name_prefix(text: &str) -> Result<String, String> {
+    run_name(&format!("{text}x")).map(|_| text.to_owned())
+}
+
+/// Argo's bound: the name becomes a label's value.
+const RUN_NAME_BYTES_MAX: usize = 63;
 
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

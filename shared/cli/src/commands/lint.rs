@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::global::Global;
 use crate::machine;
 use crate::output::{self, say};
-use crate::project::{Sources, texts};
+use crate::project::{Sources, readable};
 use crate::session::settings;
 
 /// Checks manifests.
@@ -25,11 +25,13 @@ use crate::session::settings;
 pub fn lint(global: &Global, args: &LintArgs) -> Result<Exit, CliError> {
     let here = [PathBuf::from(".")];
     let paths = if args.paths.is_empty() { &here } else { args.paths.as_slice() };
-    let texts = texts(paths)?;
+    let (texts, unread) = readable(paths)?;
     let files: Vec<File<'_>> = texts.iter().map(|(name, bytes)| File { name, bytes }).collect();
     let verdict = argo::lint(&files);
+    unread.iter().for_each(|why| say(&format!("error: {}", why.text())));
     if args.argo {
-        return as_argo(args, &verdict);
+        let exit = as_argo(args, &verdict)?;
+        return Ok(if unread.is_empty() { exit } else { Exit::Usage });
     }
     let sources = Sources::of(&texts);
     let findings = with_argos(sources.findings(&global.checks()), &verdict);
@@ -41,7 +43,7 @@ pub fn lint(global: &Global, args: &LintArgs) -> Result<Exit, CliError> {
         }
     }
     let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let (errors, warnings) = (count(Severity::Error) + unread.len(), count(Severity::Warning));
     let counted =
         [(sources.documents.len(), "object"), (errors, "error"), (warnings, "warning")].map(counted);
     say(&counted.join(", "));

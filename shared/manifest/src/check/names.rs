@@ -40,7 +40,7 @@ pub fn label_value(value: &str) -> Option<String> {
 }
 
 /// Why `name` is no name of a Kubernetes object.
-pub(super) fn object(name: &str, length_max: usize) -> Option<String> {
+pub fn object(name: &str, length_max: usize) -> Option<String> {
     if name.len() > length_max {
         return Some(format!(
             "must not be more than {length_max} characters long (currently {})",
