@@ -261,7 +261,7 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
             let each = |pod: Pod| ours.extend(our_pod(&pod, namespace, &self.settings.patience, now));
             match self.list(namespace, &selector, each).await {
                 Ok(()) => {}
-                Err(why @ CallError::Refused { .. }) => {
+                Err(why) if matches!(why.code(), Some(403 | 404)) => {
                     ours.truncate(from);
                     refused.push((namespace.clone(), why));
                 }

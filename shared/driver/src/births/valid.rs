@@ -22,7 +22,8 @@ pub fn validated(run: RunSpec) -> Result<RunSpec, BirthError> {
     let stored: Vec<Value> = (run.library.iter())
         .filter_map(|(scope, stored)| {
             let holder = Holder::of_scope(scope)?;
-            let metadata = json!({"name": holder.name, "namespace": (!holder.cluster).then(|| &run.metadata.namespace)});
+            let namespace = (!holder.cluster).then_some(&run.metadata.namespace);
+            let metadata = json!({"name": holder.name, "namespace": namespace});
             let spec = json!({ "templates": stored.templates });
             Some(json!({"apiVersion": ARGO_VERSION, "kind": holder.kind(), "metadata": metadata, "spec": spec}))
         })

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::ClusterError;
+use dropforge_driver::pods::is_object_name;
 use dropforge_driver::store::{Attempts, Documents, Launches};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason};
 use dropforge_engine::event::Event;
@@ -142,7 +143,8 @@ impl<S: Attempts + Documents + Launches + 'static> KubernetesCluster<S> {
     /// The logins of the pull secrets that the pod would have, and what to say of secrets that may not be read.
     async fn logins(&self, attempt: &Attempt) -> Result<(Logins, String), NotStarted> {
         let (mut found, mut unread) = (Logins::new(), String::new());
-        for name in self.pull_secrets(attempt).await? {
+        // They may come from tags. Nothing is asked by what is no name, or the address would be another's.
+        for name in self.pull_secrets(attempt).await?.into_iter().filter(|name| is_object_name(name)) {
             let api: Api<Secret> = self.api(&attempt.namespace).await?;
             match call(api.get_opt(&name)).await {
                 Ok(secret) => {
@@ -171,7 +173,7 @@ impl<S: Attempts + Documents + Launches + 'static> KubernetesCluster<S> {
         if !named.is_empty() {
             return Ok(named);
         }
-        let account = own("serviceAccountName").and_then(Value::as_str).filter(|name| !name.is_empty());
+        let account = own("serviceAccountName").and_then(Value::as_str).filter(|name| is_object_name(name));
         let api: Api<ServiceAccount> = self.api(&attempt.namespace).await?;
         match call(api.get_opt(account.unwrap_or("default"))).await {
             Ok(account) => {
