@@ -76,11 +76,14 @@ impl Sources {
     }
 }
 
+/// A file's name and its bytes.
+type Text = (String, Vec<u8>);
+
 /// The names and the bytes of files, of the manifests in folders, and of `-`.
 ///
 /// # Errors
 /// When a file can't be read.
-pub fn texts(paths: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, CliError> {
+pub fn texts(paths: &[PathBuf]) -> Result<Vec<Text>, CliError> {
     let (texts, unread) = readable(paths)?;
     unread.into_iter().next().map_or(Ok(texts), Err)
 }
@@ -89,7 +92,7 @@ pub fn texts(paths: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, CliError> {
 ///
 /// # Errors
 /// When standard input or a folder can't be read.
-pub fn readable(paths: &[PathBuf]) -> Result<(Vec<(String, Vec<u8>)>, Vec<CliError>), CliError> {
+pub fn readable(paths: &[PathBuf]) -> Result<(Vec<Text>, Vec<CliError>), CliError> {
     let (mut texts, mut unread) = (Vec::new(), Vec::new());
     for path in paths {
         if path.as_os_str() == "-" {

@@ -129,7 +129,7 @@ pub async fn schedules(world: Handle, ticking: Ticking) {
 
 /// As `dropforge apply` does in a context, again until all of it is done.
 async fn saves(world: &Handle, ticking: &Ticking, suspended: bool) {
-    let store = Store::new(&world, false);
+    let store = Store::new(world, false);
     while save(world, &store, ticking, suspended).await.is_err() {
         world.sleep(1_000).await;
     }
