@@ -444,10 +444,8 @@ pub fn template(
     let own = Own { inputs: &inputs, outputs: &compiled.template.outputs };
     let entered = Layers(vec![&globals, locals, &own]);
     tags::replace_value(&mut body, &entered, Strictness::Lenient).map_err(failed)?;
-    if !attempt.0.is_empty() {
-        let tried = Layers(vec![&globals, locals, &own, attempt]);
-        tags::replace_value(&mut body, &tried, Strictness::Lenient).map_err(failed)?;
-    }
+    let tried = Layers(vec![&globals, locals, &own, attempt]);
+    tags::replace_value(&mut body, &tried, Strictness::Lenient).map_err(failed)?;
     serde_json::from_value(body)
         .map(Arc::new)
         .map_err(|e| format!("template {} after its tags were replaced: {e}", compiled.key.name))
