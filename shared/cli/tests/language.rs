@@ -85,7 +85,6 @@ spec:
   podSpecPatch: "{containers: [{name: main, env: [{name: SIDE, value: '{{workflow.parameters.side}}'}]}]}"
   templates:
   - name: main
-    inputs: {artifacts: [{name: other, optional: true}]}
     dag:
       target: "{{workflow.parameters.side}} chosen"
       tasks:
@@ -94,7 +93,7 @@ spec:
       - {name: right, template: make}
       - name: chosen
         depends: left
-        arguments: {artifacts: [{name: in, fromExpression: "tasks.left.status == 'Succeeded' ? tasks.left.outputs.artifacts.made : inputs.artifacts.other"}]}
+        arguments: {artifacts: [{name: in, from: "{{tasks.left.outputs.artifacts.made}}"}]}
         inline:
           inputs: {artifacts: [{name: in, path: /tmp/in}]}
           script: {image: busybox, command: [sh], source: "cat /tmp/in; echo from $SIDE"}
