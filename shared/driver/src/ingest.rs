@@ -248,13 +248,44 @@ where
         &self,
         namespace: &str,
         name: &str,
-        mut objects: Vec<(DroppedObject, String)>,
+        objects: Vec<(DroppedObject, String)>,
         new: &mut (dyn FnMut() -> Identity + Send),
     ) -> Result<(), StoreError> {
         let starter = Starter::Trigger { namespace: namespace.to_owned(), name: name.to_owned() };
         let mark = starters::mark(self.store, &starter, self.now).await?;
+        let rests = self.triggered(&starter, objects, new).await;
+        self.done(&starter, &mark, rests).await.map(drop)
+    }
+
+    /// The maker of a mark is done: it found nothing left to do, something, or failed, and then its message comes again
+    /// with another maker. Gives whether nobody else was at it meanwhile.
+    async fn done(
+        &self,
+        starter: &Starter,
+        mark: &starters::Made,
+        rests: Result<bool, StoreError>,
+    ) -> Result<bool, StoreError> {
+        match rests {
+            Ok(true) => starters::unmark(self.store, starter, mark, self.now).await,
+            Ok(false) => starters::leave(self.store, starter, mark, self.now).await,
+            Err(why) => {
+                // Where that fails too, the name goes with its time.
+                let _ = starters::leave(self.store, starter, mark, self.now).await;
+                Err(why)
+            }
+        }
+    }
+
+    /// The same, while it is marked; gives whether nothing is left to do.
+    async fn triggered(
+        &self,
+        starter: &Starter,
+        mut objects: Vec<(DroppedObject, String)>,
+        new: &mut (dyn FnMut() -> Identity + Send),
+    ) -> Result<bool, StoreError> {
+        let (namespace, name) = (starter.namespace(), starter.name());
         let Some(trigger) = definitions::trigger(self.store, namespace, name).await? else {
-            return starters::unmark(self.store, &starter, &mark, self.now).await.map(drop);
+            return Ok(true);
         };
         // S3's own order of the writes to one key, where their second is the same.
         objects.sort_by(|(a, m), (b, n)| (&a.key, a.time, m).cmp(&(&b.key, b.time, n)));
@@ -264,15 +295,11 @@ where
         let mut births = RungBirths::new(self.store, self.doorbells, self.site, here);
         let state = of_trigger(self.store, &mut births, here, &trigger, new).await?;
         if let Some(due) = state.next_due(&trigger.spec).filter(|due| state.reminds(*due, self.now)) {
-            self.alarms.remind(&starter, due).await?;
+            self.alarms.remind(starter, due).await?;
             triggers::keep::reminded(self.store, namespace, name, due).await?;
         }
         let state = triggers::keep::state(self.store, namespace, name).await?;
-        match state.is_none_or(|state| state.rests()) {
-            true => starters::unmark(self.store, &starter, &mark, self.now).await?,
-            false => starters::leave(self.store, &starter, &mark, self.now).await?,
-        };
-        Ok(())
+        Ok(state.is_none_or(|state| state.rests()))
     }
 
     /// Does what is due for a schedule, and sees to it that it is rung at its next ticks; gives it, if it is there.
@@ -307,8 +334,22 @@ where
         known: bool,
         new: &mut (dyn FnMut() -> Identity + Send),
     ) -> Result<(Option<CronWorkflow>, bool), StoreError> {
-        let (namespace, name) = (starter.namespace(), starter.name());
         let mark = starters::mark(self.store, starter, self.now).await?;
+        let (cron, rests) = match self.ticked(starter, known, new).await {
+            Ok((cron, rests)) => (cron, Ok(rests)),
+            Err(why) => (None, Err(why)),
+        };
+        Ok((cron, self.done(starter, &mark, rests).await?))
+    }
+
+    /// The same, while it is marked; gives whether nothing is left to do.
+    async fn ticked(
+        &self,
+        starter: &Starter,
+        known: bool,
+        new: &mut (dyn FnMut() -> Identity + Send),
+    ) -> Result<(Option<CronWorkflow>, bool), StoreError> {
+        let (namespace, name) = (starter.namespace(), starter.name());
         let cron = crons::keep::definition(self.store, namespace, name).await?;
         let firing = match &cron {
             Some(cron) => self.tick(starter, cron, new).await?.then_some(cron),
@@ -318,12 +359,7 @@ where
         let state = crons::keep::state(self.store, namespace, name).await?;
         // Where one reminder asks for the next, the mark stays: the sweep makes up for a lost one.
         let chained = firing.is_some_and(|cron| chained(cron, self.now));
-        let rests = !chained && state.is_none_or(|state| state.rests());
-        let alone = match rests {
-            true => starters::unmark(self.store, starter, &mark, self.now).await?,
-            false => starters::leave(self.store, starter, &mark, self.now).await?,
-        };
-        Ok((cron, alone))
+        Ok((cron, !chained && state.is_none_or(|state| state.rests())))
     }
 
     /// Handles the ticks that are due; gives whether there will be others.

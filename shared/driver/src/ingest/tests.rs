@@ -314,6 +314,21 @@ fn what_is_damaged_of_one_trigger_fails_its_own_messages_only() {
 }
 
 #[test]
+fn who_fails_time_after_time_leaves_one_mark_and_no_name_in_it() {
+    let world = World::with(TRIGGER);
+    done(create(&world, &triggers::keep::key(NS, "churn"), &"x")).unwrap();
+    let bad = world.object("churn/a.csv", "1", "2026-05-01T10:00:00Z");
+    let mut marks = Vec::new();
+    for _ in 0..5 {
+        assert!(world.handle(&[objects(std::slice::from_ref(&bad))], NOW)[0].is_err());
+        let keys = done(world.keys(starters::MARKS)).unwrap();
+        marks.push(done(world.get(&keys[0])).unwrap().unwrap().body.len());
+    }
+    assert_eq!(world.marked(), [churn()]);
+    assert_eq!(marks, [marks[0]; 5]);
+}
+
+#[test]
 fn one_object_starts_a_run_of_each_trigger_that_takes_it() {
     let world = World::with(TRIGGER);
     world.define("other", TRIGGER);
