@@ -9,8 +9,8 @@ use aws_smithy_http_client::tls::{Provider, TlsContext};
 
 pub mod roots;
 
-/// The configuration that the environment gives: the SDK's own chain of credentials (profiles, SSO,
-/// `credential_process`, roles of functions and pods), `AWS_REGION`, `AWS_ENDPOINT_URL`.
+/// The configuration that the environment gives: the SDK's own chain of credentials (profiles, roles of functions and
+/// pods; SSO and `credential_process` in the programs that take those features), `AWS_REGION`, `AWS_ENDPOINT_URL`.
 pub async fn from_environment() -> SdkConfig {
     loader().load().await
 }

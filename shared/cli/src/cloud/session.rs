@@ -1,5 +1,8 @@
 //! How the person reaches AWS: profile, region, endpoint, credentials; and what to do where that fails.
 
+use std::collections::BTreeSet;
+
+use aws_config::profile::{self, ProfileSet};
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials;
 use dropforge_driver::owner::chain;
@@ -22,17 +25,40 @@ pub async fn config(context: &Context) -> Result<SdkConfig, CliError> {
     }
     let config = loader.load().await;
     let Some(provider) = config.credentials_provider() else {
-        return Err(login(context, "nothing gives credentials".to_owned()));
+        return Err(login(context, "nothing gives credentials".to_owned()).await);
     };
     match provider.provide_credentials().await {
         Ok(_) => Ok(config),
-        Err(why) => Err(login(context, chain(&why))),
+        Err(why) => Err(login(context, chain(&why)).await),
     }
 }
 
-fn login(context: &Context, why: String) -> CliError {
-    let profile = context.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
+async fn login(context: &Context, why: String) -> CliError {
+    let named = context.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
+    let profile = match &named {
+        Some(named) => Some(logged_in(named).await),
+        None => None,
+    };
     CliError::Login { context: context.name.clone(), help: remedy(profile.as_deref(), &why), why }
+}
+
+/// The profile to log in with: the one named, or that which it takes its credentials from to assume a role.
+async fn logged_in(named: &str) -> String {
+    match profile::load(&Default::default(), &Default::default(), &Default::default(), None).await {
+        Ok(profiles) => source(&profiles, named).to_owned(),
+        Err(_) => named.to_owned(),
+    }
+}
+
+/// The end of a chain of profiles.
+fn source<'a>(profiles: &'a ProfileSet, named: &'a str) -> &'a str {
+    let (mut last, mut seen) = (named, BTreeSet::new());
+    while seen.insert(last)
+        && let Some(next) = profiles.get_profile(last).and_then(|profile| profile.get("source_profile"))
+    {
+        last = next;
+    }
+    last
 }
 
 /// What to do about credentials that can't be had, from what the SDK says of them.
