@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsMessage};
 use dropforge_deployment::metrics::Counts;
 use dropforge_driver::doorbells::Why;
 use dropforge_driver::heard::{Answer, Heard};
@@ -24,6 +24,16 @@ pub struct Batch {
     forged: u64,
 }
 
+impl Batch {
+    /// Takes another batch in.
+    pub fn take(&mut self, other: Batch) {
+        self.heard.extend(other.heard);
+        self.newer.extend(other.newer);
+        self.garbage += other.garbage;
+        self.forged += other.forged;
+    }
+}
+
 /// Why a message is not answered.
 enum Refused {
     Newer(String),
@@ -32,9 +42,9 @@ enum Refused {
 }
 
 /// Reads the messages of a batch.
-pub fn read(event: SqsEvent, key: &TokenKey) -> Batch {
+pub fn read(messages: Vec<SqsMessage>, key: &TokenKey) -> Batch {
     let mut batch = Batch::default();
-    for message in event.records {
+    for message in messages {
         let id = message.message_id.clone().unwrap_or_default();
         match doorbell(&message, key) {
             Ok(heard) => batch.heard.push((id, heard)),
@@ -107,13 +117,13 @@ mod tests {
 
     use super::*;
 
-    fn event(bodies: &[(&str, String, u32)]) -> SqsEvent {
+    fn messages(bodies: &[(&str, String, u32)]) -> Vec<SqsMessage> {
         let record = |(id, body, times): &(&str, String, u32)| {
             let attributes = json!({"ApproximateReceiveCount": times.to_string()});
             json!({"messageId": id, "body": body, "attributes": attributes, "messageAttributes": {}})
         };
         let records: Vec<Value> = bodies.iter().map(record).collect();
-        serde_json::from_value(json!({"Records": records})).unwrap()
+        serde_json::from_value(json!(records)).unwrap()
     }
 
     fn bell(run: &str, why: Why) -> Doorbell {
@@ -128,7 +138,7 @@ mod tests {
         let own = Doorbell { token: token("u"), ..bell("u", attempt()) };
         let others = Doorbell { token: token("v"), ..bell("u", attempt()) };
         let batch = read(
-            event(&[
+            messages(&[
                 ("1", own.encode().unwrap(), 1),
                 ("2", others.encode().unwrap(), 1),
                 ("3", bell("u", attempt()).encode().unwrap(), 1),
@@ -155,8 +165,10 @@ mod tests {
     fn only_the_messages_of_runs_that_failed_come_again() {
         let runs = ["u", "v", "w"].map(|run| bell(run, Why::Sweep).encode().unwrap());
         let [u, v, w] = runs;
-        let batch =
-            read(event(&[("1", u.clone(), 1), ("2", v, 1), ("3", w, 1), ("4", u, 1)]), &TokenKey::new(b"k"));
+        let batch = read(
+            messages(&[("1", u.clone(), 1), ("2", v, 1), ("3", w, 1), ("4", u, 1)]),
+            &TokenKey::new(b"k"),
+        );
         let failed = StoreError::NotFound { what: "bucket", name: "b".to_owned() };
         let answers = [
             ("u".into(), Answer::Failed(OwnError::Store(failed))),

@@ -63,11 +63,13 @@ impl Advance {
         Ok(Advance { key, doorbells, requests, listener, counts })
     }
 
-    async fn handle(&mut self, mut event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
+    async fn handle(&mut self, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
         self.requests.begin(Call::new(SystemClock.now(), deadline));
-        let more = drain::more(&self.doorbells, event.records.len()).await;
-        event.records.extend(more.iter().map(drain::handed));
-        let batch = batch::read(event, &self.key);
+        let handed = event.records.len();
+        let mut batch = batch::read(event.records, &self.key);
+        let contended = self.listener.is_contended(batch.heard.iter().map(|(_, heard)| &heard.run));
+        let more = drain::more(&self.doorbells, handed, contended).await;
+        batch.take(batch::read(more.iter().map(drain::handed).collect(), &self.key));
         let heard: Vec<_> = batch.heard.iter().map(|(_, heard)| heard.clone()).collect();
         let mut answers = self.listener.hear(&heard).await;
         // What the runs asked for meanwhile has to be answered before this call is.

@@ -90,6 +90,14 @@ where
         Listener { make, doorbells, warm: Vec::new(), rings: BTreeMap::new() }
     }
 
+    /// Whether others were faster at the last commit to one of these runs. Then more doorbells at once are worth a moment:
+    /// of those who commit to one run at the same time each reads what the others committed.
+    pub fn is_contended<'a>(&self, mut runs: impl Iterator<Item = &'a RunUid>) -> bool {
+        let contended =
+            |run: &RunUid| self.warm.iter().any(|(warm, owner)| warm == run && owner.is_contended(run));
+        runs.any(contended)
+    }
+
     /// Answers a batch; gives what became of each run's doorbells.
     pub async fn hear(&mut self, batch: &[Heard]) -> BTreeMap<RunUid, Answer> {
         let mut answering = Vec::new();
@@ -226,18 +234,20 @@ fn looks(heard: &[Heard]) -> Vec<Look> {
     let mut looks: Vec<Look> = Vec::new();
     for one in heard {
         let look = match &one.why {
+            Why::Attempt(attempt) => Look::Attempt(attempt.clone()),
             _ if one.again => Look::Everything,
             Why::Submitted | Why::Sweep | Why::Definitions => Look::Everything,
-            Why::Attempt(attempt) => Look::Attempt(attempt.clone()),
             Why::Command(command) => Look::Command(command.clone()),
             Why::Timer(timer) => Look::Timer(timer.clone()),
         };
-        if !looks.contains(&look) {
-            looks.push(look);
+        // Whoever was handed it before may have died between its commit and the effects.
+        let all = if one.again { &[Look::Everything, Look::Timers][..] } else { &[] };
+        for look in std::iter::once(&look).chain(all) {
+            if !looks.contains(look) {
+                looks.push(look.clone());
+            }
         }
     }
-    // Whoever was handed it before may have died between its commit and the effects.
-    looks.extend(heard.iter().any(|one| one.again).then_some(Look::Timers));
     looks
 }
 
@@ -255,7 +265,8 @@ mod tests {
         let looked = |batch: &[Heard]| looks(batch);
         let one = Look::Attempt("a".into());
         assert_eq!(looked(&[heard(attempt(), false), heard(attempt(), false)]), std::slice::from_ref(&one));
-        assert_eq!(looked(&[heard(attempt(), true)]), [Look::Everything, Look::Timers]);
+        assert_eq!(looked(&[heard(attempt(), true)]), [one.clone(), Look::Everything, Look::Timers]);
+        assert_eq!(looked(&[heard(Why::Sweep, true)]), [Look::Everything, Look::Timers]);
         assert_eq!(looked(&[heard(attempt(), false), heard(Why::Sweep, false)]), [one, Look::Everything]);
         assert_eq!(looked(&[heard(Why::Submitted, false)]), [Look::Everything]);
     }

@@ -95,6 +95,10 @@ pub struct Held {
     believed: bool,
     /// Whether the state is as new as what this owner was last rung for.
     current: bool,
+    /// Whether others had committed when this owner last looked: then they have most likely done so again.
+    raced: bool,
+    /// Whether others were faster at this owner's last commit.
+    lost: bool,
     /// How far the run's time is ahead of this owner's clock.
     ahead: SignedDuration,
 }
@@ -262,8 +266,8 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     ) -> Result<(), OwnError> {
         // A run whose end an effect has told is let go of.
         let program = self.held.get(run).map(|held| held.state.program.clone());
-        self.perform(run, effects).await?;
-        if let Some(program) = program.filter(|_| !ended.is_empty()) {
+        let tidied = self.perform(run, effects, ended).await?;
+        if let Some(program) = program.filter(|_| !ended.is_empty() && !tidied) {
             self.tidy(&program.spec, ended).await;
         }
         Ok(())
@@ -271,7 +275,10 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
 
     /// Decides, and commits; decides again on what others committed first.
     async fn commit(&mut self, run: &RunUid, mut events: Vec<Event>) -> Result<Committed, OwnError> {
-        for _ in 0..TRIES_MAX {
+        if self.seems_behind(run) && !events.is_empty() && self.catch_up(run).await? {
+            events = self.planned_again(run, events).await?;
+        }
+        for tries in 0..TRIES_MAX {
             let clock = self.clock.now();
             let Some(held) = self.held.get_mut(run).filter(|_| !events.is_empty()) else {
                 return Ok(Committed::default());
@@ -287,6 +294,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             }
             if let Commit::Committed { position } = self.store.commit(run, held.position, &records).await? {
                 (held.state, held.position, held.current) = (state, position, true);
+                held.lost = tries > 0;
                 (self.watcher)(&held.state, &records, Told::New);
                 let ended = records.iter().filter_map(ended).cloned().collect();
                 return Ok(Committed { any: true, effects, ended });
@@ -296,6 +304,16 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         }
         self.let_go(run);
         Err(OwnError::Contended { run: run.clone() })
+    }
+
+    /// Whether others were faster at this owner's last commit to a run.
+    pub fn is_contended(&self, run: &RunUid) -> bool {
+        self.held.get(run).is_some_and(|held| held.lost)
+    }
+
+    /// Whether a commit would most likely be lost, which costs more than a look.
+    fn seems_behind(&self, run: &RunUid) -> bool {
+        self.held.get(run).is_some_and(|held| held.raced && !held.current)
     }
 
     /// Keeps the run list up to date, and lets go of a run that is done.

@@ -53,6 +53,10 @@ pub(super) enum PerformError {
     Cluster(#[from] ClusterError),
 }
 
+fn has_no_room(outcome: &Result<Done, PerformError>) -> bool {
+    outcome.as_ref().is_ok_and(Done::waits)
+}
+
 fn starts(effect: &Effect) -> bool {
     matches!(effect, Effect::StartAttempt(_))
 }
@@ -110,9 +114,16 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         !C::STARTS_AGAIN && self.held.get(run).is_some_and(|held| held.state.outbox.contains_key(&stop))
     }
 
-    pub(super) async fn perform(&mut self, run: &RunUid, effects: Vec<Arc<Effect>>) -> Result<(), OwnError> {
+    /// Performs effects. What is left of attempts that have `ended` is in their way where there was no room for a start:
+    /// then it is removed first, which is told.
+    pub(super) async fn perform(
+        &mut self,
+        run: &RunUid,
+        effects: Vec<Arc<Effect>>,
+        ended: &[AttemptId],
+    ) -> Result<bool, OwnError> {
         if effects.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let (mut starts, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(|effect| starts(effect));
         starts.retain(|effect| !self.is_stopping(run, effect));
@@ -125,9 +136,12 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             self.unperformed.insert(run.clone());
         }
         let (apart, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|effect| stands_apart(effect));
-        let full = Mutex::default();
-        let starting: Vec<_> = starts.iter().map(|effect| self.start(run, effect, &full)).collect();
-        let mut outcomes = at_most(C::STARTS_AT_ONCE, starting).await;
+        let mut outcomes = self.start_all(run, &starts).await;
+        let full = outcomes.iter().any(has_no_room) && !ended.is_empty();
+        if let Some(spec) = self.spec(run).filter(|_| full) {
+            self.tidy(spec, ended).await;
+            self.start_rest(run, &starts, &mut outcomes).await;
+        }
         let performing: Vec<_> = apart.iter().map(|effect| self.perform_one(run, effect)).collect();
         outcomes.extend(at_most(APART_AT_ONCE, performing).await);
         for effect in &others {
@@ -152,7 +166,28 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             }
         }
         self.answered(run, answers, &others).await?;
-        self.ring_granted(granted).await
+        self.ring_granted(granted).await?;
+        Ok(full)
+    }
+
+    async fn start_all(&self, run: &RunUid, starts: &[Arc<Effect>]) -> Vec<Result<Done, PerformError>> {
+        let full = Mutex::default();
+        let starting: Vec<_> = starts.iter().map(|effect| self.start(run, effect, &full)).collect();
+        at_most(C::STARTS_AT_ONCE, starting).await
+    }
+
+    /// Starts what found no room once more.
+    async fn start_rest(
+        &self,
+        run: &RunUid,
+        starts: &[Arc<Effect>],
+        outcomes: &mut [Result<Done, PerformError>],
+    ) {
+        let waiting: Vec<usize> = (0..starts.len()).filter(|at| has_no_room(&outcomes[*at])).collect();
+        let again: Vec<_> = waiting.iter().map(|at| starts[*at].clone()).collect();
+        for (at, outcome) in waiting.into_iter().zip(self.start_all(run, &again).await) {
+            outcomes[at] = outcome;
+        }
     }
 
     /// Starts an attempt, unless one with the same needs has just found no room: of a thousand that wait one asks for all.

@@ -41,7 +41,9 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         let believed = state.submitted() && believes;
         let indexed = believed.then(|| index_entry(&state, position));
         let ahead = SignedDuration::ZERO;
-        self.held.insert(run.clone(), Held { state, position, indexed, believed, current: true, ahead });
+        let (current, raced, lost) = (true, false, false);
+        let held = Held { state, position, indexed, believed, current, raced, lost, ahead };
+        self.held.insert(run.clone(), held);
         Ok(())
     }
 
@@ -52,7 +54,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         for record in &tail.records {
             apply(&mut held.state, record);
         }
-        (held.position, held.current) = (tail.position, true);
+        (held.position, held.current, held.raced) = (tail.position, true, !tail.records.is_empty());
         if !tail.records.is_empty() {
             (self.watcher)(&held.state, &tail.records, Told::Replayed);
         }

@@ -205,7 +205,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             let key = EffectKey::TakeLocks(claimant.node);
             let effect = self.held.get(&claimant.run).and_then(|held| held.state.outbox.get(&key)).cloned();
             if let Some(effect) = effect {
-                Box::pin(self.perform(&claimant.run, vec![effect])).await?;
+                Box::pin(self.perform(&claimant.run, vec![effect], &[])).await?;
             }
         }
         Ok(())
@@ -221,7 +221,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             again.extend(effects.map(|effect| (run.clone(), effect.clone())));
         }
         for (run, effect) in again {
-            self.perform(&run, vec![effect]).await?;
+            self.perform(&run, vec![effect], &[]).await?;
         }
         Ok(())
     }

@@ -50,6 +50,11 @@ impl Seen {
         self.there.extend(events.iter().filter_map(attempt_of).cloned());
         self.events.extend(events);
     }
+
+    fn has_end_of(&self, attempt: &AttemptId) -> bool {
+        let ends = |event: &Event| matches!(event, Event::AttemptFinished { verdict } if verdict.attempt == *attempt);
+        self.events.iter().any(ends)
+    }
 }
 
 impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K> {
@@ -59,8 +64,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             self.look_at_everything(run, &mut seen).await?;
         }
         let attempts: BTreeSet<&AttemptId> = looks.iter().filter_map(Look::attempt).collect();
-        let attempts =
-            attempts.into_iter().filter(|attempt| !seen.there.contains(attempt)).cloned().collect();
+        let attempts = attempts.into_iter().filter(|attempt| !seen.has_end_of(attempt)).cloned().collect();
         self.look_at_attempts(run, attempts, &mut seen).await?;
         seen.events.extend(looks.iter().filter_map(Look::timer).map(|timer| Event::TimerFired { timer }));
         for command in self.commands(run, looks).await? {
@@ -111,6 +115,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         for (attempt, verdict) in attempts.iter().zip(verdicts) {
             match verdict? {
                 Some(verdict) => seen.events.push(Event::AttemptFinished { verdict: Arc::new(verdict) }),
+                None if seen.there.contains(attempt) => {}
                 None => open.push(attempt),
             }
         }

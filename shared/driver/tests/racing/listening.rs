@@ -163,6 +163,41 @@ fn of_many_ends_of_attempts_that_find_no_room_for_the_next_a_function_rings_once
 }
 
 #[test]
+fn where_there_is_no_room_what_has_ended_makes_room_first() {
+    let world = Handle::default();
+    let run = world.born(WIDE, "u");
+    let mut listener = listener(&world);
+    now(listener.hear(&[heard(&run, Why::Submitted, 0)]));
+    let pods = world.pods();
+    world.0.inner().full.insert("step".to_owned());
+    world.0.inner().room_by_tidying = true;
+    world.0.run_pod(&pods[0], Outcome::Failed);
+    let before = world.0.store.counted().commits;
+    let answers = now(listener.hear(&[heard(&run, Why::Attempt(pods[0].clone()), 0)]));
+    assert!(matches!(answers[&run], Answer::Done), "{answers:?}");
+    assert_eq!(world.pods().len(), pods.len(), "the next one is there");
+    assert_eq!(world.0.store.counted().commits - before, 1, "and nothing is on record of it that waited");
+}
+
+#[test]
+fn who_was_overtaken_looks_before_its_next_commit() {
+    let world = Handle::default();
+    let run = world.born(WIDE, "u");
+    let mut listeners = [listener(&world), listener(&world)];
+    now(listeners[0].hear(&[heard(&run, Why::Submitted, 0)]));
+    let pods = world.pods();
+    let mut turns = Vec::new();
+    for (at, who) in [1, 0, 1, 0].into_iter().enumerate() {
+        let listener = &mut listeners[who];
+        world.0.run_pod(&pods[at], Outcome::Succeeded);
+        let answers = now(listener.hear(&[heard(&run, Why::Attempt(pods[at].clone()), 0)]));
+        assert!(matches!(answers[&run], Answer::Done), "{answers:?}");
+        turns.push((world.0.store.conflicts(), listener.is_contended([&run].into_iter())));
+    }
+    assert_eq!(turns, [(0, false), (1, true), (2, true), (2, false)], "each learns it once");
+}
+
+#[test]
 fn a_doorbell_with_words_that_name_nothing_silences_no_other() {
     let world = Handle::default();
     let run = world.born(ONE, "u");

@@ -51,6 +51,8 @@ struct Inner {
     asked: u32,
     /// Templates whose attempts find no room.
     full: BTreeSet<String>,
+    /// There is room for all of them once pods that have ended are removed.
+    room_by_tidying: bool,
     /// The next call of the cluster never returns: whoever made it is killed.
     kills: bool,
     /// How often a timer was set.
@@ -137,6 +139,14 @@ impl Cluster for Handle {
             }
         }
         Ok(events)
+    }
+
+    async fn tidy(&self, _: &RunSpec, _: &[AttemptId]) -> Result<(), ClusterError> {
+        let mut inner = self.0.inner();
+        if inner.room_by_tidying {
+            inner.full.clear();
+        }
+        Ok(())
     }
 
     async fn config(&self, _: &ConfigKey) -> Result<Option<ConfigFound>, ClusterError> {
