@@ -570,6 +570,24 @@ async fn an_image_that_is_not_there_is_told_at_once_and_given_up() {
 }
 
 #[tokio::test]
+async fn a_volume_of_a_secret_that_is_not_there_is_named_and_given_up() {
+    let mut settings = Settings::default();
+    settings.patience.configuration = Duration::from_secs(3);
+    let Some(rig) = Rig::new("volume", settings).await else { return };
+    let mounts = json!([{"name": "keys", "mountPath": "/k"}]);
+    let container = json!({"image": "busybox:1", "command": ["true"], "volumeMounts": mounts});
+    let mut attempt = (*rig.attempt("wf-main-1", container)).clone();
+    let volumes = vec![json!({"name": "keys", "secret": {"secretName": "keys"}})];
+    attempt.work = Arc::new(Work { volumes, ..(*attempt.work).clone() });
+    let attempt = Arc::new(attempt);
+    rig.cluster.start(&rig.run("run-1"), attempt.clone()).await.unwrap();
+    let (outcome, reason, message) = rig.ended(&attempt).await;
+    assert_eq!((outcome, reason), (Outcome::Error, Reason::Configuration), "{message}");
+    assert!(message.contains("FailedMount: ") && message.contains("secret \"keys\" not found"), "{message}");
+    rig.done().await;
+}
+
+#[tokio::test]
 async fn a_step_that_no_node_can_take_says_what_is_missing() {
     let Some(rig) = Rig::new("gpu", Settings::default()).await else { return };
     let container =
