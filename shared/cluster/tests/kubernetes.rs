@@ -406,6 +406,27 @@ async fn a_claim_that_is_being_removed_is_waited_for_and_made_anew() {
 }
 
 #[tokio::test]
+async fn a_pod_that_is_more_than_its_quota_is_refused_and_one_that_finds_no_room_waits() {
+    let limited = |limit: u32| {
+        let (cluster, _) = played(move |_, _| {
+            let (code, mut said) = refusal(403, "Forbidden");
+            let amounts =
+                format!("requested: requests.cpu=4, used: requests.cpu=1, limited: requests.cpu={limit}");
+            said["message"] =
+                json!(format!("pods \"wf-main-1\" is forbidden: exceeded quota: team, {amounts}"));
+            (code, said)
+        });
+        async move { cluster.start(&run("ml", "run-1"), attempt("ml", "wf-main-1", unwrapped())).await.unwrap() }
+    };
+    let Some(Event::AttemptFinished { verdict }) = limited(2).await else {
+        panic!("no end makes room for it")
+    };
+    assert_eq!((verdict.outcome, verdict.reason), (Outcome::Error, Reason::Configuration));
+    assert!(verdict.message.contains("exceeded quota: team"), "{}", verdict.message);
+    assert!(matches!(limited(4).await, Some(Event::AttemptWaiting { .. })));
+}
+
+#[tokio::test]
 async fn pods_are_deleted_side_by_side_and_one_that_can_t_be_keeps_none_of_the_others() {
     let met = Arc::new(tokio::sync::Barrier::new(3));
     let deleted = Arc::new(Mutex::new(BTreeSet::new()));
