@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, getsid, kill_process_group, pidfd_open, pidfd_send_signal, set_child_subreaper,
+    Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal, set_child_subreaper,
 };
 
 use super::system::{self, Reaped};
@@ -216,7 +216,9 @@ pub fn timespec(duration: Duration) -> Timespec {
 /// Takes the status of adopted orphans that died in sessions of their own and that nobody can name any more.
 /// Children of other parts of this program stay in its session, and are left alone.
 fn take_strays() {
-    let own = getsid(None).map_or(0, |session| session.as_raw_nonzero().get());
+    // Not by `getsid`: for a session begun outside this process's PID namespace the kernel says 0, and who wraps
+    // the call takes an id for more than 0.
+    let own = table::entry(std::process::id().cast_signed()).map_or(0, |own| own.session);
     let is_stray = |entry: &Entry| {
         let leaders = leaders();
         entry.is_zombie

@@ -48,11 +48,10 @@ fn again(test: &str, setting: &str, command: impl Fn(&str) -> std::process::Comm
         command.env(INNER, setting).env("TMPDIR", "/tmp").current_dir("/").stdin(std::process::Stdio::null());
         command
     };
-    // The child's own program, whatever folder it lies in.
+    // The child's own program, whatever folder it lies in; another program's child must be told where.
     let mut probe = prepare(command("/proc/self/exe"));
-    let exe = std::env::current_exe().unwrap();
-    if setting == "refused" {
-        probe = prepare(command(exe.to_str().unwrap()));
+    if probe.get_program() != "/proc/self/exe" {
+        probe = prepare(command(std::env::current_exe().unwrap().to_str().unwrap()));
     }
     let output = probe.args(["--exact", test, "--nocapture"]).output();
     let Ok(output) = output else {
@@ -272,6 +271,37 @@ fn a_daemon_without_session_parent_and_marker_is_known_by_its_namespace() {
     fs::write(trial.layout.scratch.join("root/tmp/go"), "").unwrap();
     assert_eq!(running.wait().exit, Exit::Code(0));
     assert_eq!(read_line(&mut reader), "");
+}
+
+/// A dead process that this one has adopted from another, begun with these words.
+fn dead_orphan(begun: &str) -> i32 {
+    let script = format!("{begun} sh -c 'exec sleep 0' >&2 & echo $!");
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    let pid = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+    while !table::entry(pid).unwrap().is_zombie {
+        std::thread::yield_now();
+    }
+    pid
+}
+
+/// As in a container that another's session began: `docker exec`, a CI runner's job.
+#[test]
+fn strays_are_told_from_own_children_in_a_session_begun_elsewhere() {
+    if std::env::var_os(INNER).is_none() {
+        let test = "process::tests::strays_are_told_from_own_children_in_a_session_begun_elsewhere";
+        return again(test, "a foreign session", |exe| {
+            let mut command = std::process::Command::new("unshare");
+            command.args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", exe]);
+            command
+        });
+    }
+    assert_eq!(table::entry(std::process::id().cast_signed()).unwrap().session, 0);
+    println!("ran with {:?}", isolation());
+    let (stray, own) = (dead_orphan("setsid"), dead_orphan(""));
+    let trial = Trial::new();
+    assert_eq!(trial.sh("true", isolation()).0, Exit::Code(0));
+    assert_eq!(table::entry(stray), None);
+    assert!(table::entry(own).unwrap().is_zombie);
 }
 
 #[test]
