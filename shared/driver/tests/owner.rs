@@ -1,12 +1,14 @@
 //! The owner on a memory store and a cluster that a test plays.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use dropforge_driver::births::{Identity, Library, Overrides, Site, run_spec};
 use dropforge_driver::clock::Clock;
 use dropforge_driver::cluster::{Cluster, ClusterError};
+use dropforge_driver::garbage;
 use dropforge_driver::owner::{Ends, Owner};
-use dropforge_driver::store::{Inbox, Index, Runs, StoreError};
+use dropforge_driver::store::{Artifacts, Inbox, Index, ObjectFacts, Place, Runs, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::config::{ConfigFound, ConfigKey};
 use dropforge_engine::event::{Command, Event, RetryOptions, Verb};
@@ -78,14 +80,56 @@ impl Ends for Told {
         Ok(())
     }
 
-    /// What it may not.
-    async fn remove_artifacts(&self, _: &RunSpec) -> Result<(), StoreError> {
-        let source = std::io::ErrorKind::PermissionDenied.into();
-        Err(StoreError::Io { action: "remove", key: "models/m".to_owned(), source })
+    async fn remove_artifacts(&self, spec: &RunSpec) -> Result<(), StoreError> {
+        garbage::remove(&Forbidding, spec.namespace(), &[Place { bucket: None, key: "models/m".to_owned() }])
+            .await
     }
 
     async fn remove_volumes(&self, _: &RunSpec) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+/// A bucket of which nothing may be read or removed.
+struct Forbidding;
+
+fn forbidden<T>() -> Result<T, StoreError> {
+    let source = std::io::ErrorKind::PermissionDenied.into();
+    Err(StoreError::Io { action: "use", key: "models/m".to_owned(), source })
+}
+
+impl Artifacts for Forbidding {
+    async fn fetch(
+        &self,
+        _: &str,
+        _: &Place,
+        _: &Path,
+        _: &(dyn Fn(u64, u64) + Send + Sync),
+    ) -> Result<ObjectFacts, StoreError> {
+        forbidden()
+    }
+
+    async fn list(&self, _: &str, _: &Place) -> Result<Vec<String>, StoreError> {
+        forbidden()
+    }
+
+    async fn store(
+        &self,
+        _: &str,
+        _: &Path,
+        _: &Place,
+        _: bool,
+        _: &(dyn Fn(u64, u64) + Send + Sync),
+    ) -> Result<ObjectFacts, StoreError> {
+        forbidden()
+    }
+
+    async fn remove_object(&self, _: &str, _: &Place) -> Result<(), StoreError> {
+        forbidden()
+    }
+
+    async fn head(&self, _: &str, _: &Place) -> Result<Option<ObjectFacts>, StoreError> {
+        forbidden()
     }
 }
 

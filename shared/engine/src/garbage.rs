@@ -6,6 +6,7 @@ use dropforge_manifest::types::{Artifact, ArtifactGc, WorkflowSpec};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::phase::RunPhase;
+use crate::program::Program;
 use crate::spec::RunSpec;
 use crate::view::View;
 
@@ -27,12 +28,12 @@ impl Fate {
     }
 }
 
-/// Whether the manifest has artifacts removed at the run's end.
-pub fn removes_at_end(spec: &RunSpec) -> bool {
-    let at_end = |gc: Option<&ArtifactGc>| strategy(gc) == Some(Fate::Completed.strategy());
-    let stored = spec.library.values().flat_map(|stored| &stored.templates);
-    let mut outputs = spec.spec.templates.iter().chain(stored).flat_map(|t| &t.outputs.artifacts);
-    at_end(spec.spec.artifact_gc.as_ref()) || outputs.any(|artifact| at_end(artifact.artifact_gc.as_ref()))
+/// Whether the manifest has any artifacts removed at this moment.
+pub fn removes(program: &Program, fate: Fate) -> bool {
+    let then = |gc: Option<&ArtifactGc>| strategy(gc) == Some(fate.strategy());
+    let mut outputs = program.templates().flat_map(|compiled| &compiled.template.outputs.artifacts);
+    then(program.spec.spec.artifact_gc.as_ref())
+        || outputs.any(|artifact| then(artifact.artifact_gc.as_ref()))
 }
 
 /// Whether the volume claims of a run that ended like this go: by default those of one that has succeeded (Argo's rule

@@ -185,6 +185,11 @@ impl Program {
         self.scopes.get(&*key.scope)?.get(&*key.name)
     }
 
+    /// All templates, those inline in others too.
+    pub fn templates(&self) -> impl Iterator<Item = &Compiled> {
+        self.scopes.values().flat_map(|templates| templates.values()).map(|compiled| &**compiled)
+    }
+
     /// Whether a stored object is known, whatever templates it has.
     pub fn holds(&self, scope: &str) -> bool {
         self.scopes.contains_key(scope)

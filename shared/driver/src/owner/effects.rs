@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterError};
 use crate::locks::Claimant;
 use crate::memos;
-use crate::store::{ErrorKind, RunStore, StoreError};
+use crate::store::{RunStore, StoreError};
 use crate::timers::Timers;
 
 /// Effects performed side by side that have nothing to do with one another: as many as answers are waited for at once.
@@ -279,13 +279,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                 Ok(performed(effect.key()))
             }
             Effect::DeleteArtifacts => {
-                match self.ends.remove_artifacts(spec).await {
-                    // Asked again it would be denied again, and the run would stay live for ever.
-                    Err(why) if why.kind() == ErrorKind::Denied => {
-                        tracing::warn!(%run, why = %chain(&why), "artifacts stay that artifactGC names");
-                    }
-                    other => other?,
-                }
+                self.ends.remove_artifacts(spec).await?;
                 Ok(performed(effect.key()))
             }
             Effect::TakeLocks(request) => self.take_locks(run, request).await,

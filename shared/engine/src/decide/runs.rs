@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::calls::{End, Place};
 use super::{Decider, NodePhase, Record, Role, RunPhase};
 use crate::effect::{EffectKey, TimerId, TimerKind};
-use crate::garbage::{removes_at_end, removes_volumes};
+use crate::garbage::{Fate, removes, removes_volumes};
 use crate::ids::NodeId;
 use crate::metric::Moment;
 use crate::program::{LOCAL, Program};
@@ -177,7 +177,7 @@ impl Decider {
             self.emit(Record::TimerEnded { timer });
         }
         let (at, delete_volumes) = (self.now, self.deletes_volumes(phase));
-        let delete_artifacts = removes_at_end(&self.state.program.spec);
+        let delete_artifacts = removes(&self.state.program, Fate::Completed);
         self.emit(Record::RunFinished { phase, message, at, delete_volumes, delete_artifacts });
         self.release_locks(None);
     }
