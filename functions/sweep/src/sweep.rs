@@ -79,17 +79,17 @@ impl AllPods for Pods {
         self.cluster.remove_pods_in(namespace, attempts).await
     }
 
-    async fn claimants(&self) -> Result<Vec<(RunUid, String)>, ClusterError> {
-        let mut claimants = Vec::new();
+    async fn volume_owners(&self) -> Result<Vec<(RunUid, String)>, ClusterError> {
+        let mut owners = Vec::new();
         for namespace in &self.namespaces {
-            match self.cluster.owners_of_volumes(namespace).await {
-                Ok(runs) => claimants.extend(runs.into_iter().map(|run| (run.into(), namespace.clone()))),
+            match self.cluster.volume_owners(namespace).await {
+                Ok(runs) => owners.extend(runs.into_iter().map(|run| (run.into(), namespace.clone()))),
                 Err(why) => {
                     tracing::warn!(namespace, "its volume claims were not looked at: {}", chain(&why))
                 }
             }
         }
-        Ok(claimants)
+        Ok(owners)
     }
 
     async fn remove_claims(&self, run: &RunUid, namespace: &str) -> Result<(), ClusterError> {

@@ -1,4 +1,5 @@
-//! The sweep: which runs are rung so that nothing that was lost stays lost. It loads no journal.
+//! The sweep: which runs are rung so that nothing that was lost stays lost, and what is left over and goes. No live
+//! run is loaded for it.
 
 mod expiry;
 mod sweep;
@@ -80,11 +81,11 @@ fn turn(name: &str, turns: u64) -> u64 {
 }
 
 /// The minutes that a sweep answers for: all since the one before, since a schedule fires anywhere within its minute, and
-/// an hour at most. Where that is not known, the last two: one may have been passed over.
+/// an hour at most. Where that is not known, as many as give every run its turn.
 fn minutes(since: Option<Timestamp>, now: Timestamp) -> RangeInclusive<u64> {
     let minute = |at: Timestamp| u64::try_from(at.as_second() / 60).unwrap_or_default();
     let now = minute(now);
-    let from = since.map_or(now.saturating_sub(1), |at| minute(at) + 1);
+    let from = since.map_or((now + 1).saturating_sub(TURNS_MAX), |at| minute(at) + 1);
     from.clamp(now.saturating_sub(59), now)..=now
 }
 
@@ -138,7 +139,7 @@ mod tests {
         assert_eq!(minutes(Some(119), 240), 2..=4);
         assert_eq!(minutes(Some(120), 179), 2..=2, "twice in one");
         assert_eq!(minutes(Some(0), 6000), 41..=100);
-        assert_eq!(minutes(None, 6000), 99..=100);
+        assert_eq!(minutes(None, 6000), 86..=100);
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl AllPods for Claims {
         Ok(())
     }
 
-    async fn claimants(&self) -> Result<Vec<(RunUid, String)>, ClusterError> {
+    async fn volume_owners(&self) -> Result<Vec<(RunUid, String)>, ClusterError> {
         let runs = self.0.lock().unwrap().clone();
         Ok(runs.into_iter().map(|run| (run.into(), "default".to_owned())).collect())
     }
@@ -139,6 +139,48 @@ fn delete(store: &MemoryStore, uid: &str) {
     let entry = index_entry(&RunState::new(Arc::new(program)), 1);
     now(store.put_entry(&entry)).unwrap();
     now(deaths::delete(store, &entry, "test", at_minute(0))).unwrap();
+}
+
+#[test]
+fn a_run_that_no_call_can_delete_is_passed_over() {
+    let store = MemoryStore::default();
+    for uid in ["a-huge", "b-small"] {
+        ended(&store, uid, "OnWorkflowSuccess", RunPhase::Succeeded);
+        let program = Program::compile(spec(uid, "OnWorkflowSuccess")).unwrap();
+        let entry = index_entry(&RunState::new(Arc::new(program)), 1);
+        now(store.put_entry(&IndexEntry { expires_at: Some(at_minute(0)), ..entry })).unwrap();
+    }
+    let died = r#"{"format":1,"after":null,"deleting":"a-huge"}"#;
+    now(store.swap("sweeping/expiry.json", None, died.as_bytes())).unwrap();
+    let left_after = |minute| {
+        let (store, pods, doorbells, reminders) = (&store, &Claims::default(), &Silence, &Silence);
+        let (since, at) = (Some(at_minute(minute - 1)), at_minute(minute));
+        now(Sweep { store, pods, doorbells, reminders, since, now: at }.sweep()).unwrap();
+        now(store.entries(None)).unwrap().into_iter().map(|entry| entry.uid).collect::<Vec<_>>()
+    };
+    assert_eq!(left_after(20), ["a-huge".into()]);
+    assert_eq!(now(store.keys("sweeping")).unwrap(), [""; 0]);
+    assert_eq!(left_after(7), [], "the next reading tries again");
+}
+
+#[test]
+fn volume_claims_are_looked_at_by_turns_and_all_of_them_within_hours() {
+    let store = MemoryStore::default();
+    for n in 0..60 {
+        ended(&store, &format!("run-{n:02}"), "OnWorkflowCompletion", RunPhase::Failed);
+    }
+    let claims = Claims(Mutex::new((0..60).map(|n| format!("run-{n:02}")).collect()));
+    let left_after = |hour: i64| {
+        let (store, pods, doorbells, reminders) = (&store, &claims, &Silence, &Silence);
+        let at = at_minute(60 * hour + 7);
+        now(Sweep { store, pods, doorbells, reminders, since: Some(at_minute(60 * hour + 6)), now: at }
+            .sweep())
+        .unwrap();
+        claims.0.lock().unwrap().len()
+    };
+    let left: Vec<usize> = (0..4).map(left_after).collect();
+    assert!(left[0] >= 10 && left[0] < 60, "{left:?}");
+    assert_eq!(left[3], 0, "{left:?}");
 }
 
 #[test]

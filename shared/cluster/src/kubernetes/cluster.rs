@@ -243,7 +243,7 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
     ///
     /// # Errors
     /// When the cluster can't be asked, or refuses.
-    pub async fn owners_of_volumes(&self, namespace: &str) -> Result<BTreeSet<String>, ClusterError> {
+    pub async fn volume_owners(&self, namespace: &str) -> Result<BTreeSet<String>, ClusterError> {
         let client = self.client().await.map_err(CallError::unreachable)?;
         volumes::owners(&client, namespace).await.map_err(CallError::unreachable)
     }

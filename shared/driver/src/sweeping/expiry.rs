@@ -1,5 +1,6 @@
 //! The deletion of runs whose time is over, a part in each sweep: the list of runs may be longer than one call can read.
 
+use dropforge_engine::ids::RunUid;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -25,9 +26,13 @@ struct Progress {
     format: u32,
     /// The end of what was read.
     after: Option<String>,
+    /// The run in whose deletion the last call died, if it did: its journal may be more than a call can read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deleting: Option<RunUid>,
 }
 
-/// Goes on where the last sweep ended, or begins anew where that is due.
+/// Goes on where the last sweep ended, or begins anew where that is due. A run that takes longer than a call has keeps none
+/// of the others: it is passed over until the list is read again.
 ///
 /// # Errors
 /// When the list can't be read or changed; the next sweep goes on in the same place.
@@ -40,11 +45,16 @@ pub(super) async fn go_on<S: RunStore + Artifacts>(
     if at.is_none() && !begins {
         return Ok(());
     }
-    let after = at.as_ref().and_then(|at| at.after.clone());
+    let (after, passed) = at.map_or((None, None), |at| (at.after, at.deleting));
+    if let Some(run) = &passed {
+        tracing::warn!(%run, "deleting a run whose time is over took longer than a call has: it stays for an hour");
+    }
     let page = store.entries_after(after.as_deref(), READS_MAX).await?;
     let (expired, _) = garbage::expired(&page.entries, now);
     let mut deleted = 0;
-    for entry in expired.iter().take(DELETIONS_MAX) {
+    for entry in expired.iter().filter(|entry| Some(&entry.uid) != passed.as_ref()).take(DELETIONS_MAX) {
+        let deleting = Some(entry.uid.clone());
+        keep(store, Some(Progress { format: FORMAT, after: after.clone(), deleting })).await?;
         if tidy_away(store, entry, "ttlStrategy", now).await? == Buried::Hidden {
             tracing::info!(run = %entry.uid, name = entry.name, "a run was deleted, as its ttlStrategy says");
             deleted += 1;
@@ -52,7 +62,10 @@ pub(super) async fn go_on<S: RunStore + Artifacts>(
     }
     // What is left of these lines is read again, as long as that leads anywhere.
     let is_done = expired.len() <= DELETIONS_MAX || deleted == 0;
-    let next = if is_done { page.end.map(Some) } else { Some(after) };
-    let next = next.map(|after| Progress { format: FORMAT, after });
-    change_or_remove(store, KEY, FORMAT, |_: Option<Progress>| (next.clone(), ())).await
+    let next = if is_done { page.end.map(|end| (Some(end), None)) } else { Some((after, passed)) };
+    keep(store, next.map(|(after, deleting)| Progress { format: FORMAT, after, deleting })).await
+}
+
+async fn keep<S: RunStore>(store: &S, progress: Option<Progress>) -> Result<(), StoreError> {
+    change_or_remove(store, KEY, FORMAT, |_: Option<Progress>| (progress.clone(), ())).await
 }

@@ -24,6 +24,9 @@ const IDLE_TURNS: u64 = 10;
 /// The minute of an hour in which runs begin to be deleted whose time is over: that reads the whole run list.
 const DELETING_MINUTE: u64 = 7;
 
+/// How many runs one sweep looks at whose volume claims may be left over: each is read whole. With more, they have turns.
+const OUTLIVED_MAX: usize = 50;
+
 /// The pods of all runs at once.
 pub trait AllPods: Send + Sync {
     /// All of them, at a glance.
@@ -46,7 +49,7 @@ pub trait AllPods: Send + Sync {
     ///
     /// # Errors
     /// When the cluster can't be asked.
-    fn claimants(&self) -> impl Future<Output = Result<Vec<(RunUid, String)>, ClusterError>> + Send {
+    fn volume_owners(&self) -> impl Future<Output = Result<Vec<(RunUid, String)>, ClusterError>> + Send {
         async { Ok(Vec::new()) }
     }
 
@@ -149,13 +152,14 @@ impl<S: RunStore + Artifacts, P: AllPods, D: Doorbells, M: Reminders> Sweep<'_, 
     /// Removes volume claims that outlived their run: a function that was still starting steps when the run ended has made
     /// them again, or the run was deleted since.
     async fn remove_claims(&self) -> Result<(), SweepError> {
-        let claimants = self.pods.claimants().await?;
-        if claimants.is_empty() {
+        let mut owners = self.pods.volume_owners().await?;
+        if owners.is_empty() {
             return Ok(());
         }
         // Listed afterwards: a run's marker is made before its first claim.
         let live = self.live().await?;
-        for (run, namespace) in claimants.into_iter().filter(|(run, _)| !live.contains(run)) {
+        owners.retain(|(run, _)| !live.contains(run));
+        for (run, namespace) in of_this_hour(owners, self.now) {
             match self.outlived(&run, &namespace).await {
                 Ok(false) => {}
                 Ok(true) => {
@@ -237,6 +241,15 @@ impl<S: RunStore + Artifacts, P: AllPods, D: Doorbells, M: Reminders> Sweep<'_, 
             granted.into_iter().map(|claimant| Ring::new(claimant.run, Why::Sweep)).collect();
         self.doorbells.ring(&rings).await
     }
+}
+
+/// Those whose turn it is.
+fn of_this_hour<T>(mut all: Vec<T>, now: Timestamp) -> Vec<T> {
+    let turns = all.len().div_ceil(OUTLIVED_MAX).max(1);
+    let turn = usize::try_from(now.as_second() / 3600).unwrap_or(0) % turns;
+    all.drain(..turn * OUTLIVED_MAX);
+    all.truncate(OUTLIVED_MAX);
+    all
 }
 
 #[derive(Debug, thiserror::Error)]
