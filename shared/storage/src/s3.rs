@@ -49,7 +49,6 @@ mod documents;
 mod download;
 #[cfg(feature = "s3")]
 mod error;
-mod in_order;
 mod inbox;
 mod index;
 mod journal;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dropforge_driver::store::StoreError;
-use dropforge_storage::s3::requests::{Bytes, Condition, Failure, Found, Head, Listed, Notes, Requests};
+use dropforge_storage::s3::requests::{Bytes, Condition, Failure, Found, Head, Listed, Metadata, Requests};
 
 use crate::plan::Fault;
 use crate::seen;
@@ -17,7 +17,7 @@ use crate::world::Handle;
 #[derive(Clone, Debug)]
 struct Object {
     found: Found,
-    notes: Notes,
+    metadata: Metadata,
 }
 
 /// The objects, and whoever sees them as they are.
@@ -36,7 +36,7 @@ impl Bucket {
         key: &str,
         body: &Bytes,
         condition: Option<Condition<'_>>,
-        notes: Option<Notes>,
+        metadata: Option<Metadata>,
     ) -> Result<String, Failure> {
         let mut objects = self.objects();
         match (condition, objects.get(key)) {
@@ -49,7 +49,7 @@ impl Bucket {
         }
         let etag = etag(body);
         let found = Found { body: body.clone(), etag: etag.clone() };
-        objects.insert(key.to_owned(), Object { found, notes: notes.unwrap_or_default() });
+        objects.insert(key.to_owned(), Object { found, metadata: metadata.unwrap_or_default() });
         Ok(etag)
     }
 
@@ -79,7 +79,7 @@ impl Bucket {
         let head = |object: &Object| Head {
             etag: object.found.etag.clone(),
             size: object.found.body.len() as u64,
-            notes: object.notes.clone(),
+            metadata: object.metadata.clone(),
         };
         self.objects().get(key).map(head)
     }
@@ -116,9 +116,9 @@ impl Requests for Bucket {
         key: &str,
         body: &Bytes,
         condition: Condition<'_>,
-        notes: Option<Notes>,
+        metadata: Option<Metadata>,
     ) -> Result<String, Failure> {
-        self.put(key, body, Some(condition), notes)
+        self.put(key, body, Some(condition), metadata)
     }
 
     async fn try_remove(&self, key: &str, etag: &str) -> Result<(), Failure> {
@@ -204,10 +204,10 @@ impl Requests for Remote {
         key: &str,
         body: &Bytes,
         condition: Condition<'_>,
-        notes: Option<Notes>,
+        metadata: Option<Metadata>,
     ) -> Result<String, Failure> {
         self.goes().await?;
-        let put = self.world.bucket.put(key, body, Some(condition), notes);
+        let put = self.world.bucket.put(key, body, Some(condition), metadata);
         if put.is_ok() {
             seen::put(&self.world, key, body);
         }

@@ -13,7 +13,7 @@ use dropforge_driver::store::StoreError;
 
 use super::conditional::PAUSES;
 use super::patience::patiently;
-use super::requests::{Condition, Failure, Found, Head, Listed, Notes, Requests};
+use super::requests::{Condition, Failure, Found, Head, Listed, Metadata, Requests};
 
 /// Longer bodies have longer to arrive: a slow line still carries this much in a second.
 const BYTES_PER_SECOND_MIN: u64 = 1024 * 1024;
@@ -75,14 +75,14 @@ impl Requests for Bucket {
         key: &str,
         body: &Bytes,
         condition: Condition<'_>,
-        notes: Option<Notes>,
+        metadata: Option<Metadata>,
     ) -> Result<String, Failure> {
         let (if_none_match, if_match) = match condition {
             Condition::Absent => (Some("*".to_owned()), None),
             Condition::Unchanged(etag) => (None, Some(quoted(etag))),
         };
         let put = self.client.put_object().bucket(&self.name).key(key).body(ByteStream::from(body.clone()));
-        let put = put.set_if_none_match(if_none_match).set_if_match(if_match).set_metadata(notes);
+        let put = put.set_if_none_match(if_none_match).set_if_match(if_match).set_metadata(metadata);
         let once = self.once(body.len() as u64);
         let sent = put.customize().config_override(once).send().await.map_err(Failure::of)?;
         Ok(unquoted(sent.e_tag()))
@@ -134,7 +134,7 @@ impl Requests for Bucket {
             Ok(head) => {
                 let size = u64::try_from(head.content_length().unwrap_or(0)).unwrap_or(0);
                 let etag = unquoted(head.e_tag());
-                Ok(Some(Head { etag, size, notes: head.metadata.unwrap_or_default() }))
+                Ok(Some(Head { etag, size, metadata: head.metadata.unwrap_or_default() }))
             }
             Err(Failure::Missing) => Ok(None),
             Err(failure) => Err(failure.at("read", key)),

@@ -8,10 +8,10 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dropforge_driver::owner::at_most;
 use dropforge_driver::store::StoreError;
 
-use super::in_order::in_order;
-use super::requests::{Condition, Failure, Found, Listed, Notes, Requests};
+use super::requests::{Condition, Failure, Found, Listed, Metadata, Requests};
 
 /// As much of an object is read to see whose it is: more than any document of ours takes.
 const READ_BACK_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -114,11 +114,11 @@ pub(super) trait Conditional: Requests {
         key: &str,
         body: Vec<u8>,
         condition: Condition<'_>,
-        notes: Notes,
+        metadata: Metadata,
     ) -> impl Future<Output = Result<Option<String>, StoreError>> + Send {
         let body = Bytes::from(body);
         async move {
-            match self.try_put(key, &body, condition, Some(notes)).await {
+            match self.try_put(key, &body, condition, Some(metadata)).await {
                 Ok(etag) => Ok(Some(etag)),
                 Err(Failure::Refused | Failure::Missing) => Ok(None),
                 Err(failure) => Err(failure.at("write", key)),
@@ -196,8 +196,8 @@ pub(super) trait Conditional: Requests {
         &self,
         keys: Vec<String>,
     ) -> impl Future<Output = Result<Vec<Option<Found>>, StoreError>> + Send {
-        let reads = keys.into_iter().map(move |key| async move { self.get(&key).await });
-        async move { in_order(READS_AHEAD, reads).await.into_iter().collect() }
+        let reads = keys.into_iter().map(move |key| async move { self.get(&key).await }).collect();
+        async move { at_most(READS_AHEAD, reads).await.into_iter().collect() }
     }
 
     /// The objects whose keys begin with `prefix`, by key.

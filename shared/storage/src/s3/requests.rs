@@ -19,7 +19,7 @@ pub struct Found {
 }
 
 /// Short texts that an object carries beside its body.
-pub type Notes = HashMap<String, String>;
+pub type Metadata = HashMap<String, String>;
 
 /// A stored object without its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Head {
     /// Its size in bytes.
     pub size: u64,
     /// What it carries beside its body.
-    pub notes: Notes,
+    pub metadata: Metadata,
 }
 
 /// What must hold for a write.
@@ -87,7 +87,7 @@ pub trait Requests: Clone + Send + Sync {
         key: &str,
         body: &Bytes,
         condition: Condition<'_>,
-        notes: Option<Notes>,
+        metadata: Option<Metadata>,
     ) -> impl Future<Output = Result<String, Failure>> + Send;
 
     /// Removes an object if it has this entity tag.

@@ -61,8 +61,8 @@ pub(super) struct Kept {
 }
 
 /// What a snapshot carries beside its body, so that who knows an older one need not read it.
-const SEQ_NOTE: &str = "journal-seq";
-const VERSION_NOTE: &str = "version";
+const METADATA_SEQ: &str = "journal-seq";
+const METADATA_VERSION: &str = "version";
 
 #[derive(Serialize)]
 struct NewSnapshot<'a> {
@@ -200,9 +200,9 @@ impl<R: Requests> ObjectStore<R> {
         let pieces = Arc::new(apart.names().cloned().collect());
         let known = tail.snapshot.as_ref().map(|kept| kept.etag.as_str());
         let condition = known.map_or(Condition::Absent, Condition::Unchanged);
-        let notes = [(SEQ_NOTE, position), (VERSION_NOTE, version)];
-        let notes = notes.map(|(name, value)| (name.to_owned(), value.to_string())).into();
-        let tail = match self.control.put_once(&key, body, condition, notes).await? {
+        let metadata = [(METADATA_SEQ, position), (METADATA_VERSION, version)];
+        let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_string())).into();
+        let tail = match self.control.put_once(&key, body, condition, metadata).await? {
             Some(etag) => tail.behind(Kept { etag, version, journal_seq: position, bytes, pieces }),
             None => self.behind_newest(&key, tail).await?,
         };
@@ -216,8 +216,8 @@ impl<R: Requests> ObjectStore<R> {
         if tail.snapshot.as_ref().is_some_and(|kept| kept.etag == head.etag) {
             return Ok(tail);
         }
-        let note = |name: &str| head.notes.get(name)?.parse().ok();
-        let newer = match (note(VERSION_NOTE), note(SEQ_NOTE)) {
+        let figure = |name: &str| head.metadata.get(name)?.parse().ok();
+        let newer = match (figure(METADATA_VERSION), figure(METADATA_SEQ)) {
             (Some(version), Some(journal_seq)) => {
                 // What is below a journal is not removed: what was kept beside an older one still is.
                 let pieces = tail.snapshot.as_ref().map(|kept| kept.pieces.clone()).unwrap_or_default();
