@@ -96,6 +96,28 @@ run "alarms_wake_somebody" {
   }
 }
 
+run "alarms_keep_step_with_a_slower_sweep" {
+  module {
+    source = "../modules/observability"
+  }
+
+  variables {
+    name              = "demo"
+    queue_names       = { uploads = "demo-uploads", events = "demo-events" }
+    dead_letter_names = { uploads = "demo-uploads-dead", events = "demo-events-dead" }
+    function_names    = { ingest = "demo-ingest", advance = "demo-advance", sweep = "demo-sweep" }
+    sweep_minutes     = 5
+  }
+
+  assert {
+    condition = { for name in ["runs-stuck", "sweep-missing"] : name => join(" ", [aws_cloudwatch_metric_alarm.this[name].period, aws_cloudwatch_metric_alarm.this[name].evaluation_periods, coalesce(aws_cloudwatch_metric_alarm.this[name].datapoints_to_alarm, 0)]) } == {
+      runs-stuck    = "300 2 2"
+      sweep-missing = "600 1 0"
+    }
+    error_message = "what a sweep tells every five minutes is looked at in periods of five minutes"
+  }
+}
+
 run "bad_addresses_are_refused" {
   command = plan
 

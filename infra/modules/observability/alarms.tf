@@ -37,9 +37,10 @@ locals {
       statistic   = "Maximum"
       threshold   = 0
       description = "A pod has not started for ten minutes, and its run does not move. dropforge list shows which runs, dropforge explain RUN tells what it waits for."
-      # A sweep that comes a little late leaves a minute without a word.
-      periods    = 10
-      datapoints = 8
+      # A period for each sweep, and ten minutes in all; one that comes a little late leaves a period without a word.
+      period     = 60 * var.sweep_minutes
+      periods    = ceil(10 / var.sweep_minutes)
+      datapoints = ceil(8 / var.sweep_minutes)
     }
   }
 
