@@ -9,7 +9,6 @@ mod admission;
 mod client;
 mod cluster;
 mod images;
-mod pace;
 mod person;
 pub mod pod;
 pub mod remote;

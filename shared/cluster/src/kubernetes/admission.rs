@@ -88,6 +88,10 @@ impl<S: Documents> Admission<S> {
     /// When it is not known whether they were taken.
     pub async fn take(&self, now: Timestamp) -> Result<Admitted, StoreError> {
         let mut hand = self.hand.lock().await;
+        // Turns that were not taken when they came are gone: nobody makes up for them all at once.
+        if now > hand.from + self.block + BURST {
+            hand.turns = 0;
+        }
         let (permit, turn) =
             (self.max.is_some() && hand.permits == 0, !self.block.is_zero() && hand.turns == 0);
         if permit || turn {

@@ -24,7 +24,6 @@ use kube::{Client, Resource};
 use super::admission::Admission;
 use super::client::{Access, CallError, Connections, call};
 use super::images::Images;
-use super::pace::Pace;
 use super::pod::{MANAGED_LABEL, RUN_LABEL, label_value};
 use super::site::{Limits, Site};
 use super::status::{Glance, Patience, glance};
@@ -89,7 +88,6 @@ pub struct KubernetesCluster<S> {
     site: Site,
     store: Arc<S>,
     settings: Settings,
-    pace: Pace,
     admission: Admission<S>,
     images: Images<S>,
 }
@@ -119,13 +117,16 @@ pub struct OurPods {
 impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
     /// A cluster; nothing is asked of it yet.
     pub fn new(access: Access, site: Site, store: Arc<S>, settings: Settings) -> Self {
-        let pace = Pace::new(settings.creates_per_second);
         let per_second = settings.creates_per_second;
         let admission = Admission::new(store.clone(), &settings.name, settings.open_pods_max, per_second);
-        let images =
-            Images::new(store.clone(), site.defaults.images.clone(), settings.registry_credentials.clone());
+        let images = Images::new(
+            store.clone(),
+            site.defaults.images.clone(),
+            settings.registry_credentials.clone(),
+            settings.patience.image,
+        );
         let connections = Connections::new(access);
-        KubernetesCluster { connections, site, store, settings, pace, admission, images }
+        KubernetesCluster { connections, site, store, settings, admission, images }
     }
 
     /// Whether steps may run in a namespace: in one of another deployment nothing is made, read or removed.
@@ -308,7 +309,7 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
 }
 
 impl<S: Attempts + Documents + Launches + 'static> Cluster for KubernetesCluster<S> {
-    /// An answer of the API takes longer than its work; `pace` bounds what all of them ask for.
+    /// An answer of the API takes longer than its work; `admission` bounds what all of them ask for.
     const STARTS_AT_ONCE: usize = 16;
     const STARTS_AGAIN: bool = false;
 

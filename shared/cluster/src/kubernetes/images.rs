@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use dropforge_driver::clock::{Clock, SystemClock};
@@ -15,6 +16,7 @@ use super::pod::{Commands, ImageCommand};
 mod ecr;
 mod registry;
 
+use registry::Unsaid;
 pub use registry::{Logins, RegistryError, logins};
 
 /// The version of the documents that this code writes.
@@ -30,6 +32,9 @@ const RIGHTS: &str = "ecr:GetAuthorizationToken, ecr:BatchGetImage and ecr:GetDo
 /// How long a registry that did not say it is not asked again.
 const FAILURE_HOLDS: SignedDuration = SignedDuration::from_secs(10);
 
+/// A registry that nobody has asked for so long has not failed all the while.
+const FAILURES_MEET: SignedDuration = SignedDuration::from_mins(10);
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Known {
     format: u32,
@@ -38,22 +43,39 @@ struct Known {
     starts: ImageCommand,
 }
 
+/// A registry's last failure to say what an image starts.
+struct Failure {
+    /// Since when it fails.
+    since: Timestamp,
+    at: Timestamp,
+    why: RegistryError,
+}
+
 /// What images start.
 pub struct Images<S> {
     store: Arc<S>,
     said: Commands,
     /// Who asks Amazon's registries.
     credentials: Option<SharedCredentialsProvider>,
+    /// How long a registry that does not answer is waited for.
+    patience: SignedDuration,
     known: Mutex<BTreeMap<String, Known>>,
-    /// What could not be had, and when. Held while a registry is asked: starts side by side would all ask it the same, and
+    /// What could not be had. Held while a registry is asked: starts side by side would all ask it the same, and
     /// would wait one after the other for one that does not answer.
-    failed: tokio::sync::Mutex<BTreeMap<String, (Timestamp, RegistryError)>>,
+    failed: tokio::sync::Mutex<BTreeMap<String, Failure>>,
 }
 
 impl<S: Documents> Images<S> {
     /// Knows what the settings say.
-    pub fn new(store: Arc<S>, said: Commands, credentials: Option<SharedCredentialsProvider>) -> Self {
-        Images { store, said, credentials, known: Mutex::default(), failed: tokio::sync::Mutex::default() }
+    pub fn new(
+        store: Arc<S>,
+        said: Commands,
+        credentials: Option<SharedCredentialsProvider>,
+        patience: Duration,
+    ) -> Self {
+        let (known, failed) = (Mutex::default(), tokio::sync::Mutex::default());
+        let patience = SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX);
+        Images { store, said, credentials, patience, known, failed }
     }
 
     /// What an image starts, where nothing need be asked but the store.
@@ -87,14 +109,22 @@ impl<S: Documents> Images<S> {
         if let Some(known) = self.memory().get(image).filter(|known| holds(known)) {
             return Ok(known.starts.clone());
         }
-        failed.retain(|_, (at, _)| SystemClock.now().duration_since(*at) < FAILURE_HOLDS);
-        if let Some((_, why)) = failed.get(image) {
-            return Err(why.clone());
+        let now = SystemClock.now();
+        failed.retain(|_, failure| now.duration_since(failure.at) < FAILURES_MEET);
+        let before = failed.get(image);
+        if let Some(failure) = before.filter(|failure| now.duration_since(failure.at) < FAILURE_HOLDS) {
+            return Err(failure.why.clone());
         }
-        let answer = self.ask(pulled, logins).await;
-        let starts = answer.inspect_err(|why| {
-            failed.insert(image.to_owned(), (SystemClock.now(), why.clone()));
-        })?;
+        let since = before.map_or(now, |failure| failure.since);
+        let starts = match self.ask(pulled, logins).await {
+            Ok(starts) => starts,
+            Err(why) => {
+                let why = self.judged(why, now.duration_since(since));
+                failed.insert(image.to_owned(), Failure { since, at: now, why: why.clone() });
+                return Err(why);
+            }
+        };
+        failed.remove(image);
         let known =
             Known { format: FORMAT, image: image.to_owned(), at: SystemClock.now(), starts: starts.clone() };
         self.memory().insert(image.to_owned(), known.clone());
@@ -104,6 +134,11 @@ impl<S: Documents> Images<S> {
         Ok(starts)
     }
 
+    /// A registry that nobody reaches has been named wrongly, or is away for long: who waits is told so.
+    fn judged(&self, why: RegistryError, since: SignedDuration) -> RegistryError {
+        if why.passes() && since > self.patience { why.for_good(since) } else { why }
+    }
+
     /// Asks with a pull secret's login, or with one of the functions' own where Amazon's registry gives it.
     async fn ask(&self, pulled: &str, mut logins: Logins) -> Result<ImageCommand, RegistryError> {
         let registry = registry::registry(pulled);
@@ -111,15 +146,16 @@ impl<S: Documents> Images<S> {
         if let Some(credentials) = self.credentials.as_ref().filter(|_| !logins.contains_key(&registry)) {
             match ecr::login(&registry, credentials).await {
                 Ok(login) => logins.extend(login.map(|login| (registry, login))),
-                Err(why) => {
+                Err(why) if why.passes => return Err(RegistryError::of(pulled, why)),
+                Err(Unsaid { why, .. }) => {
                     lacks = format!("; ECR gave this function no login ({why}): its role needs {RIGHTS}")
                 }
             }
         }
         let asked = pulled.to_owned();
         let asking = tokio::task::spawn_blocking(move || registry::starts(&asked, &logins));
-        let answer = asking.await.map_err(|why| RegistryError::of(pulled, &why)).and_then(|answer| answer);
-        answer.map_err(|why| why.and(&lacks))
+        let answer = asking.await.map_err(|why| RegistryError::of(pulled, why.to_string().into()));
+        answer.and_then(|answer| answer).map_err(|why| why.and(&lacks))
     }
 
     fn memory(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Known>> {

@@ -11,7 +11,7 @@ use dropforge_driver::store::{Attempts, Documents, Launches};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason};
 use dropforge_engine::event::Event;
 use dropforge_engine::spec::RunSpec;
-use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::Client;
 use kube::api::{Api, PostParams};
 use kube::core::Request;
@@ -70,7 +70,6 @@ impl<S: Attempts + Documents + Launches + 'static> KubernetesCluster<S> {
             Some(Lacking::Later(why)) => return Err(NotStarted::Later { why }),
         }
         self.admitted().await?;
-        self.pace.turn().await;
         let Err(error) = post(&client, &attempt.namespace, &pod).await else { return Ok(()) };
         // Where nobody knows whether there is a pod, the next count does.
         if !matches!(error, CallError::Unknown(_)) {
@@ -143,13 +142,11 @@ impl<S: Attempts + Documents + Launches + 'static> KubernetesCluster<S> {
     /// The logins of the pull secrets that the pod would have, and what to say of secrets that may not be read.
     async fn logins(&self, attempt: &Attempt) -> Result<(Logins, String), NotStarted> {
         let (mut found, mut unread) = (Logins::new(), String::new());
-        // They may come from tags. Nothing is asked by what is no name, or the address would be another's.
-        for name in self.pull_secrets(attempt).await?.into_iter().filter(|name| is_object_name(name)) {
-            let api: Api<Secret> = self.api(&attempt.namespace).await?;
-            match call(api.get_opt(&name)).await {
+        for name in self.pull_secrets(attempt).await? {
+            match self.secret(&attempt.namespace, &name).await {
                 Ok(secret) => {
-                    let data = secret.and_then(|secret| secret.data?.remove(".dockerconfigjson"));
-                    found.extend(data.map(|data| logins(&data.0)).unwrap_or_default());
+                    let config = secret.and_then(|mut secret| secret.remove(".dockerconfigjson"));
+                    found.extend(config.map(|config| logins(config.as_bytes())).unwrap_or_default());
                 }
                 Err(error) if error.code() == Some(403) => {
                     unread.push_str(&format!(

@@ -8,12 +8,8 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
 use dropforge_driver::clock::{Clock, SystemClock};
-use ureq::Agent;
 
-use super::registry::{Login, login_of, read};
-
-/// It answers quickly, or is away.
-const ANSWER: Duration = Duration::from_secs(10);
+use super::registry::{Login, Unsaid, agent, is_busy, login_of, read};
 
 /// What is asked of it, in the words of its protocol.
 const TARGET: &str = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken";
@@ -30,24 +26,28 @@ fn place(registry: &str) -> Option<(&str, &str)> {
 /// The login of these credentials for a registry; none where it is not Amazon's.
 ///
 /// # Errors
-/// In words for people, when there is none for them.
-pub async fn login(registry: &str, credentials: &SharedCredentialsProvider) -> Result<Option<Login>, String> {
+/// When there is none for them, or none now.
+pub async fn login(registry: &str, credentials: &SharedCredentialsProvider) -> Result<Option<Login>, Unsaid> {
     let Some((region, domain)) = place(registry) else { return Ok(None) };
-    let credentials = credentials.provide_credentials().await.map_err(|why| why.to_string())?;
+    // A function's role always has some.
+    let had = credentials.provide_credentials().await;
+    let credentials = had.map_err(|why| Unsaid { why: why.to_string(), passes: true })?;
     let (url, region) = (format!("https://api.ecr.{region}.{domain}/"), region.to_owned());
     let asking = tokio::task::spawn_blocking(move || ask(&url, &region, &credentials));
-    asking.await.map_err(|why| why.to_string()).and_then(|answer| answer).map(Some)
+    asking.await.map_err(|why| why.to_string())?.map(Some)
 }
 
-fn ask(url: &str, region: &str, credentials: &Credentials) -> Result<Login, String> {
+fn ask(url: &str, region: &str, credentials: &Credentials) -> Result<Login, Unsaid> {
     let request = signed(url, region, credentials)?;
-    let config = Agent::config_builder().timeout_global(Some(ANSWER)).http_status_as_error(false);
-    let answer = config.build().new_agent().run(request).map_err(|why| why.to_string())?;
+    let answer = agent().run(request)?;
     let status = answer.status();
     let answer = read(answer)?;
-    let token = answer["authorizationData"][0]["authorizationToken"].as_str();
-    let said = || answer["message"].as_str().unwrap_or_default().to_owned();
-    token.map(login_of).ok_or_else(|| format!("{status}: {}", said()))
+    if let Some(token) = answer["authorizationData"][0]["authorizationToken"].as_str() {
+        return Ok(login_of(token));
+    }
+    let said = |field: &str| answer[field].as_str().unwrap_or_default();
+    let passes = is_busy(status) || said("__type").contains("Throttling");
+    Err(Unsaid { why: format!("{status}: {}", said("message")), passes })
 }
 
 fn signed(url: &str, region: &str, credentials: &Credentials) -> Result<http::Request<&'static str>, String> {
@@ -132,6 +132,13 @@ mod tests {
         assert!(head.contains(TARGET) && head.contains("/eu-central-1/ecr/aws4_request"), "{head}");
         let (url, _asked) = service("400 Bad Request", r#"{"message":"User: x is not authorized"}"#);
         let why = ask(&url, "eu-central-1", &credentials).err().unwrap();
-        assert_eq!(why, "400 Bad Request: User: x is not authorized");
+        assert_eq!((&*why.why, why.passes), ("400 Bad Request: User: x is not authorized", false));
+        for (status, body) in [
+            ("400 Bad Request", r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#),
+            ("503 Service Unavailable", "{}"),
+        ] {
+            let (url, _asked) = service(status, body);
+            assert!(ask(&url, "eu-central-1", &credentials).err().unwrap().passes, "{body}");
+        }
     }
 }

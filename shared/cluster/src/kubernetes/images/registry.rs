@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::Value;
 use ureq::Agent;
@@ -45,8 +46,8 @@ pub struct RegistryError {
 }
 
 impl RegistryError {
-    pub(super) fn of(image: &str, why: &dyn std::fmt::Display) -> Self {
-        RegistryError { image: image.to_owned(), why: why.to_string(), passes: false }
+    pub(super) fn of(image: &str, Unsaid { why, passes }: Unsaid) -> Self {
+        RegistryError { image: image.to_owned(), why, passes }
     }
 
     /// The same, with what else a person should know.
@@ -55,9 +56,43 @@ impl RegistryError {
         self
     }
 
+    /// The same, once it has been so for too long.
+    pub(super) fn for_good(self, since: SignedDuration) -> Self {
+        let why = format!("{} (for {} s)", self.why, since.as_secs());
+        RegistryError { why, passes: false, ..self }
+    }
+
     /// Whether the registry does not answer or has too much to do: it may answer later.
     pub fn passes(&self) -> bool {
         self.passes
+    }
+}
+
+/// Why a service did not say what it was asked, in words for people.
+#[derive(Debug)]
+pub(super) struct Unsaid {
+    pub why: String,
+    /// Whether it may say it later: it does not answer, or has too much to do.
+    pub passes: bool,
+}
+
+impl From<String> for Unsaid {
+    fn from(why: String) -> Self {
+        Unsaid { why, passes: false }
+    }
+}
+
+impl From<&str> for Unsaid {
+    fn from(why: &str) -> Self {
+        why.to_owned().into()
+    }
+}
+
+impl From<ureq::Error> for Unsaid {
+    fn from(error: ureq::Error) -> Self {
+        use ureq::Error::{BodyStalled, ConnectionFailed, HostNotFound, Io, Timeout};
+        let passes = matches!(error, BodyStalled | ConnectionFailed | HostNotFound | Io(_) | Timeout(_));
+        Unsaid { why: error.to_string(), passes }
     }
 }
 
@@ -108,13 +143,12 @@ pub(super) fn registry(image: &str) -> String {
 /// When its registry does not say it.
 pub fn starts(image: &str, logins: &Logins) -> Result<ImageCommand, RegistryError> {
     let name = Name::of(image);
-    let mut visit =
-        Visit { name: &name, login: logins.get(&name.registry), bearer: None, agent: agent(), busy: false };
-    let starts = visit.starts();
-    starts.map_err(|why| RegistryError { image: image.to_owned(), why, passes: visit.busy })
+    let mut visit = Visit { name: &name, login: logins.get(&name.registry), bearer: None, agent: agent() };
+    visit.starts().map_err(|why| RegistryError::of(image, why))
 }
 
-fn agent() -> Agent {
+/// Who asks: not for long, and what is no success is an answer, too.
+pub(super) fn agent() -> Agent {
     let config = Agent::config_builder().timeout_global(Some(ANSWER)).http_status_as_error(false);
     config.build().new_agent()
 }
@@ -155,12 +189,10 @@ struct Visit<'a> {
     login: Option<&'a Login>,
     bearer: Option<String>,
     agent: Agent,
-    /// Whether it did not answer, or answered that it has too much to do.
-    busy: bool,
 }
 
 impl Visit<'_> {
-    fn starts(&mut self) -> Result<ImageCommand, String> {
+    fn starts(&mut self) -> Result<ImageCommand, Unsaid> {
         let mut manifest = self.get("manifests", &self.name.reference)?;
         if let Some(list) = manifest["manifests"].as_array() {
             let digest = for_this_platform(list).ok_or("it holds no image for linux")?;
@@ -175,7 +207,7 @@ impl Visit<'_> {
         Ok(ImageCommand { entrypoint: texts("Entrypoint"), cmd: texts("Cmd") })
     }
 
-    fn get(&mut self, kind: &str, reference: &str) -> Result<Value, String> {
+    fn get(&mut self, kind: &str, reference: &str) -> Result<Value, Unsaid> {
         let url = format!("{}/{kind}/{reference}", self.name.base());
         let mut answer = self.ask(&url)?;
         if answer.status() == StatusCode::UNAUTHORIZED && self.bearer.is_none() {
@@ -187,21 +219,21 @@ impl Visit<'_> {
                 answer = self.ask(&url)?;
             }
         }
-        self.busy = is_busy(answer.status());
         match answer.status() {
             StatusCode::OK => read(answer),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if self.login.is_some() => {
-                Err(format!("the login for {} that was found is not enough for it", self.name.registry))
+                Err(format!("the login for {} that was found is not enough for it", self.name.registry)
+                    .into())
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Err("it may not be read without a login; name a pull secret in `imagePullSecrets`".to_owned())
+                Err("it may not be read without a login; name a pull secret in `imagePullSecrets`".into())
             }
-            StatusCode::NOT_FOUND => Err("there is no such image".to_owned()),
-            other => Err(format!("the registry answered {other}")),
+            StatusCode::NOT_FOUND => Err("there is no such image".into()),
+            other => Err(Unsaid { why: format!("the registry answered {other}"), passes: is_busy(other) }),
         }
     }
 
-    fn ask(&mut self, url: &str) -> Result<ureq::http::Response<ureq::Body>, String> {
+    fn ask(&self, url: &str) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
         let mut request = self.agent.get(url).header("accept", ACCEPT);
         let authorization = match (&self.bearer, self.login) {
             (Some(token), _) => Some(format!("Bearer {token}")),
@@ -211,17 +243,11 @@ impl Visit<'_> {
         if let Some(value) = authorization {
             request = request.header("authorization", value);
         }
-        self.answered(request.call())
-    }
-
-    /// Who does not answer may answer later.
-    fn answered<A>(&mut self, answer: Result<A, ureq::Error>) -> Result<A, String> {
-        self.busy = answer.is_err();
-        answer.map_err(|why| why.to_string())
+        request.call()
     }
 
     /// Docker's token protocol: the challenge says who gives a token for what.
-    fn token(&mut self, fields: &str) -> Result<String, String> {
+    fn token(&self, fields: &str) -> Result<String, Unsaid> {
         let field = |name: &str| {
             let (_, rest) = fields.split_once(&format!("{name}=\""))?;
             rest.split('"').next().map(str::to_owned)
@@ -236,25 +262,24 @@ impl Visit<'_> {
         if let Some(login) = self.login {
             request = request.header("authorization", format!("Basic {}", login.basic));
         }
-        let answer = self.answered(request.call())?;
-        self.busy = is_busy(answer.status());
-        if answer.status() != StatusCode::OK {
-            return Err(format!("{realm} gives no token: {}", answer.status()));
+        let answer = request.call()?;
+        let status = answer.status();
+        if status != StatusCode::OK {
+            return Err(Unsaid { why: format!("{realm} gives no token: {status}"), passes: is_busy(status) });
         }
         let token = read(answer)?;
         let token = token["token"].as_str().or(token["access_token"].as_str());
-        token.map(str::to_owned).ok_or_else(|| format!("{realm} gives no token"))
+        token.map(str::to_owned).ok_or_else(|| format!("{realm} gives no token").into())
     }
 }
 
-fn is_busy(status: StatusCode) -> bool {
+pub(super) fn is_busy(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 
-pub(super) fn read(answer: ureq::http::Response<ureq::Body>) -> Result<Value, String> {
-    let bytes = answer.into_body().into_with_config().limit(BYTES_MAX).read_to_vec();
-    let bytes = bytes.map_err(|why| why.to_string())?;
-    serde_json::from_slice(&bytes).map_err(|why| format!("the registry's answer is no JSON: {why}"))
+pub(super) fn read(answer: ureq::http::Response<ureq::Body>) -> Result<Value, Unsaid> {
+    let bytes = answer.into_body().into_with_config().limit(BYTES_MAX).read_to_vec()?;
+    serde_json::from_slice(&bytes).map_err(|why| format!("the registry's answer is no JSON: {why}").into())
 }
 
 /// The digest of the image for x86-64, else the first one for Linux: what an image starts is the same on all platforms,

@@ -127,8 +127,8 @@ pub(super) fn waiting(view: &View<'_>, patience: &Patience) -> Seen {
 fn not_prepared(view: &View<'_>, patience: &Patience, waited: Duration, ordinary: &str) -> Seen {
     let warning = view.warning.unwrap_or("its volumes or its address are not there yet");
     let why = format!("{ordinary}: {warning}");
-    let names_nothing = ["secret", "configmap"].iter().any(|kind| warning.contains(kind));
-    if names_nothing && warning.contains("not found") {
+    let names = |kind: &str| warning.contains(&format!("{kind} \""));
+    if (names("secret") || names("configmap")) && warning.contains("\" not found") {
         let message = format!("Pod failed before its containers start due to {why}");
         return Seen::Ended(Box::new(view.verdict(Outcome::Error, Reason::Configuration, message)));
     }
