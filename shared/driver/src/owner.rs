@@ -11,6 +11,7 @@ mod loading;
 mod locks;
 mod looks;
 mod together;
+mod turns;
 
 pub use listing::index_entry;
 pub use looks::Look;

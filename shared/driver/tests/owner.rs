@@ -7,12 +7,12 @@ use dropforge_driver::births::{Identity, Library, Overrides, Site, run_spec};
 use dropforge_driver::clock::Clock;
 use dropforge_driver::cluster::{Cluster, ClusterError};
 use dropforge_driver::garbage;
-use dropforge_driver::owner::{Ends, Owner};
+use dropforge_driver::owner::{Ends, Look, Owner};
 use dropforge_driver::store::{Artifacts, Inbox, Index, ObjectFacts, Place, Runs, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::config::{ConfigFound, ConfigKey};
 use dropforge_engine::event::{Command, Event, RetryOptions, Verb};
-use dropforge_engine::ids::AttemptId;
+use dropforge_engine::ids::{AttemptId, RunUid};
 use dropforge_engine::phase::RunPhase;
 use dropforge_engine::record::Record;
 use dropforge_engine::spec::{Cause, RunSpec};
@@ -30,28 +30,47 @@ impl Clock for Still {
     }
 }
 
-/// Remembers what it was asked; refuses starts while `down`.
+/// What a cluster was asked.
+#[derive(Clone, Debug, PartialEq)]
+enum Asked {
+    Start(AttemptId),
+    Stop(AttemptId),
+}
+
+/// Remembers what it was asked; refuses starts while `down`, and stops while `deaf`.
 #[derive(Default)]
 struct Played {
     started: Mutex<Vec<Arc<Attempt>>>,
     stopped: Mutex<Vec<AttemptId>>,
+    /// Both, in order.
+    asked: Mutex<Vec<Asked>>,
+    deaf: Mutex<bool>,
     tidied: Mutex<Vec<AttemptId>>,
     down: Mutex<bool>,
     /// What stands in every config map.
     found: Mutex<Option<ConfigFound>>,
 }
 
+fn unreachable() -> ClusterError {
+    let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+    ClusterError::Unreachable { what: "supervisor", source }
+}
+
 impl Cluster for Played {
     async fn start(&self, _: &RunSpec, attempt: Arc<Attempt>) -> Result<Option<Event>, ClusterError> {
         if *self.down.lock().expect("not poisoned") {
-            let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-            return Err(ClusterError::Unreachable { what: "supervisor", source });
+            return Err(unreachable());
         }
+        self.asked.lock().expect("not poisoned").push(Asked::Start(attempt.id.clone()));
         self.started.lock().expect("not poisoned").push(attempt);
         Ok(None)
     }
 
     async fn stop(&self, _: &RunSpec, attempt: &AttemptId, _: &str) -> Result<(), ClusterError> {
+        if *self.deaf.lock().expect("not poisoned") {
+            return Err(unreachable());
+        }
+        self.asked.lock().expect("not poisoned").push(Asked::Stop(attempt.clone()));
         self.stopped.lock().expect("not poisoned").push(attempt.clone());
         Ok(())
     }
@@ -327,6 +346,60 @@ async fn a_finished_run_that_is_retried_is_live_again_until_its_end_is_told_once
     next.handle(&spec.uid, vec![succeeded(&scene.starts()[1])]).await.unwrap();
     assert_eq!(*scene.told.0.lock().unwrap(), [RunPhase::Failed, RunPhase::Succeeded]);
     assert!(scene.store.live_runs().await.unwrap().is_empty());
+}
+
+impl Scene {
+    /// A run whose only step was started, and that was stopped, which its cluster did not hear.
+    async fn stopped_unheard(&self) -> RunUid {
+        let mut owner = self.owner();
+        let uid = spec().uid;
+        owner.submit(&spec()).await.expect("the store works");
+        *self.cluster.deaf.lock().expect("not poisoned") = true;
+        self.says(&mut owner, "c-stop", Verb::Terminate).await;
+        uid
+    }
+
+    /// A command, and its doorbell.
+    async fn says(&self, owner: &mut TestOwner, id: &str, verb: Verb) {
+        let command = Command { id: id.into(), by: "test".to_owned(), at: Still.now(), verb };
+        self.store.put_command(&spec().uid, &command).await.expect("the store works");
+        owner.ring(&spec().uid, &[Look::Command(id.into())]).await.expect("the store works");
+    }
+
+    /// What the cluster was asked since this was asked last.
+    fn asked(&self) -> Vec<Asked> {
+        std::mem::take(&mut *self.cluster.asked.lock().expect("not poisoned"))
+    }
+}
+
+#[tokio::test]
+async fn who_retries_a_run_performs_a_stop_that_another_has_left_before_the_next_attempt_begins() {
+    let scene = Scene::new();
+    scene.stopped_unheard().await;
+    let first = scene.starts()[0].clone();
+    *scene.cluster.deaf.lock().unwrap() = false;
+    scene.asked();
+    scene.says(&mut scene.owner(), "c-retry", Verb::Retry(RetryOptions::default())).await;
+    let second = scene.starts()[1].clone();
+    assert_ne!(first, second);
+    assert_eq!(scene.asked(), [Asked::Stop(first), Asked::Start(second)]);
+}
+
+#[tokio::test]
+async fn an_attempt_is_not_started_as_long_as_the_one_before_it_can_not_be_stopped() {
+    let scene = Scene::new();
+    let run = scene.stopped_unheard().await;
+    let first = scene.starts()[0].clone();
+    let mut owner = scene.owner();
+    scene.says(&mut owner, "c-retry", Verb::Retry(RetryOptions::default())).await;
+    assert_eq!(owner.run(&run).map(|state| state.phase), Some(RunPhase::Running));
+    assert_eq!(scene.asked(), [Asked::Start(first.clone())]);
+    *scene.cluster.deaf.lock().unwrap() = false;
+    owner.retry().await.unwrap();
+    let second = scene.starts().last().cloned().unwrap();
+    assert_ne!(first, second);
+    // An owner of this kind of cluster tells it of all attempts once more, so that it knows what it ends.
+    assert_eq!(scene.asked(), [Asked::Start(first.clone()), Asked::Stop(first), Asked::Start(second)]);
 }
 
 const LOCKED: &str = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {generateName: wf-}\nspec:\n  entrypoint: main\n  templates:\n  - name: main\n    synchronization: {semaphores: [{configMapKeyRef: {name: limits, key: gpu}}]}\n    container: {image: busybox}\n";

@@ -10,6 +10,7 @@ use dropforge_engine::ids::{AttemptId, RunUid};
 use dropforge_engine::spec::RunSpec;
 
 use super::together::at_most;
+use super::turns::Turns;
 use super::{Ends, Others, OwnError, Owner, chain};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterError};
@@ -20,10 +21,6 @@ use crate::timers::Timers;
 
 /// Effects performed side by side that have nothing to do with one another: as many as answers are waited for at once.
 const APART_AT_ONCE: usize = 16;
-
-/// Attempts that one look starts where others look as well, whose calls end: at the 20 a second of a cluster they take ten
-/// seconds. One decision starts fewer; more wait where somebody died before it had started them.
-const STARTS_MAX: usize = 200;
 
 /// What is said of a start that was not tried. Always the same words, so that they are put on record once.
 const NO_ROOM: &str =
@@ -53,17 +50,11 @@ pub(super) enum PerformError {
     Cluster(#[from] ClusterError),
 }
 
-fn has_no_room(outcome: &Result<Done, PerformError>) -> bool {
+/// An effect, and what came of it.
+pub(super) type Outcome = (Arc<Effect>, Result<Done, PerformError>);
+
+fn has_no_room((_, outcome): &Outcome) -> bool {
     outcome.as_ref().is_ok_and(Done::waits)
-}
-
-fn starts(effect: &Effect) -> bool {
-    matches!(effect, Effect::StartAttempt(_))
-}
-
-/// Whether it touches nothing that another effect of the run touches: locks and memos are asked for in their order.
-fn stands_apart(effect: &Effect) -> bool {
-    matches!(effect, Effect::SetTimer { .. } | Effect::StopAttempt { .. } | Effect::ReadConfig(_))
 }
 
 /// What an attempt needs of where steps run, as far as the manifest says: where one found no room, another with the same
@@ -105,15 +96,6 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         held.state.outbox.values().filter(open).cloned().collect()
     }
 
-    /// Whether an attempt that was not started yet, as far as is known, is asked to end already. It is not begun for
-    /// that: another of its node may be on its way, since the run was retried. Where starts are done again this process
-    /// needs them to know what it ends.
-    fn is_stopping(&self, run: &RunUid, effect: &Effect) -> bool {
-        let Effect::StartAttempt(attempt) = effect else { return false };
-        let stop = EffectKey::Stop(attempt.id.clone());
-        !C::STARTS_AGAIN && self.held.get(run).is_some_and(|held| held.state.outbox.contains_key(&stop))
-    }
-
     /// Performs effects. What is left of attempts that have `ended` is in their way where there was no room for a start:
     /// then it is removed first, which is told.
     pub(super) async fn perform(
@@ -125,31 +107,32 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         if effects.is_empty() {
             return Ok(false);
         }
-        let (mut starts, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(|effect| starts(effect));
-        starts.retain(|effect| !self.is_stopping(run, effect));
-        if self.others == Others::Many && starts.len() > STARTS_MAX {
-            // By turns, so that those which the cluster refuses don't stand before the others for ever.
-            let turns = starts.len().div_ceil(STARTS_MAX);
-            let turn = usize::try_from(self.clock.now().as_second() / 60).unwrap_or(0) % turns;
-            starts.rotate_left(turn * STARTS_MAX);
-            starts.truncate(STARTS_MAX);
-            self.unperformed.insert(run.clone());
-        }
-        let (apart, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|effect| stands_apart(effect));
-        let mut outcomes = self.start_all(run, &starts).await;
-        let full = outcomes.iter().any(has_no_room) && !ended.is_empty();
+        let Turns { ending, stops, starts, apart, others } = self.turns(run, effects);
+        let mut outcomes = self.start_all(run, &ending).await;
+        outcomes.extend(self.perform_apart(run, &stops).await);
+        let starts = self.startable(run, starts, &outcomes);
+        let mut started = self.start_all(run, &starts).await;
+        let full = started.iter().any(has_no_room) && !ended.is_empty();
         if let Some(spec) = self.spec(run).filter(|_| full) {
             self.tidy(spec, ended).await;
-            self.start_rest(run, &starts, &mut outcomes).await;
+            self.start_rest(run, &mut started).await;
         }
-        let performing: Vec<_> = apart.iter().map(|effect| self.perform_one(run, effect)).collect();
-        outcomes.extend(at_most(APART_AT_ONCE, performing).await);
+        outcomes.extend(started);
+        outcomes.extend(self.perform_apart(run, &apart).await);
         for effect in &others {
-            outcomes.push(self.perform_one(run, effect).await);
+            outcomes.push((effect.clone(), self.perform_one(run, effect).await));
         }
+        let (answers, granted) = self.take_outcomes(run, outcomes);
+        self.answered(run, answers, &others).await?;
+        self.ring_granted(granted).await?;
+        Ok(full)
+    }
+
+    /// Notes what could not be performed; gives the answers, and who was granted a lock.
+    fn take_outcomes(&mut self, run: &RunUid, outcomes: Vec<Outcome>) -> (Vec<Event>, Vec<Claimant>) {
         let (mut answers, mut granted) = (Vec::new(), Vec::new());
-        for (effect, outcome) in starts.iter().chain(&apart).chain(&others).zip(outcomes) {
-            self.note_unset(run, effect, outcome.is_err());
+        for (effect, outcome) in outcomes {
+            self.note_unset(run, &effect, outcome.is_err());
             match outcome {
                 Ok(done) => {
                     if done.waits() {
@@ -165,28 +148,26 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                 }
             }
         }
-        self.answered(run, answers, &others).await?;
-        self.ring_granted(granted).await?;
-        Ok(full)
+        (answers, granted)
     }
 
-    async fn start_all(&self, run: &RunUid, starts: &[Arc<Effect>]) -> Vec<Result<Done, PerformError>> {
+    async fn perform_apart(&self, run: &RunUid, effects: &[Arc<Effect>]) -> Vec<Outcome> {
+        let performing = effects.iter().map(|effect| self.perform_one(run, effect)).collect();
+        effects.iter().cloned().zip(at_most(APART_AT_ONCE, performing).await).collect()
+    }
+
+    async fn start_all(&self, run: &RunUid, starts: &[Arc<Effect>]) -> Vec<Outcome> {
         let full = Mutex::default();
         let starting: Vec<_> = starts.iter().map(|effect| self.start(run, effect, &full)).collect();
-        at_most(C::STARTS_AT_ONCE, starting).await
+        starts.iter().cloned().zip(at_most(C::STARTS_AT_ONCE, starting).await).collect()
     }
 
     /// Starts what found no room once more.
-    async fn start_rest(
-        &self,
-        run: &RunUid,
-        starts: &[Arc<Effect>],
-        outcomes: &mut [Result<Done, PerformError>],
-    ) {
-        let waiting: Vec<usize> = (0..starts.len()).filter(|at| has_no_room(&outcomes[*at])).collect();
-        let again: Vec<_> = waiting.iter().map(|at| starts[*at].clone()).collect();
+    async fn start_rest(&self, run: &RunUid, started: &mut [Outcome]) {
+        let waiting: Vec<usize> = (0..started.len()).filter(|at| has_no_room(&started[*at])).collect();
+        let again: Vec<_> = waiting.iter().map(|at| started[*at].0.clone()).collect();
         for (at, outcome) in waiting.into_iter().zip(self.start_all(run, &again).await) {
-            outcomes[at] = outcome;
+            started[at] = outcome;
         }
     }
 
