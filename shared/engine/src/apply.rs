@@ -369,10 +369,7 @@ fn hang(state: &mut RunState, parent: NodeId, created: &NodeCreated) {
     let child = created.id;
     let mut replaced = None;
     let mut owner = None;
-    let position = match &created.role {
-        Role::Call(name) => position_in_group(state, created.boundary, name),
-        _ => 0,
-    };
+    let position = state.node(child).map_or(0, |child| position_in_group(state, child));
     let holds = |node: &&Arc<Node>| matches!(&node.body, Body::Dag { ready, .. } if !ready.is_empty());
     let dag = state.node(parent).filter(holds).and_then(|node| state.template_of(node)).cloned();
     on_node(state, parent, |node| match (&mut node.body, &created.role) {

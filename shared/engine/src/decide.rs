@@ -14,6 +14,7 @@ mod hooks;
 mod locks;
 mod memos;
 mod metrics;
+mod names;
 mod pods;
 mod reopening;
 mod retries;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use dropforge_manifest::expr::depends::{self, Depends};
 use dropforge_manifest::merge::with_template_defaults;
-use dropforge_manifest::types::{Artifact, ContinueOn, LifecycleHook, Step, Template, TemplateRef};
+use dropforge_manifest::types::{Artifact, LifecycleHook, Step, Template, TemplateRef};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -95,8 +95,9 @@ pub struct Compiled {
     pub groups: Vec<Vec<Call>>,
     /// The graph of a `dag` template.
     pub graph: Option<Graph>,
-    /// Where each step or task stands: (group, position); group 0 for a DAG.
-    positions: HashMap<String, (usize, usize)>,
+    /// Where each step or task stands: (group, position); group 0 for a DAG. Once their tags have values, steps of several
+    /// groups may have one name.
+    positions: HashMap<String, Vec<(usize, usize)>>,
     hook_readers: HashMap<String, Vec<String>>,
     reads: Reads,
 }
@@ -292,23 +293,29 @@ impl Compiled {
         self.groups.iter().flatten().chain(self.graph.iter().flat_map(|graph| &graph.calls))
     }
 
-    /// The step or task called `name`.
-    pub fn call(&self, name: &str) -> Option<&Call> {
-        let (group, position) = *self.positions.get(name)?;
-        match &self.graph {
-            Some(graph) => graph.calls.get(position),
-            None => self.groups.get(group)?.get(position),
-        }
+    /// Whether there is a step or task called `name`.
+    pub fn has_call(&self, name: &str) -> bool {
+        self.positions.contains_key(name)
     }
 
-    /// Where the step or task called `name` stands: (group, position); group 0 for a DAG's task.
-    pub fn position(&self, name: &str) -> Option<(usize, usize)> {
-        self.positions.get(name).copied()
+    /// The step called `name` of this group, or the task, whose group is 0, with its position there.
+    pub fn call(&self, group: usize, name: &str) -> Option<(usize, &Call)> {
+        let (_, position) = *self.positions.get(name)?.iter().find(|(other, _)| *other == group)?;
+        let call = match &self.graph {
+            Some(graph) => graph.calls.get(position),
+            None => self.groups.get(group)?.get(position),
+        };
+        Some((position, call?))
+    }
+
+    /// The position of the task called `name`.
+    pub fn task(&self, name: &str) -> Option<usize> {
+        self.call(0, name).map(|(position, _)| position)
     }
 
     /// The place of a task in a DAG's visiting order; none: there is no such task, or it does not run.
     pub fn place(&self, task: &str) -> Option<usize> {
-        let (_, position) = self.position(task)?;
+        let position = self.task(task)?;
         *self.graph.as_ref()?.places.get(position)?
     }
 
@@ -320,11 +327,6 @@ impl Compiled {
     /// The steps or tasks whose hooks look at the one called `name`, itself left out.
     pub fn hook_readers(&self, name: &str) -> &[String] {
         self.hook_readers.get(name).map(Vec::as_slice).unwrap_or_default()
-    }
-
-    /// `continueOn` of the step or task called `name`.
-    pub fn continue_on(&self, name: &str) -> ContinueOn {
-        self.call(name).and_then(|c| c.step.continue_on.clone()).unwrap_or_default()
     }
 }
 
@@ -369,12 +371,14 @@ fn enter(
     Ok(())
 }
 
-fn positions(groups: &[Vec<Call>]) -> HashMap<String, (usize, usize)> {
-    groups
-        .iter()
-        .enumerate()
-        .flat_map(|(g, calls)| calls.iter().enumerate().map(move |(p, c)| (c.step.name.clone(), (g, p))))
-        .collect()
+fn positions(groups: &[Vec<Call>]) -> HashMap<String, Vec<(usize, usize)>> {
+    let mut found: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
+    for (group, calls) in groups.iter().enumerate() {
+        for (position, call) in calls.iter().enumerate() {
+            found.entry(call.step.name.clone()).or_default().push((group, position));
+        }
+    }
+    found
 }
 
 fn compile_call(step: &Step, enclosing: &Compiled) -> Result<Call, CompileError> {

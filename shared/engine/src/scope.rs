@@ -384,6 +384,17 @@ pub enum Viewer {
     Hook(NodeId),
 }
 
+impl Viewer {
+    /// The step or task that a node stands for.
+    pub fn of(state: &RunState, called: &Node) -> Option<Viewer> {
+        let (position, _) = state.call_of(called)?;
+        match state.node(called.boundary?)?.kind {
+            NodeKind::Dag => Some(Viewer::Task(position)),
+            _ => u32::try_from(state.group_of(called)).ok().map(Viewer::Group),
+        }
+    }
+}
+
 /// `steps.*` or `tasks.*` of one Steps or DAG node.
 pub struct Calls<'a> {
     /// The run.
@@ -398,18 +409,11 @@ impl<'a> Calls<'a> {
     /// What the call of a node sees, then what those above it see.
     pub fn above(state: &'a RunState, node: NodeId) -> Vec<Calls<'a>> {
         let mut found = Vec::new();
-        let mut next = state.caller(node);
-        while let Some((owner, name)) = next {
-            let seen = state.node(owner).and_then(|node| {
-                let (group, position) = state.template_of(node)?.position(&name)?;
-                let viewer = match node.kind {
-                    NodeKind::Dag => Viewer::Task(position),
-                    _ => Viewer::Group(u32::try_from(group).ok()?),
-                };
-                Some(Calls { state, owner: node, viewer })
-            });
-            found.extend(seen);
-            next = state.caller(owner);
+        let mut next = state.called(node);
+        while let Some(called) = next {
+            let Some(owner) = called.boundary.and_then(|boundary| state.node(boundary)) else { break };
+            found.extend(Viewer::of(state, called).map(|viewer| Calls { state, owner, viewer }));
+            next = state.called(owner.id);
         }
         found
     }
@@ -454,18 +458,15 @@ impl Calls<'_> {
     }
 
     fn sees(&self, name: &str, node: &Node) -> bool {
-        let template = self.state.template_of(self.owner);
         match self.viewer {
             Viewer::Outputs => true,
             // Steps side by side see each other; a task's hook sees what has ended.
             Viewer::Hook(_) => self.owner.kind == NodeKind::Steps || node.settled(),
-            Viewer::Group(index) => template
-                .and_then(|t| t.position(name))
-                .is_some_and(|(group, _)| u32::try_from(group).is_ok_and(|g| g < index)),
+            Viewer::Group(index) => self.state.group_of(node) < index as usize,
             Viewer::Task(task) => {
-                let graph = template.and_then(|t| t.graph.as_ref());
-                let other = template.and_then(|t| t.position(name)).map(|(_, p)| p);
-                graph.zip(other).is_some_and(|(g, other)| g.sees(task, other))
+                let template = self.state.template_of(self.owner);
+                let other = template.and_then(|t| Some((t.graph.as_ref()?, t.task(name)?)));
+                other.is_some_and(|(graph, other)| graph.sees(task, other))
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::ids::{AttemptId, CommandId, NodeId, argo_node_id};
 use crate::memo::Memo;
 use crate::phase::{NodePhase, RunPhase};
 use crate::program::hooks::Hook;
-use crate::program::{Compiled, Program};
+use crate::program::{Call, Compiled, Program};
 use crate::record::{Block, LoopItems, NodeKind, Role, ShutdownStrategy, TemplateKey};
 use crate::resolve::{self, plain_config_key};
 use crate::resources::ResourcesDuration;
@@ -523,10 +523,17 @@ impl RunState {
     /// The step or task that called this node, looking through retries and loops: the enclosing composite and the
     /// call's name.
     pub fn caller(&self, id: NodeId) -> Option<(NodeId, Arc<str>)> {
+        let node = self.called(id)?;
+        let Role::Call(name) = &node.role else { return None };
+        Some((node.boundary?, name.clone()))
+    }
+
+    /// The node of the step or task that a node is part of, looking through retries and loops.
+    pub fn called(&self, id: NodeId) -> Option<&Arc<Node>> {
         let mut node = self.node(id)?;
         loop {
             match &node.role {
-                Role::Call(name) => return Some((node.boundary?, name.clone())),
+                Role::Call(_) => return Some(node),
                 Role::Item(_) | Role::Attempt(_) => node = self.node(node.parent?)?,
                 Role::Root
                 | Role::WorkflowExit
@@ -536,6 +543,20 @@ impl RunState {
                 | Role::Container(_) => return None,
             }
         }
+    }
+
+    /// The group that the node of a step hangs in; 0 for a task.
+    pub fn group_of(&self, called: &Node) -> usize {
+        match called.parent.and_then(|parent| self.node(parent)).map(|parent| &parent.role) {
+            Some(Role::Group(index)) => *index as usize,
+            _ => 0,
+        }
+    }
+
+    /// What the node of a step or task stands for in its template, with its position there.
+    pub fn call_of(&self, called: &Node) -> Option<(usize, &Call)> {
+        let Role::Call(name) = &called.role else { return None };
+        self.template_of(self.node(called.boundary?)?)?.call(self.group_of(called), name)
     }
 
     /// The run's global variables, `workflow.*`, as they are at its last record.
@@ -549,17 +570,18 @@ impl RunState {
         if !self.program.hooked {
             return &[];
         }
-        let call = match &node.role {
+        let called = match &node.role {
             Role::Root => return &self.program.hooks,
-            Role::Call(name) if node.kind != NodeKind::Loop => name,
-            Role::Item(_) => match node.parent.and_then(|p| self.node(p)).map(|p| (p.kind, &p.role)) {
-                Some((NodeKind::Loop, Role::Call(name))) => name,
-                _ => return &[],
-            },
-            _ => return &[],
+            Role::Call(_) if node.kind != NodeKind::Loop => Some(node),
+            Role::Item(_) => {
+                node.parent.and_then(|p| self.node(p)).map(|p| &**p).filter(|p| p.kind == NodeKind::Loop)
+            }
+            _ => None,
         };
-        let enclosing = node.boundary.and_then(|b| self.node(b)).and_then(|b| self.template_of(b));
-        enclosing.and_then(|t| t.call(call)).map(|c| c.hooks.as_slice()).unwrap_or_default()
+        called
+            .and_then(|called| self.call_of(called))
+            .map(|(_, call)| call.hooks.as_slice())
+            .unwrap_or_default()
     }
 
     /// The value of one of the run's arguments, its own or its config map's; none while that is not known.

@@ -37,16 +37,16 @@ pub(super) fn ended(state: &mut RunState, id: NodeId) {
     let Some(node) = state.nodes.get(&id).cloned() else { return };
     let Some(parent) = node.parent else { return };
     match &node.role {
-        Role::Call(name) => {
-            let failed = failed_call(state, &node, name);
+        Role::Call(_) => {
+            let failed = failed_call(state, &node);
             fail_open_group(state, parent, failed);
         }
         Role::Item(index) => {
             item_ended(state, parent, &node, *index);
             if let Some(looped) = state.nodes.get(&parent).cloned()
-                && let (Role::Call(name), Some(group)) = (&looped.role, looped.parent)
+                && let (Role::Call(_), Some(group)) = (&looped.role, looped.parent)
             {
-                let failed = failed_call(state, &looped, name);
+                let failed = failed_call(state, &looped);
                 fail_open_group(state, group, failed);
             }
         }

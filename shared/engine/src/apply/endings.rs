@@ -142,7 +142,7 @@ pub(super) fn settled(state: &mut RunState, id: NodeId) {
     let Some(parent) = node.parent else { return };
     state.watchers.remove_mut(&id);
     match &node.role {
-        Role::Call(name) => call_settled(state, parent, &node, name),
+        Role::Call(_) => call_settled(state, parent, &node),
         Role::Item(index) => item_settled(state, parent, &node, *index),
         Role::Exit | Role::Hook(_) => {
             let why = start_error(state, &node);
@@ -183,8 +183,8 @@ fn start_error(state: &RunState, hook: &Node) -> Option<String> {
     (hook.returned_error() && !passed_over).then(|| hook.message.clone())
 }
 
-fn call_settled(state: &mut RunState, parent: NodeId, node: &Node, name: &str) {
-    let failed = failed_call(state, node, name);
+fn call_settled(state: &mut RunState, parent: NodeId, node: &Node) {
+    let failed = failed_call(state, node);
     on_node(state, parent, |p| match &mut p.body {
         Body::Group { open, failed: first, .. } => {
             *open = open.saturating_sub(1);
@@ -199,13 +199,13 @@ fn call_settled(state: &mut RunState, parent: NodeId, node: &Node, name: &str) {
 }
 
 /// The child by which a settled call of a step group fails the group, if it does.
-pub(super) fn failed_call(state: &RunState, node: &Node, name: &str) -> Option<FailedChild> {
-    let step = position_in_group(state, node.boundary, name);
+pub(super) fn failed_call(state: &RunState, node: &Node) -> Option<FailedChild> {
+    let step = position_in_group(state, node);
     if let Body::Loop { failed, .. } = &node.body {
         let child = failed.clone().map(|f| FailedChild { position: (step, f.position.1), ..f });
         return child.or_else(|| ungathered(state, node, step));
     }
-    failed_child(state, node, name, (step, 0))
+    failed_child(state, node, node, (step, 0))
 }
 
 /// A loop whose children did not fail, and that has an error of its own: what they gave is too much to be read.
@@ -224,10 +224,10 @@ fn unmade_child(state: &RunState, node: &Node) -> String {
 
 /// A node as the child that fails its group. An error that the group is handed ends it, whatever `continueOn` says (Argo's
 /// rule ST-2).
-fn failed_child(state: &RunState, node: &Node, call: &str, position: (u32, u32)) -> Option<FailedChild> {
+fn failed_child(state: &RunState, node: &Node, called: &Node, position: (u32, u32)) -> Option<FailedChild> {
     let in_dag = node.boundary.and_then(|b| state.node(b)).is_some_and(|b| b.kind == NodeKind::Dag);
     let error = if in_dag { item_error(node) } else { group_error(state, node) };
-    (error.is_some() || fails(state, node, call)).then(|| FailedChild {
+    (error.is_some() || fails(state, node, called)).then(|| FailedChild {
         position,
         id: state.argo_id(node.id),
         error,
@@ -257,15 +257,13 @@ fn unmade_by_condition(node: &Node) -> bool {
     node.kind == NodeKind::Skipped && when::is_error(&node.message)
 }
 
-pub(super) fn position_in_group(state: &RunState, boundary: Option<NodeId>, name: &str) -> u32 {
-    let enclosing = boundary.and_then(|b| state.node(b)).and_then(|b| state.template_of(b));
-    enclosing.and_then(|t| t.position(name)).map_or(0, |(_, p)| u32::try_from(p).unwrap_or(u32::MAX))
+pub(super) fn position_in_group(state: &RunState, called: &Node) -> u32 {
+    state.call_of(called).map_or(0, |(position, _)| u32::try_from(position).unwrap_or(u32::MAX))
 }
 
-/// Whether a child's phase fails its parent, `continueOn` considered.
-fn fails(state: &RunState, node: &Node, call: &str) -> bool {
-    let enclosing = node.boundary.and_then(|b| state.node(b)).and_then(|b| state.template_of(b));
-    let on = enclosing.map(|t| t.continue_on(call)).unwrap_or_default();
+/// Whether a child's phase fails its parent, `continueOn` of the step or task that it is part of considered.
+fn fails(state: &RunState, node: &Node, called: &Node) -> bool {
+    let on = state.call_of(called).and_then(|(_, call)| call.step.continue_on.clone()).unwrap_or_default();
     match node.phase {
         NodePhase::Failed => !on.failed,
         NodePhase::Error => !on.error,
@@ -292,10 +290,9 @@ fn item_settled(state: &mut RunState, parent: NodeId, node: &Node, index: u32) {
 /// Keeps in the loop what others may still read of an item.
 pub(super) fn item_ended(state: &mut RunState, parent: NodeId, node: &Node, index: u32) {
     let Some(group) = state.nodes.get(&parent) else { return };
-    let Role::Call(call) = &group.role else { return };
-    let failed = failed_child(state, node, call, (0, index));
-    let enclosing = group.boundary.and_then(|b| state.node(b)).and_then(|b| state.template_of(b));
-    let keeps = enclosing.and_then(|t| t.call(call)).is_some_and(|c| c.keeps_outputs);
+    let Some((_, call)) = state.call_of(group) else { return };
+    let failed = failed_child(state, node, group, (0, index));
+    let keeps = call.keeps_outputs;
     on_node(state, parent, |p| {
         let Body::Loop { phases, results, results_bytes, failed: first, .. } = &mut p.body else { return };
         phases.set(index as usize, phase_byte(node.phase));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dropforge_manifest::types::{Arguments, Holder, Inputs, Outputs, Parameter, Template};
 
+use super::names::with_one_node_each;
 use super::{Decider, NodeKind, NodePhase, Record, Role, Work};
 use crate::apply::DEPTH_MAX;
 use crate::effect::{EffectKey, TimerId, TimerKind};
@@ -207,9 +208,7 @@ impl Decider {
             return Ok(compiled.clone());
         }
         match resolve::tried(&self.state, self.now, self.near(place), compiled, inputs, attempt)? {
-            Some(own) => {
-                Compiled::new(compiled.key.clone(), &own).map(Arc::new).map_err(|why| why.to_string())
-            }
+            Some(own) => with_one_node_each(&compiled.key, own),
             None => Ok(compiled.clone()),
         }
     }
@@ -280,41 +279,6 @@ impl Decider {
         let own = if inherits { None } else { self.own(compiled) };
         let more = More { own, ..More::default() };
         self.create_with(place, kind, Some(compiled.key.clone()), inputs, phase, String::new(), more)
-    }
-
-    /// A DAG's `target` may hold tags of globals and of its inputs, which are known when it starts.
-    pub(super) fn with_targets(
-        &self,
-        place: &Place,
-        compiled: &Arc<Compiled>,
-        inputs: &Inputs,
-    ) -> Result<Arc<Compiled>, String> {
-        let target = compiled.template.dag.as_ref().and_then(|dag| dag.target.as_deref());
-        let Some(target) = target.filter(|target| target.contains("{{")) else { return Ok(compiled.clone()) };
-        let near = self.near(place);
-        let target = resolve::own_text(&self.state, self.now, near, inputs, target)?;
-        let mut template = (*compiled.template).clone();
-        if let Some(dag) = &mut template.dag {
-            dag.target = Some(target);
-        }
-        Compiled::new(compiled.key.clone(), &template).map(Arc::new).map_err(|why| why.to_string())
-    }
-
-    /// The names of steps may hold tags of globals and of inputs, which are known when their template starts.
-    fn with_names(
-        &self,
-        place: &Place,
-        compiled: &Arc<Compiled>,
-        inputs: &Inputs,
-    ) -> Result<Arc<Compiled>, String> {
-        if !compiled.calls().any(|call| call.name.contains("{{")) {
-            return Ok(compiled.clone());
-        }
-        let none = Locals::default();
-        let near = self.near(place);
-        let entered = resolve::template(&self.state, self.now, near, compiled, inputs, &none, &none)?;
-        let own = Template { inputs: compiled.template.inputs.clone(), ..(*entered).clone() };
-        Compiled::new(compiled.key.clone(), &own).map(Arc::new).map_err(|why| why.to_string())
     }
 
     /// A node that exists and from which a new one's random numbers are counted.

@@ -62,7 +62,7 @@ impl Decider {
     /// A task is settled: those that wait for it may start.
     pub(super) fn task_settled(&mut self, dag: NodeId, task: &str) {
         let Some(compiled) = self.compiled(dag) else { return };
-        let Some((graph, (_, position))) = compiled.graph.as_ref().zip(compiled.position(task)) else {
+        let Some((graph, position)) = compiled.graph.as_ref().zip(compiled.task(task)) else {
             return;
         };
         for &dependent in &graph.dependents[position] {

@@ -245,9 +245,8 @@ impl Decider {
         if looped || !matches!(node.role, Role::Call(_) | Role::Item(_)) {
             return None;
         }
-        let (owner, name) = self.state.caller(node.id)?;
-        let compiled = self.state.template_of(self.state.node(owner)?)?;
-        compiled.call(&name)?.step.exit_hook()
+        let (_, call) = self.state.call_of(self.state.called(node.id)?)?;
+        call.step.exit_hook()
     }
 
     /// Starts a node's exit handler if nothing but it is open.

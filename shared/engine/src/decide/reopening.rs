@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dropforge_manifest::types::Inputs;
+use dropforge_manifest::types::{Arguments, Inputs};
 
 use super::calls::Place;
 use super::{Decider, NodeKind, Record, Rejected, Role, Work};
@@ -175,7 +175,7 @@ impl Decider {
         let compiled = self.state.template_of(node)?;
         let (arguments, absent) = match &node.role {
             Role::Root => (self.state.program.spec.spec.arguments.clone(), Vec::new()),
-            Role::Call(name) => self.arguments_anew(node, name)?,
+            Role::Call(_) => self.arguments_anew(node)?,
             Role::Attempt(_) => return Some((*self.state.node(node.parent?)?.inputs).clone()),
             // Groups have none; loops are made again with new parameters, exit handlers with every retry.
             Role::Group(_)
@@ -191,19 +191,11 @@ impl Decider {
         Some(self.enter_inputs(&Place { parent, role, label, boundary }, inputs))
     }
 
-    fn arguments_anew(
-        &self,
-        node: &Node,
-        name: &str,
-    ) -> Option<(dropforge_manifest::types::Arguments, Vec<String>)> {
+    fn arguments_anew(&self, node: &Node) -> Option<(Arguments, Vec<String>)> {
         let owner = self.state.node(node.boundary?)?;
-        let compiled = self.state.template_of(owner)?;
-        let (group, position) = compiled.position(name)?;
-        let viewer = match owner.kind {
-            NodeKind::Dag => Viewer::Task(position),
-            _ => Viewer::Group(u32::try_from(group).ok()?),
-        };
-        match resolve::call(&self.state, self.now, owner, viewer, compiled.call(name)?).ok()? {
+        let (_, call) = self.state.call_of(node)?;
+        let viewer = Viewer::of(&self.state, node)?;
+        match resolve::call(&self.state, self.now, owner, viewer, call).ok()? {
             Resolved::Once(ready) => Some((ready.step.arguments.clone(), ready.absent)),
             Resolved::Skip(_) | Resolved::Loop(_) => None,
         }

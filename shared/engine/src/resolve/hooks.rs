@@ -104,7 +104,7 @@ fn may_come(state: &RunState, owner: Option<&Node>, name: &str) -> bool {
         (Some("workflow"), part) => part.is_none_or(|p| p == "outputs"),
         (Some("steps" | "tasks"), Some(call)) => {
             let call = call.split('(').next().unwrap_or(call);
-            owner.and_then(|o| state.template_of(o)).is_some_and(|t| t.call(call).is_some())
+            owner.and_then(|o| state.template_of(o)).is_some_and(|t| t.has_call(call))
         }
         _ => false,
     }

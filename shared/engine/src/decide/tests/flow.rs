@@ -442,3 +442,48 @@ fn steps_of_a_group_that_a_limit_held_back_start_one_by_one_and_one_that_is_skip
     }
     assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
 }
+
+#[test]
+fn steps_of_one_group_whose_names_come_out_equal_are_one_node_and_those_of_two_groups_are_two() {
+    let inner = |steps: &str| {
+        world(&format!(
+            "  entrypoint: main\n  templates:\n  - {{name: main, steps: [[{{name: r, template: inner, arguments: {{parameters: [{{name: s, value: dup}}]}}}}]]}}\n  - {{name: inner, inputs: {{parameters: [{{name: s}}]}}, steps: {steps}}}{OK}"
+        ))
+    };
+    let tagged = "{name: 'l-{{inputs.parameters.s}}', template: ok}";
+    let plain = "{name: l-dup, template: ok, continueOn: {failed: true}}";
+    let mut w = inner(&format!("[[{tagged}, {plain}, {{name: z, template: ok}}]]"));
+    assert_eq!(w.live(), ["wf[0].r[0].l-dup", "wf[0].r[0].z"]);
+    w.succeed("wf[0].r[0].l-dup");
+    w.succeed("wf[0].r[0].z");
+    assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
+
+    // Each has its own place in its group, and its own `continueOn`.
+    let mut w =
+        inner(&format!("[[{plain}, {{name: z, template: ok}}], [{{name: y, template: ok}}, {tagged}]]"));
+    w.fail("wf[0].r[0].l-dup");
+    w.succeed("wf[0].r[0].z");
+    assert_eq!(w.live(), ["wf[0].r[1].y", "wf[0].r[1].l-dup"]);
+    w.fail("wf[0].r[1].l-dup");
+    w.succeed("wf[0].r[1].y");
+    assert_eq!(w.ended().map(|(phase, _)| phase), Some(RunPhase::Failed));
+
+    // Some of their nodes would be one.
+    let looped = plain.replace("template", "withItems: [1], template");
+    let why = "step group deemed errored due to child wf[0].r error: templates.inner.steps[0].name 'l-dup' is not unique";
+    let w = inner(&format!("[[{tagged}, {looped}]]"));
+    assert_eq!(w.ended(), Some((RunPhase::Failed, why.to_owned())));
+}
+
+#[test]
+fn a_step_sees_the_earlier_one_of_a_name_that_comes_again_later() {
+    let mut w = world(
+        "  entrypoint: main\n  arguments: {parameters: [{name: s, value: dup}]}\n  templates:\n  - {name: main, steps: [[{name: l-dup, template: echo}], [{name: use, template: echo, arguments: {parameters: [{name: x, value: '{{steps.l-dup.outputs.result}}'}]}}], [{name: 'l-{{workflow.parameters.s}}', template: echo}]]}\n  - {name: echo, inputs: {parameters: [{name: x, value: none}]}, container: {image: busybox, args: ['{{inputs.parameters.x}}']}}",
+    );
+    w.finish_with("wf[0].l-dup", |v| v.outputs.result = Some("first".to_owned()));
+    let args = w.attempt("wf[1].use").work.template.container.as_ref().unwrap().args.clone();
+    assert_eq!(args, Some(vec!["first".to_owned()]));
+    w.succeed("wf[1].use");
+    w.succeed("wf[2].l-dup");
+    assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
+}
