@@ -180,7 +180,7 @@ pub fn call(
     put_artifacts(&mut json, &sources, &scope)?;
     put_inline(&mut json, inline);
     if call.looped && loops(&json) {
-        return expand(json, Some(&around.globals)).map(Resolved::Loop).map_err(Uncallable::Items);
+        return expand(json, Some(&scope)).map(Resolved::Loop).map_err(Uncallable::Items);
     }
     let step: Step = serde_json::from_value(json).map_err(|e| e.to_string())?;
     let caller = owner.template.as_ref();

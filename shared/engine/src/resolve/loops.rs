@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use dropforge_manifest::tags::{self, Lookup, Scope, Strictness, TagError, TagKind};
 use dropforge_manifest::text::{AnyString, Item};
-use dropforge_manifest::types::{Sequence, Step};
+use dropforge_manifest::types::{Outputs, Sequence, Step};
 use dropforge_manifest::{go, when};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Ready, Resolved, Why, globals, put_inline, skipped, take_inline};
+use super::{Ready, Resolved, Surroundings, Why, globals, put_inline, skipped, take_inline};
 use crate::ids::NodeId;
 use crate::items::Items;
 use crate::program::Program;
 use crate::record::LoopItems;
-use crate::scope::{Layers, Looped};
+use crate::scope::{Layers, Looped, Viewer};
 use crate::state::RunState;
 
 /// Whether a call is a loop as it stands: a list that came out as an empty text is none, and the call runs once.
@@ -38,17 +38,26 @@ pub fn item(
     index: usize,
 ) -> Result<Resolved, Why> {
     let item = items.items.get(index).ok_or_else(|| format!("the loop has no item {index}"))?;
-    let boundary = state.node(group).and_then(|group| state.node(group.boundary?));
-    let caller = boundary.and_then(|b| b.template.as_ref()).ok_or("the loop's caller is gone")?;
+    let place = || {
+        let looped = state.node(group)?;
+        let owner = state.node(looped.boundary?)?;
+        Some((owner, owner.template.as_ref()?, Viewer::of(state, looped)?))
+    };
+    let (owner, caller, viewer) = place().ok_or("the loop's caller is gone")?;
     let once = |step: Arc<Step>| {
         Resolved::Once(Ready { key: Program::callee(caller, &step), step, absent: Vec::new() })
     };
     if let Some(step) = items.same() {
         return Ok(once(step.clone()));
     }
+    let nothing = Outputs::default();
+    let around = Surroundings::new(state, now, owner, viewer, &nothing);
+    // Random functions answer one loop otherwise than another.
+    let around = Surroundings { globals: globals(state, now, group), ..around };
     let looped = Looped(&item);
-    let globals = globals(state, now, group);
-    let scope = Layers(vec![&looped, &globals]);
+    let mut scope = around.turn();
+    // Behind the globals, which know the time.
+    scope.0.push(&looped);
     let mut json = items.call.clone();
     if let Some(text) = json.get("when").and_then(Value::as_str) {
         let text = tags::replace(text, &scope, Strictness::Lenient).map_err(|e| e.to_string())?;
@@ -68,10 +77,10 @@ pub fn item(
     serde_json::from_value(json).map(once).map_err(|e| e.to_string())
 }
 
-/// The items of a loop, frozen (Argo's rules L-1, L-2, L-6, L-7), each of which can be made. One that is skipped knows no
-/// globals, and has no items where they can't be read.
-pub(super) fn expand(mut json: Value, globals: Option<&dyn Scope>) -> Result<LoopItems, Why> {
-    let skip = globals.is_none();
+/// The items of a loop, frozen (Argo's rules L-1, L-2, L-6, L-7), each of which can be made with what its call reads. One
+/// that is skipped reads nothing, and has no items where they can't be read.
+pub(super) fn expand(mut json: Value, scope: Option<&dyn Scope>) -> Result<LoopItems, Why> {
+    let skip = scope.is_none();
     let object = json.as_object_mut().ok_or("a step is an object")?;
     let with_items = object.remove("withItems");
     let with_param = object.remove("withParam");
@@ -96,8 +105,8 @@ pub(super) fn expand(mut json: Value, globals: Option<&dyn Scope>) -> Result<Loo
         Items::default()
     };
     few_enough(items.len())?;
-    if let Some(globals) = globals {
-        can_be_made(&json, &items, globals)?;
+    if let Some(scope) = scope {
+        can_be_made(&json, &items, scope)?;
     }
     Ok(LoopItems::new(items, json))
 }
@@ -132,7 +141,7 @@ fn go_kind(text: &str) -> Option<&'static str> {
 }
 
 /// Argo makes all items of a loop before it starts one: where a tag of one stands for nothing, none is made (rule L-3).
-fn can_be_made(call: &Value, items: &Items, globals: &dyn Scope) -> Result<(), Why> {
+fn can_be_made(call: &Value, items: &Items, scope: &dyn Scope) -> Result<(), Why> {
     let mut wanted = Wanted::default();
     wanted.of(call);
     if items.is_empty() || wanted.is_empty() {
@@ -140,10 +149,12 @@ fn can_be_made(call: &Value, items: &Items, globals: &dyn Scope) -> Result<(), W
     }
     for item in items.iter() {
         let looped = Looped(&item);
-        if let Some(name) = wanted.names.iter().find(|name| looped.get(name) == Lookup::Unknown) {
+        let unknown =
+            |name: &&String| [&looped as &dyn Scope, scope].iter().all(|s| s.get(name) == Lookup::Unknown);
+        if let Some(name) = wanted.names.iter().find(unknown) {
             return Err(TagError::Missing { name: name.clone() }.to_string());
         }
-        let scope = Layers(vec![globals, &looped]);
+        let scope = Layers(vec![scope, &looped]);
         for text in &wanted.expressions {
             tags::replace(text, &scope, Strictness::All).map_err(|e| e.to_string())?;
         }

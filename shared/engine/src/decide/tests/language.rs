@@ -258,3 +258,33 @@ fn an_argument_of_the_workflow_may_name_globals_wherever_it_is_read() {
     assert_eq!(args(&w, "wf[0].s"), ["x-wf"]);
     assert_eq!(args(&w, "wf[0].d"), ["wf x-wf wf!"]);
 }
+
+#[test]
+fn an_item_stands_beside_all_that_its_call_reads() {
+    let echo = "{name: echo, inputs: {parameters: [{name: x}]}, container: {image: busybox, args: ['{{inputs.parameters.x}}']}}";
+    let call = |name: &str, of: &str, more: &str| {
+        format!(
+            "{{name: {name}, template: echo{more}, arguments: {{parameters: [{{name: x, value: '{{{{={of}}}}}'}}]}}}}"
+        )
+    };
+    let looped =
+        |name: &str, of: &str| call(name, &format!("item + \"-\" + {of}"), ", withItems: [one, two]");
+    let run = |body: String| {
+        let mut w = world(&format!(
+            "  entrypoint: main\n  arguments: {{parameters: [{{name: q, value: Q}}]}}\n  templates:\n  - {{name: main, inputs: {{parameters: [{{name: q}}]}}, {body}}}\n  - {echo}"
+        ));
+        let first = w.live()[0].clone();
+        w.finish_with(&first, |v| v.outputs.result = Some("hello".to_owned()));
+        let args =
+            |a: &Arc<Attempt>| a.work.template.container.as_ref().unwrap().args.clone().unwrap().remove(0);
+        let mut made: Vec<String> = w.started.iter().map(args).collect();
+        made.sort();
+        made
+    };
+    let a = call("a", "\"first\"", "");
+    let expected = ["first", "one-Q", "one-hello", "two-Q", "two-hello"];
+    let (b, c) = (looped("b", "steps.a.outputs.result"), looped("c", "inputs.parameters.q"));
+    assert_eq!(run(format!("steps: [[{a}], [{b}, {c}]]")), expected);
+    let b = looped("b", "tasks.a.outputs.result").replace("template", "depends: a, template");
+    assert_eq!(run(format!("dag: {{tasks: [{a}, {b}, {c}]}}")), expected);
+}
