@@ -108,10 +108,11 @@ impl Decider {
     }
 
     /// Starts what is due of a node's hooks, and those whose expression has become true. A settled node is not looked at: its
-    /// parent has gone on; only the workflow's own hooks last until the run's end.
+    /// parent has gone on; only the workflow's own hooks last until the run's end, or an error of the entry template.
     pub(super) fn look_at_hooks(&mut self, id: NodeId) {
         let Some(node) = self.state.node(id).cloned() else { return };
-        if self.state.suspended || node.settled() && node.role != Role::Root {
+        let over = if node.role == Role::Root { node.returned_error() } else { node.settled() };
+        if self.state.suspended || over {
             return;
         }
         for firing in self.due(&node) {

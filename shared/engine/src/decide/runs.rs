@@ -105,9 +105,9 @@ impl Decider {
         self.end_daemons(None);
         let Some(entry) = self.state.node(root).cloned() else { return };
         match self.state.exit {
-            None if !self.terminated() && self.state.program.exit_hook().is_some() => {
-                self.start_workflow_exit()
-            }
+            // Argo ends the run at once by an error that the entry template hands it (rule R-7).
+            None if entry.returned_error() || self.terminated() => self.finish_run(&entry, None),
+            None if self.state.program.exit_hook().is_some() => self.start_workflow_exit(),
             None => self.finish_run(&entry, None),
             Some(exit) => {
                 if let Some(node) = self.state.node(exit).cloned().filter(|n| n.settled()) {

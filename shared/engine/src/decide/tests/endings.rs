@@ -219,3 +219,26 @@ fn a_pending_pod_past_its_timeout_fails() {
     assert_eq!(w.ended(), Some((RunPhase::Error, why)));
     assert_eq!(w.stopped, [attempt.id.to_string()]);
 }
+
+#[test]
+fn neither_the_exit_handler_nor_a_hook_runs_after_an_error_of_the_entry_template() {
+    let ends = |main: &str, entry: &str, error: &str| {
+        let mut w = world(&format!(
+            "  entrypoint: main\n  onExit: bye\n  hooks: {{failed: {{template: bye, expression: \"workflow.status != 'Running' && workflow.status != 'Pending'\"}}}}\n  templates:\n  - {{name: main, {main}}}\n  - {{name: bye, container: {{image: busybox}}}}"
+        ));
+        if w.ended().is_none() {
+            w.fail(entry);
+        }
+        let message = format!("error in entry template execution: {error}");
+        assert_eq!((w.ended(), w.live()), (Some((RunPhase::Error, message)), Vec::new()), "{main}");
+    };
+    let leaf = "container: {image: busybox}";
+    ends(
+        &format!("inputs: {{parameters: [{{name: x}}]}}, {leaf}"),
+        "",
+        "inputs.parameters.x was not supplied",
+    );
+    let retry = format!("retryStrategy: {{limit: 2, expression: 'lastRetry.nothing.x > 1'}}, {leaf}");
+    let why = "lastRetry.nothing.x is missing (1:19)\n | lastRetry.nothing.x > 1\n | ..................^";
+    ends(&retry, "wf(0)", why);
+}
