@@ -423,8 +423,8 @@ fn hang(state: &mut RunState, parent: NodeId, created: &NodeCreated) {
     }
 }
 
-/// Notes that the child at `position` has been started. Children start in order, but for those that a retry of the
-/// run took away: it leaves gaps behind the cursor.
+/// Notes that the child at `position` has been started. Children start in order, but for steps that are skipped behind what a
+/// limit holds back, and for what a retry of the run took away: they leave gaps behind the cursor.
 fn started(cursor: &mut u32, again: &mut RedBlackTreeSetSync<u32>, position: u32) {
     if position < *cursor {
         again.remove_mut(&position);

@@ -46,6 +46,17 @@ pub enum Resolved {
     Loop(LoopItems),
 }
 
+impl Resolved {
+    /// Whether nothing of it runs.
+    pub fn runs_nothing(&self) -> bool {
+        match self {
+            Resolved::Skip(_) => true,
+            Resolved::Once(_) => false,
+            Resolved::Loop(items) => items.items.is_empty(),
+        }
+    }
+}
+
 /// A call with values.
 pub struct Ready {
     /// The step, every tag replaced.

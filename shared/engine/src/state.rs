@@ -275,7 +275,8 @@ pub enum Body {
         index: u32,
         /// The position after the last of its steps that has been started.
         cursor: u32,
-        /// Steps before the cursor that a retry of the run took away: they are started again.
+        /// Steps before the cursor that are still to be started: a limit held them back, or a retry of the run took them
+        /// away.
         again: RedBlackTreeSetSync<u32>,
         /// Children that are not settled.
         open: u32,

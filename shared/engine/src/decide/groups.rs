@@ -9,11 +9,11 @@ use super::calls::{More, Place};
 use super::{Decider, NodeKind, NodePhase, Role, Work};
 use crate::apply::RESULTS_BYTES_MAX;
 use crate::ids::NodeId;
-use crate::program::LOCAL;
+use crate::program::{Call, LOCAL};
 use crate::record::{Block, LoopItems, TemplateKey};
 use crate::resolve::{self, Ready, Resolved, Uncallable};
 use crate::scope::{Viewer, unreadable_result};
-use crate::state::{Body, FailedChild};
+use crate::state::{Body, FailedChild, Node};
 
 /// One decision is one commit: a loop that has added so much to it goes on in the next.
 const RECORDS_PER_DECISION_MAX: usize = if cfg!(test) { 500 } else { 20_000 };
@@ -40,8 +40,13 @@ impl Decider {
             NodePhase::Running,
             String::new(),
         );
-        // Argo resolves the whole group before it starts any of it: one bad reference and no step begins.
-        match self.resolve_group(steps, index, group, usize::MAX) {
+        self.begin_group(group);
+    }
+
+    /// Resolves all that is left of a group before any of it starts, as Argo does: one bad reference and no step begins. A
+    /// retry of the run begins it again, since it may have changed what is read.
+    pub(super) fn begin_group(&mut self, group: NodeId) {
+        match self.resolve_group(group, usize::MAX) {
             Ok(resolved) => {
                 self.fill_group(group, resolved);
             }
@@ -49,40 +54,10 @@ impl Decider {
         }
     }
 
-    /// The steps of the group that are still to be started, but at most so many, in the order in which
-    /// [`Self::next_step`] names them.
-    fn resolve_group(
-        &self,
-        steps: NodeId,
-        index: u32,
-        group: NodeId,
-        most: usize,
-    ) -> Result<Vec<Resolved>, String> {
-        let Some(steps) = self.state.node(steps) else { return Ok(Vec::new()) };
-        let Some(compiled) = self.state.template_of(steps) else { return Ok(Vec::new()) };
-        let calls = compiled.groups.get(index as usize).map(Vec::as_slice).unwrap_or_default();
-        let Some(Body::Group { cursor, again, .. }) = self.state.node(group).map(|g| &g.body) else {
-            return Ok(Vec::new());
-        };
-        let left =
-            again.iter().filter_map(|p| calls.get(*p as usize)).chain(calls.iter().skip(*cursor as usize));
-        let resolved = left
-            .take(most)
-            .map(|call| resolve::call(&self.state, self.now, steps, Viewer::Group(index), call));
-        resolved.collect::<Result<_, _>>().map_err(|uncallable| match uncallable {
-            Uncallable::References(why) => format!("failed to resolve references: {why}"),
-            Uncallable::Items(why) => why,
-        })
-    }
-
-    /// Goes on with a group that a limit held back, step by step: all of it was resolved when it began. What a retry of
-    /// the run took away is resolved as a whole again, since it may have changed what is read.
+    /// Goes on with a group that a limit held back, step by step: all of it was resolved when it began.
     pub(super) fn pump_group(&mut self, group: NodeId) {
         loop {
-            let Some(node) = self.state.node(group) else { return };
-            let (Body::Group { index, again, .. }, Some(steps)) = (&node.body, node.parent) else { return };
-            let most = if again.is_empty() { 1 } else { usize::MAX };
-            match self.resolve_group(steps, *index, group, most) {
+            match self.resolve_group(group, 1) {
                 Ok(resolved) => {
                     if !self.fill_group(group, resolved) {
                         return;
@@ -93,24 +68,63 @@ impl Decider {
         }
     }
 
-    /// Starts these; says whether more of the group may start then.
-    fn fill_group(&mut self, group: NodeId, resolved: Vec<Resolved>) -> bool {
-        for next in resolved {
+    /// The next steps of a group that are still to be started, at most so many, with their positions.
+    fn resolve_group(&self, group: NodeId, most: usize) -> Result<Vec<(u32, Resolved)>, String> {
+        let Some((steps, index, calls)) = self.calls_of(group) else { return Ok(Vec::new()) };
+        let call = |position: u32| calls.get(position as usize).map(|call| (position, call));
+        let left = self.left_of(group).map_while(call).take(most);
+        let resolved = left.map(|(position, call)| {
+            let resolved = resolve::call(&self.state, self.now, steps, Viewer::Group(index), call)?;
+            Ok((position, resolved))
+        });
+        resolved.collect::<Result<_, _>>().map_err(|uncallable| match uncallable {
+            Uncallable::References(why) => format!("failed to resolve references: {why}"),
+            Uncallable::Items(why) => why,
+        })
+    }
+
+    /// A group's Steps node, its index there, and its steps.
+    fn calls_of(&self, group: NodeId) -> Option<(&Node, u32, &[Call])> {
+        let node = self.state.node(group)?;
+        let Body::Group { index, .. } = node.body else { return None };
+        let steps = self.state.node(node.parent?)?;
+        let calls = self.state.template_of(steps)?.groups.get(index as usize)?;
+        Some((steps, index, calls))
+    }
+
+    /// The positions of a group that are still to be started, and what lies behind its last step.
+    fn left_of(&self, group: NodeId) -> impl Iterator<Item = u32> {
+        let left = match self.state.node(group).map(|node| &node.body) {
+            Some(Body::Group { cursor, again, .. }) => Some(again.iter().copied().chain(*cursor..)),
+            _ => None,
+        };
+        left.into_iter().flatten()
+    }
+
+    /// Starts these; says whether more of the group may start then. What a limit holds back is passed over, so that a step
+    /// behind it that does not run is skipped at once, as in Argo.
+    fn fill_group(&mut self, group: NodeId, resolved: Vec<(u32, Resolved)>) -> bool {
+        let mut held = None;
+        for (position, next) in resolved {
             if self.makes_no_more(group) {
                 break;
             }
-            match self.start_in_group(group, next) {
+            if held.is_some() && !next.runs_nothing() {
+                continue;
+            }
+            match self.start_in_group(group, position, next) {
                 // An item that can't be made ends the group too, once those before it have ended.
                 Ok(Some(made)) if self.makes_no_more(made) => {
                     self.close_group(group);
                     return false;
                 }
                 Ok(_) => {}
-                Err(block) => {
-                    self.hold(group, block);
-                    return false;
-                }
+                Err(block) => held = Some(block),
             }
+        }
+        if let Some(block) = held {
+            self.hold(group, block);
+            return false;
         }
         if self.has_more(group) {
             return true;
@@ -127,7 +141,8 @@ impl Decider {
 
     /// Whether steps of the group are still to be started.
     fn has_more(&self, group: NodeId) -> bool {
-        !self.makes_no_more(group) && self.next_step(group).is_some()
+        let steps = self.calls_of(group).map_or(0, |(_, _, calls)| calls.len());
+        !self.makes_no_more(group) && self.left_of(group).next().is_some_and(|next| (next as usize) < steps)
     }
 
     /// Whether a child of a group or loop handed it an error: nothing after that child is made.
@@ -140,9 +155,16 @@ impl Decider {
         }
     }
 
-    /// Starts the next step of a group; gives its node.
-    fn start_in_group(&mut self, group: NodeId, resolved: Resolved) -> Result<Option<NodeId>, Block> {
-        let Some((place, key)) = self.next_step(group) else { return Ok(None) };
+    /// Starts a step of a group; gives its node.
+    fn start_in_group(
+        &mut self,
+        group: NodeId,
+        position: u32,
+        resolved: Resolved,
+    ) -> Result<Option<NodeId>, Block> {
+        let Some((steps, _, calls)) = self.calls_of(group) else { return Ok(None) };
+        let Some(call) = calls.get(position as usize) else { return Ok(None) };
+        let (place, key) = (Place::of(call, group, Some(steps.id)), call.callee.clone());
         let made = NodeId(self.state.next_node);
         match resolved {
             Resolved::Skip(why) => self.create_ended(place, Some(key), NodePhase::Skipped, why),
@@ -155,16 +177,6 @@ impl Decider {
             }
         }
         Ok(Some(made))
-    }
-
-    /// Where the next step of a group hangs, and the template that it names.
-    fn next_step(&self, group: NodeId) -> Option<(Place, TemplateKey)> {
-        let node = self.state.node(group)?;
-        let Body::Group { index, cursor, again, .. } = &node.body else { return None };
-        let compiled = self.state.template_of(self.state.node(node.parent?)?)?;
-        let position = again.first().unwrap_or(cursor);
-        let call = compiled.groups.get(*index as usize)?.get(*position as usize)?;
-        Some((Place::of(call, group, node.parent), call.callee.clone()))
     }
 
     pub(super) fn start_ready(&mut self, place: Place, ready: &Ready) {

@@ -91,7 +91,7 @@ impl Decider {
         }
         self.hooks_read(id);
         match node.kind {
-            NodeKind::StepGroup => self.pump_group(id),
+            NodeKind::StepGroup => self.begin_group(id),
             NodeKind::Loop | NodeKind::TaskGroup => self.pump_loop(id),
             NodeKind::Dag => self.start_dag(id),
             NodeKind::Steps => self.next_group(id),
