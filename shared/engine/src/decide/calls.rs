@@ -56,6 +56,19 @@ pub(super) struct End {
     pub returned: bool,
 }
 
+impl End {
+    /// An end without outputs that hooks and an exit handler follow.
+    pub fn seen(phase: NodePhase, message: impl Into<String>) -> End {
+        let (message, outputs) = (message.into(), Outputs::default());
+        End { phase, message, outputs, looked_at: true, returned: false }
+    }
+
+    /// An end without outputs that nothing follows.
+    pub fn unseen(phase: NodePhase, message: impl Into<String>) -> End {
+        End { looked_at: false, ..End::seen(phase, message) }
+    }
+}
+
 /// A call whose template and inputs are known.
 struct Prepared {
     compiled: Arc<Compiled>,
@@ -369,17 +382,14 @@ impl Decider {
         message: impl Into<String>,
         outputs: Outputs,
     ) {
-        let end = End { phase, message: message.into(), outputs, looked_at: true, returned: false };
-        self.end(id, end);
+        self.end(id, End { outputs, ..End::seen(phase, message) });
     }
 
     /// Ends a node by an error that its caller is handed, as Argo's controller does.
     pub(super) fn hand_back(&mut self, id: NodeId, why: impl Into<String>) {
         let Some(node) = self.state.node(id) else { return };
         let message = self.handed(node.parent, &node.role, &node.label, why.into());
-        let phase = NodePhase::Error;
-        let end = End { phase, message, outputs: Outputs::default(), looked_at: true, returned: true };
-        self.end(id, end);
+        self.end(id, End { returned: true, ..End::seen(NodePhase::Error, message) });
     }
 
     /// An error as the caller of what stands there notes it: a DAG names its task.

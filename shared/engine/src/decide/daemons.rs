@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dropforge_manifest::types::{Inputs, Outputs, Template};
+use dropforge_manifest::types::{Inputs, Template};
 use jiff::Timestamp;
 
 use super::calls::{End, Place};
@@ -71,8 +71,7 @@ impl Decider {
         if let Body::Pod { attempt: Some(attempt), .. } = &node.body {
             self.emit(Record::StopAsked { attempt: attempt.clone(), why: SERVED.to_owned() });
         }
-        let (phase, message, outputs) = (NodePhase::Succeeded, String::new(), Outputs::default());
-        self.conclude(node, End { phase, message, outputs, looked_at: false, returned: false });
+        self.conclude(node, End::unseen(NodePhase::Succeeded, ""));
     }
 
     /// The active children of a composite that are no daemons which serve.

@@ -385,8 +385,7 @@ impl Decider {
         if let Body::Pod { attempt: Some(attempt), .. } = &node.body {
             self.emit(Record::StopAsked { attempt: attempt.clone(), why: why.to_owned() });
         }
-        let (phase, message, outputs) = (NodePhase::Failed, why.to_owned(), Outputs::default());
-        self.end(node.id, End { phase, message, outputs, looked_at: true, returned });
+        self.end(node.id, End { returned, ..End::seen(NodePhase::Failed, why) });
     }
 }
 

@@ -1,6 +1,6 @@
 //! The run as a whole: its beginning, its exit handler, its end.
 
-use dropforge_manifest::types::{Arguments, Outputs};
+use dropforge_manifest::types::Arguments;
 use serde_json::Value;
 
 use super::calls::{End, Place};
@@ -50,9 +50,7 @@ impl Decider {
         let open: Vec<NodeId> = open.map(|node| node.id).collect();
         for id in open.into_iter().rev() {
             if let Some(node) = self.state.node(id).cloned() {
-                let (phase, message) = (NodePhase::Failed, TERMINATED.to_owned());
-                let outputs = Outputs::default();
-                self.conclude(node, End { phase, message, outputs, looked_at: false, returned: false });
+                self.conclude(node, End::unseen(NodePhase::Failed, TERMINATED));
             }
         }
     }
