@@ -364,19 +364,53 @@ fn body(created: &NodeCreated) -> Body {
     }
 }
 
-/// Enters a new child into its parent.
+/// Enters a new child into its parent, and a step into the Steps node of its group, which finds it by its name.
 fn hang(state: &mut RunState, parent: NodeId, created: &NodeCreated) {
     let child = created.id;
-    let mut replaced = None;
-    let mut owner = None;
+    if matches!(created.role, Role::Hook(_) | Role::Exit) {
+        return on_node(state, parent, |owner| hang_hook(&mut owner.hooks_open, &mut owner.hooks, created));
+    }
     let position = state.node(child).map_or(0, |child| position_in_group(state, child));
     let holds = |node: &&Arc<Node>| matches!(&node.body, Body::Dag { ready, .. } if !ready.is_empty());
     let dag = state.node(parent).filter(holds).and_then(|node| state.template_of(node)).cloned();
-    on_node(state, parent, |node| match (&mut node.body, &created.role) {
-        (Body::Group { cursor, again, open, .. }, Role::Call(name)) => {
+    let mut replaced = None;
+    on_node(state, parent, |node| replaced = hang_in(&mut node.body, created, position, dag.as_deref()));
+    if let (Some(Role::Group(_)), Role::Call(name)) = (state.node(parent).map(|p| &p.role), &created.role)
+        && let Some(steps) = state.node(parent).and_then(|group| group.parent)
+    {
+        on_node(state, steps, |node| {
+            if let Body::Steps { calls, .. } = &mut node.body {
+                calls.insert_mut(name.clone(), child);
+            }
+        });
+    }
+    if let Some(old) = replaced {
+        forget(state, old);
+    }
+}
+
+/// Enters a hook or an exit handler into its owner, which waits for it.
+fn hang_hook(hooks_open: &mut u32, hooks: &mut Fired, created: &NodeCreated) {
+    if let Role::Hook(name) = &created.role {
+        let counted = hooks.due.iter().any(|due| **due == **name);
+        hooks.due.retain(|due| **due != **name);
+        if !counted {
+            *hooks_open += 1;
+            hooks.names.push(name.to_string());
+        }
+    } else {
+        hooks.exit_due = false;
+    }
+    hooks.open.push(created.id);
+}
+
+/// Enters a new child into the body of its parent; gives the attempt that it takes the place of.
+fn hang_in(body: &mut Body, created: &NodeCreated, position: u32, dag: Option<&Compiled>) -> Option<NodeId> {
+    let child = created.id;
+    match (body, &created.role) {
+        (Body::Group { cursor, again, open, .. }, Role::Call(_)) => {
             started(cursor, again, position);
             *open += 1;
-            owner = node.parent.map(|steps| (steps, name.clone()));
         }
         (Body::Loop { cursor, again, open, .. }, Role::Item(index)) => {
             started(cursor, again, *index);
@@ -387,40 +421,18 @@ fn hang(state: &mut RunState, parent: NodeId, created: &NodeCreated) {
             *open += 1;
         }
         (Body::Dag { calls, ready, .. }, Role::Call(name)) => {
-            ready.remove_mut(name, dag.as_deref());
+            ready.remove_mut(name, dag);
             calls.insert_mut(name.clone(), child);
         }
         (Body::Retry { attempts, last, until }, Role::Attempt(number)) => {
             *attempts = number + 1;
             *until = None;
-            replaced = last.replace(child);
-        }
-        (_, Role::Hook(name)) => {
-            let counted = node.hooks.due.iter().any(|due| **due == **name);
-            node.hooks.due.retain(|due| **due != **name);
-            if !counted {
-                node.hooks_open += 1;
-                node.hooks.names.push(name.to_string());
-            }
-            node.hooks.open.push(child);
-        }
-        (_, Role::Exit) => {
-            node.hooks.exit_due = false;
-            node.hooks.open.push(child);
+            return last.replace(child);
         }
         (Body::Pod { containers, .. }, Role::Container(_)) => containers.push_back_mut(child),
         _ => {}
-    });
-    if let Some((steps, name)) = owner {
-        on_node(state, steps, |node| {
-            if let Body::Steps { calls, .. } = &mut node.body {
-                calls.insert_mut(name, child);
-            }
-        });
     }
-    if let Some(old) = replaced {
-        forget(state, old);
-    }
+    None
 }
 
 /// Notes that the child at `position` has been started. Children start in order, but for steps that are skipped behind what a
