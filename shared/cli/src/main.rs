@@ -89,7 +89,7 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
         Command::Explain(args) => commands::explain::explain(global, args),
         Command::Supervisor(args) => commands::supervisor::supervisor(global, args),
         Command::Version => {
-            output::data(&format!("dropforge {}\n", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Succeeded)
+            output::text(&format!("dropforge {}\n", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Succeeded)
         }
         Command::Context(what) => commands::context::context(&cli.global, what),
         Command::Completion(args) => commands::completion::completion(args),

@@ -4,6 +4,7 @@ pub mod progress;
 pub mod terminal;
 pub mod tree;
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,7 +22,33 @@ use crate::home::Home;
 use crate::lookup;
 use tree::Style;
 
-/// Writes data to standard output.
+/// A text as a terminal may have it: a control character of a manifest or of a step's output is told and does nothing.
+/// Whatever is for people goes through here; JSON, YAML and the logs that `logs` prints are the bytes they are.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if acts(c) {
+            out.push_str(&format!("\\x{:02x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Writes a text for people to standard output.
+///
+/// # Errors
+/// As [`data`].
+pub fn text(text: &str) -> Result<(), CliError> {
+    data(&shown(text))
+}
+
+/// Writes data to standard output, as it is.
 ///
 /// # Errors
 /// `BrokenPipe` when its reader has gone, which is no failure.
@@ -63,7 +90,7 @@ pub fn say(text: &str) {
 pub fn say_soon(text: &str) {
     let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
     let (lines, since) = &mut *waiting;
-    lines.push_str(text);
+    lines.push_str(&shown(text));
     lines.push('\n');
     let since = *since.get_or_insert_with(Instant::now);
     drop(waiting);
@@ -114,7 +141,7 @@ pub fn run(view: &View, now: Timestamp, output: RunOutput) -> Result<(), CliErro
         RunOutput::Wide => data(&tree::draw(view, now, style(true))),
         RunOutput::Json => json(&view.streamed()),
         RunOutput::Yaml => data(&yaml(&view.workflow())),
-        RunOutput::Name => data(&format!("{}\n", view.state.program.spec.name())),
+        RunOutput::Name => text(&format!("{}\n", view.state.program.spec.name())),
     }
 }
 
@@ -218,6 +245,12 @@ fn plain_key(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_told_instead() {
+        let said = "a\tb\n\u{1b}]0;owned\u{7}\r\u{7f}\u{9b}31m é ✔\u{0}";
+        assert_eq!(shown(said), "a\tb\n\\x1b]0;owned\\x07\\x0d\\x7f\\x9b31m é ✔\\x00");
+    }
 
     #[test]
     fn yaml_is_read_back_by_the_manifest_parser() {

@@ -139,3 +139,52 @@ fn the_log_of_a_step_that_is_silent_and_then_speaks_can_be_followed() {
     bench.let_go();
     running.end().exits(0);
 }
+
+/// What a terminal would obey.
+fn commands_of(text: &str) -> Vec<char> {
+    text.chars().filter(|c| c.is_control() && !matches!(c, '\n' | '\t')).collect()
+}
+
+#[test]
+fn what_a_step_prints_gives_the_terminal_no_commands() {
+    let bench = Bench::new();
+    let manifest = format!(
+        r#"{HEAD}  - name: main
+    dag:
+      tasks:
+      - {{name: a, template: pr}}
+      - {{name: b, template: leaf, depends: a, withParam: '{{{{tasks.a.outputs.result}}}}'}}
+      - {{name: c, template: leaf, depends: a, when: "'{{{{tasks.a.outputs.result}}}}' == 'no'"}}
+  - name: pr
+    script: {{image: busybox, command: [sh], source: "printf '{{\\033[31m\\033]0;owned\\007\\302\\233'"}}
+  - name: leaf
+    container: {{image: busybox, command: ["true"]}}
+"#
+    );
+    let ran = bench.run(&manifest, "esc").exits(1);
+    let bell = "\\x1b]0;owned\\x07\\x9b";
+    assert!(ran.stdout.contains(bell) && ran.stderr.contains(bell), "{ran}");
+    let mut told = vec![ran];
+    for words in [&["get", "esc"][..], &["explain", "esc"], &["explain", "esc", "b"], &["list", "-o", "wide"]]
+    {
+        told.push(bench.dropforge(words).exits(0));
+    }
+    for answer in told {
+        assert_eq!(commands_of(&(answer.stdout + &answer.stderr)), [], "told");
+    }
+    let log = bench.dropforge(&["logs", "esc", "a", "--no-prefix"]).exits(0).stdout;
+    assert_eq!(log, "{\u{1b}[31m\u{1b}]0;owned\u{7}\u{9b}\n");
+}
+
+#[test]
+fn what_a_manifest_is_called_gives_the_terminal_no_commands() {
+    let bench = Bench::new();
+    let step = r#"{name: "a\e[31mRED\a", template: leaf}"#;
+    bench.write("m.yaml", format!("{HEAD}  - name: main\n    steps: [[{step}]]\n"));
+    let found = bench.dropforge(&["lint", "m.yaml"]).exits(2);
+    assert!(found.stdout.contains("\\x1b[31mRED"), "{found}");
+    let refused = bench.dropforge(&["run", "m.yaml"]).exits(2);
+    for answer in [found, refused] {
+        assert_eq!(commands_of(&(answer.stdout + &answer.stderr)), [], "told");
+    }
+}

@@ -36,7 +36,7 @@ pub async fn apply(global: &Global, args: &ApplyArgs) -> Result<Exit, CliError> 
             Change::Configured => "configured",
             Change::Unchanged => "unchanged",
         };
-        output::data(&format!("{} {what}\n", titled(kind, name)))?;
+        output::text(&format!("{} {what}\n", titled(kind, name)))?;
     }
     Ok(Exit::Succeeded)
 }

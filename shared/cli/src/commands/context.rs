@@ -30,7 +30,7 @@ pub fn context(global: &GlobalArgs, command: &ContextCommand) -> Result<Exit, Cl
             found(name, &contexts, &file)?;
             contexts.remove(name);
             contexts.save(&file)?;
-            output::data(&format!("context {name} removed\n")).map(|()| Exit::Succeeded)
+            output::text(&format!("context {name} removed\n")).map(|()| Exit::Succeeded)
         }
     }
 }
@@ -49,7 +49,7 @@ fn add(
     let context = made(&args.name, deployment, &args.reach, global.namespace.clone());
     let what = if contexts.put(context.clone()) { "changed" } else { "added" };
     contexts.save(file)?;
-    output::data(&format!("context {} {what}\n", args.name))?;
+    output::text(&format!("context {} {what}\n", args.name))?;
     say(&format!(
         "it is kept in {}; `dropforge --context {} doctor` says whether all of it can be reached",
         file.display(),
@@ -98,6 +98,6 @@ fn list(contexts: &Contexts) -> Result<Exit, CliError> {
         let known = [context.name, name, region, account, cluster.name];
         rows.push([known.as_slice(), &[text(context.namespace), text(context.profile)]].concat());
     }
-    output::data(&columns(&rows))?;
+    output::text(&columns(&rows))?;
     Ok(Exit::Succeeded)
 }

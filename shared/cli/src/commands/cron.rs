@@ -165,7 +165,7 @@ async fn suspend(global: &Global, names: &[String], suspend: bool) -> Result<Exi
     let store = lookup::reader(global).await?;
     definitions::put(global, &store, &objects, Expected::There).await?;
     let word = if suspend { "suspended" } else { "resumed" };
-    output::data(&names.iter().map(|name| format!("CronWorkflow '{name}' {word}\n")).collect::<String>())?;
+    output::text(&names.iter().map(|name| format!("CronWorkflow '{name}' {word}\n")).collect::<String>())?;
     Ok(Exit::Succeeded)
 }
 

@@ -261,7 +261,7 @@ pub async fn list(
     let objects = all.values().map(|stored| object_value(&stored.object));
     match args.output {
         ListOutput::Name => {
-            output::data(&all.keys().map(|name| format!("{name}\n")).collect::<String>())?;
+            output::text(&all.keys().map(|name| format!("{name}\n")).collect::<String>())?;
         }
         ListOutput::Json => {
             let objects: Vec<Value> = objects.collect::<Result<_, _>>()?;
@@ -274,7 +274,7 @@ pub async fn list(
             for (name, stored) in &all {
                 rows.push([vec![name.clone()], row(stored).await?].concat());
             }
-            output::data(&columns(&rows))?;
+            output::text(&columns(&rows))?;
         }
     }
     Ok(Exit::Succeeded)
@@ -291,10 +291,10 @@ pub fn print(
     about: &[Vec<String>],
 ) -> Result<(), CliError> {
     match output {
-        DefinitionOutput::Wide => output::data(&columns(about)),
+        DefinitionOutput::Wide => output::text(&columns(about)),
         DefinitionOutput::Json => output::data(&format!("{}\n", serde_json::to_string_pretty(object)?)),
         DefinitionOutput::Yaml => output::data(&output::yaml(object)),
-        DefinitionOutput::Name => output::data(&format!("{name}\n")),
+        DefinitionOutput::Name => output::text(&format!("{name}\n")),
     }
 }
 
@@ -334,7 +334,7 @@ pub async fn delete(global: &Global, args: &DefinitionDeleteArgs, kind: &str) ->
     store.definitions_change(&crons).await?;
     for name in &names {
         definitions::take_away(&store, namespace, kind, name).await?;
-        output::data(&format!("{kind} '{name}' deleted\n"))?;
+        output::text(&format!("{kind} '{name}' deleted\n"))?;
     }
     store.definitions_changed(&crons).await?;
     Ok(Exit::Succeeded)

@@ -90,7 +90,7 @@ async fn one(global: &Global, args: &DeleteArgs, store: &Home, entry: &IndexEntr
         return Ok(false);
     }
     if args.dry_run {
-        output::data(&format!("Workflow '{}' deleted (dry-run)\n", entry.name))?;
+        output::text(&format!("Workflow '{}' deleted (dry-run)\n", entry.name))?;
         return Ok(true);
     }
     if live {
@@ -98,7 +98,7 @@ async fn one(global: &Global, args: &DeleteArgs, store: &Home, entry: &IndexEntr
     }
     match deaths::delete(store, entry, &identity::person(), SystemClock.now()).await? {
         Buried::Hidden => {
-            output::data(&format!("Workflow '{}' deleted\n", entry.name))?;
+            output::text(&format!("Workflow '{}' deleted\n", entry.name))?;
             Ok(true)
         }
         Buried::Live => {

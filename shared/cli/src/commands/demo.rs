@@ -192,10 +192,10 @@ async fn report(global: &Global, entry: &IndexEntry) -> Result<Exit, CliError> {
     say("");
     output::run(&view, SystemClock.now(), RunOutput::Tree)?;
     if let Some(accuracy) = view.state.metrics.get("accuracy") {
-        output::data(&format!("\naccuracy on rows it has not seen: {:.1} %\n", accuracy * 100.0))?;
+        output::text(&format!("\naccuracy on rows it has not seen: {:.1} %\n", accuracy * 100.0))?;
         let model = model(global, &entry.name);
-        output::data(&format!("the model: {}\n", model.display()))?;
-        output::data(&format!(
+        output::text(&format!("the model: {}\n", model.display()))?;
+        output::text(&format!(
             "what it was made from: dropforge --store {} explain {} model-training\n",
             global.store.display(),
             entry.name

@@ -107,8 +107,8 @@ async fn apply_objects(context: &Context, take_over: bool) -> Result<(), CliErro
         let title = objects::title(&object);
         let (object, kept) = objects::as_strict_as_it_is(object, &survey);
         match person.apply(&object, take_over).await {
-            Ok(()) => output::data(&format!("{title} applied{}\n", kept.unwrap_or_default()))?,
-            Err(CallError::Refused { code: 409, message, .. }) => output::data(&format!(
+            Ok(()) => output::text(&format!("{title} applied{}\n", kept.unwrap_or_default()))?,
+            Err(CallError::Refused { code: 409, message, .. }) => output::text(&format!(
                 "{title} stays as it is: {message}. Have whoever set that set it otherwise, or say --take-over\n"
             ))?,
             Err(why) => return Err(failed(format!("{title}: {why}"))),
@@ -122,5 +122,5 @@ fn keep(context: &Context) -> Result<(), CliError> {
     let mut contexts = Contexts::load(&file)?;
     contexts.put(context.clone());
     contexts.save(&file)?;
-    output::data(&format!("context {} kept\n", context.name))
+    output::text(&format!("context {} kept\n", context.name))
 }

@@ -18,7 +18,7 @@ pub async fn doctor(global: &Global) -> Result<Exit, CliError> {
     };
     let cloud = Cloud::open(context).await?;
     let checks = examine(&cloud, &global.namespace).await;
-    output::data(&text(&checks))?;
+    output::text(&text(&checks))?;
     let is_bad = checks.iter().any(|check| matches!(check.found, Found::Bad(..)));
     Ok(if is_bad { Exit::Failed } else { Exit::Succeeded })
 }

@@ -30,7 +30,7 @@ use crate::output::{self, tree};
 #[tokio::main(flavor = "current_thread")]
 pub async fn explain(global: &Global, args: &ExplainArgs) -> Result<Exit, CliError> {
     if let Some(code) = Code::parse(&args.run) {
-        output::data(&format!("{}\n", code.page().trim_end()))?;
+        output::text(&format!("{}\n", code.page().trim_end()))?;
         return Ok(Exit::Succeeded);
     }
     if is_code(&args.run) {
@@ -46,7 +46,7 @@ pub async fn explain(global: &Global, args: &ExplainArgs) -> Result<Exit, CliErr
     let node = view.find(wanted);
     let node = node.ok_or_else(|| CliError::NoNode { run: entry.name.clone(), node: wanted.clone() })?;
     match args.output {
-        ExplainOutput::Text => output::data(&node_text(&view, node))?,
+        ExplainOutput::Text => output::text(&node_text(&view, node))?,
         ExplainOutput::Json => output::json(&node_json(&view, node))?,
     }
     Ok(Exit::Succeeded)
@@ -69,7 +69,7 @@ async fn explain_run(store: &Home, uid: &RunUid, how: ExplainOutput) -> Result<(
         records.into_iter().for_each(|record| heard.add(record));
     }
     match how {
-        ExplainOutput::Text => output::data(&run_text(&sketch.view, &heard)),
+        ExplainOutput::Text => output::text(&run_text(&sketch.view, &heard)),
         ExplainOutput::Json => {
             let head = serde_json::to_string_pretty(&run_json(&sketch.view, &heard))?;
             with_records(store, uid, &head).await

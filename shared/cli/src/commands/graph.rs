@@ -30,7 +30,7 @@ pub async fn graph(global: &Global, args: &GraphArgs) -> Result<Exit, CliError> 
         )));
     };
     for graph in &graphs {
-        output::data(&match args.output {
+        output::text(&match args.output {
             GraphOutput::Mermaid => graph::mermaid(graph),
             GraphOutput::Dot => graph::dot(graph),
         })?;

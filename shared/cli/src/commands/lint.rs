@@ -101,13 +101,13 @@ fn with_argos(mut findings: Vec<Diagnostic>, verdict: &Verdict) -> Vec<Diagnosti
 
 fn print(output: LintOutput, findings: &[Diagnostic]) -> Result<(), CliError> {
     match output {
-        LintOutput::Text => output::data(&findings.iter().map(|f| format!("{f}\n")).collect::<String>()),
-        LintOutput::Github => output::data(&findings.iter().map(github).collect::<String>()),
+        LintOutput::Text => output::text(&findings.iter().map(|f| format!("{f}\n")).collect::<String>()),
+        LintOutput::Github => output::text(&findings.iter().map(github).collect::<String>()),
         LintOutput::Simple => {
             let line = |f: &Diagnostic| format!("{}:{}:{}: {}\n", f.file, f.line, f.column, f.message);
-            output::data(&findings.iter().map(line).collect::<String>())
+            output::text(&findings.iter().map(line).collect::<String>())
         }
-        LintOutput::Pretty => output::data(&pretty(findings)),
+        LintOutput::Pretty => output::text(&pretty(findings)),
         LintOutput::Json => {
             let all: Vec<_> = findings.iter().map(as_json).collect();
             output::data(&format!("{}\n", serde_json::to_string_pretty(&all)?))

@@ -37,12 +37,12 @@ pub async fn list(global: &Global, args: &ListArgs) -> Result<Exit, CliError> {
         .take(args.limit.unwrap_or(usize::MAX))
         .collect();
     match args.output {
-        ListOutput::Table | ListOutput::Wide => output::data(&table(&entries, args, now))?,
+        ListOutput::Table | ListOutput::Wide => output::text(&table(&entries, args, now))?,
         ListOutput::Json => output::data(&format!("{}\n", serde_json::to_string_pretty(&entries)?))?,
         ListOutput::Yaml => output::data(&output::yaml(&json!(entries)))?,
         ListOutput::Name => {
             let names: String = entries.iter().map(|e| format!("{}\n", e.name)).collect();
-            output::data(&names)?;
+            output::text(&names)?;
         }
     }
     Ok(Exit::Succeeded)

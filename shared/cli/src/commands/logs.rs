@@ -98,7 +98,7 @@ impl Follower {
             None => view.nodes.values().collect(),
         };
         for (node, only) in below(view, &wanted).into_iter().filter_map(|node| logged(view, node)) {
-            let name = view.display_name(node);
+            let name = output::shown(&view.display_name(node)).into_owned();
             for attempt in &node.attempts {
                 let (id, template) = (&attempt.attempt.id, &attempt.attempt.work.template);
                 let ended = last || attempt.verdict.is_some() || node.phase.fulfilled();

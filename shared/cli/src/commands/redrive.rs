@@ -32,12 +32,12 @@ pub async fn redrive(global: &Global, args: &RedriveArgs) -> Result<Exit, CliErr
         let letters = DeadLetters { client: &client, url, home };
         if args.put_back {
             let many = letters.put_back().await.map_err(failed)?;
-            output::data(&format!("{name}: {many} put back\n"))?;
+            output::text(&format!("{name}: {many} put back\n"))?;
             continue;
         }
         let found = letters.look().await.map_err(failed)?;
         count += found.len();
-        output::data(&found.iter().map(|letter| line(name, letter)).collect::<String>())?;
+        output::text(&found.iter().map(|letter| line(name, letter)).collect::<String>())?;
         if found.len() >= SHOWN_MAX {
             say(&format!("{name}: there may be more than these {}; --put-back takes them all", found.len()));
         }

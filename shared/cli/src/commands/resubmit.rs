@@ -41,7 +41,7 @@ async fn submitted(global: &Global, args: &ResubmitArgs) -> Result<Vec<String>, 
             say(bell::UNANSWERED);
             store.put_entry(&index_entry(&RunState::new(compiled(spec.clone())?), 0)).await?;
         }
-        output::data(&format!("{}\n", spec.name()))?;
+        output::text(&format!("{}\n", spec.name()))?;
         uids.push(spec.uid.to_string());
     }
     Ok(uids)

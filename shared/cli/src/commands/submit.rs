@@ -53,7 +53,7 @@ pub async fn submit(global: &Global, args: &SubmitArgs) -> Result<Exit, CliError
         let program;
         (program, owned) = hand_over(&store, spec).await?;
         match args.output {
-            RunOutput::Tree => output::data(&format!("{}\n", spec.name()))?,
+            RunOutput::Tree => output::text(&format!("{}\n", spec.name()))?,
             other => output::run(&View::fold(program, std::iter::empty()), spec.created_at, other)?,
         }
     }
@@ -102,7 +102,7 @@ async fn follow(args: &SubmitArgs, store: &Home, specs: &[RunSpec]) -> Result<Ex
 pub fn preview(specs: &[RunSpec], output: RunOutput) -> Result<Exit, CliError> {
     for (at, spec) in specs.iter().enumerate() {
         match output {
-            RunOutput::Name => output::data(&format!("{}\n", spec.name()))?,
+            RunOutput::Name => output::text(&format!("{}\n", spec.name()))?,
             RunOutput::Json => output::data(&format!("{}\n", serde_json::to_string_pretty(&object(spec))?))?,
             RunOutput::Tree | RunOutput::Wide | RunOutput::Yaml => {
                 let between = if at > 0 { "---\n" } else { "" };

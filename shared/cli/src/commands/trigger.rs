@@ -69,7 +69,7 @@ async fn test(global: &Global, url: &str, paths: &[PathBuf]) -> Result<Exit, Cli
         };
         rows.push(answer);
     }
-    output::data(&columns(&rows))?;
+    output::text(&columns(&rows))?;
     Ok(exit)
 }
 
@@ -109,7 +109,7 @@ async fn replay(
     let taken =
         keep::offer(&store, &global.namespace, trigger, &objects, Some(&id), now, &mut identity::new).await?;
     for object in &objects {
-        output::data(&format!("s3://{}/{}\n", object.bucket, object.key))?;
+        output::text(&format!("s3://{}/{}\n", object.bucket, object.key))?;
     }
     // There is no run yet; whichever attempt is named, the owner looks at its triggers.
     let doorbell = Doorbell::new(format!("trigger-{name}").into(), Why::Attempt("replay".into()));
@@ -142,7 +142,7 @@ async fn list(global: &Global) -> Result<Exit, CliError> {
         row.push(note);
         rows.push(row);
     }
-    output::data(&columns(&rows))?;
+    output::text(&columns(&rows))?;
     Ok(Exit::Succeeded)
 }
 

@@ -167,7 +167,7 @@ impl Display {
             text.push_str(&tree::draw(view, now, self.style));
         }
         for note in shown.notes.values() {
-            text.push_str(&format!("  … {note}\n"));
+            text.push_str(&format!("  … {}\n", super::shown(note)));
         }
         let text = terminal::fit(&text, terminal::size());
         erase(shown);
@@ -195,7 +195,7 @@ impl Display {
                 erase(shown);
             }
             for line in String::from_utf8_lossy(&lines).lines() {
-                super::say_soon(&format!("{}: {line}", followed.label));
+                super::say_soon(&format!("{}: {}", followed.label, overwritten(line)));
             }
             if self.terminal {
                 // The tree is drawn below it.
@@ -217,6 +217,12 @@ fn whole_lines(text: &mut Vec<u8>, over: bool) -> Vec<u8> {
         None => 0,
     };
     text.drain(..whole).collect()
+}
+
+/// What a terminal would leave of a line that begins again and again, as a progress bar's does.
+fn overwritten(line: &str) -> &str {
+    let line = line.trim_end_matches('\r');
+    line.rsplit_once('\r').map_or(line, |(_, last)| last)
 }
 
 /// A lock whose holder's run is not among this process's, which owns the store, stays held until a person does something.
@@ -350,6 +356,11 @@ fn verb(verb: &dropforge_engine::event::Verb) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_progress_bar_the_last_state_is_shown() {
+        assert_eq!([overwritten("10 %\r100 %\r"), overwritten("plain")], ["100 %", "plain"]);
+    }
 
     #[test]
     fn a_line_waits_for_its_end_unless_it_grows_too_long() {

@@ -1,4 +1,4 @@
-//! A run as a tree, for people.
+//! A run as a tree, for people. Its colours are its own: whatever else stands in it is [`shown`].
 
 use std::fmt::Write as _;
 
@@ -7,6 +7,8 @@ use dropforge_engine::record::{NodeKind, Role};
 use dropforge_engine::view::{View, ViewNode};
 use dropforge_engine::waiting::{On, waiting};
 use jiff::{SignedDuration, Timestamp};
+
+use super::shown;
 
 /// How a tree is drawn.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +30,7 @@ pub fn draw(view: &View, now: Timestamp, style: Style) -> String {
     let spec = &state.program.spec;
     let mut line = |name: &str, value: &str| {
         if !value.is_empty() {
-            let _ = writeln!(out, "{name:<12} {value}");
+            let _ = writeln!(out, "{name:<12} {}", shown(value));
         }
     };
     line("Name:", spec.name());
@@ -51,7 +53,7 @@ pub fn draw(view: &View, now: Timestamp, style: Style) -> String {
                 On::Time { until, .. } => format!(", {} left", span(now, *until)),
                 _ => String::new(),
             };
-            let _ = writeln!(out, "  … {held}{left}");
+            let _ = writeln!(out, "  … {}{left}", shown(&held.to_string()));
         }
     }
     out
@@ -141,7 +143,7 @@ fn describe(view: &View, node: &ViewNode, now: Timestamp, style: Style) -> Strin
         if node.message.is_empty() { String::new() } else { format!("  {}", one_line(&node.message)) };
     let used = if style.wide { used(node) } else { String::new() };
     let cached = if node.memo.as_ref().is_some_and(|m| m.hit == Some(true)) { "  (memoized)" } else { "" };
-    format!("{sign} {name}{template}{time}{cached}{used}{message}")
+    format!("{sign} {}", shown(&format!("{name}{template}{time}{cached}{used}{message}")))
 }
 
 fn used(node: &ViewNode) -> String {

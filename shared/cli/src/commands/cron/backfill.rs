@@ -63,7 +63,7 @@ async fn submit(global: &Global, id: &str, specs: &[RunSpec]) -> Result<Exit, Cl
     let there: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
     for spec in specs.iter().filter(|spec| !there.contains(spec.name())) {
         hand_over(&store, spec).await?;
-        output::data(&format!("{}\n", spec.name()))?;
+        output::text(&format!("{}\n", spec.name()))?;
     }
     let old = specs.iter().filter(|spec| there.contains(spec.name())).count();
     say(&format!("backfill {id}: {} runs submitted, {old} were there already", specs.len() - old));

@@ -27,7 +27,7 @@ pub async fn push(context: &Context, files: &[PathBuf]) -> Result<(), CliError> 
     let failed = |why: String| CliError::Below { what: "push the executor's image", why };
     let Some(repository) = &deployment.executor_repository else {
         // Terraform was told an image of somebody else's registry.
-        return output::data(&format!("image {} is somebody else's to push\n", deployment.executor_image));
+        return output::text(&format!("image {} is somebody else's to push\n", deployment.executor_image));
     };
     let Some(tag) = deployment.executor_image.strip_prefix(&format!("{repository}:")) else {
         return Err(failed(format!("{} is not in {repository}", deployment.executor_image)));
@@ -40,7 +40,7 @@ pub async fn push(context: &Context, files: &[PathBuf]) -> Result<(), CliError> 
     let files = if files.is_empty() { beside() } else { files.to_vec() };
     if files.is_empty() {
         return match repository.tagged(tag).map_err(failed)? {
-            Some(_) => output::data(&format!("image {} is there\n", deployment.executor_image)),
+            Some(_) => output::text(&format!("image {} is there\n", deployment.executor_image)),
             None => Err(failed(format!(
                 "there is no executor beside this command: name one with --executor FILE; \
                  shared/executor/build makes it ({} is not in the registry)",
@@ -50,7 +50,7 @@ pub async fn push(context: &Context, files: &[PathBuf]) -> Result<(), CliError> 
     }
     let image = read(&files)?;
     let pushed = repository.push(&image, tag).map_err(failed)?;
-    output::data(&told(&pushed, &deployment.executor_image, &image.top.digest).map_err(failed)?)
+    output::text(&told(&pushed, &deployment.executor_image, &image.top.digest).map_err(failed)?)
 }
 
 /// A name and password for the account's registry, as the registry takes them.
