@@ -209,8 +209,31 @@ fn utf_16_is_text_where_its_mark_says_so() {
 fn a_tab_may_stand_between_a_key_and_its_value() {
     let node = one("a:\tb\nc: {d:\t\t-1, e:\t\"f:\tg\"}\n");
     assert_eq!(node, one("a: b\nc: {d:  -1, e: \"f:\tg\"}\n"));
-    let text: String = (0..300).map(|n| format!("k{n}:\tv\n")).collect();
-    assert_eq!(one(&text).entries().len(), 300);
+}
+
+#[test]
+fn tabs_are_spaces_between_keys_and_values_alone_however_many_there_are() {
+    let many: String = (0..3000).map(|n| format!("k{n}:\tv\n")).collect();
+    let text = format!(
+        "{many}q: \"x:\ty\"\ns:\t'x:\ty\n  z:\t\ty'\nb: |\n  x:\ty\nf:\t>-\n  x:\ty\nl: [\n  x:\tz,\n]\n"
+    );
+    let node = one(&text);
+    assert_eq!(node.entries().len(), 3005);
+    let said = |key: &str| node.get(key).and_then(Node::as_str).unwrap_or_default();
+    assert_eq!(
+        [said("k2999"), said("q"), said("s"), said("b"), said("f")],
+        ["v", "x:\ty", "x:\ty z:\t\ty", "x:\ty\n", "x:\ty"]
+    );
+    assert_eq!(node.find("l[0].x").unwrap().as_str(), Some("z"));
+    assert_eq!(node.at("l").to_string(), "3008:1");
+}
+
+#[test]
+fn a_large_text_is_not_parsed_again_and_again() {
+    let closed = "- c: {\n  }\n".repeat(80);
+    assert_eq!(errors(&closed).len(), 0);
+    let large = format!("{closed}# {}\n", "x".repeat(1 << 20));
+    assert_eq!(errors(&large).len(), 1);
 }
 
 #[test]

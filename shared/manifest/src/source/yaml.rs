@@ -1,11 +1,14 @@
 //! YAML text to trees, from the parser's events.
 
-use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::ops::Range;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
 use super::{DEPTH_MAX, Entry, Error, Node, Position, Scalar, Value, narrow, resolve};
+use repair::Repaired;
+
+mod repair;
 
 /// What aliases may unfold to, keys, texts and 64 bytes for each node counted: far more than a manifest needs, and
 /// little enough for a small Lambda function.
@@ -22,24 +25,33 @@ pub(super) struct Read {
 
 /// The documents of a text and everything wrong with it.
 pub(super) fn read(text: &str) -> Read {
-    let mut padded = Padded { text: Cow::Borrowed(text), by_line: BTreeSet::new(), tabs: 0 };
+    let mut repaired = Repaired::new(text);
     loop {
-        let mut builder = Builder::default();
-        match events(&padded, &mut builder) {
-            Some(error) if padded.repair(&error) => continue,
-            Some(error) => builder.errors.push(syntax(text, &error)),
-            None => {}
+        let (mut builder, mut texts) = (Builder::default(), Vec::new());
+        let error = events(&repaired, &mut builder, &mut texts);
+        if error.as_ref().is_some_and(|error| repaired.repair(error)) || repaired.restore(texts) {
+            continue;
         }
+        builder.errors.extend(error.map(|error| syntax(text, &error)));
         let Builder { documents, errors, overridden, .. } = builder;
         return Read { documents, errors, overridden };
     }
 }
 
-fn events(padded: &Padded<'_>, builder: &mut Builder) -> Option<ScanError> {
-    for event in Parser::new_from_str(&padded.text) {
+/// Hands the events to the builder, and notes the places of texts with a colon where a repair asks for them.
+fn events(
+    repaired: &Repaired<'_>,
+    builder: &mut Builder,
+    texts: &mut Vec<Range<Position>>,
+) -> Option<ScanError> {
+    for event in Parser::new_from_str(&repaired.text) {
         match event {
             Ok((event, span)) => {
-                let at = padded.position(span.start.line(), span.start.col());
+                let place = |at: Marker| repaired.position(at.line(), at.col());
+                let at = place(span.start);
+                if is_text(&event) && repaired.wants_texts() {
+                    texts.push(at..place(span.end));
+                }
                 builder.take(event, at);
             }
             Err(error) => return Some(error),
@@ -51,91 +63,9 @@ fn events(padded: &Padded<'_>, builder: &mut Builder) -> Option<ScanError> {
     None
 }
 
-/// A text of which some lines were indented further: go-yaml lets a quoted text or a flow list go on at the
-/// indentation of its key, where YAML's grammar and this parser do not. Some tabs between a key and its value are spaces:
-/// this parser refuses those alone before a letter.
-struct Padded<'t> {
-    text: Cow<'t, str>,
-    /// Lines from 1 that have `PAD` more spaces than the file.
-    by_line: BTreeSet<usize>,
-    /// How often tabs became spaces.
-    tabs: usize,
-}
-
-/// Deeper than the key of any line that a manifest has.
-const PAD: usize = 100;
-
-/// Each repair parses the text again.
-const REPAIRS_MAX: usize = 100;
-
-/// As many, of a small text: whoever writes one tab after a key writes them in every line.
-const TABS_MAX: usize = 1000;
-
-impl Padded<'_> {
-    fn position(&self, line: usize, column: usize) -> Position {
-        let added = if self.by_line.contains(&line) { PAD } else { 0 };
-        start(line, column.saturating_sub(added))
-    }
-
-    /// Indents what an error complains of; false where that would change what the text means.
-    fn repair(&mut self, error: &ScanError) -> bool {
-        let line = error.marker().line();
-        let lines = match error.info() {
-            "invalid indentation in quoted scalar" => self.quoted_lines(error.marker().index()),
-            "invalid indentation" if self.closes_flow(line) => vec![line],
-            "':' must be followed by a valid YAML whitespace" => return self.space(error.marker().index()),
-            _ => return false,
-        };
-        let before = self.by_line.len();
-        self.by_line.extend(&lines);
-        if self.by_line.len() == before || before > REPAIRS_MAX {
-            return false;
-        }
-        let pad = " ".repeat(PAD);
-        let padded = self.text.split_inclusive('\n').enumerate().map(|(index, text)| {
-            let new = lines.contains(&(index + 1));
-            if new { format!("{pad}{text}") } else { text.to_owned() }
-        });
-        self.text = Cow::Owned(padded.collect());
-        true
-    }
-
-    /// Puts spaces in the place of the tabs before a character.
-    fn space(&mut self, index: usize) -> bool {
-        let Some((at, _)) = self.text.char_indices().nth(index) else { return false };
-        let key = self.text[..at].trim_end_matches('\t').len();
-        self.tabs += 1;
-        if key == at || self.tabs > TABS_MAX {
-            return false;
-        }
-        self.text.to_mut().replace_range(key..at, &" ".repeat(at - key));
-        true
-    }
-
-    fn closes_flow(&self, line: usize) -> bool {
-        let text = self.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-        text.trim_start().starts_with([']', '}'])
-    }
-
-    /// The lines on which the quoted text that begins at a character goes on. Indentation there is not content.
-    fn quoted_lines(&self, index: usize) -> Vec<usize> {
-        let mut rest = self.text.chars().skip(index);
-        let Some(quote @ ('"' | '\'')) = rest.next() else { return Vec::new() };
-        let mut line = self.text.chars().take(index).filter(|c| *c == '\n').count() + 1;
-        let mut lines = Vec::new();
-        let mut escaped = false;
-        for c in rest {
-            if c == '\n' {
-                line += 1;
-                lines.extend((!self.by_line.contains(&line)).then_some(line));
-            }
-            if c == quote && !escaped {
-                break;
-            }
-            escaped = quote == '"' && c == '\\' && !escaped;
-        }
-        lines
-    }
+/// Whether it is a quoted text or a block in which a tab may follow a colon.
+fn is_text(event: &Event<'_>) -> bool {
+    matches!(event, Event::Scalar(text, style, ..) if *style != ScalarStyle::Plain && text.contains(": "))
 }
 
 fn syntax(text: &str, error: &ScanError) -> Error {
