@@ -143,7 +143,7 @@ fn unread_inputs(check: &SpecCheck<'_>, template: &Template, path: &str) {
         return;
     }
     let Some(node) = check.subject.node(path) else { return };
-    let texts: Vec<&str> = mentions::texts(node, path).into_iter().map(|(_, text)| text).collect();
+    let texts = mentions::readers(node, "inputs.parameters");
     for (index, input) in template.inputs.parameters.iter().enumerate() {
         let read = texts.iter().any(|text| {
             mentions::names(text, "inputs.parameters", &input.name)
@@ -168,7 +168,7 @@ pub(super) fn check_unused(check: &SpecCheck<'_>) {
         return;
     }
     let Some(node) = check.subject.node(check.path) else { return };
-    let texts: Vec<&str> = mentions::texts(node, check.path).into_iter().map(|(_, text)| text).collect();
+    let texts = mentions::readers(node, "workflow.parameters");
     let taken = |name: &str| {
         check.spec.templates.iter().any(|t| t.inputs.parameters.iter().any(|input| input.name == name))
     };

@@ -9,6 +9,12 @@ pub(super) fn texts<'n>(node: &'n Node, path: &str) -> Vec<(String, &'n str)> {
     found
 }
 
+/// The texts below a node that may read something of `prefix`. A name is looked for in these alone, since a manifest has
+/// many texts and many names.
+pub(super) fn readers<'n>(node: &'n Node, prefix: &str) -> Vec<&'n str> {
+    texts(node, "").into_iter().map(|(_, text)| text).filter(|text| text.contains(prefix)).collect()
+}
+
 fn collect<'n>(node: &'n Node, path: String, found: &mut Vec<(String, &'n str)>) {
     match &node.value {
         Value::Scalar(Scalar::Text(text)) => found.push((path, text)),
