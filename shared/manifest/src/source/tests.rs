@@ -241,6 +241,10 @@ fn a_tag_calls_a_value_what_it_is() {
     for text in ["!!int \"3\"", "!!float 1", "!!null ''", "!!bool yes", "!!str 3", "!own x"] {
         assert!(errors(&format!("a: {text}")).is_empty(), "{text}");
     }
+    for own in ["!int 5", "!null x", "!bool nope", "!<int> 5"] {
+        let value = own.split_once(' ').map(|(_, value)| value).unwrap_or_default();
+        assert_eq!(scalar(own), text(value), "{own} is a tag of one's own");
+    }
     assert_eq!(errors("a: !!null x"), ["1:4 cannot decode !!str `x` as a !!null"]);
     assert_eq!(errors("a: !!int 1.5"), ["1:4 cannot decode !!float `1.5` as a !!int"]);
 }

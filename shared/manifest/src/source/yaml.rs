@@ -135,7 +135,8 @@ impl Builder {
                 let text_at = (style == ScalarStyle::Literal && tag.is_none())
                     .then(|| Position { line: at.line.saturating_sub(blank), column: at.column });
                 let value = scalar(text.into_owned(), style, tag.as_deref());
-                self.errors.extend(tag.and_then(|tag| misnamed(&value, &tag.suffix, at)));
+                let core = tag.filter(|tag| tag.is_yaml_core_schema());
+                self.errors.extend(core.and_then(|tag| misnamed(&value, &tag.suffix, at)));
                 self.finish(Node { value: Value::Scalar(value), span: at, text_at }, anchor);
             }
             Event::SequenceStart(anchor, _) => self.enter(at, anchor, OpenContent::Seq(Vec::new())),
