@@ -31,6 +31,15 @@ pub enum CliError {
     /// The manifest can't become a run.
     #[error(transparent)]
     Birth(#[from] BirthError),
+    /// As [`CliError::Birth`], of one among several or of a stored one.
+    #[error("{what}")]
+    Unborn {
+        /// What was to become a run.
+        what: String,
+        /// Why it can't.
+        #[source]
+        why: BirthError,
+    },
     /// There is no run of that name or uid.
     #[error("there is no run {name:?} in {place}; `dropforge list` shows those there are")]
     NoRun {
@@ -109,6 +118,7 @@ impl CliError {
             CliError::Findings
             | CliError::Usage(_)
             | CliError::Birth(_)
+            | CliError::Unborn { .. }
             | CliError::NoRun { .. }
             | CliError::NoNode { .. }
             | CliError::NameIsLive { .. } => Exit::Usage,
@@ -135,6 +145,10 @@ impl CliError {
                 Some(help) => format!("{text}\nhelp: {help}"),
                 None => text,
             },
+            CliError::Unborn { why: BirthError::Invalid { why }, .. } => {
+                let code = why.code.name();
+                format!("{text}\n  at {}\nhelp: `dropforge explain {code}` says what it may be", why.path)
+            }
             _ => text,
         }
     }

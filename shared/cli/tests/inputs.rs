@@ -115,10 +115,19 @@ fn what_argo_refuses_as_a_whole_does_not_run_in_part() {
     ];
     let bench = Bench::new();
     for (name, manifest, words) in cases {
-        bench.run(&manifest, name).exits(2).says(&["invalid spec: ", words]);
+        bench.write(&format!("{name}.yaml"), manifest);
         let file = format!("{name}.yaml");
-        bench.dropforge(&["run", "--dry-run", &file]).exits(2).says(&["invalid spec: ", words]);
-        bench.dropforge(&["submit", &file]).exits(2).says(&["invalid spec: ", words]);
+        let place = format!("{file}:9:");
+        for verb in [&["run"][..], &["run", "--dry-run"], &["submit"]] {
+            let refused = bench.dropforge(&[verb, &[&*file]].concat()).exits(2);
+            refused.says(&[
+                &place,
+                ": error[E",
+                "in \"one-\" (Workflow): ",
+                words,
+                "help: `dropforge explain E",
+            ]);
+        }
     }
     assert!(bench.dropforge(&["list"]).stdout.lines().count() <= 1, "nothing is stored");
     bench.dropforge(&["run", "-l", "none=there", "label.yaml"]).exits(0);
@@ -557,4 +566,29 @@ fn a_store_that_cannot_be_written_is_still_read() {
     assert_eq!(bench.dropforge(&["logs", "run"]).exits(0).stdout, "run: kept\n");
     bench.dropforge(&["get", "run"]).exits(0);
     bench.dropforge(&["explain", "run"]).exits(0);
+}
+
+#[test]
+fn what_a_stored_template_is_refused_for_is_told_at_its_place_or_at_the_reference() {
+    let bench = Bench::new();
+    let leaf =
+        "    inputs: {parameters: [{name: p}]}\n    container: {image: busybox, command: [\"true\"]}\n";
+    let step =
+        "{name: a, template: x, arguments: {parameters: [{name: p, value: '{{workflow.labels.none}}'}]}}";
+    let template = one(&format!("    steps:\n    - [{step}]\n  - name: x\n{leaf}"))
+        .replace("kind: Workflow", "kind: WorkflowTemplate")
+        .replace("generateName: one-", "name: kept");
+    bench.write("kept.yaml", template);
+    bench.write(
+        "run.yaml",
+        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {generateName: run-}\nspec:\n  workflowTemplateRef: {name: kept}\n",
+    );
+    let words = "failed to resolve {{workflow.labels.none}}";
+    let both = bench.dropforge(&["run", "run.yaml", "kept.yaml"]).exits(2);
+    both.says(&["kept.yaml:10:", "error[E201]: in \"run-\" (Workflow): ", words]);
+    bench.dropforge(&["apply", "kept.yaml"]).exits(0);
+    let referring = bench.dropforge(&["run", "run.yaml"]).exits(2);
+    referring.says(&["run.yaml:5:3: error[E201]: in \"run-\" (Workflow): ", words]);
+    let stored = bench.dropforge(&["run", "--from", "wftmpl/kept"]).exits(2);
+    stored.says(&["wftmpl/kept: invalid spec: ", words, "at spec.templates[0].steps[0][0]", "explain E201"]);
 }

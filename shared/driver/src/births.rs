@@ -7,6 +7,7 @@ use dropforge_engine::ids::RunUid;
 use dropforge_engine::program::{CompileError, Program};
 use dropforge_engine::spec::{Cause, RunSpec, SPEC_FORMAT, Settings, StoredTemplates};
 use dropforge_engine::state::RunState;
+use dropforge_manifest::argo::Refused;
 use dropforge_manifest::check::label_value;
 use dropforge_manifest::expr;
 use dropforge_manifest::merge::{effective_spec, with_defaults};
@@ -229,8 +230,8 @@ pub enum BirthError {
     /// Argo's own check of a workflow, which it makes before the first step.
     #[error("invalid spec: {why}")]
     Invalid {
-        /// Argo's words.
-        why: String,
+        /// Argo's words, and where in the spec.
+        why: Refused,
     },
     /// The spec contradicts itself.
     #[error("invalid spec: {source}")]

@@ -7,12 +7,14 @@
 //! first refusal of an object ends it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::source::{self, Node, Position, Scalar, Value};
 
 use decode::Problem;
+use refusal::Refusal;
 use world::{Object, World};
 
 mod arguments;
@@ -110,25 +112,58 @@ pub fn lint(files: &[File<'_>]) -> Verdict {
             continue;
         }
         if let Err(refusal) = workflow::check(&world, document) {
-            let path = refusal.path().to_owned();
-            let below = refusal.text.as_deref().and_then(|text| text_at(object.node.find(&path)?, text));
-            let at = moved(below.unwrap_or_else(|| object.node.at(&path)), object.line);
-            let message = format!("in {}: {}", object.label(), refusal.message);
-            findings.push(Diagnostic::new(refusal.code, file, at, path, message));
+            let refused = Refused::from(refusal);
+            let at = moved(refused.at(&object.node), object.line);
+            let message = format!("in {}: {refused}", object.label());
+            findings.push(Diagnostic::new(refused.code, file, at, refused.path, message));
         }
     }
     Verdict { objects, findings }
 }
 
-/// Why Argo's controller does not begin with a workflow that sees these stored templates, in Argo's words; none: it does.
+/// Why Argo refuses a workflow, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The kind of finding.
+    pub code: Code,
+    /// In Argo's words.
+    pub message: String,
+    /// The field.
+    pub path: String,
+    /// The text that is wrong, somewhere below the field.
+    text: Option<String>,
+}
+
+impl Refused {
+    /// Where it stands in the object that is refused.
+    pub fn at(&self, object: &Node) -> Position {
+        let below = self.text.as_deref().and_then(|text| text_at(object.find(&self.path)?, text));
+        below.unwrap_or_else(|| object.at(&self.path))
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let path = refusal.path().to_owned();
+        Refused { code: refusal.code, message: refusal.message, path, text: refusal.text }
+    }
+}
+
+/// Why Argo's controller does not begin with a workflow that sees these stored templates; none: it does.
 /// All are whole objects of one namespace, as JSON.
-pub fn refused(workflow: &serde_json::Value, stored: &[serde_json::Value]) -> Option<String> {
+pub fn refused(workflow: &serde_json::Value, stored: &[serde_json::Value]) -> Option<Refused> {
     let mut reading = Reading::default();
     for (number, object) in std::iter::once(workflow).chain(stored).enumerate() {
         reading.file(number, &File { name: "", bytes: object.to_string().as_bytes() });
     }
     let document = reading.world.objects().iter().position(|object| object.file == 0)?;
-    workflow::check(&reading.world, document).err().map(|refusal| refusal.message)
+    workflow::check(&reading.world, document).err().map(Refused::from)
 }
 
 #[derive(Default)]

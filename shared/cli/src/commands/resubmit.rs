@@ -64,7 +64,8 @@ async fn repeated(
     };
     let cause = Cause::Person { by: identity::person() };
     let spec = resubmitted(&old, &overrides, &identity::new(), cause, SystemClock.now());
-    let mut spec = spec.and_then(validated)?;
+    let failed = |why| CliError::Unborn { what: format!("resubmit {}", old.name()), why };
+    let mut spec = spec.and_then(validated).map_err(failed)?;
     if args.memoized {
         let reused = reused(program, &loaded.records, spec.name());
         spec.reused = reused.map_err(|why| CliError::Refused(why.to_string()))?;

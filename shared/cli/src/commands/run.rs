@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dropforge_driver::births::{Identity, Site, run_spec, validated};
+use dropforge_driver::births::{BirthError, Identity, Site, run_spec, validated};
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::definitions::{self, Definitions};
 use dropforge_driver::store::{Runs, StoreError};
@@ -11,6 +11,7 @@ use dropforge_engine::ids::RunUid;
 use dropforge_engine::phase::RunPhase;
 use dropforge_engine::spec::{Cause, RunSpec};
 use dropforge_engine::state::RunState;
+use dropforge_manifest::diagnostic::Diagnostic;
 use dropforge_manifest::parse::{AnyObject, Document};
 use dropforge_manifest::types::{Holder, ObjectMeta, Workflow, WorkflowSpec, WorkflowTemplateRef};
 use dropforge_queue::doorbell::{Doorbell, Why};
@@ -260,32 +261,63 @@ pub fn births(
     let mut workflows = Vec::new();
     for document in &sources.documents {
         match &document.object {
-            AnyObject::Workflow(workflow) => workflows.push(((**workflow).clone(), origin(&document.file))),
+            AnyObject::Workflow(workflow) => workflows.push(((**workflow).clone(), Some(document))),
             other => known.add(other.clone()),
         }
     }
     if let Some(from) = &source.from {
-        let origin =
-            source.files.first().map_or_else(|| from.clone(), |file| origin(&file.to_string_lossy()));
-        workflows = vec![(of_stored(from, &known)?, origin)];
+        workflows = vec![(of_stored(from, &known)?, None)];
     } else if workflows.is_empty() {
-        workflows.push(the_template(sources)?);
+        let (workflow, document) = the_template(sources)?;
+        workflows.push((workflow, Some(document)));
     }
+    let from = source.from.as_deref().unwrap_or_default();
+    let beside = source.files.first().map_or_else(|| from.to_owned(), |file| origin(&file.to_string_lossy()));
     if let (Some(name), [_, _, ..]) = (&overrides.name, workflows.as_slice()) {
         return Err(CliError::Usage(format!("--name {name} is for one run: there are {}", workflows.len())));
     }
     let mut specs: Vec<RunSpec> = Vec::new();
-    for (mut workflow, origin) in workflows {
+    for (mut workflow, document) in workflows {
         global.known(workflow.metadata.namespace.get_or_insert_with(|| global.namespace.clone()))?;
         let identity: Identity = identity::new();
         let cause = Cause::Person { by: identity::person() };
         let now = SystemClock.now();
         let spec = run_spec(workflow, &known.templates, site, &overrides, &identity, cause, now);
-        let mut spec = spec.and_then(validated)?;
-        spec.source = Some(origin);
+        let spec = spec.and_then(validated);
+        let mut spec = spec.map_err(|why| match document {
+            Some(document) => unborn(why, document, sources),
+            None => CliError::Unborn { what: from.to_owned(), why },
+        })?;
+        spec.source = Some(document.map_or_else(|| beside.clone(), |document| origin(&document.file)));
         specs.push(spec);
     }
     Ok(specs)
+}
+
+/// Why a document can't become a run: what Argo refuses is told with its place, as `lint` tells it.
+fn unborn(why: BirthError, document: &Document, sources: &Sources) -> CliError {
+    let refused = match why {
+        BirthError::Invalid { why } => why,
+        why if sources.documents.len() < 2 => return CliError::Birth(why),
+        why => return CliError::Unborn { what: document.file.clone(), why },
+    };
+    // What a workflow takes from a stored template stands there, if it is one of these files.
+    let named = document.object.workflow_spec().and_then(|(spec, _)| spec.workflow_template_ref.as_ref());
+    let named = named.filter(|_| document.node.find(&refused.path).is_none());
+    let template = named.and_then(|named| {
+        sources.documents.iter().find(|other| holder(other).is_some_and(|holder| holder == named.holder()))
+    });
+    let (file, at) = match (template, named) {
+        (Some(template), _) => (&template.file, refused.at(&template.node)),
+        (None, Some(_)) => (&document.file, document.node.at("spec.workflowTemplateRef")),
+        (None, None) => (&document.file, refused.at(&document.node)),
+    };
+    let metadata = document.object.metadata();
+    let name = metadata.name.as_ref().or(metadata.generate_name.as_ref()).map_or("", String::as_str);
+    let message = format!("in {name:?} ({}): {refused}", document.object.kind());
+    let help = format!("`dropforge explain {}` says what it may be", refused.code.name());
+    say(&Diagnostic::new(refused.code, file, at, refused.path, message).remedy(help).to_string());
+    CliError::Findings
 }
 
 /// Where only stored templates may run, a file's template is no other than the stored one.
@@ -333,11 +365,11 @@ fn origin(file: &str) -> String {
 }
 
 /// The only template of the files, where they hold no Workflow.
-fn the_template(sources: &Sources) -> Result<(Workflow, String), CliError> {
-    let templates: Vec<(Holder<'_>, &str)> =
-        sources.documents.iter().filter_map(|d| Some((holder(d)?, d.file.as_str()))).collect();
+fn the_template(sources: &Sources) -> Result<(Workflow, &Document), CliError> {
+    let templates: Vec<(Holder<'_>, &Document)> =
+        sources.documents.iter().filter_map(|document| Some((holder(document)?, document))).collect();
     match templates.as_slice() {
-        [(only, file)] => Ok((of_template(*only), origin(file))),
+        [(only, document)] => Ok((of_template(*only), document)),
         [] => Err(CliError::Usage("there is no Workflow in what was named".to_owned())),
         several => {
             let names: Vec<String> = several

@@ -52,7 +52,8 @@ pub async fn backfill(global: &Global, args: &BackfillArgs) -> Result<Exit, CliE
         let (overrides, identity) = (Overrides::default(), identity::new());
         let spec =
             run_spec(workflow, &known.templates, &site, &overrides, &identity, cause, SystemClock.now());
-        specs.push(spec.and_then(validated)?);
+        let failed = |why| CliError::Unborn { what: format!("{KIND} {}", args.name), why };
+        specs.push(spec.and_then(validated).map_err(failed)?);
     }
     submit(global, &id, &specs).await
 }
