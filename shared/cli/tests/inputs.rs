@@ -592,3 +592,18 @@ fn what_a_stored_template_is_refused_for_is_told_at_its_place_or_at_the_referenc
     let stored = bench.dropforge(&["run", "--from", "wftmpl/kept"]).exits(2);
     stored.says(&["wftmpl/kept: invalid spec: ", words, "at spec.templates[0].steps[0][0]", "explain E201"]);
 }
+
+#[test]
+fn the_beginning_of_a_generated_name_may_be_long() {
+    let bench = Bench::new();
+    let (a, b) = ("a".repeat(70), "b".repeat(70));
+    bench.write("long.yaml", shell("true").replace("generateName: one-", &format!("generateName: {a}-")));
+    let named = |more: &[&str]| {
+        let words = [&["run", "--dry-run", "-o", "name", "long.yaml"], more].concat();
+        bench.dropforge(&words).exits(0).stdout
+    };
+    assert_eq!(named(&[]).trim()[..58], a[..58]);
+    assert_eq!(named(&["--generate-name", &b]).trim()[..58], b[..58]);
+    assert_eq!(named(&["--generate-name", &b]).trim().len(), 63);
+    bench.dropforge(&["run", "--generate-name", "Not_one-", "long.yaml"]).exits(2).says(&["lower case"]);
+}

@@ -444,7 +444,7 @@ pub fn resubmitted(
     labels.insert("workflows.argoproj.io/resubmitted-from-workflow".to_owned(), old.name().to_owned());
     labels.extend(overrides.labels.clone());
     let metadata = ObjectMeta {
-        name: Some(format!("{prefix}{}", identity.suffix)),
+        name: Some(generated(&prefix, identity)),
         generate_name: Some(prefix),
         labels,
         ..old.metadata.clone()
@@ -472,9 +472,17 @@ fn name(
     let fixed = fixed.as_ref().filter(|name| !name.is_empty() && overrides.generate_name.is_none());
     match (fixed, overrides.generate_name.as_ref().or(generate.as_ref())) {
         (Some(name), _) => Ok(name.clone()),
-        (None, Some(prefix)) => Ok(format!("{prefix}{}", identity.suffix)),
+        (None, Some(prefix)) => Ok(generated(prefix, identity)),
         (None, None) => Err(BirthError::NoName),
     }
+}
+
+/// Kubernetes' bound for the beginning of a generated name: five characters more make a label's 63.
+const PREFIX_BYTES_MAX: usize = 58;
+
+/// A name as Kubernetes' API server generates it, which cuts what it begins with.
+pub fn generated(prefix: &str, identity: &Identity) -> String {
+    format!("{}{}", &prefix[..prefix.floor_char_boundary(PREFIX_BYTES_MAX)], identity.suffix)
 }
 
 fn set_parameters(parameters: &mut Vec<Parameter>, given: &[(String, String)]) {

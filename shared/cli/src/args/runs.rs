@@ -255,9 +255,9 @@ fn run_name(text: &str) -> Result<String, String> {
     object_name(text, RUN_NAME_BYTES_MAX).map_or_else(|| Ok(text.to_owned()), Err)
 }
 
-/// The beginning of a run's name: what is put behind it makes the end of a name good.
+/// The beginning of a run's name: what is put behind it makes the end of a name good, and a long one is cut.
 fn name_prefix(text: &str) -> Result<String, String> {
-    run_name(&format!("{text}x")).map(|_| text.to_owned())
+    object_name(&format!("{text}x"), usize::MAX).map_or_else(|| Ok(text.to_owned()), Err)
 }
 
 /// Argo's bound: the name becomes a label's value.

@@ -1,6 +1,6 @@
 //! `cron`: schedules, and what they did.
 
-use dropforge_driver::births::{Overrides, override_spec};
+use dropforge_driver::births::{Overrides, generated, override_spec};
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::crons::{CronState, Times, keep};
 use dropforge_driver::definitions::Stored;
@@ -130,7 +130,7 @@ fn overridden(cron: &CronWorkflow, given: &Overrides, schedule: Option<&str>) ->
     if let Some(schedule) = schedule {
         cron.spec.schedules = vec![schedule.to_owned()];
     }
-    let generated = given.generate_name.as_ref().map(|prefix| format!("{prefix}{}", identity::new().suffix));
+    let generated = given.generate_name.as_ref().map(|prefix| generated(prefix, &identity::new()));
     if let Some(name) = given.name.clone().or(generated) {
         cron.metadata.name = Some(name);
         cron.metadata.generate_name = None;

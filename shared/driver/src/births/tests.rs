@@ -40,6 +40,24 @@ fn a_generated_name_and_given_parameters_reach_the_spec() {
 }
 
 #[test]
+fn the_beginning_of_a_generated_name_is_cut_as_kubernetes_does_it() {
+    let mut long = workflow(&format!("{{{MAIN}}}"));
+    long.metadata.generate_name = Some(format!("{}-", "a".repeat(70)));
+    let identity = Identity { uid: "u".into(), suffix: "abcde".to_owned() };
+    let (overrides, cause) = (Overrides::default(), Cause::Person { by: "me".to_owned() });
+    let (library, site, now) = (Library::default(), Site::default(), Timestamp::UNIX_EPOCH);
+    let run = run_spec(long, &library, &site, &overrides, &identity, cause.clone(), now);
+    let run = run.and_then(validated).unwrap();
+    assert_eq!(run.name(), format!("{}abcde", "a".repeat(58)));
+    let named =
+        RunSpec { metadata: ObjectMeta { generate_name: None, ..run.metadata.clone() }, ..run.clone() };
+    for old in [run, named] {
+        let again = resubmitted(&old, &overrides, &identity, cause.clone(), now).and_then(validated);
+        assert_eq!(again.unwrap().name(), old.name());
+    }
+}
+
+#[test]
 fn what_argo_refuses_as_a_whole_is_not_born_and_stored_templates_are_known_to_it() {
     let step = |name: &str| format!(r#"{{"name":"s","templateRef":{{"name":"{name}","template":"t"}}}}"#);
     let spec = |name: &str| {
