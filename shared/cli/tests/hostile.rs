@@ -188,3 +188,74 @@ fn what_a_manifest_is_called_gives_the_terminal_no_commands() {
         assert_eq!(commands_of(&(answer.stdout + &answer.stderr)), [], "told");
     }
 }
+
+#[test]
+fn what_is_shipped_after_the_end_of_a_step_is_followed_too() {
+    let bench = Bench::new();
+    bench.hold();
+    let manifest = format!(
+        "{HEAD}  - name: main
+    steps: [[{{name: a, template: one}}], [{{name: b, template: two}}]]
+  - name: one
+    container: {{image: busybox, command: [echo, one]}}
+  - name: two
+    container: {{image: busybox, command: [sh, -c, 'echo two; while test -e /box/hold; do sleep 0.02; done'], volumeMounts: [{{name: box, mountPath: /box}}]}}
+  volumes: [{{name: box, persistentVolumeClaim: {{claimName: box}}}}]
+"
+    );
+    let running = bench.start_run(&manifest, "late");
+    running.wait_until_said("two");
+    let following = bench.start(&["logs", "-f", "late"]);
+    until("the second step", || following.stdout().contains("b: two\n").then_some(()));
+    assert_eq!(following.stdout(), "a: one\nb: two\n");
+    let log = log_of(&bench, "one\n");
+    let mut log = fs::OpenOptions::new().append(true).open(log).unwrap();
+    std::io::Write::write_all(&mut log, b"and this\n").unwrap();
+    bench.let_go();
+    running.end().exits(0);
+    assert_eq!(following.end().exits(0).stdout, "a: one\nb: two\na: and this\n");
+}
+
+/// The file that holds this log.
+fn log_of(bench: &Bench, text: &str) -> std::path::PathBuf {
+    let mut open = vec![bench.store().join("logs")];
+    while let Some(path) = open.pop() {
+        match fs::read_dir(&path) {
+            Ok(entries) => open.extend(entries.map(|entry| entry.unwrap().path())),
+            Err(_) if fs::read(&path).unwrap() == text.as_bytes() => return path,
+            Err(_) => {}
+        }
+    }
+    panic!("no log is {text:?}")
+}
+
+#[test]
+fn the_tail_of_a_log_is_no_longer_where_much_was_recorded_while_it_was_written() {
+    let bench = Bench::new();
+    let manifest = format!(
+        r#"{HEAD}  - name: main
+    dag:
+      tasks:
+      - {{name: long, template: long}}
+      - {{name: make, template: make}}
+      - {{name: use, template: use, depends: make, withSequence: {{count: 25}}, arguments: {{parameters: [{{name: in, value: '{{{{tasks.make.outputs.result}}}}'}}]}}}}
+      - {{name: go, template: go, depends: use}}
+  - name: long
+    container: {{image: busybox, command: [sh, -c, "echo 1; echo 2; until test -e /box/go; do sleep 0.02; done; printf 3"], volumeMounts: [{{name: box, mountPath: /box}}]}}
+  - name: make
+    container: {{image: busybox, command: [sh, -c, "head -c 250000 /dev/zero | tr '\\0' x"]}}
+  - name: use
+    inputs: {{parameters: [{{name: in}}]}}
+    container: {{image: busybox, command: ["true"], args: ["{{{{=len(inputs.parameters.in)}}}}"]}}
+  - name: go
+    container: {{image: busybox, command: [touch, /box/go], volumeMounts: [{{name: box, mountPath: /box}}]}}
+  volumes: [{{name: box, persistentVolumeClaim: {{claimName: box}}}}]
+"#
+    );
+    bench.run(&manifest, "tail").exits(0);
+    let recorded: u64 = bench.journals().iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    assert!(recorded > 5 << 20, "more than one part, not {recorded} bytes");
+    let said = bench.dropforge(&["logs", "tail", "--tail", "1"]).exits(0).stdout;
+    let of_long: Vec<&str> = said.lines().filter(|line| line.starts_with("long: ")).collect();
+    assert_eq!(of_long, ["long: 3"]);
+}

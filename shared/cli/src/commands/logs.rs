@@ -1,13 +1,15 @@
 //! `logs`: what the steps of a run wrote, live and afterwards from the same objects.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::store::Logs;
 use dropforge_engine::ids::{AttemptId, RunUid};
 use dropforge_engine::record::Role;
 use dropforge_engine::view::{View, ViewNode};
 use dropforge_manifest::types::{MAIN, Template};
+use jiff::SignedDuration;
 
 use crate::args::LogsArgs;
 use crate::error::CliError;
@@ -50,13 +52,13 @@ pub async fn print(
         while sketch.next(store, uid).await?.is_some() {
             // Whoever names a node may mean any item of a loop.
             if args.node.is_none() {
-                follower.print(store, &sketch.view, args, name, false).await?;
+                follower.print(store, &sketch.view, name, false).await?;
                 sketch.fold();
                 follower.forget(&sketch.view);
             }
         }
         let last = sketch.view.state.phase.completed() || !args.follow;
-        follower.print(store, &sketch.view, args, name, last || !answered).await?;
+        follower.print(store, &sketch.view, name, last || !answered).await?;
         if last {
             return Ok(Exit::Succeeded);
         }
@@ -68,73 +70,118 @@ pub async fn print(
     }
 }
 
-struct Follower {
+/// A container's log is shipped at the latest so long after the verdict of its attempt: two seconds, and a margin.
+const LATE: Duration = Duration::from_millis(2500);
+
+/// After so long a verdict is old by every clock: nothing is late any more.
+const OLD: SignedDuration = SignedDuration::from_secs(60);
+
+/// An attempt and one of its containers.
+type Key = (AttemptId, String);
+
+struct Follower<'a> {
     namespace: String,
-    /// How much of each log has been printed; none: all of it, and no more comes.
-    offsets: BTreeMap<(AttemptId, String), Option<u64>>,
-    prefix: bool,
+    args: &'a LogsArgs,
+    logs: BTreeMap<Key, Log>,
 }
 
-impl Follower {
-    fn new(namespace: String, args: &LogsArgs) -> Follower {
-        let prefix = !args.no_prefix && args.node.is_none();
-        Follower { namespace, offsets: BTreeMap::new(), prefix }
+/// What is known of a log.
+#[derive(Default)]
+struct Log {
+    /// What stands before its lines.
+    name: String,
+    printed: u64,
+    /// When it was looked at for the first time after its attempt had ended.
+    ended: Option<Instant>,
+    /// Nobody looks again.
+    over: bool,
+}
+
+/// A log that is wanted.
+struct Listed {
+    key: Key,
+    /// What stands before its lines.
+    name: String,
+    /// Its attempt is over: all was written, but for what is shipped late.
+    ended: bool,
+    /// It has been over for long.
+    old: bool,
+}
+
+impl Follower<'_> {
+    fn new(namespace: String, args: &LogsArgs) -> Follower<'_> {
+        Follower { namespace, args, logs: BTreeMap::new() }
     }
 
     /// Prints what is new; `last`: nobody looks again.
-    async fn print(
-        &mut self,
-        store: &Home,
-        view: &View,
-        args: &LogsArgs,
-        run: &str,
-        last: bool,
-    ) -> Result<(), CliError> {
-        let wanted: Vec<&ViewNode> = match &args.node {
+    async fn print(&mut self, store: &Home, view: &View, run: &str, last: bool) -> Result<(), CliError> {
+        for Listed { key, name, ended, old } in self.listed(view, run)? {
+            let ended = last || ended;
+            let log = self.logs.entry(key.clone()).or_insert_with(|| Log { name, ..Log::default() });
+            // Who does not follow wants each log once, when all of it is there.
+            if log.over || log.ended.is_some() || !(ended || self.args.follow) {
+                continue;
+            }
+            self.look(store, &key, ended, last || old || !self.args.follow).await?;
+        }
+        let is_late = |log: &Log| !log.over && log.ended.is_some_and(|since| last || since.elapsed() >= LATE);
+        let late: Vec<Key> =
+            self.logs.iter().filter(|(_, log)| is_late(log)).map(|(key, _)| key.clone()).collect();
+        for key in late {
+            self.look(store, &key, true, true).await?;
+        }
+        Ok(())
+    }
+
+    /// The logs that are wanted, in the order of the nodes.
+    fn listed(&self, view: &View, run: &str) -> Result<Vec<Listed>, CliError> {
+        let wanted: Vec<&ViewNode> = match &self.args.node {
             Some(node) => {
                 let found = view.find(node);
                 vec![found.ok_or_else(|| CliError::NoNode { run: run.to_owned(), node: node.clone() })?]
             }
             None => view.nodes.values().collect(),
         };
+        let (now, mut listed) = (SystemClock.now(), Vec::new());
         for (node, only) in below(view, &wanted).into_iter().filter_map(|node| logged(view, node)) {
             let name = output::shown(&view.display_name(node)).into_owned();
             for attempt in &node.attempts {
                 let (id, template) = (&attempt.attempt.id, &attempt.attempt.work.template);
-                let ended = last || attempt.verdict.is_some() || node.phase.fulfilled();
-                for container in containers(template, only.or(args.container.as_deref())) {
+                let ended = attempt.verdict.is_some() || node.phase.fulfilled();
+                let old = attempt.verdict.as_ref().is_some_and(|v| now.duration_since(v.finished_at) > OLD);
+                for container in containers(template, only.or(self.args.container.as_deref())) {
                     let several = template.mains().len() > 1 || container != MAIN;
                     let name = if several { format!("{name}.{container}") } else { name.clone() };
-                    let offset = self.offset(id, container);
-                    let Some(from) = offset else { continue };
-                    let bytes = self.news(store, id, container, from, ended).await?;
-                    output::data(&self.lines(&name, &bytes, args.tail.filter(|_| from == 0)))?;
-                    let printed = from + bytes.len() as u64;
-                    let offset = attempt.verdict.is_none().then_some(printed);
-                    self.offsets.insert((id.clone(), container.to_owned()), offset);
+                    listed.push(Listed { key: (id.clone(), container.to_owned()), name, ended, old });
                 }
             }
+        }
+        Ok(listed)
+    }
+
+    /// Prints what is new of one log.
+    async fn look(&mut self, store: &Home, key: &Key, ended: bool, over: bool) -> Result<(), CliError> {
+        let Some(log) = self.logs.get(key) else { return Ok(()) };
+        let bytes = self.news(store, key, log.printed, ended).await?;
+        output::data(&self.lines(&log.name, &bytes, self.args.tail.filter(|_| log.printed == 0)))?;
+        if let Some(log) = self.logs.get_mut(key) {
+            log.printed += bytes.len() as u64;
+            log.ended = ended.then(Instant::now);
+            log.over = over;
         }
         Ok(())
     }
 
-    /// How much of a log has been printed; none: all of it.
-    fn offset(&self, attempt: &AttemptId, container: &str) -> Option<u64> {
-        let known = self.offsets.get(&(attempt.clone(), container.to_owned()));
-        known.copied().unwrap_or(Some(0))
-    }
-
-    /// Forgets logs that are not in the view any more: they have been printed.
+    /// Forgets logs that are not in the view any more and over: they have been printed.
     fn forget(&mut self, view: &View) {
-        self.offsets.retain(|(attempt, _), _| view.of_attempt(attempt).is_some());
+        self.logs.retain(|(attempt, _), log| !log.over || view.of_attempt(attempt).is_some());
     }
 
     /// What a log has from an offset on.
     async fn news(
         &self,
         store: &Home,
-        attempt: &AttemptId,
-        container: &str,
+        (attempt, container): &Key,
         from: u64,
         ended: bool,
     ) -> Result<Vec<u8>, CliError> {
@@ -160,7 +207,8 @@ impl Follower {
     }
 
     fn line(&self, name: &str, line: &str) -> String {
-        if self.prefix { format!("{name}: {line}\n") } else { format!("{line}\n") }
+        let prefix = !self.args.no_prefix && self.args.node.is_none();
+        if prefix { format!("{name}: {line}\n") } else { format!("{line}\n") }
     }
 }
 
