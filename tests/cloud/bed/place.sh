@@ -9,6 +9,7 @@ containerd=$run/containerd.sock
 cgroup=dropforge
 node=dropforge
 bridge=dropforge0
+bridge_address=0a:5c:0a:5c:00:01
 gateway=10.92.0.1 # the node, as pods see it: the emulator listens here
 pods=10.92.0.0/16
 services=10.93.0.0/16
