@@ -1,6 +1,7 @@
 //! The code of `infra/` as its readers meet it: described, typed, checked, in step with its READMEs; and its Kubernetes
 //! objects as Kubernetes reads them.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use dropforge_infra_tests::in_repository;
@@ -48,6 +49,28 @@ fn the_readmes_tables_say_what_the_code_says() {
     });
     let stale: Vec<_> = stale.collect();
     assert!(stale.is_empty(), "run `cargo run -p dropforge-infra-tests`: {stale:#?}");
+}
+
+/// Each of them has a price.
+#[test]
+fn every_metric_is_described_and_counted_among_the_costs() {
+    let programs =
+        ["advance/src/batch.rs", "advance/src/told.rs", "ingest/src/main.rs", "sweep/src/sweep.rs"];
+    let text = |file: &str| fs::read_to_string(in_repository(file)).expect("it can be read");
+    let told: BTreeSet<String> =
+        programs.iter().flat_map(|file| metrics(&text(&format!("functions/{file}")))).collect();
+    let readme = text("functions/README.md");
+    let unsaid: Vec<&String> = told.iter().filter(|name| !readme.contains(&format!("`{name}`"))).collect();
+    assert!(unsaid.is_empty(), "functions/README.md says nothing of {unsaid:?}");
+    let count = format!("({} at most)", told.len());
+    assert!(text("infra/costs.json").contains(&count), "costs.json does not say {count}: {told:?}");
+}
+
+/// What a program's source counts: the name stands in the call of `add`, or in each arm of a `match` there.
+fn metrics(source: &str) -> Vec<String> {
+    let calls = source.split("counts.add(").skip(1).filter_map(|rest| rest.split(';').next());
+    let texts = calls.flat_map(str::lines).filter_map(|line| line.split('"').nth(1));
+    texts.filter(|text| !text.contains(' ')).map(str::to_owned).collect()
 }
 
 #[test]
