@@ -48,7 +48,7 @@ def milliseconds(package, variables, times=21):
         return 1000 * statistics.median(runtime.took(program, variables) for _ in range(times))
 
 
-def variables(configuration):
-    """A deployed function's environment."""
+def variables(function, deployed):
+    """The environment of a function that is deployed with these variables."""
     keys = {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")}
-    return {**keys, **configuration["Environment"]["Variables"], "AWS_LAMBDA_FUNCTION_NAME": configuration["FunctionName"]}
+    return {**keys, **deployed, "AWS_LAMBDA_FUNCTION_NAME": function}

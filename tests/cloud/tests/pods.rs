@@ -156,6 +156,21 @@ fn a_step_whose_launch_is_too_large_for_its_pod_runs() {
 }
 
 #[test]
+fn a_step_with_an_argument_that_linux_takes_from_nobody_says_so() {
+    scenario("an argument too long for Linux", |bed| {
+        let script = format!(": {}", "x".repeat(130 * 1024));
+        let run = Run::submit(bed, &workflow("long", &step("main", &script, "")));
+        let ended = run.end();
+        let named = ended
+            .messages()
+            .iter()
+            .any(|message| message.contains("Linux gives a program no text of more than"));
+        assert!(named, "{:?}", ended.messages());
+        assert_eq!((ended.phase(), run.executions()), ("Error", 0));
+    });
+}
+
+#[test]
 fn only_the_training_pod_goes_to_the_node_with_a_gpu() {
     scenario("GPU placement", |bed| {
         let manifest = workflow(
