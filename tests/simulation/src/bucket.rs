@@ -238,7 +238,11 @@ impl Requests for Remote {
     }
 
     async fn remove(&self, key: &str) -> Result<(), StoreError> {
-        self.reads("remove", |bucket| bucket.forget(key)).await?;
+        let forget = |bucket: &Bucket| {
+            bucket.forget(key);
+            seen::removed(&self.world, key);
+        };
+        self.reads("remove", forget).await?;
         if self.world.fault(Fault::StoreAnswerLost) { Err(unanswered("remove")) } else { Ok(()) }
     }
 

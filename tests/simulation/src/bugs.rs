@@ -109,4 +109,9 @@ impl Bug {
     pub fn is_of_requests(self) -> bool {
         matches!(self, Bug::MarkerUnchanging | Bug::TombstoneForgotten)
     }
+
+    /// Whether it shows only where two do something in the same moment.
+    pub fn is_of_haste(self) -> bool {
+        matches!(self, Bug::UnmarkedBlindly | Bug::LockSwappedBlindly)
+    }
 }

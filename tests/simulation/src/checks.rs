@@ -105,6 +105,8 @@ pub async fn judge(world: Handle, flows: Vec<Flow>, sample: Option<&'static Samp
         flows.into_iter().enumerate().map(|(n, flow)| (uid(n), Expected::Flow(flow))).collect();
     all.extend(sample.map(|sample| (people::SAMPLE.into(), Expected::Sample(sample))));
     all.extend(world.inner().births.flows());
+    // Before they are rung: whoever looks at everything writes the line anew.
+    all.iter().filter(|(run, _)| !is_deleted(&world, run)).for_each(|(run, _)| listed(&world, run));
     let before = world.inner().done;
     for (run, _) in &all {
         let heard = Heard { run: run.clone(), why: Why::Sweep, hops: 0, again: false };
@@ -179,11 +181,10 @@ fn run(world: &World, run: &RunUid, expected: &Expected) {
         return world.wrong(format_args!("{run} is not there"));
     };
     let state = fold(loaded.spec, &loaded.records);
-    let entries = now(world.kept.entries(None)).expect("memory");
-    let listed = entries.iter().find(|entry| entry.uid == *run).map(|entry| entry.phase);
-    if !state.done() || listed != Some(state.phase) {
-        world.wrong(format_args!("{run} is {:?} and listed as {listed:?}", state.phase));
+    if !state.done() {
+        world.wrong(format_args!("{run} is {:?} and not done", state.phase));
     }
+    listed(world, run);
     let started: BTreeMap<AttemptId, Arc<Attempt>> = loaded.records.iter().filter_map(started).collect();
     let ended: BTreeMap<AttemptId, Arc<Verdict>> = loaded.records.iter().filter_map(ended).collect();
     for id in started.keys() {
@@ -216,6 +217,16 @@ fn run(world: &World, run: &RunUid, expected: &Expected) {
     };
     if let Some(found) = found {
         world.wrong(format_args!("{run} comes to {found}\n  {}", state.message));
+    }
+}
+
+/// A run is in the list as what it is.
+fn listed(world: &World, run: &RunUid) {
+    let Some(state) = state(world, run) else { return };
+    let entries = now(world.kept.entries(None)).expect("memory");
+    let listed = entries.iter().find(|entry| entry.uid == *run).map(|entry| entry.phase);
+    if listed != Some(state.phase) {
+        world.wrong(format_args!("{run} is {:?} and listed as {listed:?}", state.phase));
     }
 }
 
@@ -276,7 +287,7 @@ pub fn ends(records: &[Record]) -> bool {
 }
 
 /// A run's state, unless it is not there (any more).
-fn state(world: &World, run: &RunUid) -> Option<RunState> {
+pub fn state(world: &World, run: &RunUid) -> Option<RunState> {
     now(world.kept.load_run(run)).ok().map(|loaded| fold(loaded.spec, &loaded.records))
 }
 

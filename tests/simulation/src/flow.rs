@@ -239,7 +239,7 @@ pub fn made_up(plan: &Plan, n: u32) -> Flow {
     if let Some(items) = plan.items.filter(|_| n == 0) {
         return maker.of_many(items);
     }
-    maker.locks = maker.part(1, 3);
+    maker.locks = if plan.hasty { maker.part(4, 5) } else { maker.part(1, 3) };
     let mut templates: Vec<Template> = (0..3).map(|at| maker.leaf(at)).collect();
     let inner = maker.random.below(3);
     for _ in 0..inner {
@@ -252,7 +252,8 @@ pub fn made_up(plan: &Plan, n: u32) -> Flow {
     // A daemon holds its place until those have run that wait for another.
     let parallelism =
         maker.part(1, 5).then(|| 1 + maker.random.below(2)).filter(|_| maker.daemons.is_empty());
-    let lock = (maker.part(1, 4) && maker.locks).then(|| maker.lock_of("whole"));
+    let whole = if plan.hasty { maker.part(1, 2) } else { maker.part(1, 4) };
+    let lock = (whole && maker.locks).then(|| maker.lock_of("whole"));
     Flow { templates, on_exit, parallelism, lock, volume: maker.part(1, 6) }
 }
 

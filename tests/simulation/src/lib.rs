@@ -22,6 +22,7 @@ mod samples;
 mod seen;
 pub mod shrink;
 mod starting;
+mod steps;
 mod store;
 mod uploads;
 pub mod world;
@@ -58,7 +59,8 @@ fn go(plan: &Plan) -> Report {
     let mut random = random::Random::new(plan.seed, "world");
     let runs = 1 + u32::try_from(random.below(3)).unwrap_or(0);
     let flows: Vec<flow::Flow> = (0..runs).map(|n| flow::made_up(plan, n)).collect();
-    for n in 0..1 + random.below(3) {
+    let functions = if plan.hasty { 2 + random.below(2) } else { 1 + random.below(3) };
+    for n in 0..functions {
         functions::advance(&world, n == 0);
     }
     functions::sweep(&world);

@@ -1,7 +1,7 @@
 //! `simulate --schedules N [--seed S]`: lets worlds go on from seed S, tells which of them fail, and shrinks the first of
 //! those, unless `--unshrunk` says not to. `--verbose` writes down what happens. `--requests` makes worlds on a bucket,
-//! `--narrow` those of the first seeds, `--items N` such in which the first workflow loops over so many. `--bugs` plants
-//! each bug in turn and tells how many seeds catch it.
+//! `--hasty` such in which all come at once, `--narrow` those of the first seeds, `--items N` such in which the first workflow loops over so many. `--bugs` plants
+//! each bug in turn and tells how many seeds it takes until one catches it; `--bug NAME` plants one in all worlds.
 
 use dropforge_simulation_tests::bugs::Bug;
 use dropforge_simulation_tests::plan::Plan;
@@ -25,11 +25,14 @@ fn main() {
     if flag("--bugs") {
         return plant(first, many);
     }
+    let bug = Bug::ALL.iter().find(|bug| flag("--bug") && flag(&format!("{bug:?}")));
     let plan = Plan {
         verbose: flag("--verbose"),
         wide: !flag("--narrow"),
-        requests: flag("--requests"),
+        requests: flag("--requests") || bug.is_some_and(|bug| bug.is_of_requests()),
+        hasty: flag("--hasty") || bug.is_some_and(|bug| bug.is_of_haste()),
         items: number("--items").and_then(|items| u32::try_from(items).ok()),
+        bug: bug.copied(),
         ..Plan::new(first)
     };
     let failed = schedules(&plan, many, if flag("--unshrunk") { 0 } else { SHRUNK_MAX });

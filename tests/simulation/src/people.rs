@@ -29,6 +29,9 @@ fn spec(world: &World, (workflow, library): (Workflow, Library), uid: &str) -> R
 /// The uid of a sample's run.
 pub const SAMPLE: &str = "sample";
 
+/// So often a hasty person wants a run again.
+const ENDS_MAX: u32 = 2;
+
 /// Submits a sample after a while, and says yes where it asks.
 pub async fn tries(world: Handle, sample: &'static Sample) {
     let waits = world.inner().random.between(0, FAULTS / 2);
@@ -46,16 +49,15 @@ pub async fn tries(world: Handle, sample: &'static Sample) {
         asked += 1;
         let outputs = [("approve".to_owned(), "yes".to_owned())].into();
         let verb = Verb::Resume { selector: Some("displayName=approve".to_owned()), outputs };
-        let id = format!("yes-{asked}").as_str().into();
-        let command = Command { id, by: "somebody".to_owned(), at: world.now(), verb };
-        says(&world, &store, &spec.uid, command).await;
+        says(&world, &store, &spec.uid, command(&world, &format!("yes-{asked}"), verb)).await;
     }
     world.inner().people -= 1;
 }
 
 /// Submits a run after a while, and goes on with it.
 pub async fn submits(world: Handle, flow: Flow, n: u32) {
-    let waits = world.inner().random.between(0, 60_000);
+    let latest = if world.plan.hasty { 50 } else { 60_000 };
+    let waits = world.inner().random.between(0, latest);
     world.sleep(waits).await;
     let store = Store::new(&world, false);
     let spec = spec(&world, (workflow(&flow), Library::default()), &format!("run-{n}"));
@@ -81,36 +83,42 @@ async fn commands(world: &Handle, store: &Store, run: &RunUid) {
         world.sleep(waits).await;
         let verb = verb(world);
         let suspends = matches!(verb, Verb::Suspend);
-        says(
-            world,
-            store,
-            run,
-            Command {
-                id: format!("c-{n}").as_str().into(),
-                by: "somebody".to_owned(),
-                at: world.now(),
-                verb,
-            },
-        )
-        .await;
+        says(world, store, run, command(world, &format!("c-{n}"), verb)).await;
         if suspends {
             let waits = world.inner().random.between(100, 120_000);
             world.sleep(waits).await;
             let verb = Verb::Resume { selector: None, outputs: [].into() };
-            says(
-                world,
-                store,
-                run,
-                Command {
-                    id: format!("r-{n}").as_str().into(),
-                    by: "somebody".to_owned(),
-                    at: world.now(),
-                    verb,
-                },
-            )
-            .await;
+            says(world, store, run, command(world, &format!("r-{n}"), verb)).await;
         }
     }
+}
+
+/// A run has just ended. Somebody hasty wants it once more, as long as it has not ended often.
+pub fn ended(world: &Handle, run: &RunUid) {
+    let times = {
+        let ended = &mut world.inner().ended;
+        let times = ended.entry(run.clone()).or_default();
+        *times += 1;
+        *times
+    };
+    if world.plan.hasty && run.as_str().starts_with("run-") && times <= ENDS_MAX {
+        world.inner().people += 1;
+        world.spawn(Box::pin(wants_again(world.clone(), run.clone(), times)));
+    }
+}
+
+async fn wants_again(world: Handle, run: RunUid, times: u32) {
+    // So long as functions are at work to see a run off.
+    let waits = world.inner().random.between(0, 150);
+    world.sleep(waits).await;
+    let store = Store::new(&world, false);
+    let again = command(&world, &format!("again-{times}"), Verb::Retry(RetryOptions::default()));
+    says(&world, &store, &run, again).await;
+    world.inner().people -= 1;
+}
+
+fn command(world: &World, id: &str, verb: Verb) -> Command {
+    Command { id: id.into(), by: "somebody".to_owned(), at: world.now(), verb }
 }
 
 fn verb(world: &World) -> Verb {

@@ -109,6 +109,8 @@ pub struct Plan {
     pub requests: bool,
     /// Over how many items the first workflow loops, where that is to be many.
     pub items: Option<u32>,
+    /// Whether all come at once: people submit in the same moment, want the same locks, and speak as soon as a run ends.
+    pub hasty: bool,
     /// The rule that is broken.
     pub bug: Option<Bug>,
     /// Whether what happens is written down as text.
@@ -127,6 +129,7 @@ impl Plan {
             wide: true,
             requests: false,
             items: None,
+            hasty: false,
             bug: None,
             verbose: false,
             digested: false,
@@ -143,9 +146,15 @@ impl Plan {
         Plan { requests: true, ..Plan::new(seed) }
     }
 
+    /// The world of this seed in which all come at once.
+    pub fn hasty(seed: u64) -> Plan {
+        Plan { hasty: true, ..Plan::new(seed) }
+    }
+
     /// The world that catches this bug, if it does.
     pub fn with_bug(seed: u64, bug: Bug) -> Plan {
-        Plan { bug: Some(bug), requests: bug.is_of_requests(), ..Plan::new(seed) }
+        let (requests, hasty) = (bug.is_of_requests(), bug.is_of_haste());
+        Plan { bug: Some(bug), requests, hasty, ..Plan::new(seed) }
     }
 
     /// How often each fault happens, in 10,000 occasions, and by which numbers. A quarter of all worlds has none.

@@ -5,15 +5,15 @@ use dropforge_engine::spec::RunSpec;
 use dropforge_storage::s3::requests::Bytes;
 use serde_json::Value;
 
-use crate::births;
 use crate::bugs::Bug;
-use crate::world::World;
+use crate::world::{Handle, World};
+use crate::{births, steps};
 
 /// The tables that hold no documents.
 const TABLES: [&str; 6] = ["live", "runs", "journals", "attempts", "logs", "index"];
 
 /// An object was written on a condition that held.
-pub fn put(world: &World, key: &str, body: &Bytes) {
+pub fn put(world: &Handle, key: &str, body: &Bytes) {
     let (table, name) = key.split_once('/').unwrap_or_default();
     let text = || String::from_utf8_lossy(body);
     match table {
@@ -21,7 +21,8 @@ pub fn put(world: &World, key: &str, body: &Bytes) {
             let mut segment: Value = serde_json::from_slice(body).expect("segments are JSON");
             let records: Vec<Record> = serde_json::from_value(segment["records"].take()).expect("records");
             world.note(format_args!("{key}: {} records", records.len()));
-            world.inner().committed(&records);
+            let run = name.split('/').next().unwrap_or_default();
+            steps::committed(world, &run.into(), &records);
         }
         "runs" if name.ends_with("/spec.json") => {
             // A tombstone is none.
@@ -32,12 +33,23 @@ pub fn put(world: &World, key: &str, body: &Bytes) {
             }
         }
         "attempts" if name.ends_with("/claim.json") => claimed(world, key, body),
+        "attempts" if name.ends_with("/result.json") => {
+            steps::decided(world, &serde_json::from_slice(body).expect("verdicts are JSON"));
+        }
+        "index" => {
+            steps::listed(world, key.to_owned(), &serde_json::from_slice(body).expect("lines are JSON"));
+        }
         _ if !TABLES.contains(&table) => {
             world.inner().done.documents += 1;
             world.note(format_args!("{key} is {}", text().lines().skip(1).collect::<String>()));
         }
         _ => {}
     }
+}
+
+/// An object was taken away.
+pub fn removed(world: &World, key: &str) {
+    world.inner().lines.remove(key);
 }
 
 /// Nobody claims an attempt that has its verdict.

@@ -1,6 +1,7 @@
 //! The store as a world has it: requests that are refused, and answers that are lost.
 
 mod documents;
+mod index;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -8,8 +9,7 @@ use std::io;
 use std::sync::Arc;
 
 use dropforge_driver::store::{
-    Attempts, Buried, Commit, Created, EntryPage, Inbox, Index, IndexEntry, LoadedRun, Resumed, Runs,
-    StoreError, Tail, Tombstone,
+    Attempts, Buried, Commit, Created, Inbox, LoadedRun, Resumed, Runs, StoreError, Tail, Tombstone,
 };
 use dropforge_engine::attempt::Verdict;
 use dropforge_engine::event::Command;
@@ -25,7 +25,7 @@ use crate::bugs::Bug;
 use crate::inside::Inside;
 use crate::plan::Fault;
 use crate::world::Handle;
-use crate::{births, checks};
+use crate::{births, checks, steps};
 
 /// Kept snapshots as text, each with where the commits after it go.
 pub type Snapshots = BTreeMap<RunUid, (u64, String)>;
@@ -97,6 +97,14 @@ impl Store {
             return Err(StoreError::NewerFormat { key, found: NEWER, known: 1 });
         }
         Ok(())
+    }
+
+    /// Has the marker of a run go whatever came meanwhile; gives the end of its journal.
+    async fn blinded(&self, run: &RunUid) -> Result<u64, StoreError> {
+        for command in self.world.kept.commands(run).await? {
+            self.world.kept.remove_command(run, &command.id).await?;
+        }
+        Ok(self.world.kept.tail(run, 0).await?.position)
     }
 
     fn breaks(&self, bug: Bug) -> bool {
@@ -200,7 +208,7 @@ impl Runs for Store {
         let asked = async {
             let answer = self.inside.commit(run, position, records).await?;
             if matches!(answer, Commit::Committed { .. }) && !self.inside.is_objects() {
-                self.world.inner().committed(records);
+                steps::committed(&self.world, run, records);
             }
             self.world
                 .note(format_args!("commit {run} at {position}: {answer:?}, {} records", records.len()));
@@ -237,16 +245,17 @@ impl Runs for Store {
     }
 
     async fn unmark_live(&self, run: &RunUid, position: u64) -> Result<(), StoreError> {
-        let position = match self.breaks(Bug::UnmarkedBlindly) {
-            true => {
-                for command in self.world.kept.commands(run).await? {
-                    self.world.kept.remove_command(run, &command.id).await?;
-                }
-                self.world.kept.tail(run, 0).await?.position
+        let asked = async {
+            let needed = !self.inside.is_objects() && steps::is_needed(&self.world, run);
+            let position =
+                if self.breaks(Bug::UnmarkedBlindly) { self.blinded(run).await? } else { position };
+            self.inside.unmark_live(run, position).await?;
+            if needed && !self.world.kept.live_runs().await?.contains(run) {
+                self.world.wrong(format_args!("{run} is unmarked and has something left to do"));
             }
-            false => position,
+            Ok(())
         };
-        self.write("unmark", self.inside.unmark_live(run, position)).await
+        self.write("unmark", asked).await
     }
 
     async fn unmark_unborn(&self, run: &RunUid) -> Result<(), StoreError> {
@@ -300,7 +309,14 @@ impl Attempts for Store {
     async fn put_verdict(&self, namespace: &str, verdict: &Verdict) -> Result<Verdict, StoreError> {
         self.world
             .note(format_args!("verdict {:?} {:?} {}", verdict.outcome, verdict.reason, verdict.attempt));
-        let first = self.write("write", self.inside.put_verdict(namespace, verdict)).await?;
+        let asked = async {
+            let first = self.inside.put_verdict(namespace, verdict).await?;
+            if first == *verdict && !self.inside.is_objects() {
+                steps::decided(&self.world, verdict);
+            }
+            Ok(first)
+        };
+        let first = self.write("write", asked).await?;
         Ok(if self.breaks(Bug::VerdictReplaced) { verdict.clone() } else { first })
     }
 
@@ -350,30 +366,5 @@ impl Inbox for Store {
 
     async fn remove_command(&self, run: &RunUid, command: &CommandId) -> Result<(), StoreError> {
         self.write("remove", self.inside.remove_command(run, command)).await
-    }
-}
-
-impl Index for Store {
-    async fn put_entry(&self, entry: &IndexEntry) -> Result<(), StoreError> {
-        if self.breaks(Bug::IndexBackwards) {
-            self.world.turn().await;
-            self.world.kept.remove_entry(entry).await?;
-        }
-        self.write("write", self.inside.put_entry(entry)).await
-    }
-
-    async fn entries(&self, namespace: Option<&str>) -> Result<Vec<IndexEntry>, StoreError> {
-        self.read("list", self.inside.entries(namespace)).await
-    }
-
-    async fn entries_after(&self, after: Option<&str>, many: usize) -> Result<EntryPage, StoreError> {
-        match self.inside.is_objects() {
-            true => self.inside.entries_after(after, many).await,
-            false => Ok(EntryPage { entries: self.entries(None).await?, end: None }),
-        }
-    }
-
-    async fn remove_entry(&self, entry: &IndexEntry) -> Result<(), StoreError> {
-        self.write("remove", self.inside.remove_entry(entry)).await
     }
 }

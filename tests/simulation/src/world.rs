@@ -102,6 +102,10 @@ pub struct Inner {
     pub done: Done,
     /// People who have not said all they have to say.
     pub people: u32,
+    /// How often each run has ended.
+    pub ended: BTreeMap<RunUid, u32>,
+    /// Up to where each line of the run list tells its run.
+    pub lines: BTreeMap<String, u64>,
     /// Commands that people left.
     pub commands: Vec<(RunUid, CommandId)>,
     /// What should not have happened.
@@ -143,6 +147,8 @@ impl World {
             uploads: Uploads::default(),
             done: Done::default(),
             people: 0,
+            ended: BTreeMap::new(),
+            lines: BTreeMap::new(),
             commands: Vec::new(),
             wrong: Vec::new(),
             story: Vec::new(),

@@ -31,6 +31,11 @@ fn worlds_on_a_bucket_do_so_whatever_each_request_is_answered() {
 }
 
 #[test]
+fn worlds_in_which_all_come_at_once_do_so_too() {
+    assert_eq!(fails((0..BUDGET / 2).map(Plan::hasty)), []);
+}
+
+#[test]
 fn loops_over_hundreds_of_items_come_to_what_the_reference_says() {
     let many = |seed| Plan { items: Some(300), requests: seed % 2 == 0, ..Plan::new(seed) };
     assert_eq!(fails((0..8).map(many)), []);
