@@ -70,11 +70,11 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     }
 
     /// As many starts as one look performs: by turns, so that those which the cluster refuses don't stand before the
-    /// others for ever.
+    /// others for ever, and calls that look side by side seldom start the same ones.
     fn by_turns(&mut self, run: &RunUid, mut starts: Vec<Arc<Effect>>) -> Vec<Arc<Effect>> {
         if self.others == Others::Many && starts.len() > STARTS_MAX {
             let turns = starts.len().div_ceil(STARTS_MAX);
-            let turn = usize::try_from(self.clock.now().as_second() / 60).unwrap_or(0) % turns;
+            let turn = usize::try_from(self.clock.now().as_millisecond()).unwrap_or(0) % turns;
             starts.rotate_left(turn * STARTS_MAX);
             starts.truncate(STARTS_MAX);
             self.unperformed.insert(run.clone());
