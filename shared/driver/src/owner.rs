@@ -322,7 +322,9 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         let Some(held) = self.held.get_mut(run) else { return Ok(()) };
         let entry = index_entry(&held.state, held.position);
         let (done, position) = (held.state.done(), held.position);
-        if held.indexed.as_ref().is_none_or(|old| worth_storing(old, &entry)) {
+        // Nobody looks at everything of a run without a marker: who takes it away believes nobody.
+        let is_unsure = done && held.believed;
+        if is_unsure || held.indexed.as_ref().is_none_or(|old| worth_storing(old, &entry)) {
             self.store.put_entry(&entry).await?;
             (held.indexed, held.believed) = (Some(entry), false);
         }

@@ -229,6 +229,20 @@ async fn a_run_goes_from_its_birth_to_its_end_and_is_let_go() {
 }
 
 #[tokio::test]
+async fn a_line_that_whoever_ended_the_run_could_not_store_is_stored_by_who_takes_the_marker_away() {
+    let scene = Scene::new();
+    let (mut owner, uid) = (scene.owner(), spec().uid);
+    owner.submit(&spec()).await.unwrap();
+    owner.handle(&uid, vec![succeeded(&scene.starts()[0])]).await.unwrap();
+    let line = scene.store.entries(None).await.unwrap().remove(0);
+    scene.store.remove_entry(&line).await.unwrap();
+    scene.says(&mut scene.owner(), "c-late", Verb::Suspend).await;
+    assert_eq!(scene.store.live_runs().await.unwrap(), []);
+    let phases: Vec<_> = scene.store.entries(None).await.unwrap().iter().map(|line| line.phase).collect();
+    assert_eq!(phases, [RunPhase::Succeeded]);
+}
+
+#[tokio::test]
 async fn artifacts_that_may_not_be_removed_keep_no_run_live() {
     let scene = Scene::new();
     let mut spec = spec();
