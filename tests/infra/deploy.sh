@@ -21,8 +21,7 @@ step_deploy() {
   fi
   cargo test --quiet --locked -p dropforge-cli --all-features --test deploy -- --show-output >"$work/out" 2>&1
   local status=$?
-  grep -oE 'SKIPPED: .*' "$work/out" | sort -u
-  passed=$((passed + $(grep -oE '^test result: ok\. [0-9]+' "$work/out" | awk '{ n += $4 } END { print n + 0 }')))
+  tally
   [ $status -eq 0 ] && echo "test deploy, doctor and redrive ... ok" || verdict "deploy, doctor and redrive" $status
   leave
 }
