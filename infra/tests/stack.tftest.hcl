@@ -245,3 +245,77 @@ run "either_a_name_or_a_cluster" {
 
   expect_failures = [var.cluster_name, var.namespaces, var.pod_defaults]
 }
+
+run "a_cluster_of_another_region_is_refused" {
+  command = plan
+
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    cluster_name = null
+    cluster      = { name = "research", arn = "arn:aws:eks:us-east-1:111122223333:cluster/research", endpoint = "https://0.eks.amazonaws.com", certificate_authority = "LS0tLS1CRUdJTg==" }
+  }
+
+  expect_failures = [data.aws_region.current]
+}
+
+run "a_cluster_of_another_account_is_refused" {
+  command = plan
+
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    cluster_name = null
+    cluster      = { name = "research", arn = "arn:aws:eks:eu-central-1:444455556666:cluster/research", endpoint = "https://0.eks.amazonaws.com", certificate_authority = "LS0tLS1CRUdJTg==" }
+  }
+
+  expect_failures = [data.aws_caller_identity.current]
+}
+
+run "a_clusters_arn_is_no_keys" {
+  command = plan
+
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    cluster_name = null
+    cluster      = { name = "research", arn = "arn:aws:kms:eu-central-1:111122223333:key/research", endpoint = "https://0.eks.amazonaws.com", certificate_authority = "LS0tLS1CRUdJTg==" }
+  }
+
+  expect_failures = [var.cluster]
+}
+
+run "a_clusters_arn_is_that_of_its_name" {
+  command = plan
+
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    cluster_name = null
+    cluster      = { name = "research", arn = "arn:aws:eks:eu-central-1:111122223333:cluster/shop", endpoint = "https://0.eks.amazonaws.com", certificate_authority = "LS0tLS1CRUdJTg==" }
+  }
+
+  expect_failures = [var.cluster]
+}
+
+run "a_key_of_another_region_is_refused" {
+  command = plan
+
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    kms_key_arns = { queues = "arn:aws:kms:us-east-1:111122223333:key/queues", others = ["arn:aws:kms:us-east-1:111122223333:key/datalake"] }
+  }
+
+  expect_failures = [data.aws_region.current]
+}

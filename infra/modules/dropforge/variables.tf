@@ -48,6 +48,11 @@ variable "cluster" {
     authentication_mode   = optional(string)
   })
   default = null
+
+  validation {
+    condition     = var.cluster == null || can(regex("^arn:[a-z-]+:eks:[a-z0-9-]+:[0-9]{12}:cluster/${var.cluster.name}$", var.cluster.arn))
+    error_message = "cluster.arn is the ARN of the EKS cluster that cluster.name names: arn:aws:eks:REGION:ACCOUNT:cluster/NAME. `aws eks describe-cluster --name NAME --query cluster.arn` tells it."
+  }
 }
 
 variable "namespaces" {
