@@ -87,6 +87,32 @@ run "each_function_knows_its_deployment" {
   }
 }
 
+run "a_function_that_fails_or_is_throttled_wakes_somebody" {
+  module {
+    source = "../modules/functions"
+  }
+
+  variables {
+    dispatch         = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+    alarm_topic_arns = ["arn:aws:sns:eu-central-1:111122223333:demo"]
+  }
+
+  assert {
+    condition = { for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_name => join(" ", [alarm.namespace, alarm.metric_name, alarm.dimensions.FunctionName]) } == {
+      for pair in setproduct(["advance", "dispatch", "ingest", "sweep"], ["Errors", "Throttles"]) : "demo-${pair[0]}-${lower(pair[1])}" => "AWS/Lambda ${pair[1]} demo-${pair[0]}"
+    }
+    error_message = "each function has both"
+  }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : join(" ", [alarm.statistic, alarm.comparison_operator, alarm.threshold, alarm.period, alarm.evaluation_periods, alarm.treat_missing_data]) == "Sum GreaterThanThreshold 0 60 3 notBreaching"])
+    error_message = "three minutes one after the other, in each of which one call fails; no call is no failure"
+  }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_actions == toset(var.alarm_topic_arns) && alarm.ok_actions == toset(var.alarm_topic_arns)])
+    error_message = "the topic is told when it begins and when it is over"
+  }
+}
+
 run "a_private_cluster_is_reached_by_dispatch_alone" {
   module {
     source = "../modules/functions"
