@@ -121,3 +121,17 @@ run "bad_namespaces_are_refused" {
 
   expect_failures = [var.namespaces, var.oidc_provider, var.kms_key_arns, var.iam_path]
 }
+
+run "an_issuer_that_is_not_the_providers_is_refused" {
+  command = plan
+
+  module {
+    source = "../modules/pod-identity"
+  }
+
+  variables {
+    oidc_provider = { arn = "arn:aws:iam::111122223333:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/0", url = "https://oidc.eks.eu-central-1.amazonaws.com/id/1" }
+  }
+
+  expect_failures = [var.oidc_provider]
+}

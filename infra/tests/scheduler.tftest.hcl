@@ -85,3 +85,59 @@ run "a_cron_without_a_queue_is_refused" {
 
   expect_failures = [var.upload_queue_arn]
 }
+
+run "a_cron_of_no_namespace_is_refused" {
+  command = plan
+
+  module {
+    source = "../modules/scheduler"
+  }
+
+  variables {
+    crons = { nightly = { namespace = "Not A Namespace", name = "train", expression = "rate(1 day)", timezone = "UTC" } }
+  }
+
+  expect_failures = [var.crons]
+}
+
+run "a_cron_of_no_name_is_refused" {
+  command = plan
+
+  module {
+    source = "../modules/scheduler"
+  }
+
+  variables {
+    crons = { nightly = { namespace = "ml", name = "", expression = "rate(1 day)", timezone = "UTC" } }
+  }
+
+  expect_failures = [var.crons]
+}
+
+run "a_cron_of_a_name_that_is_too_long_is_refused" {
+  command = plan
+
+  module {
+    source = "../modules/scheduler"
+  }
+
+  variables {
+    crons = { nightly = { namespace = "ml", name = "a-cron-workflow-whose-name-has-fifty-three-characters", expression = "rate(1 day)", timezone = "UTC" } }
+  }
+
+  expect_failures = [var.crons]
+}
+
+run "a_cron_of_no_time_zone_is_refused" {
+  command = plan
+
+  module {
+    source = "../modules/scheduler"
+  }
+
+  variables {
+    crons = { nightly = { namespace = "ml", name = "train", expression = "rate(1 day)", timezone = "Mars/Base" } }
+  }
+
+  expect_failures = [var.crons]
+}

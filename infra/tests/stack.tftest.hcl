@@ -319,3 +319,31 @@ run "a_key_of_another_region_is_refused" {
 
   expect_failures = [data.aws_region.current]
 }
+
+run "a_version_that_is_no_images_tag_is_refused" {
+  command = plan
+
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    executor_version = "a b"
+  }
+
+  expect_failures = [var.executor_version]
+}
+
+run "a_pull_secret_that_kubernetes_refuses_is_refused" {
+  command = plan
+
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    namespaces = { ml = { pull_secrets = ["registry", "My Secret"] } }
+  }
+
+  expect_failures = [var.namespaces]
+}

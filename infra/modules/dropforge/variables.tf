@@ -74,6 +74,11 @@ variable "namespaces" {
   }
 
   validation {
+    condition     = alltrue(flatten([for namespace, of in var.namespaces : [for secret in of.pull_secrets : length(secret) <= 253 && can(regex("^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", secret))]]))
+    error_message = "pull_secrets are names of Kubernetes secrets: lower-case letters, digits, hyphens and dots, at most 253."
+  }
+
+  validation {
     condition     = length(distinct([for namespace, of in var.namespaces : of.service_accounts[0]])) <= 1
     error_message = "The first of service_accounts is the same in all namespaces: it is what every step runs as that names none."
   }
@@ -84,6 +89,11 @@ variable "executor_version" {
   type        = string
   default     = "0.1.0"
   nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.executor_version))
+    error_message = "executor_version is an image's tag: at most 128 letters, digits, underscores, dots and hyphens, of which dots and hyphens do not come first."
+  }
 }
 
 variable "executor_image" {

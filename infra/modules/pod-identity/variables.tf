@@ -33,6 +33,12 @@ variable "oidc_provider" {
     condition     = var.oidc_provider == null || can(regex("^arn:[a-z-]+:iam::[0-9]{12}:oidc-provider/.+$", var.oidc_provider.arn))
     error_message = "oidc_provider.arn is an IAM OIDC provider's ARN; `aws iam list-open-id-connect-providers` lists them."
   }
+
+  # A role that trusts another issuer than the provider's would be made, and taken by nobody.
+  validation {
+    condition     = var.oidc_provider == null || try(endswith(var.oidc_provider.arn, ":oidc-provider/${trimprefix(var.oidc_provider.url, "https://")}"), false)
+    error_message = "oidc_provider.url is the issuer that oidc_provider.arn ends with: https:// and what follows oidc-provider/ there."
+  }
 }
 
 variable "install_agent" {

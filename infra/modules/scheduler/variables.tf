@@ -57,6 +57,21 @@ variable "crons" {
   }
 
   validation {
+    condition     = alltrue([for cron in values(var.crons) : can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", cron.namespace))])
+    error_message = "namespace is a Kubernetes namespace: lower-case letters, digits and hyphens, at most 63."
+  }
+
+  validation {
+    condition     = alltrue([for cron in values(var.crons) : length(cron.name) <= 52 && can(regex("^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", cron.name))])
+    error_message = "name is a CronWorkflow's: lower-case letters, digits, hyphens and dots, at most 52."
+  }
+
+  validation {
+    condition     = alltrue([for cron in values(var.crons) : can(regex("^(UTC|(Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Etc|Europe|Indian|Pacific)(/[A-Za-z0-9_+-]+){1,2})$", cron.timezone))])
+    error_message = "timezone is UTC or an area and a city of the IANA database: Europe/Berlin, America/Argentina/Salta."
+  }
+
+  validation {
     condition     = alltrue([for key in keys(var.crons) : can(regex("^[A-Za-z0-9_.-]{1,59}$", key))])
     error_message = "crons' keys have at most 59 letters, digits, dots, hyphens and underscores: they are schedules' names."
   }
