@@ -24,6 +24,8 @@ const HANDLED: i64 = 50_000;
 /// All births of a world.
 #[derive(Debug, Default)]
 pub struct Births {
+    /// All that were ever there.
+    uids: BTreeSet<RunUid>,
     /// The runs of triggers and schedules, as they came.
     pub born: Vec<RunSpec>,
     /// The trigger, where there is one.
@@ -78,10 +80,10 @@ impl Births {
     }
 }
 
-/// A run is there that was not: sees whether it may be.
+/// A run is created: sees whether it may be.
 pub fn born(world: &World, spec: &RunSpec) {
-    if world.inner().births.born.iter().any(|born| born.uid == spec.uid) {
-        // One that was to be deleted, and is there again.
+    if !world.inner().births.uids.insert(spec.uid.clone()) {
+        world.wrong(format_args!("{} is born once more", spec.uid));
         return;
     }
     let (limit, twice) = {

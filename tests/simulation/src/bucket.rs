@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,12 +19,15 @@ use crate::world::Handle;
 struct Object {
     found: Found,
     metadata: Metadata,
+    /// Which of all writes made it.
+    number: u64,
 }
 
 /// The objects, and whoever sees them as they are.
 #[derive(Clone, Debug, Default)]
 pub struct Bucket {
     objects: Arc<Mutex<BTreeMap<String, Object>>>,
+    writes: Arc<AtomicU64>,
 }
 
 impl Bucket {
@@ -49,7 +53,8 @@ impl Bucket {
         }
         let etag = etag(body);
         let found = Found { body: body.clone(), etag: etag.clone() };
-        objects.insert(key.to_owned(), Object { found, metadata: metadata.unwrap_or_default() });
+        let number = self.writes.fetch_add(1, Ordering::Relaxed);
+        objects.insert(key.to_owned(), Object { found, metadata: metadata.unwrap_or_default(), number });
         Ok(etag)
     }
 
@@ -68,6 +73,11 @@ impl Bucket {
     /// The object of this key.
     pub fn found(&self, key: &str) -> Option<Found> {
         self.objects().get(key).map(|object| object.found.clone())
+    }
+
+    /// Which of all writes made the object of this key.
+    fn number(&self, key: &str) -> Option<u64> {
+        self.objects().get(key).map(|object| object.number)
     }
 
     /// Takes an object away.
@@ -164,9 +174,20 @@ impl Requests for Bucket {
 pub struct Remote {
     /// The world whose bucket it is.
     pub world: Handle,
+    /// Which writes of objects it has looked at.
+    looked: Arc<Mutex<BTreeMap<String, u64>>>,
 }
 
 impl Remote {
+    /// A way to the world's bucket.
+    pub fn new(world: Handle) -> Remote {
+        Remote { world, looked: Arc::default() }
+    }
+
+    fn looked(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A request is on its way; it may be refused before anything is done.
     async fn goes(&self) -> Result<(), Failure> {
         self.world.turn().await;
@@ -207,9 +228,10 @@ impl Requests for Remote {
         metadata: Option<Metadata>,
     ) -> Result<String, Failure> {
         self.goes().await?;
+        let is_new = matches!(condition, Condition::Absent);
         let put = self.world.bucket.put(key, body, Some(condition), metadata);
         if put.is_ok() {
-            seen::put(&self.world, key, body);
+            seen::put(&self.world, key, body, is_new);
         }
         self.comes().await?;
         put
@@ -217,7 +239,11 @@ impl Requests for Remote {
 
     async fn try_remove(&self, key: &str, etag: &str) -> Result<(), Failure> {
         self.goes().await?;
+        let number = self.world.bucket.number(key);
         let taken = self.world.bucket.take(key, etag);
+        if taken.is_ok() && key.starts_with("live/") && self.looked().get(key) != number.as_ref() {
+            self.world.wrong(format_args!("{key} is not the marker that was looked at, and is removed"));
+        }
         self.comes().await?;
         taken
     }
@@ -234,7 +260,11 @@ impl Requests for Remote {
     }
 
     async fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {
-        self.reads("look at", |bucket| bucket.about(key)).await
+        let look = |bucket: &Bucket| {
+            self.looked().extend(bucket.number(key).map(|number| (key.to_owned(), number)));
+            bucket.about(key)
+        };
+        self.reads("look at", look).await
     }
 
     async fn remove(&self, key: &str) -> Result<(), StoreError> {

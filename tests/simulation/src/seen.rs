@@ -12,8 +12,8 @@ use crate::{births, steps};
 /// The tables that hold no documents.
 const TABLES: [&str; 6] = ["live", "runs", "journals", "attempts", "logs", "index"];
 
-/// An object was written on a condition that held.
-pub fn put(world: &Handle, key: &str, body: &Bytes) {
+/// An object was written on a condition that held: that there was none, if it `is_new`.
+pub fn put(world: &Handle, key: &str, body: &Bytes, is_new: bool) {
     let (table, name) = key.split_once('/').unwrap_or_default();
     let text = || String::from_utf8_lossy(body);
     match table {
@@ -27,7 +27,9 @@ pub fn put(world: &Handle, key: &str, body: &Bytes) {
         "runs" if name.ends_with("/spec.json") => {
             // A tombstone is none.
             match serde_json::from_slice::<RunSpec>(body) {
-                Ok(spec) => births::born(world, &spec),
+                Ok(spec) if is_new => births::born(world, &spec),
+                // It was to be deleted, and is live.
+                Ok(_) => {}
                 Err(_) if world.breaks(Bug::TombstoneForgotten) => world.bucket.forget(key),
                 Err(_) => {}
             }

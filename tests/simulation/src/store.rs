@@ -47,7 +47,7 @@ pub struct Store {
 impl Store {
     /// For somebody who begins: nothing is remembered.
     pub fn new(world: &Handle, old: bool) -> Store {
-        let remote = Remote { world: world.clone() };
+        let remote = Remote::new(world.clone());
         let inside = match &world.kept {
             Inside::Memory(memory) => Inside::Memory(memory.clone()),
             Inside::Objects(_) => Inside::Objects(Arc::new(ObjectStore::over(remote.clone(), remote))),
@@ -125,7 +125,7 @@ impl Runs for Store {
         }
         let asked = async {
             let created = self.inside.create_run(&spec).await?;
-            if created == Created::New {
+            if created == Created::New && !self.inside.is_objects() {
                 births::born(&self.world, &spec);
             }
             Ok(created)
