@@ -1,7 +1,8 @@
 //! `simulate --schedules N [--seed S]`: lets worlds go on from seed S, tells which of them fail, and shrinks the first of
 //! those, unless `--unshrunk` says not to. `--verbose` writes down what happens. `--requests` makes worlds on a bucket,
-//! `--hasty` such in which all come at once, `--narrow` those of the first seeds, `--items N` such in which the first workflow loops over so many. `--bugs` plants
-//! each bug in turn and tells how many seeds it takes until one catches it; `--bug NAME` plants one in all worlds.
+//! `--hasty` such in which all come at once, `--narrow` those of the first seeds, `--items N` such in which the first
+//! workflow loops over so many. `--bugs` plants each bug in turn and tells how many seeds it takes until one catches it;
+//! `--bug NAME` plants one in all worlds.
 
 use dropforge_simulation_tests::bugs::Bug;
 use dropforge_simulation_tests::plan::Plan;

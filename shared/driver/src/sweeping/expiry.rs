@@ -26,13 +26,13 @@ struct Progress {
     format: u32,
     /// The end of what was read.
     after: Option<String>,
-    /// The run in whose deletion the last call died, if it did: its journal may be more than a call can read.
+    /// The run whose deletion the last call did not finish, if there is one: its journal may be more than a call can read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deleting: Option<RunUid>,
 }
 
-/// Goes on where the last sweep ended, or begins anew where that is due. A run that takes longer than a call has keeps none
-/// of the others: it is passed over until the list is read again.
+/// Goes on where the last sweep ended, or begins anew where that is due. A run whose deletion did not come to its end keeps
+/// none of the others: it is passed over until the list is read again.
 ///
 /// # Errors
 /// When the list can't be read or changed; the next sweep goes on in the same place.
@@ -47,7 +47,7 @@ pub(super) async fn go_on<S: RunStore + Artifacts>(
     }
     let (after, passed) = at.map_or((None, None), |at| (at.after, at.deleting));
     if let Some(run) = &passed {
-        tracing::warn!(%run, "deleting a run whose time is over took longer than a call has: it stays for an hour");
+        tracing::warn!(%run, "the last sweep did not finish deleting a run whose time is over: it stays until the list is read again");
     }
     let page = store.entries_after(after.as_deref(), READS_MAX).await?;
     let (expired, _) = garbage::expired(&page.entries, now);
