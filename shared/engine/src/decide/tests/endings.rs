@@ -242,3 +242,29 @@ fn neither_the_exit_handler_nor_a_hook_runs_after_an_error_of_the_entry_template
     let why = "lastRetry.nothing.x is missing (1:19)\n | lastRetry.nothing.x > 1\n | ..................^";
     ends(&retry, "wf(0)", why);
 }
+
+#[test]
+fn artifacts_go_at_the_end_where_any_template_says_so_one_inline_in_a_step_too() {
+    let deletes = |fields: &str, step: &str, strategy: &str| {
+        let gc = format!("artifactGC: {{strategy: {strategy}}}");
+        let made = |gc: &str| {
+            format!("container: {{image: x}}, outputs: {{artifacts: [{{name: f, path: /f, {gc}}}]}}")
+        };
+        let (fields, step) = (fields.replace("GC", &gc), step.replace("MADE", &made(&gc)));
+        let mut w = world(&format!(
+            "{fields}  entrypoint: main\n  templates:\n  - {{name: main, steps: [[{{name: a, {step}}}]]}}\n  - {{name: leaf, {}}}",
+            made("optional: true")
+        ));
+        w.succeed("wf[0].a");
+        let end = |record: &Record| match record {
+            Record::RunFinished { delete_artifacts, .. } => Some(*delete_artifacts),
+            _ => None,
+        };
+        w.records.iter().find_map(end).unwrap()
+    };
+    for (fields, step) in [("  GC\n", "template: leaf"), ("", "inline: {MADE}")] {
+        assert!(deletes(fields, step, "OnWorkflowCompletion"), "{fields}{step}");
+        assert!(!deletes(fields, step, "OnWorkflowDeletion"), "{fields}{step}");
+    }
+    assert!(!deletes("", "template: leaf", ""));
+}

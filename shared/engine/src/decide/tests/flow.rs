@@ -432,11 +432,11 @@ fn tasks_that_a_limit_held_back_start_in_their_order_and_so_they_do_from_a_store
 #[test]
 fn steps_of_a_group_that_a_limit_held_back_start_one_by_one_and_those_that_do_not_run_are_skipped_at_once() {
     let mut w = world(&format!(
-        "  entrypoint: main\n  parallelism: 1\n  templates:\n  - name: main\n    steps:\n    - - {{name: a, template: ok}}\n      - {{name: b, template: ok}}\n      - {{name: c, template: ok, when: 1 == 2}}\n      - {{name: d, template: ok, withParam: '[]'}}\n      - {{name: e, template: ok}}{OK}"
+        "  entrypoint: main\n  parallelism: 1\n  templates:\n  - name: main\n    steps:\n    - - {{name: a, template: ok}}\n      - {{name: b, template: ok}}\n      - {{name: c, template: ok, when: 1 == 2}}\n      - {{name: d, template: ok, withParam: '[]'}}\n      - {{name: e, template: ok}}\n      - {{name: f, template: ok, when: 1 == 2}}{OK}"
     ));
     for live in ["wf[0].a", "wf[0].b", "wf[0].e"] {
         assert_eq!(w.live(), [live]);
-        for skipped in ["[0].c", "[0].d"] {
+        for skipped in ["[0].c", "[0].d", "[0].f"] {
             assert_eq!(w.phase_of(skipped), Some(NodePhase::Skipped), "{skipped} while {live} runs");
         }
         w.succeed(live);

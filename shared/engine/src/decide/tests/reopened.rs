@@ -52,6 +52,27 @@ fn only_the_failed_step_of_a_group_runs_again() {
 }
 
 #[test]
+fn a_group_is_resolved_as_a_whole_again_before_any_step_of_it_runs_again() {
+    let mut w = world(
+        "  entrypoint: main
+  arguments: {parameters: [{name: p, value: '1'}]}
+  templates:
+  - name: main
+    steps:
+    - - {name: a, template: leaf}
+      - {name: b, template: leaf, arguments: {parameters: [{name: x, value: '{{=asInt(workflow.parameters.p)}}'}]}}
+  - name: leaf
+    inputs: {parameters: [{name: x, value: '0'}]}
+    container: {image: busybox}",
+    );
+    w.fail("wf[0].a");
+    w.fail("wf[0].b");
+    w.event(Event::Performed { effect: EffectKey::End, generation: 0 });
+    assert_eq!(w.retry(with(&[("p", "none")])), None);
+    assert_eq!((w.live(), w.ended().map(|(p, _)| p)), (Vec::new(), Some(RunPhase::Failed)));
+}
+
+#[test]
 fn attempt_numbers_only_grow_so_that_no_id_is_used_twice() {
     let mut w = world(STEPS);
     let first = w.attempt("wf[0].b");
