@@ -280,6 +280,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn turns_that_were_not_taken_in_time_are_gone() {
+        let store = Arc::new(One::default());
+        let program = Admission::new(store.clone(), "c", None, 20.0);
+        for second in [0, 100] {
+            // The first of each time needs none.
+            for _ in 0..3 {
+                assert!(matches!(program.take(at(second)).await.unwrap(), Admitted::From(_)));
+            }
+        }
+        assert_eq!(store.0.lock().unwrap().0, 2, "a block each time");
+    }
+
+    #[tokio::test]
     async fn two_programs_together_open_no_more_than_the_bound() {
         let store = Arc::new(One::default());
         let make = || Admission::new(store.clone(), "c", Some(40), 0.0);

@@ -119,7 +119,7 @@ impl<S: Documents> Images<S> {
         let starts = match self.ask(pulled, logins).await {
             Ok(starts) => starts,
             Err(why) => {
-                let why = self.judged(why, now.duration_since(since));
+                let why = judged(why, now.duration_since(since), self.patience);
                 failed.insert(image.to_owned(), Failure { since, at: now, why: why.clone() });
                 return Err(why);
             }
@@ -132,11 +132,6 @@ impl<S: Documents> Images<S> {
             tracing::warn!(image, %error, "what an image starts could not be kept, and will be asked again");
         }
         Ok(starts)
-    }
-
-    /// A registry that nobody reaches has been named wrongly, or is away for long: who waits is told so.
-    fn judged(&self, why: RegistryError, since: SignedDuration) -> RegistryError {
-        if why.passes() && since > self.patience { why.for_good(since) } else { why }
     }
 
     /// Asks with a pull secret's login, or with one of the functions' own where Amazon's registry gives it.
@@ -170,4 +165,25 @@ fn key(image: &str) -> String {
 /// A digest names the same image for ever, a tag for a while.
 fn holds(known: &Known) -> bool {
     known.image.contains("@sha256:") || SystemClock.now().duration_since(known.at) < TAG_HOLDS
+}
+
+/// A registry that nobody reaches has been named wrongly, or is away for long: who waits is told so.
+fn judged(why: RegistryError, since: SignedDuration, patience: SignedDuration) -> RegistryError {
+    if why.passes() && since > patience { why.for_good(since) } else { why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_that_fails_for_longer_than_is_waited_is_refused() {
+        let judge = |passes: bool, seconds: i64| {
+            let why = RegistryError::of("r/i:1", Unsaid { why: "it answered 503".to_owned(), passes });
+            let judged = judged(why, SignedDuration::from_secs(seconds), SignedDuration::from_secs(300));
+            (judged.passes(), judged.to_string().contains("503 (for "))
+        };
+        assert_eq!((judge(true, 300), judge(true, 301)), ((true, false), (false, true)));
+        assert_eq!(judge(false, 301), (false, false), "that is no wait");
+    }
 }

@@ -242,12 +242,17 @@ fn a_pod_without_its_volumes_or_its_address_says_why_and_is_not_waited_for_for_e
     assert_eq!(look("10:10:00", Some(taken)), said(&format!("ContainerCreating: {taken}")));
     let lost = format!("ContainerCreating: {taken} (for 601 s)");
     assert_eq!(end(look("10:10:01", Some(taken))), (Outcome::Lost, Reason::Vanished, lost));
-    // Said of a driver that comes in a moment: a name alone is no object.
-    let late = "FailedMount: MountVolume.SetUp failed for volume \"secrets\" : driver name x.csi.k8s.io not found in the list of \
-                registered CSI drivers";
+    // Said of a driver that comes in a moment, and of its own objects: these are neither Secrets nor ConfigMaps.
+    let late = [
+        "FailedMount: MountVolume.SetUp failed for volume \"secrets\" : driver name x.csi.k8s.io not found in the list of \
+         registered CSI drivers",
+        "FailedMount: secretproviderclasses.secrets-store.csi.x-k8s.io \"keys\" not found",
+    ];
     let missing = "FailedMount: MountVolume.SetUp failed for volume \"k\" : secret \"keys\" not found";
     let message = format!("Pod failed before its containers start due to ContainerCreating: {missing}");
-    assert_eq!(look("10:02:01", Some(late)), said(&format!("ContainerCreating: {late}")));
+    for late in late {
+        assert_eq!(look("10:02:01", Some(late)), said(&format!("ContainerCreating: {late}")));
+    }
     assert_eq!(end(look("10:02:01", Some(missing))), (Outcome::Error, Reason::Configuration, message));
 }
 
