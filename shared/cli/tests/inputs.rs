@@ -579,13 +579,20 @@ fn what_a_stored_template_is_refused_for_is_told_at_its_place_or_at_the_referenc
         .replace("kind: Workflow", "kind: WorkflowTemplate")
         .replace("generateName: one-", "name: kept");
     bench.write("kept.yaml", template);
-    bench.write(
-        "run.yaml",
-        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {generateName: run-}\nspec:\n  workflowTemplateRef: {name: kept}\n",
-    );
+    let run = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {generateName: run-}\nspec:\n  workflowTemplateRef: {name: kept}\n";
+    bench.write("run.yaml", run);
     let words = "failed to resolve {{workflow.labels.none}}";
     let both = bench.dropforge(&["run", "run.yaml", "kept.yaml"]).exits(2);
     both.says(&["kept.yaml:10:", "error[E201]: in \"run-\" (Workflow): ", words]);
+    bench.write(
+        "good.yaml",
+        shell("true")
+            .replace("kind: Workflow", "kind: WorkflowTemplate")
+            .replace("generateName: one-", "name: good"),
+    );
+    bench.write("own.yaml", format!("{}  podGC: {{strategy: Bad}}\n", run.replace("kept", "good")));
+    let own = bench.dropforge(&["run", "own.yaml", "good.yaml"]).exits(2);
+    own.says(&["own.yaml:6:11: error[E503]: in \"run-\" (Workflow): podGC.strategy unknown strategy 'Bad'"]);
     bench.dropforge(&["apply", "kept.yaml"]).exits(0);
     let referring = bench.dropforge(&["run", "run.yaml"]).exits(2);
     referring.says(&["run.yaml:5:3: error[E201]: in \"run-\" (Workflow): ", words]);
