@@ -244,6 +244,7 @@ fn node_created(state: &mut RunState, created: &NodeCreated) {
         outputs: Arc::default(),
         resources: ResourcesDuration::new(),
         daemoned: false,
+        replaced: false,
         ip: None,
         depth: depth(parent, created),
         on_exit: parent.is_some_and(|p| p.on_exit) || matches!(created.role, Role::WorkflowExit | Role::Exit),
@@ -458,6 +459,7 @@ fn count(state: &mut RunState, created: &NodeCreated) {
 fn attempt_started(state: &mut RunState, attempt: &Arc<Attempt>) {
     on_node(state, attempt.node, |node| {
         node.phase = NodePhase::Pending;
+        node.replaced = node.daemoned;
         if let Body::Pod { attempt: live, next, .. } = &mut node.body {
             *live = Some(attempt.id.clone());
             *next = attempt.number + 1;

@@ -187,6 +187,10 @@ pub struct Node {
     /// Whether it is a daemon that is, or has been, ready and that runs: its parent goes on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub daemoned: bool,
+    /// Whether such a daemon starts again, since infrastructure took its pod: it serves nobody at the moment, and has come
+    /// to nothing either.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replaced: bool,
     /// A daemon's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
@@ -410,6 +414,11 @@ impl Node {
             _ => false,
         };
         missed && !begun && self.blocked == Some(Block::Suspended)
+    }
+
+    /// Whether it is a daemon that others can use now.
+    pub fn serves(&self) -> bool {
+        self.daemoned && !self.replaced
     }
 
     /// Fulfilled or a daemon that is ready, with its exit handler and hooks done: its parent may go on.

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::ids::NodeId;
 use crate::lock::Holder;
 use crate::memo::MemoKey;
-use crate::phase::NodePhase;
 use crate::record::Block;
 use crate::state::{Body, RunState};
 
@@ -195,9 +194,7 @@ fn own(state: &RunState, id: NodeId) -> Option<On> {
         return Some(On::Memo { cache, key });
     }
     Some(match &node.body {
-        Body::Pod { .. } if node.daemoned && node.phase == NodePhase::Running => {
-            On::Serving { ip: node.ip.clone().unwrap_or_default() }
-        }
+        Body::Pod { .. } if node.serves() => On::Serving { ip: node.ip.clone().unwrap_or_default() },
         Body::Pod { waiting: Some(why), .. } => On::Resources { why: why.clone() },
         Body::Pod { .. } => On::Attempt { since: node.started_at },
         Body::Suspend { until: Some(until) } => On::Time { until: *until, what: "suspend".to_owned() },

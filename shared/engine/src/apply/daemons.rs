@@ -22,6 +22,7 @@ pub(super) fn ready(state: &mut RunState, attempt: &AttemptId, ip: &str) {
         on_node(state, node.id, |n| {
             n.phase = NodePhase::Running;
             n.daemoned = true;
+            n.replaced = false;
             n.ip = Some(ip.to_owned());
         });
         state.daemons.insert_mut((node.boundary, node.id));

@@ -57,6 +57,7 @@ pub(super) fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_
     on_node(state, id, |n| {
         n.phase = ending.phase;
         n.daemoned = false;
+        n.replaced = false;
         n.message = ending.message.to_owned();
         n.returned = ending.returned;
         n.outputs = ending.outputs.clone();

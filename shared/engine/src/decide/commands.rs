@@ -97,9 +97,10 @@ impl Decider {
             .state
             .nodes
             .values()
-            // A daemon that serves ends with what needs it (rule DM-2).
+            // A daemon that serves ends with what needs it (rule DM-2); what waits for one that starts again would wait for
+            // ever.
             .filter(|n| {
-                !(n.phase.fulfilled() || n.daemoned && n.kind == NodeKind::Pod || spares_exit && n.on_exit)
+                !(n.phase.fulfilled() || n.serves() && n.kind == NodeKind::Pod || spares_exit && n.on_exit)
             })
             .filter(|n| {
                 let leaf = matches!(n.kind, NodeKind::Pod | NodeKind::Http | NodeKind::Suspend);

@@ -28,7 +28,7 @@ impl Decider {
             return Err(Rejected::StaleAttempt { attempt: attempt.clone() });
         };
         // A second report, or one that comes after the node was given up, says nothing new.
-        let said = node.phase.fulfilled() || (node.daemoned && node.phase == NodePhase::Running);
+        let said = node.phase.fulfilled() || node.serves();
         if said || !self.is_daemon(&node) {
             return Err(Rejected::StaleAttempt { attempt: attempt.clone() });
         }

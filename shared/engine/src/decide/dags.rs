@@ -78,7 +78,8 @@ impl Decider {
         let name = &graph.calls[task].name;
         let waits = graph.dependencies[task].iter().any(|&d| {
             let dependency = calls.get(&graph.calls[d].name).and_then(|id| self.state.node(id));
-            !dependency.is_some_and(|n| n.settled() && !is_replaced(n))
+            // Whoever needs a daemon that starts again waits, and gets its new address.
+            !dependency.is_some_and(|n| n.settled() && !n.replaced)
         });
         if calls.contains(name) || waits || node.phase.fulfilled() {
             return None;
@@ -217,12 +218,6 @@ impl Decider {
     }
 }
 
-/// Whether a daemon has served and starts again, since infrastructure took its pod: it serves nobody at the moment, and
-/// has come to nothing either. Whoever needs it waits, and gets its new address.
-fn is_replaced(node: &Node) -> bool {
-    node.daemoned && node.phase == NodePhase::Pending
-}
-
 /// Whether a settled task's node has a result of `depends` (Argo's rule D-5).
 fn has_result(node: &Node, result: DependsResult) -> bool {
     let phases = || match &node.body {
@@ -235,7 +230,7 @@ fn has_result(node: &Node, result: DependsResult) -> bool {
         DependsResult::Errored => node.phase == NodePhase::Error,
         DependsResult::Skipped => node.phase == NodePhase::Skipped,
         DependsResult::Omitted => node.phase == NodePhase::Omitted,
-        DependsResult::Daemoned => node.daemoned && node.phase != NodePhase::Pending,
+        DependsResult::Daemoned => node.serves(),
         DependsResult::AnySucceeded => phases().is_some_and(|p| p.iter().any(|b| b == b'S')),
         DependsResult::AllFailed => phases().is_some_and(|p| !p.is_empty() && p.iter().all(|b| b == b'F')),
     }

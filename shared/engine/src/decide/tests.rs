@@ -179,6 +179,12 @@ impl World {
         self.event(Event::AttemptFinished { verdict: Arc::new(verdict) });
     }
 
+    /// The attempt of this node runs.
+    pub fn run(&mut self, node: &str) {
+        let (attempt, at) = (self.attempt(node).id.clone(), at(self.now));
+        self.event(Event::AttemptRunning { attempt, at, host: None });
+    }
+
     /// The daemon of this name serves.
     pub fn ready(&mut self, node: &str) {
         let attempt = self.attempt(node).id.clone();

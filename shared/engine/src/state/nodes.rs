@@ -215,6 +215,7 @@ mod tests {
             outputs: Arc::default(),
             resources: BTreeMap::new(),
             daemoned: false,
+            replaced: false,
             ip: None,
             depth: 0,
             on_exit: false,

@@ -107,6 +107,8 @@ fn what_needs_a_daemon_that_infrastructure_took_waits_for_the_next_one() {
     w.finish_with("wf.server", |verdict| verdict.outcome = Outcome::Lost);
     w.succeed("wf.slow");
     assert_eq!(w.live(), ["wf.server"]);
+    w.run("wf.server");
+    assert_eq!(w.live(), ["wf.server"], "it runs and is not ready");
     w.ready("wf.server");
     assert_eq!(phases(&w, &[".uses", ".mourns"]), [NodePhase::Pending, NodePhase::Omitted]);
 
@@ -160,6 +162,27 @@ fn stop_and_deadline_leave_a_daemon_to_the_end_of_what_needs_it() {
     w.ready("wf[0].server");
     w.fire();
     assert_eq!(phases(&w, &["[0].server", "[1].client"]), [NodePhase::Succeeded, NodePhase::Failed]);
+}
+
+#[test]
+fn a_daemon_that_starts_again_holds_no_shutdown_up() {
+    for runs in [false, true] {
+        let mut w = world(GRAPH);
+        w.ready("wf.server");
+        w.finish_with("wf.server", |verdict| verdict.outcome = Outcome::Lost);
+        w.succeed("wf.slow");
+        if runs {
+            w.run("wf.server");
+        }
+        let server = w.attempt("wf.server");
+        w.command("c1", Verb::Terminate);
+        assert_eq!(w.stopped, [server.id.to_string()]);
+        assert_eq!(
+            phases(&w, &[".server", ".uses", ".mourns"]),
+            [NodePhase::Failed, NodePhase::Omitted, NodePhase::Failed]
+        );
+        assert!(matches!(w.ended(), Some((RunPhase::Failed, _))));
+    }
 }
 
 #[test]
