@@ -112,6 +112,6 @@ impl Bug {
 
     /// Whether it shows only where two do something in the same moment.
     pub fn is_of_haste(self) -> bool {
-        matches!(self, Bug::UnmarkedBlindly | Bug::LockSwappedBlindly)
+        matches!(self, Bug::UnmarkedBlindly | Bug::LockSwappedBlindly | Bug::TombstoneForgotten)
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use dropforge_driver::doorbells::Why;
 use dropforge_driver::heard::Heard;
 use dropforge_driver::locks;
-use dropforge_driver::store::{Attempts, Documents, Inbox, Index, LoadedRun, Runs};
+use dropforge_driver::store::{Attempts, Documents, Inbox, Index, Runs};
 use dropforge_engine::apply::apply;
 use dropforge_engine::attempt::{Attempt, Outcome, Verdict};
 use dropforge_engine::event::{Command, Verb};
@@ -69,10 +69,9 @@ pub fn replay(world: &World, state: &RunState, records: &[Record]) {
     if !world.inner().random.chance(1, 16) {
         return;
     }
-    // A slow function may hold one that was deleted since.
-    let Ok(LoadedRun { spec, records: all, .. }) = now(world.kept.load_run(&state.program.spec.uid)) else {
-        return;
-    };
+    // A slow function may hold one that was deleted since: of that the journal stays.
+    let spec = state.program.spec.clone();
+    let all = now(world.kept.tail(&spec.uid, 0)).expect("it was born").records;
     // Others may have gone on since.
     let stored = as_stored(records);
     let is_there = |at: &usize| all[*at..].starts_with(records) || all[*at..].starts_with(&stored);

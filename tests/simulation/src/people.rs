@@ -1,9 +1,10 @@
 //! People: they submit, and some stop, suspend, resume and retry, also twice and late.
 
 use dropforge_driver::births::{Identity, Library, Overrides, Site, run_spec};
+use dropforge_driver::deaths;
 use dropforge_driver::doorbells::Why;
 use dropforge_driver::heard::Heard;
-use dropforge_driver::store::{Inbox, Runs};
+use dropforge_driver::store::{Buried, Inbox, Index, Runs};
 use dropforge_engine::event::{Command, RetryOptions, Verb};
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::spec::{Cause, RunSpec};
@@ -15,7 +16,7 @@ use crate::plan::Fault;
 use crate::queue::{Body, Queue};
 use crate::samples::Sample;
 use crate::store::Store;
-use crate::world::{FAULTS, Handle, World, timestamp};
+use crate::world::{FAULTS, Going, Handle, World, timestamp};
 
 /// The spec of a run.
 fn spec(world: &World, (workflow, library): (Workflow, Library), uid: &str) -> RunSpec {
@@ -31,6 +32,9 @@ pub const SAMPLE: &str = "sample";
 
 /// So often a hasty person wants a run again.
 const ENDS_MAX: u32 = 2;
+
+/// So often a hasty person tries to delete a run.
+const GOES_MAX: u32 = 100;
 
 /// Submits a sample after a while, and says yes where it asks.
 pub async fn tries(world: Handle, sample: &'static Sample) {
@@ -93,17 +97,28 @@ async fn commands(world: &Handle, store: &Store, run: &RunUid) {
     }
 }
 
-/// A run has just ended. Somebody hasty wants it once more, as long as it has not ended often.
+/// A run has just ended. Somebody hasty wants one of their own once more, as long as it has not ended often, and one of
+/// a trigger or schedule gone.
 pub fn ended(world: &Handle, run: &RunUid) {
+    if !world.plan.hasty {
+        return;
+    }
     let times = {
         let ended = &mut world.inner().ended;
         let times = ended.entry(run.clone()).or_default();
         *times += 1;
         *times
     };
-    if world.plan.hasty && run.as_str().starts_with("run-") && times <= ENDS_MAX {
+    let wants: Option<Going> = match run.as_str() {
+        SAMPLE => None,
+        own if own.starts_with("run-") => {
+            (times <= ENDS_MAX).then(|| Box::pin(wants_again(world.clone(), run.clone(), times)) as Going)
+        }
+        _ => Some(Box::pin(wants_gone(world.clone(), run.clone()))),
+    };
+    if let Some(wants) = wants {
         world.inner().people += 1;
-        world.spawn(Box::pin(wants_again(world.clone(), run.clone(), times)));
+        world.spawn(wants);
     }
 }
 
@@ -114,6 +129,25 @@ async fn wants_again(world: Handle, run: RunUid, times: u32) {
     let store = Store::new(&world, false);
     let again = command(&world, &format!("again-{times}"), Verb::Retry(RetryOptions::default()));
     says(&world, &store, &run, again).await;
+    world.inner().people -= 1;
+}
+
+/// Deletes it as soon as it is no longer live.
+async fn wants_gone(world: Handle, run: RunUid) {
+    let store = Store::new(&world, false);
+    for _ in 0..GOES_MAX {
+        let waits = world.inner().random.between(0, 300);
+        world.sleep(waits).await;
+        let Ok(entries) = store.entries(None).await else { continue };
+        let Some(entry) = entries.iter().find(|entry| entry.uid == run) else { continue };
+        if deaths::delete(&store, entry, "somebody", world.now())
+            .await
+            .is_ok_and(|gone| gone == Buried::Hidden)
+        {
+            world.note(format_args!("{run} is deleted"));
+            break;
+        }
+    }
     world.inner().people -= 1;
 }
 
