@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dropforge_driver::clock::{Clock, SystemClock};
-use dropforge_driver::cluster::{Cluster, ClusterError};
+use dropforge_driver::cluster::{Cluster, ClusterError, Observed};
 use dropforge_driver::owner::{at_most, chain};
 use dropforge_driver::store::{Attempts, Created, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
@@ -237,7 +237,7 @@ where
         self.pods.stop(spec, attempt, why).await
     }
 
-    async fn observe(&self, spec: &RunSpec, attempts: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
+    async fn observe(&self, spec: &RunSpec, attempts: &[Arc<Attempt>]) -> Result<Observed, ClusterError> {
         let (requests, pods): (Vec<_>, Vec<_>) =
             attempts.iter().cloned().partition(|attempt| attempt.work.template.http.is_some());
         let looking = requests.iter().filter(|attempt| attempt.run == spec.uid);
@@ -252,10 +252,10 @@ where
                 seen => events.extend(seen.map_err(unreadable)?),
             }
         }
-        if !pods.is_empty() {
-            events.extend(self.pods.observe(spec, &pods).await?);
-        }
-        Ok(events)
+        let mut observed =
+            if pods.is_empty() { Observed::default() } else { self.pods.observe(spec, &pods).await? };
+        observed.events.extend(events);
+        Ok(observed)
     }
 
     async fn tidy(&self, spec: &RunSpec, attempts: &[AttemptId]) -> Result<(), ClusterError> {

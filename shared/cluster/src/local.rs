@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dropforge_driver::cluster::{Cluster, ClusterError};
+use dropforge_driver::cluster::{Cluster, ClusterError, Observed};
 use dropforge_driver::store::Attempts;
 use dropforge_driver::supervision::Endpoint;
 use dropforge_engine::attempt::Attempt;
@@ -115,8 +115,8 @@ impl<S: Attempts + 'static> Cluster for LocalCluster<S> {
         self.inner.stop(spec, attempt, why).await
     }
 
-    async fn observe(&self, spec: &RunSpec, attempts: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
-        self.inner.observe(&spec.uid, attempts).await
+    async fn observe(&self, spec: &RunSpec, attempts: &[Arc<Attempt>]) -> Result<Observed, ClusterError> {
+        Ok(self.inner.observe(&spec.uid, attempts).await?.into())
     }
 
     async fn config(&self, config: &ConfigKey) -> Result<Option<ConfigFound>, ClusterError> {

@@ -207,7 +207,7 @@ impl Rig {
 
     /// What `observe` says of one attempt.
     async fn look(&self, attempt: &Arc<Attempt>) -> Option<Event> {
-        self.cluster.observe(&self.run("run-1"), std::slice::from_ref(attempt)).await.unwrap().pop()
+        self.cluster.observe(&self.run("run-1"), std::slice::from_ref(attempt)).await.unwrap().events.pop()
     }
 
     /// Asks until there is an answer; a cluster takes its time.
@@ -542,7 +542,7 @@ async fn what_ended_before_is_told_and_what_is_left_of_it_deleted() {
         let verdict = Verdict::without_outputs(attempt.id.clone(), end.0, end.1, "", Timestamp::UNIX_EPOCH);
         rig.store.put_verdict("", &verdict).await.unwrap();
     }
-    let events = rig.cluster.observe(&run, &[known.clone(), unborn]).await.unwrap();
+    let events = rig.cluster.observe(&run, &[known.clone(), unborn]).await.unwrap().events;
     let [Event::AttemptFinished { verdict }] = &events[..] else { panic!("{events:?}") };
     assert_eq!((&verdict.attempt, verdict.outcome), (&known.id, Outcome::Succeeded));
     let pod = |name: &'static str| async { rig.api::<Pod>().get_opt(name).await.unwrap() };

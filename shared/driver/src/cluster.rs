@@ -1,5 +1,6 @@
 //! Where steps run.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -8,6 +9,21 @@ use dropforge_engine::config::{ConfigFound, ConfigKey};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::AttemptId;
 use dropforge_engine::spec::RunSpec;
+
+/// What an owner sees of attempts that were started before.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// What has happened to them.
+    pub events: Vec<Event>,
+    /// Those that were not looked for: a later look does so, and nobody starts them before.
+    pub unseen: BTreeSet<AttemptId>,
+}
+
+impl From<Vec<Event>> for Observed {
+    fn from(events: Vec<Event>) -> Self {
+        Observed { events, unseen: BTreeSet::new() }
+    }
+}
 
 /// Performs the effects that concern attempts and config maps. What happens to an attempt comes back as events on the channel
 /// the implementation was made with, or is found by [`Cluster::observe`].
@@ -45,7 +61,8 @@ pub trait Cluster: Send + Sync {
     ) -> impl Future<Output = Result<(), ClusterError>> + Send;
 
     /// What has happened to these started attempts of a run, for an owner that was not there: verdicts stored
-    /// meanwhile, attempts running, attempts lost (for which this writes the verdict).
+    /// meanwhile, attempts running, attempts lost (for which this writes the verdict). Of many that may never have been
+    /// started it looks for some at a time.
     ///
     /// # Errors
     /// When the cluster can't be asked.
@@ -53,7 +70,7 @@ pub trait Cluster: Send + Sync {
         &self,
         spec: &RunSpec,
         attempts: &[Arc<Attempt>],
-    ) -> impl Future<Output = Result<Vec<Event>, ClusterError>> + Send;
+    ) -> impl Future<Output = Result<Observed, ClusterError>> + Send;
 
     /// The ends of these attempts of a run are on record: what is left of them may go. Doing it twice, or for one that
     /// never was, is harmless.
@@ -128,8 +145,8 @@ impl Cluster for Idle {
         Ok(())
     }
 
-    async fn observe(&self, _: &RunSpec, _: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
-        Ok(Vec::new())
+    async fn observe(&self, _: &RunSpec, _: &[Arc<Attempt>]) -> Result<Observed, ClusterError> {
+        Ok(Observed::default())
     }
 
     async fn config(&self, _: &ConfigKey) -> Result<Option<ConfigFound>, ClusterError> {

@@ -229,6 +229,9 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     pub async fn ring(&mut self, run: &RunUid, looks: &[Look]) -> Result<(), OwnError> {
         self.take(run, looks).await?;
         let seen = self.look(run, looks).await?;
+        if seen.is_partial {
+            self.unperformed.insert(run.clone());
+        }
         let committed = self.commit(run, seen.events).await?;
         let everything = looks.contains(&Look::Everything);
         let effects = match everything {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use dropforge_driver::births::{Identity, Library, Overrides, Site, run_spec};
 use dropforge_driver::clock::Clock;
-use dropforge_driver::cluster::{Cluster, ClusterError};
+use dropforge_driver::cluster::{Cluster, ClusterError, Observed};
 use dropforge_driver::garbage;
 use dropforge_driver::owner::{Ends, Look, Owner};
 use dropforge_driver::store::{Artifacts, Inbox, Index, ObjectFacts, Place, Runs, StoreError};
@@ -75,8 +75,8 @@ impl Cluster for Played {
         Ok(())
     }
 
-    async fn observe(&self, _: &RunSpec, _: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
-        Ok(Vec::new())
+    async fn observe(&self, _: &RunSpec, _: &[Arc<Attempt>]) -> Result<Observed, ClusterError> {
+        Ok(Observed::default())
     }
 
     async fn tidy(&self, _: &RunSpec, attempts: &[AttemptId]) -> Result<(), ClusterError> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use dropforge_driver::births::{Identity, Library, Overrides, Site, run_spec};
 use dropforge_driver::clock::{Clock, SystemClock};
-use dropforge_driver::cluster::{Cluster, ClusterError};
+use dropforge_driver::cluster::{Cluster, ClusterError, Observed};
 use dropforge_driver::owner::{Ends, Look, Owner};
 use dropforge_driver::store::{Attempts, Inbox, Index, Runs, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
@@ -43,8 +43,8 @@ impl Cluster for Played {
         Ok(())
     }
 
-    async fn observe(&self, _: &RunSpec, _: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
-        Ok(Vec::new())
+    async fn observe(&self, _: &RunSpec, _: &[Arc<Attempt>]) -> Result<Observed, ClusterError> {
+        Ok(Observed::default())
     }
 
     async fn config(&self, _: &ConfigKey) -> Result<Option<ConfigFound>, ClusterError> {

@@ -108,7 +108,7 @@ impl Owner {
     }
 
     fn observe(&self, attempts: &[Arc<Attempt>]) -> Vec<Event> {
-        self.runtime.block_on(self.cluster.observe(&spec(), attempts)).unwrap()
+        self.runtime.block_on(self.cluster.observe(&spec(), attempts)).unwrap().events
     }
 
     fn hear(&mut self) -> Event {

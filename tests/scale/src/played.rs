@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dropforge_driver::births::{Identity, Library, Overrides, Site, run_spec};
 use dropforge_driver::clock::{Clock, SystemClock};
-use dropforge_driver::cluster::{Cluster, ClusterError};
+use dropforge_driver::cluster::{Cluster, ClusterError, Observed};
 use dropforge_driver::owner::{Ends, Look, Owner};
 use dropforge_driver::store::{RunStore, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
@@ -71,8 +71,8 @@ impl Cluster for Started {
         Ok(())
     }
 
-    async fn observe(&self, _: &RunSpec, _: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
-        Ok(Vec::new())
+    async fn observe(&self, _: &RunSpec, _: &[Arc<Attempt>]) -> Result<Observed, ClusterError> {
+        Ok(Observed::default())
     }
 
     async fn config(&self, _: &ConfigKey) -> Result<Option<ConfigFound>, ClusterError> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
-use dropforge_driver::cluster::{Cluster, ClusterError};
+use dropforge_driver::cluster::{Cluster, ClusterError, Observed};
 use dropforge_driver::store::{Attempts, StoreError};
 use dropforge_driver::sweeping::{AllPods, Glimpse};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
@@ -12,6 +12,7 @@ use dropforge_engine::config::{ConfigFound, ConfigKey};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::{AttemptId, RunUid};
 use dropforge_engine::spec::RunSpec;
+use jiff::Timestamp;
 
 use crate::bugs::Bug;
 use crate::outside::Outside;
@@ -24,6 +25,9 @@ const CONTACT: i64 = 60_000;
 
 /// How long a pod has to end, in milliseconds.
 const GRACE: i64 = 30_000;
+
+/// How many attempts without a pod one look looks for.
+const SOUGHT_MAX: usize = 3;
 
 /// A pod as the Kubernetes API shows it.
 #[derive(Clone, Debug)]
@@ -235,9 +239,9 @@ impl Cluster for Outside {
         Ok(())
     }
 
-    async fn observe(&self, spec: &RunSpec, attempts: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
+    async fn observe(&self, spec: &RunSpec, attempts: &[Arc<Attempt>]) -> Result<Observed, ClusterError> {
         if attempts.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Observed::default());
         }
         self.ask().await?;
         let of_run =
@@ -253,8 +257,9 @@ impl Cluster for Outside {
                 .collect()
         };
         self.world.turn().await;
+        let unseen = unsought(attempts, &pods, self.time());
         let mut events = Vec::new();
-        for attempt in attempts {
+        for attempt in attempts.iter().filter(|attempt| !unseen.contains(&attempt.id)) {
             let verdict = self.told(spec, attempt).await?;
             events.extend(match verdict {
                 Some(verdict) => Some(Event::AttemptFinished { verdict: Arc::new(verdict) }),
@@ -267,7 +272,7 @@ impl Cluster for Outside {
                 self.delete(left).await?;
             }
         }
-        Ok(events)
+        Ok(Observed { events, unseen })
     }
 
     async fn tidy(&self, _: &RunSpec, attempts: &[AttemptId]) -> Result<(), ClusterError> {
@@ -281,6 +286,21 @@ impl Cluster for Outside {
         self.ask().await?;
         Ok(Some(ConfigFound::Value { value: "2".to_owned() }))
     }
+}
+
+/// Of the attempts without a pod those that this look does not look for: other ones each time.
+fn unsought(
+    attempts: &[Arc<Attempt>],
+    pods: &BTreeMap<AttemptId, Pod>,
+    now: Timestamp,
+) -> BTreeSet<AttemptId> {
+    let absent = attempts.iter().map(|attempt| attempt.id.clone()).filter(|id| !pods.contains_key(id));
+    let mut absent: Vec<AttemptId> = absent.collect();
+    if absent.len() > SOUGHT_MAX {
+        let first = usize::try_from(now.as_millisecond()).unwrap_or(0) % absent.len();
+        absent.rotate_left(first);
+    }
+    absent.into_iter().skip(SOUGHT_MAX).collect()
 }
 
 impl AllPods for Outside {

@@ -32,7 +32,7 @@ impl Cluster for NoPods {
     async fn stop(&self, _: &RunSpec, _: &AttemptId, _: &str) -> Result<(), ClusterError> {
         Ok(())
     }
-    async fn observe(&self, _: &RunSpec, _: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
+    async fn observe(&self, _: &RunSpec, _: &[Arc<Attempt>]) -> Result<Observed, ClusterError> {
         panic!("a request is no pod")
     }
     async fn tidy(&self, _: &RunSpec, _: &[AttemptId]) -> Result<(), ClusterError> {
@@ -134,7 +134,7 @@ async fn looked(
     requests: &Requests<NoPods, Store>,
     attempt: &Arc<Attempt>,
 ) -> Option<(Outcome, Reason, String)> {
-    match requests.observe(&spec(), std::slice::from_ref(attempt)).await.unwrap().pop() {
+    match requests.observe(&spec(), std::slice::from_ref(attempt)).await.unwrap().events.pop() {
         Some(Event::AttemptFinished { verdict }) => {
             Some((verdict.outcome, verdict.reason, verdict.message.clone()))
         }

@@ -22,7 +22,7 @@ const BLOCK: u32 = 16;
 const BURST: SignedDuration = SignedDuration::from_secs(1);
 
 /// A turn that comes later than this is not waited for: a program that waits costs as much as one that works.
-const TURN_MAX: SignedDuration = SignedDuration::from_secs(5);
+const TURN_MAX: SignedDuration = SignedDuration::from_secs(1);
 
 /// Who has begun no pod for so long begins one without a turn.
 const ALONE: SignedDuration = SignedDuration::from_secs(1);
@@ -117,6 +117,20 @@ impl<S: Documents> Admission<S> {
         hand.turns = hand.turns.saturating_sub(1);
         hand.begun = hand.from.max(now);
         Ok(Admitted::From(hand.from))
+    }
+
+    /// Whether somebody who has nothing in hand would most likely be given some now.
+    ///
+    /// # Errors
+    /// When that can't be read.
+    pub async fn has_room(&self, now: Timestamp) -> Result<bool, StoreError> {
+        let open: Option<Open> = documents::read(&*self.store, &self.key, FORMAT).await?;
+        let Some(open) = open else { return Ok(true) };
+        let full = self.max.is_some_and(|max| open.open >= max);
+        let busy = !self.block.is_zero() && open.taken_until.is_some_and(|until| until > now + TURN_MAX);
+        let hand = self.hand.lock().await;
+        let has_none = full && hand.permits == 0 || busy && hand.turns == 0;
+        Ok(!has_none)
     }
 
     /// A block of permits, and when one of turns begins; or why there is none.
@@ -290,6 +304,26 @@ mod tests {
             }
         }
         assert_eq!(store.0.lock().unwrap().0, 2, "a block each time");
+    }
+
+    #[tokio::test]
+    async fn who_has_nothing_in_hand_hears_whether_anything_is_left() {
+        let store = Arc::new(One::default());
+        let program = |max| Admission::new(store.clone(), "c", max, 20.0);
+        let (one, other) = (program(Some(320)), program(Some(320)));
+        assert!(other.has_room(at(0)).await.unwrap(), "nobody has made any");
+        // The first needs no turn.
+        for _ in 0..BLOCK {
+            one.take(at(0)).await.unwrap();
+        }
+        assert!(other.has_room(at(0)).await.unwrap());
+        let third = program(None);
+        while matches!(third.take(at(0)).await.unwrap(), Admitted::From(_)) {}
+        assert!(!other.has_room(at(0)).await.unwrap(), "the turns of the next second are taken");
+        assert!(one.has_room(at(0)).await.unwrap(), "it has some in hand");
+        assert!(other.has_room(at(5)).await.unwrap());
+        one.counted(320).await.unwrap();
+        assert!(!other.has_room(at(5)).await.unwrap(), "as many are open as may be");
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use dropforge_driver::clock::{Clock, SystemClock};
-use dropforge_driver::cluster::{Cluster, ClusterError};
+use dropforge_driver::cluster::{Cluster, ClusterError, Observed};
 use dropforge_driver::owner::at_most;
 use dropforge_driver::pods::is_object_name;
 use dropforge_driver::store::{Attempts, Created, Documents, ErrorKind, Launches, StoreError};
@@ -335,7 +335,7 @@ impl<S: Attempts + Documents + Launches + 'static> Cluster for KubernetesCluster
         }
     }
 
-    async fn observe(&self, spec: &RunSpec, attempts: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
+    async fn observe(&self, spec: &RunSpec, attempts: &[Arc<Attempt>]) -> Result<Observed, ClusterError> {
         self.look(spec, attempts).await
     }
 

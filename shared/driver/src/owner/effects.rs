@@ -68,8 +68,8 @@ fn needs(attempt: &Attempt) -> String {
 }
 
 impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K> {
-    /// What stands in a run's outbox, but for the starts of attempts that the cluster has in hand, and for timers that
-    /// somebody has set: only those of this commit are set, and those that this owner knows not to be; all of them
+    /// What stands in a run's outbox, but for the starts of attempts that the cluster has in hand or was not asked about,
+    /// and for timers that somebody has set: only those of this commit are set, and those that this owner knows not to be; all of them
     /// where `timers` says that somebody may have died. One that is lost all the same fires at the first look at
     /// everything after its time.
     pub(super) fn open_effects(

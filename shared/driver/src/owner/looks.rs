@@ -11,7 +11,7 @@ use dropforge_engine::ids::{AttemptId, CommandId, RunUid};
 use super::together::at_most;
 use super::{Ends, OwnError, Owner, chain};
 use crate::clock::Clock;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Observed};
 use crate::store::{RunStore, StoreError};
 use crate::timers::Timers;
 
@@ -41,14 +41,23 @@ pub(super) struct Seen {
     pub(super) events: Vec<Event>,
     /// The commands among them.
     pub(super) commands: Vec<CommandId>,
-    /// Attempts that the cluster has in hand.
+    /// Attempts that are not to be started: the cluster has them in hand, or was not asked for them.
     pub(super) there: BTreeSet<AttemptId>,
+    /// Whether some were not asked for.
+    pub(super) is_partial: bool,
 }
 
 impl Seen {
-    fn observed(&mut self, events: Vec<Event>) {
-        self.there.extend(events.iter().filter_map(attempt_of).cloned());
-        self.events.extend(events);
+    fn observed(&mut self, observed: Observed) {
+        self.there.extend(observed.events.iter().filter_map(attempt_of).cloned());
+        self.events.extend(observed.events);
+        self.not_asked_for(observed.unseen);
+    }
+
+    fn not_asked_for(&mut self, attempts: impl IntoIterator<Item = AttemptId>) {
+        let before = self.there.len();
+        self.there.extend(attempts);
+        self.is_partial |= self.there.len() > before;
     }
 
     fn has_end_of(&self, attempt: &AttemptId) -> bool {
@@ -85,8 +94,11 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         }
         let attempts: Vec<Arc<Attempt>> = held.state.outbox.attempts().cloned().collect();
         match self.cluster.observe(&held.state.program.spec, &attempts).await {
-            Ok(events) => seen.observed(events),
-            Err(why) => tracing::warn!(%run, error = %chain(&why), "its attempts could not be observed"),
+            Ok(observed) => seen.observed(observed),
+            Err(why) => {
+                tracing::warn!(%run, error = %chain(&why), "its attempts could not be observed");
+                seen.not_asked_for(attempts.iter().map(|attempt| attempt.id.clone()));
+            }
         }
         let now = held.now(self.clock.now());
         // The sweep has each live run looked at several times an hour, so that this needs no timer of its own.
@@ -129,7 +141,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         let known = known(self);
         let Some(spec) = self.spec(run).filter(|_| !known.is_empty()) else { return Ok(()) };
         match self.cluster.observe(spec, &known).await {
-            Ok(events) => seen.observed(events),
+            Ok(observed) => seen.observed(observed),
             Err(why) => tracing::warn!(%run, error = %chain(&why), "an attempt could not be observed"),
         }
         Ok(())

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use dropforge_driver::births::{Identity, Library, Overrides, Site, run_spec};
 use dropforge_driver::clock::Clock;
-use dropforge_driver::cluster::{Cluster, ClusterError};
+use dropforge_driver::cluster::{Cluster, ClusterError, Observed};
 use dropforge_driver::doorbells::Ring;
 use dropforge_driver::locks::keep;
 use dropforge_driver::owner::{Ends, Look, Others, OwnError, Owner};
@@ -51,6 +51,8 @@ struct Inner {
     asked: u32,
     /// Templates whose attempts find no room.
     full: BTreeSet<String>,
+    /// Of how many attempts without a pod one look tells; none: of all.
+    sought_max: Option<usize>,
     /// There is room for all of them once pods that have ended are removed.
     room_by_tidying: bool,
     /// The next call of the cluster never returns: whoever made it is killed.
@@ -126,8 +128,10 @@ impl Cluster for Handle {
         Ok(())
     }
 
-    async fn observe(&self, spec: &RunSpec, attempts: &[Arc<Attempt>]) -> Result<Vec<Event>, ClusterError> {
-        let mut events = Vec::new();
+    async fn observe(&self, spec: &RunSpec, attempts: &[Arc<Attempt>]) -> Result<Observed, ClusterError> {
+        let (mut events, mut unseen) = (Vec::new(), BTreeSet::new());
+        let sought_max = self.0.inner().sought_max.unwrap_or(usize::MAX);
+        let mut sought = 0;
         for attempt in attempts {
             let id = attempt.id.clone();
             match now(self.0.store.verdict(spec.namespace(), &id)).expect("a memory store") {
@@ -135,10 +139,11 @@ impl Cluster for Handle {
                 None if self.0.inner().pods.contains(&id) => {
                     events.push(Event::AttemptRunning { attempt: id, at: self.now(), host: None });
                 }
-                None => {}
+                None if sought == sought_max => drop(unseen.insert(id)),
+                None => sought += 1,
             }
         }
-        Ok(events)
+        Ok(Observed { events, unseen })
     }
 
     async fn tidy(&self, _: &RunSpec, _: &[AttemptId]) -> Result<(), ClusterError> {
@@ -541,6 +546,29 @@ fn starts_that_the_cluster_refuses_do_not_stand_before_the_others_for_ever() {
         world.0.inner().seconds += 60;
     }
     assert_eq!(world.pods().len(), 20, "all that are small, wherever they stand among the large ones");
+}
+
+#[test]
+fn of_many_attempts_that_were_never_started_each_look_starts_those_that_it_looked_for() {
+    let world = Handle::default();
+    let run = world.born(KINDS, "u");
+    world.0.inner().full = ["large".to_owned(), "small".to_owned()].into();
+    now(world.function().ring(&run, &[Look::Everything])).unwrap();
+    assert_eq!(world.pods().len(), 0);
+    {
+        let mut inner = world.0.inner();
+        inner.full.clear();
+        (inner.asked, inner.sought_max) = (0, Some(20));
+    }
+    let mut asked = Vec::new();
+    let mut function = world.function();
+    let mut partial = true;
+    while partial {
+        now(function.ring(&run, &[Look::Everything])).unwrap();
+        partial = !function.take_unperformed().is_empty();
+        asked.push(world.0.inner().asked);
+    }
+    assert_eq!((asked, world.pods().len()), (vec![20, 40, 52], 52), "none is asked for twice");
 }
 
 #[test]

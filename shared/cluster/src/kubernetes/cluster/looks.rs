@@ -5,13 +5,14 @@ use std::io;
 use std::sync::Arc;
 
 use dropforge_driver::clock::{Clock, SystemClock};
-use dropforge_driver::cluster::ClusterError;
+use dropforge_driver::cluster::{ClusterError, Observed};
 use dropforge_driver::owner::{at_most, chain};
 use dropforge_driver::store::{Attempts, Documents, StoreError};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::AttemptId;
 use dropforge_engine::spec::RunSpec;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event as CoreEvent, Pod};
 use kube::api::{Api, ListParams};
 use tokio::task::JoinSet;
@@ -19,10 +20,19 @@ use tokio::task::JoinSet;
 use super::{KubernetesCluster, is_of, unreadable, verdict};
 use crate::kubernetes::client::{CallError, call};
 use crate::kubernetes::pod::{RUN_LABEL, label_value};
-use crate::kubernetes::status::{Seen, seen, unprepared};
+use crate::kubernetes::status::{Glance, Seen, glance, seen, unprepared};
 
-/// How many verdicts are read at once.
+/// How many verdicts, or claims, are read at once.
 const READS_AT_ONCE: usize = 16;
+
+/// How many attempts without a pod one look looks for, and so has started at most: at the 20 a second of a cluster that
+/// takes ten seconds. Where no pod may be made at present it is as many as tell why.
+const SOUGHT_MAX: usize = 200;
+const SOUGHT_MAX_BUSY: usize = 16;
+
+/// How many verdicts one look reads of attempts whose pods go on. A pod ends soon after its verdict is stored, and whoever
+/// stores it rings: of a thousand that run for hours hardly one has a verdict.
+const GOING_READS_MAX: usize = 64;
 
 /// About how many pods one look asks for events: those of a run mostly wait for the same, and the others are asked about
 /// once these have ended.
@@ -34,17 +44,22 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         &self,
         spec: &RunSpec,
         attempts: &[Arc<Attempt>],
-    ) -> Result<Vec<Event>, ClusterError> {
+    ) -> Result<Observed, ClusterError> {
         let own = |attempt: &&Arc<Attempt>| attempt.run == spec.uid && attempt.work.template.http.is_none();
         let attempts: Vec<&Arc<Attempt>> = attempts.iter().filter(own).collect();
         if attempts.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Observed::default());
         }
         // Pods first: a verdict is stored before its pod ends, so that none is missed.
         let pods = self.pods_of(spec, &attempts).await.map_err(CallError::unreachable)?;
         let asked: BTreeSet<&str> = attempts.iter().map(|attempt| attempt.id.as_str()).collect();
-        let ids = attempts.iter().map(|attempt| attempt.id.clone());
-        let ids = ids.chain(left_over(&pods, &asked)).collect();
+        let (there, absent): (Vec<&str>, Vec<&str>) = asked.iter().partition(|id| pods.contains_key(**id));
+        let (sought, unseen) = self.sought(absent).await.map_err(|e| unreadable(&e))?;
+        let claimed = self.claimed(spec.namespace(), sought).await.map_err(|e| unreadable(&e))?;
+        let (going, ended): (Vec<&str>, Vec<&str>) = there.iter().partition(|id| self.goes_on(&pods[**id]));
+        let (going, _) = some(going, GOING_READS_MAX, SystemClock.now());
+        let ids = ended.into_iter().chain(going).map(AttemptId::from);
+        let ids = ids.chain(claimed.iter().cloned()).chain(left_over(&pods, &asked)).collect();
         let mut verdicts = self.verdicts(spec.namespace(), ids).await.map_err(|e| unreadable(&e))?;
         let mut warnings = self.warnings(spec.namespace(), &pods).await;
         let mut events = Vec::new();
@@ -54,15 +69,45 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
                 // It has ended: a newer program can tell how.
                 Some(None) => None,
                 None => {
-                    let warning = warnings.remove(attempt.id.as_str());
-                    self.look_at(spec, attempt, pods.get(attempt.id.as_str()), warning.as_deref()).await?
+                    let (pod, warning) =
+                        (pods.get(attempt.id.as_str()), warnings.remove(attempt.id.as_str()));
+                    match pod {
+                        Some(pod) => self.look_at(attempt, pod, warning.as_deref()).await?,
+                        None if claimed.contains(&attempt.id) => self.vanished(spec, attempt).await?,
+                        // Who performs its start again makes its pod again.
+                        None => None,
+                    }
                 }
             });
         }
         // Whose end was on record before: somebody died before deleting them.
         let left: Vec<AttemptId> = verdicts.into_keys().collect();
         self.remove_pods(spec, &left).await?;
-        Ok(events)
+        Ok(Observed { events, unseen: unseen.into_iter().map(AttemptId::from).collect() })
+    }
+
+    /// The attempts without a pod that this look looks for, and those that it does not.
+    async fn sought<'a>(&self, absent: Vec<&'a str>) -> Result<(Vec<&'a str>, Vec<&'a str>), StoreError> {
+        let now = SystemClock.now();
+        let busy = absent.len() > SOUGHT_MAX_BUSY && !self.admission.has_room(now).await?;
+        Ok(some(absent, if busy { SOUGHT_MAX_BUSY } else { SOUGHT_MAX }, now))
+    }
+
+    fn goes_on(&self, pod: &Pod) -> bool {
+        let going = glance(pod, &self.settings.patience, SystemClock.now()) == Glance::Going;
+        going && pod.metadata.deletion_timestamp.is_none()
+    }
+
+    /// Those of these attempts that are claimed: nobody gives a verdict without a claim.
+    async fn claimed(&self, namespace: &str, attempts: Vec<&str>) -> Result<BTreeSet<AttemptId>, StoreError> {
+        let attempts: Vec<AttemptId> = attempts.into_iter().map(AttemptId::from).collect();
+        let asking = attempts.iter().map(|attempt| self.store.claimed(namespace, attempt)).collect();
+        let answers = at_most(READS_AT_ONCE, asking).await;
+        let mut claimed = BTreeSet::new();
+        for (attempt, answer) in attempts.into_iter().zip(answers) {
+            claimed.extend(answer?.then_some(attempt));
+        }
+        Ok(claimed)
     }
 
     /// The pods of a run by name: all in one question, or the one that is asked for.
@@ -151,13 +196,11 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
     /// What a pod without a stored verdict says of its attempt.
     async fn look_at(
         &self,
-        spec: &RunSpec,
-        attempt: &Arc<Attempt>,
-        pod: Option<&Pod>,
+        attempt: &Attempt,
+        pod: &Pod,
         warning: Option<&str>,
     ) -> Result<Option<Event>, ClusterError> {
         let id = attempt.id.clone();
-        let Some(pod) = pod else { return self.absent(spec, attempt).await };
         let event = match seen(pod, attempt, &self.settings.patience, SystemClock.now(), warning) {
             Seen::Waiting(why) => Event::AttemptWaiting { attempt: id, why },
             Seen::Running { at, host } => Event::AttemptRunning { attempt: id, at, host },
@@ -179,12 +222,9 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         Ok(Some(event))
     }
 
-    /// No pod: one that was never claimed is made again by who performs the start again; one that was is lost.
-    async fn absent(&self, spec: &RunSpec, attempt: &Arc<Attempt>) -> Result<Option<Event>, ClusterError> {
+    /// It was claimed, and has neither a pod nor a verdict: it is lost.
+    async fn vanished(&self, spec: &RunSpec, attempt: &Arc<Attempt>) -> Result<Option<Event>, ClusterError> {
         let (namespace, id) = (&attempt.namespace, &attempt.id);
-        if !self.store.claimed(namespace, id).await.map_err(|e| unreadable(&e))? {
-            return Ok(None);
-        }
         // The pod may have been made, and claimed, between the two looks.
         let again = self.pods_of(spec, &[attempt]).await.map_err(CallError::unreachable)?;
         if !again.is_empty() {
@@ -211,6 +251,16 @@ fn panicked(why: &tokio::task::JoinError) -> StoreError {
     StoreError::Io { action: "read", key: "a verdict".to_owned(), source: io::Error::other(why.to_string()) }
 }
 
+/// At most so many, other ones each time, and the rest.
+fn some<T>(mut all: Vec<T>, max: usize, now: Timestamp) -> (Vec<T>, Vec<T>) {
+    if all.len() > max {
+        let first = usize::try_from(now.as_millisecond()).unwrap_or(0) % all.len();
+        all.rotate_left(first);
+    }
+    let rest = all.split_off(max.min(all.len()));
+    (all, rest)
+}
+
 /// The pods that nobody asked for and nobody deletes yet.
 fn left_over<'a>(
     pods: &'a BTreeMap<String, Pod>,
@@ -226,6 +276,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn of_many_each_is_looked_for_some_time() {
+        let at = |millisecond: i64| Timestamp::from_millisecond(1_790_000_000_000 + millisecond).unwrap();
+        assert_eq!(some(vec![1, 2, 3], 3, at(1)), (vec![1, 2, 3], vec![]));
+        let looks: Vec<_> = (0..200).map(|time| some((0..200).collect::<Vec<i64>>(), 64, at(time))).collect();
+        assert!(looks.iter().all(|(some, rest)| some.len() == 64 && rest.len() == 136));
+        assert_eq!(looks.into_iter().flat_map(|(some, _)| some).collect::<BTreeSet<_>>().len(), 200);
+    }
 
     #[test]
     fn a_pod_that_is_being_deleted_is_not_deleted_again() {
