@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use ureq::Agent;
-use ureq::http::Response;
+use ureq::http::{Request, Response};
 
 /// The emulator.
 pub struct Emulator {
@@ -77,6 +77,19 @@ impl Emulator {
         let url = format!("{}/2015-03-31/functions/{function}/invocations", self.endpoint);
         let body = expect_success("invoke", function, self.agent.post(url).send(event.to_string()));
         serde_json::from_slice(&body).unwrap_or(Value::Null)
+    }
+
+    /// One of Lambda's other calls; nothing when it is refused.
+    ///
+    /// # Panics
+    /// When nobody answers.
+    pub fn lambda(&self, method: &str, path: &str, body: &Value) -> Option<Value> {
+        let url = format!("{}/2015-03-31/{path}", self.endpoint);
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let request = Request::builder().method(method).uri(url).body(body).expect("the path is plain");
+        let mut answer = self.agent.run(request).unwrap_or_else(|why| panic!("{method} {path}: {why}"));
+        let text = answer.body_mut().read_to_string().unwrap_or_default();
+        answer.status().is_success().then(|| serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
     /// The variables of a function.

@@ -57,6 +57,11 @@ impl<'a> Run<'a> {
         Run { bed, desk, name, uid }
     }
 
+    /// A run that was begun otherwise.
+    pub fn known(bed: &'a Bed, name: String, uid: String) -> Run<'a> {
+        Run { bed, desk: Desk::new(bed, Path::new("/")), name, uid }
+    }
+
     /// Waits until it has a pod that `wanted` says yes to.
     ///
     /// # Panics
