@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use dropforge_manifest::types::{Arguments, Holder, Inputs, Outputs, Parameter, Template};
+use jiff::SignedDuration;
 
 use super::names::with_one_node_each;
 use super::{Decider, NodeKind, NodePhase, Record, Role, Work};
 use crate::apply::DEPTH_MAX;
-use crate::effect::{EffectKey, TimerId, TimerKind};
+use crate::effect::{Effect, EffectKey, TimerId, TimerKind};
 use crate::ids::NodeId;
 use crate::memo::Memo;
 use crate::program::{Call, Compiled};
@@ -76,6 +77,9 @@ struct Prepared {
     /// The entry to look at before it starts, if the template is memoized.
     memo: Option<Memo>,
 }
+
+/// So long whoever starts what was decided last is waited for: by then it has died.
+const STARTING_MAX: SignedDuration = SignedDuration::from_mins(1);
 
 /// Argo's words for templates that call each other too deeply. To a DAG this is no error of the task.
 const TOO_DEEP: &str = "Maximum recursion depth exceeded. See \
@@ -534,11 +538,21 @@ impl Decider {
         if self.state.suspended {
             return Some(Block::Suspended);
         }
-        if self.starts >= self.state.program.spec.settings.starts_per_decision_max {
+        if self.starts >= self.state.program.spec.settings.starts_per_decision_max || self.is_starting() {
             return Some(Block::Admission);
         }
         let limit = self.state.program.spec.open_pods_max();
         (i64::from(self.state.active_pods) >= limit).then_some(Block::WorkflowParallelism)
+    }
+
+    /// Whether what was decided last is still being started: who starts it rings for more then. If each event that comes
+    /// meanwhile started as much again, many would wait for the pace of one cluster side by side.
+    fn is_starting(&self) -> bool {
+        let at =
+            |generation| EffectKey::Timer(TimerId { kind: TimerKind::Admission, node: None, generation });
+        let mut armed = self.state.outbox.range(at(0)..=at(u32::MAX));
+        let timer = armed.next().and_then(|key| self.state.outbox.get(key));
+        matches!(timer.map(|timer| &**timer), Some(Effect::SetTimer { due, .. }) if self.now.duration_since(*due) < STARTING_MAX)
     }
 
     /// What holds back a child of `boundary` that could start otherwise.

@@ -76,6 +76,26 @@ fn a_decision_starts_no_more_than_the_setting_and_rings_again() {
     assert_eq!(w.live().len(), 5);
 }
 
+#[test]
+fn events_start_no_more_while_what_was_decided_last_is_being_started() {
+    let spec = format!(
+        "  entrypoint: main\n  templates:\n  - name: main\n    steps:\n    - - {{name: a, template: ok, withSequence: {{count: 7}}}}{OK}"
+    );
+    let settings = Settings { starts_per_decision_max: 2, ..Settings::default() };
+    let mut w = World::unborn(&spec, settings);
+    w.event(Event::Submitted);
+    w.succeed("wf[0].a(0:0)");
+    assert_eq!(w.live(), ["wf[0].a(1:1)"]);
+    w.fire();
+    assert_eq!(w.live(), ["wf[0].a(1:1)", "wf[0].a(2:2)", "wf[0].a(3:3)"]);
+    // Whoever was to ring has died.
+    w.now += 60;
+    w.succeed("wf[0].a(1:1)");
+    assert_eq!(w.live().len(), 4);
+    w.fire();
+    assert_eq!(w.live().len(), 5);
+}
+
 const RETRIED: &str = "  entrypoint: main\n  templates:\n  - name: main\n    retryStrategy: {limit: 2, backoff: {duration: 10s, factor: 2}}\n    container: {image: busybox, command: [sh], args: ['{{retries}} {{lastRetry.exitCode}}']}";
 
 #[test]
