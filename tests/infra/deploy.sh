@@ -1,5 +1,6 @@
 # The step `deploy`: `dropforge deploy`, `doctor` and `redrive` against a registry, an emulator and, where
-# DROPFORGE_TEST_KUBECONFIG names one, a Kubernetes API server. Sourced by run.
+# DROPFORGE_TEST_KUBECONFIG names one, a Kubernetes API server, which is shown the objects of infra/kubernetes too. Sourced
+# by run.
 REGISTRY=github.com/google/go-containerregistry/cmd/registry@v0.20.6
 
 step_deploy() {
@@ -19,9 +20,9 @@ step_deploy() {
     leave() { kill "$emulator" "$images" 2>/dev/null; wait "$emulator" "$images" 2>/dev/null; }
     export DROPFORGE_TEST_REGISTRY=127.0.0.1:$port
   fi
-  cargo test --quiet --locked -p dropforge-cli --all-features --test deploy -- --show-output >"$work/out" 2>&1
+  cargo test --quiet --locked -p dropforge-cli -p dropforge-cluster --all-features --test deploy --test objects -- --show-output >"$work/out" 2>&1
   local status=$?
   tally
-  [ $status -eq 0 ] && echo "test deploy, doctor and redrive ... ok" || verdict "deploy, doctor and redrive" $status
+  [ $status -eq 0 ] && echo "test deploy, doctor, redrive and Kubernetes' objects ... ok" || verdict "deploy, doctor, redrive and Kubernetes' objects" $status
   leave
 }

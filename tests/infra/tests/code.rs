@@ -75,10 +75,15 @@ fn metrics(source: &str) -> Vec<String> {
 
 #[test]
 fn every_kubernetes_object_is_applied_by_somebody() {
-    let list =
-        fs::read_to_string(in_repository("infra/kubernetes/kustomization.yaml")).expect("it can be read");
-    for entry in fs::read_dir(in_repository("infra/kubernetes/namespace")).expect("it can be read") {
-        let name = entry.expect("it can be read").file_name().to_string_lossy().into_owned();
-        assert!(list.contains(&format!("- namespace/{name}")), "{name}");
+    let text = |file: &str| fs::read_to_string(in_repository(file)).expect("it can be read");
+    let (list, command) =
+        (text("infra/kubernetes/kustomization.yaml"), text("shared/cli/src/cloud/objects.rs"));
+    for part in ["cluster", "namespace"] {
+        for entry in fs::read_dir(in_repository("infra/kubernetes").join(part)).expect("it can be read") {
+            let name = entry.expect("it can be read").file_name().to_string_lossy().into_owned();
+            assert!(command.contains(&format!("infra/kubernetes/{part}/{name}\"")), "deploy knows no {name}");
+            // Which of the cluster's own objects are right is its owner's to say.
+            assert!(part == "cluster" || list.contains(&format!("- {part}/{name}")), "{name}");
+        }
     }
 }
