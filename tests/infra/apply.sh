@@ -15,6 +15,8 @@ step_apply() {
   prepare "$minimal"
   applied || return
   try "an upload reaches its function" account reached "$stack"
+  try "deploy reads what Terraform made in its folder" deploy_reads
+  try "deploy tells of a folder in which nothing was made" says "there are no outputs" dropforge deploy "$work/infra/modules/storage" --print
   try "buckets whose state is given up are not destroyed" spares_what_is_given_up
   try "a run is not destroyed unasked, and applying again puts back what was taken" refuses_to_destroy
   try "destroy leaves nothing behind" destroys_all
@@ -60,6 +62,14 @@ applied() {
   try "terraform apply" terraform -chdir="$minimal" apply -auto-approve -no-color -input=false
   [ -e "$minimal/terraform.tfstate" ] || return
   try "a second stack of the name is refused before it touches the first" second_is_refused
+}
+
+deploy_reads() { # it asks Terraform itself; no cluster is asked
+  command_built && dropforge deploy "$minimal" --print --has auto-mode >"$work/printed" || return
+  local kinds
+  kinds=$(sed -n 's/^kind: "\{0,1\}\([A-Za-z]*\).*/\1/p' "$work/printed" | tr '\n' ' ')
+  [ "$kinds" = "Namespace ServiceAccount Role RoleBinding NetworkPolicy StorageClass NodePool " ] &&
+    grep -q "\"$stack:dispatcher\"" "$work/printed" || { cat "$work/printed"; return 1; }
 }
 
 says() { # PATTERN COMMAND…: it fails, and says why

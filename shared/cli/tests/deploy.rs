@@ -1,5 +1,6 @@
 //! `deploy`, `doctor` and `redrive`, each against what it changes: a registry (`DROPFORGE_TEST_REGISTRY`, host:port), a
-//! Kubernetes API server (`DROPFORGE_TEST_KUBECONFIG`) and an emulator of AWS (`AWS_ENDPOINT_URL`).
+//! Kubernetes API server (`DROPFORGE_TEST_KUBECONFIG`) and an emulator of AWS (`AWS_ENDPOINT_URL`). Where only a failing
+//! Terraform shows what is to be seen, a script stands in for it; tests/infra/run has a real one.
 
 #![cfg(feature = "aws")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -8,12 +9,17 @@ use std::process::Command;
 
 use aws_sdk_sqs::Client as Sqs;
 use dropforge_driver::clock::{Clock, SystemClock};
+use dropforge_manifest::source;
 use serde_json::{Value, json};
 
 #[path = "support/bench.rs"]
 #[allow(dead_code, reason = "each test uses a part of it")]
 mod bench;
 
+#[path = "support/api_server.rs"]
+mod api_server;
+
+use api_server::ApiServer;
 use bench::{Answer, Bench};
 
 /// A deployment of a test's own.
@@ -152,20 +158,134 @@ fn pulled(place: &Place, image: &str) {
     assert_eq!(String::from_utf8_lossy(&told.unwrap().stdout).trim(), "arm64 [/dropforge-executor]");
 }
 
+/// What Terraform says of a deployment with one namespace.
+fn outputs() -> Value {
+    json!({"dropforge": {"value": {"format": 1, "name": "test", "region": "r", "control_bucket": "c", "artifact_bucket": "a",
+        "events_queue_url": "q", "namespaces": {"ml": {"service_account": "steps"}}}}})
+}
+
+/// What each namespace gets.
+const OF_NAMESPACE: [&str; 5] = ["Namespace", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"];
+
+/// The objects of a printed text.
+fn documents(printed: &str) -> Vec<Value> {
+    let (nodes, errors) = source::read(printed);
+    assert!(errors.is_empty(), "{errors:?}: {printed}");
+    nodes.iter().map(source::Node::json).collect()
+}
+
 #[test]
 fn the_objects_are_printed_for_who_applies_them_otherwise() {
     let bench = Bench::new();
-    let outputs = json!({"format": 1, "name": "test", "region": "r", "control_bucket": "c", "artifact_bucket": "a",
-        "events_queue_url": "q", "namespaces": {"ml": {"service_account": "steps"}}});
-    bench.write("outputs.json", outputs.to_string());
-    let printed = bench.dropforge(&["deploy", "outputs.json", "--print"]).exits(0).stdout;
-    let kinds: Vec<&str> = printed
-        .lines()
-        .filter_map(|line| line.strip_prefix("kind: "))
-        .map(|kind| kind.trim_matches('"'))
-        .collect();
-    assert_eq!(kinds, ["Namespace", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"]);
+    bench.write("outputs.json", outputs().to_string());
+    let print = |more: &[&str]| bench.dropforge(&[&["deploy", "outputs.json", "--print"], more].concat());
+    let kinds = |answer: &Answer| -> Vec<String> {
+        let all = documents(&answer.stdout);
+        all.iter().map(|object| object["kind"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    let plain = print(&[]).exits(0).says(&["left out", "--has", "auto-mode"]);
+    assert_eq!(kinds(&plain), OF_NAMESPACE);
+    let of_cluster: [(&str, &[&str]); 5] = [
+        ("auto-mode", &["StorageClass", "NodePool"]),
+        ("ebs-csi", &["StorageClass"]),
+        ("ebs-csi,silent-gpus", &["StorageClass", "DaemonSet"]),
+        ("auto-mode,default-class", &["NodePool"]),
+        ("default-class", &[]),
+    ];
+    for (has, wanted) in of_cluster {
+        let all = print(&["--has", has]).exits(0);
+        assert_eq!(kinds(&all), [&OF_NAMESPACE, wanted].concat(), "{has}");
+        assert!(!all.stderr.contains("left out"), "{has}: {all}");
+    }
+    for (has, provisioner) in [("auto-mode", "ebs.csi.eks.amazonaws.com"), ("ebs-csi", "ebs.csi.aws.com")] {
+        let class = documents(&print(&["--has", has]).stdout).swap_remove(OF_NAMESPACE.len());
+        assert_eq!(class["provisioner"], provisioner, "each driver has a class of its own");
+    }
+    print(&["--has", "gpus"]).exits(2).says(&["silent-gpus"]);
+    bench.dropforge(&["deploy", "outputs.json", "--has", "auto-mode"]).exits(2).says(&["--print"]);
     assert!(!bench.path(".config").exists(), "no context was kept");
+}
+
+/// A folder of Terraform's, and a stand-in for the program, which notes its words and does what `script` says.
+fn terraform(script: &str) -> Bench {
+    let bench = Bench::new();
+    bench.write("infra/main.tf", "");
+    let text = format!("#!/bin/sh\nprintf '%s\\n' \"$@\" >\"$HOME/words\"\n{script}\n");
+    // Another process writes it: a program that any process holds open for writing can't be started, and one that a test
+    // beside this one starts at the moment inherits what this process holds.
+    let write = "mkdir bin && printf %s \"$0\" >bin/terraform && chmod +x bin/terraform";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", write, &text]).current_dir(bench.path(""));
+    assert!(shell.status().unwrap().success());
+    bench
+}
+
+/// `deploy infra --print`, where the only programs are those of the stand-in's folder.
+fn print_of_folder(bench: &Bench) -> Answer {
+    let mut command = bench.command(["deploy", "infra", "--print"]);
+    bench.start_command(command.env("PATH", bench.path("bin"))).end()
+}
+
+#[test]
+fn a_folder_of_terraforms_is_asked_for_its_outputs() {
+    let bench = terraform(&format!("printf %s '{}'", outputs()));
+    let printed = print_of_folder(&bench).exits(0);
+    assert_eq!(documents(&printed.stdout).len(), OF_NAMESPACE.len(), "{printed}");
+    let words = std::fs::read_to_string(bench.path("words")).unwrap();
+    assert_eq!(words, "-chdir=infra\noutput\n-json\n-no-color\n");
+}
+
+#[test]
+fn what_terraform_can_not_tell_is_told_with_what_to_do() {
+    let refused = terraform("echo 'Error: Backend initialization required' >&2; echo '{}'; exit 1");
+    print_of_folder(&refused).exits(3).says(&[
+        "run terraform output -json",
+        "infra",
+        "Backend initialization required",
+    ]);
+    print_of_folder(&terraform("echo '{}'"))
+        .exits(2)
+        .says(&["infra: there are no outputs", "terraform apply"]);
+    print_of_folder(&terraform(r#"echo '{"bucket": {"value": "b"}}'"#))
+        .exits(2)
+        .says(&["no output `dropforge`"]);
+    print_of_folder(&terraform("echo 'no json'")).exits(2).says(&["infra: it is not JSON"]);
+    let bench = Bench::new();
+    bench.write("infra/main.tf", "");
+    print_of_folder(&bench).exits(3).says(&["infra", "no terraform on the PATH", "install it"]);
+}
+
+/// A definition without pods: only a person is waited for.
+const TEMPLATE: &str = "apiVersion: argoproj.io/v1alpha1\nkind: WorkflowTemplate\nmetadata: {name: greet}\nspec:\n  \
+                        entrypoint: main\n  templates: [{name: main, suspend: {}}]\n";
+
+#[test]
+fn deploy_applies_what_it_prints_and_stores_what_apply_names() {
+    let Some(place) = Place::new("apply") else { return };
+    place.outputs(json!({}));
+    let server = ApiServer::start("ebs.csi.eks.amazonaws.com");
+    place.bench.write("kubeconfig", server.kubeconfig());
+    place.bench.write("pipelines/greet.yaml", TEMPLATE);
+    let deploy = || place.deploy(&["--kubeconfig", "kubeconfig", "--apply", "pipelines"]);
+    let deployed = deploy();
+    for words in ["nodepool/dropforge-gpu applied", "context test kept", "workflowtemplate/greet created"] {
+        assert!(deployed.stdout.contains(words), "{words}: {deployed}");
+    }
+    let printed = place.deploy(&["--print", "--has", "auto-mode"]).exits(0);
+    assert_eq!(server.applied(), documents(&printed.stdout));
+    let listed = place.dropforge(&["--context", "test", "template", "list"]).exits(0);
+    assert!(listed.stdout.contains("greet"), "{listed}");
+    let again = deploy();
+    assert!(again.stdout.contains("workflowtemplate/greet unchanged"), "{again}");
+    // What comes before the definitions stays, and nothing of them is stored where one is wrong.
+    server.applied();
+    place.bench.write("pipelines/other.yaml", TEMPLATE.replace("greet", "other"));
+    place.bench.write("pipelines/wrong.yaml", TEMPLATE.replace("main, suspend", "main, suspnd"));
+    let refused = deploy().exits(2).says(&["wrong.yaml", "suspnd"]);
+    assert!(refused.stdout.contains("context test kept"), "{refused}");
+    assert_eq!(server.applied().len(), OF_NAMESPACE.len() + 2, "{refused}");
+    let listed = place.dropforge(&["--context", "test", "template", "list"]).exits(0);
+    assert!(!listed.stdout.contains("other"), "{listed}");
 }
 
 #[test]

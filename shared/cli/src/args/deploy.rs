@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::contexts::ReachArgs;
 
@@ -17,9 +17,13 @@ pub struct DeployArgs {
     /// What to call the context; by itself the deployment's name.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Print the Kubernetes objects as YAML, for who applies them otherwise, and change nothing.
+    /// Print the Kubernetes objects as YAML, for who applies them otherwise, and change nothing. No cluster is asked:
+    /// which objects of its own it gets is said by `--has`.
     #[arg(long)]
     pub print: bool,
+    /// What the cluster has, for `--print`: several with commas between them.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', requires = "print")]
+    pub has: Vec<ClusterPart>,
     /// The executor for pods, a static Linux program: one for each architecture of the nodes. By itself those beside this
     /// command: `dropforge-executor-x86_64`, `dropforge-executor-aarch64`.
     #[arg(long = "executor", value_name = "FILE")]
@@ -35,6 +39,19 @@ pub struct DeployArgs {
     pub definitions: Vec<PathBuf>,
     #[command(flatten)]
     pub reach: ReachArgs,
+}
+
+/// What of a cluster decides which objects of its own it gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClusterPart {
+    /// EKS Auto Mode: it gets a StorageClass of its driver, and a pool of GPU nodes.
+    AutoMode,
+    /// The EBS CSI driver as an add-on: it gets a StorageClass of that.
+    EbsCsi,
+    /// A default StorageClass: it gets none of ours.
+    DefaultClass,
+    /// Nodes with GPUs of NVIDIA's that they do not tell of: they get NVIDIA's device plugin.
+    SilentGpus,
 }
 
 #[derive(Debug, Args)]

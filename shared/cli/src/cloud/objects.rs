@@ -4,6 +4,7 @@ use dropforge_cluster::kubernetes::{DevicePlugin, Survey};
 use dropforge_manifest::source;
 use serde_json::{Value, json};
 
+use crate::args::ClusterPart;
 use crate::contexts::{Deployment, Namespace};
 
 /// What each namespace of steps has, as it stands for the namespace `dropforge`.
@@ -39,8 +40,23 @@ pub fn of_namespaces(deployment: &Deployment) -> Vec<Value> {
 
 /// What the cluster lacks and can take: a default storage class, in Auto Mode a pool of GPU nodes, and NVIDIA's device
 /// plugin where nodes have GPUs that nobody tells of.
-pub fn of_cluster(survey: &Survey) -> Vec<Value> {
-    let mut objects = Vec::new();
+pub fn of_cluster(parts: &[ClusterPart]) -> Vec<Value> {
+    let has = |part| parts.contains(&part);
+    let class = match (has(ClusterPart::AutoMode), has(ClusterPart::EbsCsi)) {
+        (true, _) => Some(CLASS_OF_AUTO_MODE),
+        (false, true) => Some(CLASS_OF_DRIVER),
+        (false, false) => None,
+    };
+    let texts = [
+        class.filter(|_| !has(ClusterPart::DefaultClass)),
+        has(ClusterPart::AutoMode).then_some(GPU_POOL),
+        has(ClusterPart::SilentGpus).then_some(DEVICE_PLUGIN),
+    ];
+    texts.into_iter().flatten().flat_map(documents).collect()
+}
+
+/// What a cluster was seen to have of that.
+pub fn parts(survey: &Survey) -> Vec<ClusterPart> {
     let has_driver =
         |name: &str| survey.drivers.as_ref().is_ok_and(|all| all.iter().any(|driver| driver == name));
     let has_default =
@@ -49,22 +65,19 @@ pub fn of_cluster(survey: &Survey) -> Vec<Value> {
     let of_auto_mode = |pool: &Value| pool.to_string().contains("\"eks.amazonaws.com\"");
     let is_auto =
         has_driver(AUTO_MODE) || survey.pools.as_ref().is_ok_and(|pools| pools.iter().any(of_auto_mode));
-    if !has_default && is_auto {
-        objects.extend(documents(CLASS_OF_AUTO_MODE));
-    } else if !has_default && has_driver(ADD_ON) {
-        objects.extend(documents(CLASS_OF_DRIVER));
-    }
-    if is_auto {
-        objects.extend(documents(GPU_POOL));
-    }
-    let is_silent = survey.silent_nodes().next().is_some();
-    match survey.device_plugin {
+    let is_silent = match survey.device_plugin {
         // What is ours is brought to this version.
-        Ok(DevicePlugin::Ours) => objects.extend(documents(DEVICE_PLUGIN)),
-        Ok(DevicePlugin::Missing) if is_silent => objects.extend(documents(DEVICE_PLUGIN)),
-        Ok(DevicePlugin::Missing | DevicePlugin::Others) | Err(_) => {}
-    }
-    objects
+        Ok(DevicePlugin::Ours) => true,
+        Ok(DevicePlugin::Missing) => survey.silent_nodes().next().is_some(),
+        Ok(DevicePlugin::Others) | Err(_) => false,
+    };
+    let all = [
+        (is_auto, ClusterPart::AutoMode),
+        (has_driver(ADD_ON), ClusterPart::EbsCsi),
+        (has_default, ClusterPart::DefaultClass),
+        (is_silent, ClusterPart::SilentGpus),
+    ];
+    all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, part)| part).collect()
 }
 
 /// The documents of a YAML text of ours.
@@ -240,13 +253,16 @@ mod tests {
 
     #[test]
     fn a_cluster_gets_only_what_it_lacks_and_can_take() {
+        let of = |drivers: &[&str], classes: &[bool]| of_cluster(&parts(&survey(drivers, classes)));
         let provisioner = |objects: &[Value]| objects.first().map(|object| object["provisioner"].clone());
-        assert_eq!(of_cluster(&survey(&[ADD_ON], &[true])), [] as [Value; 0]);
-        assert_eq!(provisioner(&of_cluster(&survey(&[ADD_ON], &[false]))), Some(json!(ADD_ON)));
-        let auto = of_cluster(&survey(&[AUTO_MODE], &[]));
-        assert_eq!(provisioner(&auto), Some(json!(AUTO_MODE)));
-        assert!(auto.iter().any(|object| object["kind"] == "NodePool"), "{auto:?}");
-        assert_eq!(of_cluster(&survey(&["other"], &[])), [] as [Value; 0]);
+        assert_eq!(of(&[ADD_ON], &[true]), [] as [Value; 0]);
+        assert_eq!(provisioner(&of(&[ADD_ON], &[false])), Some(json!(ADD_ON)));
+        let titles: Vec<String> = of(&[AUTO_MODE, ADD_ON], &[]).iter().map(title).collect();
+        assert_eq!(titles, ["storageclass/dropforge-gp3", "nodepool/dropforge-gpu"]);
+        assert_eq!(provisioner(&of(&[AUTO_MODE, ADD_ON], &[])), Some(json!(AUTO_MODE)));
+        let titles: Vec<String> = of(&[AUTO_MODE], &[true]).iter().map(title).collect();
+        assert_eq!(titles, ["nodepool/dropforge-gpu"]);
+        assert_eq!(of(&["other"], &[]), [] as [Value; 0]);
     }
 
     #[test]
@@ -258,7 +274,7 @@ mod tests {
                 device_plugin: Ok(plugin),
                 ..survey(&["other"], &[true])
             };
-            of_cluster(&survey).iter().map(title).collect::<Vec<_>>()
+            of_cluster(&parts(&survey)).iter().map(title).collect::<Vec<_>>()
         };
         let ours = ["daemonset/nvidia-device-plugin of kube-system"];
         assert_eq!(with(0, false, DevicePlugin::Missing), ours);

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use dropforge_cluster::kubernetes::{CallError, Person};
-use serde_json::Value;
 
-use crate::args::{ApplyArgs, DeployArgs, GlobalArgs};
+use crate::args::{ApplyArgs, ClusterPart, DeployArgs, GlobalArgs};
 use crate::cloud::doctor::kubernetes::{accounts, another_cluster};
 use crate::cloud::objects;
 use crate::commands::context::{deployment, made};
@@ -40,7 +39,7 @@ pub fn deploy(global: &GlobalArgs, args: &DeployArgs) -> Result<Exit, CliError> 
         return Ok(Exit::Succeeded);
     }
     if args.print {
-        return print(&objects::of_namespaces(&context.deployment));
+        return print(&context.deployment, &args.has);
     }
     executor::push(&context, &args.executors)?;
     apply_objects(&context, args.take_over)?;
@@ -71,22 +70,33 @@ fn outputs(from: &Path) -> Result<Deployment, CliError> {
     }
     let mut chdir = std::ffi::OsString::from("-chdir=");
     chdir.push(from);
-    let ran = Command::new("terraform").arg(chdir).args(["output", "-json"]).output();
-    let ran =
-        ran.map_err(|source| CliError::Machine { what: "run terraform output -json".to_owned(), source })?;
+    let failed = |why: &str| CliError::Below {
+        what: "run terraform output -json",
+        why: format!("in {}: {why}", from.display()),
+    };
+    let ran = Command::new("terraform").arg(chdir).args(["output", "-json", "-no-color"]).output();
+    let ran = ran.map_err(|why| match why.kind() {
+        std::io::ErrorKind::NotFound => failed(
+            "there is no terraform on the PATH: install it, or run that where it is and name the file with what it says",
+        ),
+        _ => failed(&why.to_string()),
+    })?;
     if !ran.status.success() {
-        let why = String::from_utf8_lossy(&ran.stderr).trim().to_owned();
-        return Err(CliError::Below { what: "run terraform output -json", why });
+        return Err(failed(String::from_utf8_lossy(&ran.stderr).trim()));
     }
     let text = String::from_utf8_lossy(&ran.stdout);
     Deployment::parse(&text).map_err(|why| CliError::Usage(format!("{}: {why}", from.display())))
 }
 
-fn print(objects: &[Value]) -> Result<Exit, CliError> {
+fn print(deployment: &Deployment, has: &[ClusterPart]) -> Result<Exit, CliError> {
+    let objects = [objects::of_namespaces(deployment), objects::of_cluster(has)].concat();
     output::data(&objects.iter().map(output::yaml).collect::<Vec<_>>().join("---\n"))?;
-    say(
-        "the cluster's own objects (a default StorageClass, a pool of GPU nodes) depend on what it has: infra/kubernetes/cluster",
-    );
+    if has.is_empty() {
+        say(
+            "the cluster's own objects (a default StorageClass, a pool of GPU nodes, a device plugin) are left out: they \
+             depend on what it has, and --has says that (auto-mode, ebs-csi, default-class, silent-gpus)",
+        );
+    }
     Ok(Exit::Succeeded)
 }
 
@@ -102,7 +112,8 @@ async fn apply_objects(context: &Context, take_over: bool) -> Result<(), CliErro
     if let Err(why) = &survey.version {
         return Err(failed(format!("the cluster does not answer: {why}")));
     }
-    let all = [objects::of_namespaces(&context.deployment), objects::of_cluster(&survey)].concat();
+    let all =
+        [objects::of_namespaces(&context.deployment), objects::of_cluster(&objects::parts(&survey))].concat();
     for object in all {
         let title = objects::title(&object);
         let (object, kept) = objects::as_strict_as_it_is(object, &survey);

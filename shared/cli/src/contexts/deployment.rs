@@ -123,6 +123,13 @@ impl Deployment {
     /// What is wrong, in words.
     pub fn parse(text: &str) -> Result<Deployment, String> {
         let value: Value = serde_json::from_str(text).map_err(|why| format!("it is not JSON: {why}"))?;
+        if value.as_object().is_some_and(|outputs| outputs.is_empty()) {
+            return Err(
+                "there are no outputs: nothing was applied there yet, or it is no folder of a configuration \
+                        (terraform apply comes first)"
+                    .to_owned(),
+            );
+        }
         let own = match value.get("dropforge").and_then(|output| output.get("value")) {
             Some(output) => output.clone(),
             None => value,
