@@ -29,6 +29,12 @@ run "rendered" {
 
   variables {
     bucket_names = { control = "demo-control", artifacts = "demo-artifacts", uploads = "uploads" }
+    kms_key_arns = {
+      storage   = "arn:aws:kms:eu-central-1:111122223333:key/storage"
+      queues    = "arn:aws:kms:eu-central-1:111122223333:key/queues"
+      schedules = "arn:aws:kms:eu-central-1:111122223333:key/schedules"
+      others    = ["arn:aws:kms:eu-central-1:111122223333:key/models"]
+    }
     namespaces = {
       team-a = { model_prefixes = ["models/train-until-accurate/"] }
       team-b = { upload_prefixes = ["team-b/"] }
@@ -38,6 +44,14 @@ run "rendered" {
   assert {
     condition     = output.dropforge.format == 1 && output.dropforge.namespaces.team-a.service_account == "dropforge-step"
     error_message = "one value holds all that deploy reads"
+  }
+  assert {
+    condition = jsonencode(output.dropforge.kms_key_arns) == jsonencode({
+      buckets   = ["arn:aws:kms:eu-central-1:111122223333:key/storage", "arn:aws:kms:eu-central-1:111122223333:key/models"]
+      queues    = ["arn:aws:kms:eu-central-1:111122223333:key/queues"]
+      schedules = ["arn:aws:kms:eu-central-1:111122223333:key/schedules"]
+    })
+    error_message = "doctor asks whether roles and people may use the keys"
   }
   assert {
     condition     = output.dropforge.kubernetes_group == "demo:dispatcher"

@@ -16,6 +16,13 @@ output "dropforge" {
     upload_queue_arn       = module.queues.arns.uploads
     dead_letter_queue_urls = module.queues.dead_letter_urls
 
+    # Those that roles and people use themselves.
+    kms_key_arns = {
+      buckets   = distinct(compact(concat([var.kms_key_arns.storage], var.kms_key_arns.others)))
+      queues    = compact([var.kms_key_arns.queues])
+      schedules = compact([var.kms_key_arns.schedules])
+    }
+
     schedule_group     = module.scheduler.group
     scheduler_role_arn = module.scheduler.role_arn
 
