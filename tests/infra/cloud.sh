@@ -82,7 +82,8 @@ bed_deploys() { # what its doctor can't tell is told so; what will not work is a
   # Everything of which the emulator and the cluster can tell.
   for part in "control bucket" "conditional writes" "artifact bucket" "announcements of uploads" "events queue" "upload queue" "dead letters of events" \
     "authentication mode of research" "access entry of advance" "access entry of sweep" "role of steps in dropforge" "function ingest" \
-    "function advance" "function sweep" "cluster" "namespace dropforge" "service account dropforge-step of dropforge" "storage classes"; do
+    "function advance" "function sweep" "way of the functions to research" "your permissions" "isolation of steps in dropforge" \
+    "Pod Identity agent" "rights of functions in dropforge" "cluster" "namespace dropforge" "service account dropforge-step of dropforge" "storage classes"; do
     grep -q "^ok    $part" "$work/deployed" || { echo "doctor does not say ok of: $part"; code=1; }
   done
   return $code

@@ -13,9 +13,9 @@ mod deployment;
 
 pub use deployment::Deployment;
 #[cfg(all(test, feature = "aws"))]
-pub use deployment::Function;
+pub use deployment::Keys;
 #[cfg(feature = "aws")]
-pub use deployment::Namespace;
+pub use deployment::{Function, Namespace};
 
 /// The version of the file that this code writes.
 const FORMAT: u32 = 1;

@@ -68,7 +68,7 @@ impl Place {
             "format": 1, "name": "test", "region": "us-east-1", "control_bucket": self.stores.control,
             "artifact_bucket": self.stores.artifacts, "upload_bucket": format!("{}-u", self.stores.control),
             "events_queue_url": self.queue_url, "upload_queue_url": self.queue_url,
-            "namespaces": {"ml": {"service_account": "dropforge-step"}}}}});
+            "namespaces": {"ml": {"service_account": "dropforge-step", "isolation": "namespace"}}}}});
         self.bench.write("outputs.json", outputs.to_string());
         let endpoint = self.stores.endpoint.clone().unwrap();
         self.dropforge(&["context", "add", "cloud", "outputs.json", "--endpoint", &endpoint]).exits(0);
@@ -309,6 +309,12 @@ fn the_doctor_names_what_is_missing() {
     }
     assert!(answer.stdout.contains("nothing is told of its objects"), "no notification was made: {answer}");
     assert!(answer.stdout.contains("aws eks update-kubeconfig"), "no kubeconfig: {answer}");
+    assert!(
+        answer.stdout.contains("isolation of steps in ml: steps are kept apart by namespace"),
+        "{answer}"
+    );
+    // Whom the emulator takes its keys for.
+    assert!(answer.stdout.contains("your permissions: all: you are the account's root user"), "{answer}");
 }
 
 #[test]

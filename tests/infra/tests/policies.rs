@@ -318,6 +318,15 @@ fn the_policies_allow_what_doctor_asks_for() {
         ("{schedules}", "arn:aws:scheduler:eu-central-1:111122223333:schedule/demo"),
         ("{scheduler-role}", "arn:aws:iam::111122223333:role/demo-scheduler"),
         ("{sweep}", "arn:aws:lambda:eu-central-1:111122223333:function:demo-sweep:live"),
+        ("{dead-letters}", "arn:aws:sqs:eu-central-1:111122223333:demo"),
+        ("{function}", "arn:aws:lambda:eu-central-1:111122223333:function:demo-advance"),
+        ("{cluster}", "arn:aws:eks:eu-central-1:111122223333:cluster/research"),
+        ("{repository}", "arn:aws:ecr:eu-central-1:111122223333:repository/demo/executor"),
+        ("{models}", "arn:aws:s3:::models/train-until-accurate/"),
+        ("{bucket-key}", "arn:aws:kms:eu-central-1:111122223333:key/models"),
+        ("{queue-key}", "arn:aws:kms:eu-central-1:111122223333:key/queues"),
+        ("{schedule-key}", "arn:aws:kms:eu-central-1:111122223333:key/schedules"),
+        ("{region}", "eu-central-1"),
         ("{namespace}", "team-a"),
     ];
     let mut asked = 0;
@@ -341,10 +350,12 @@ fn the_policies_allow_what_doctor_asks_for() {
         let path: &[&str] = match who {
             "steps" => &["policies", "steps", "team-a"],
             "scheduler" => &["policies", "scheduler"],
+            "read" | "submit" => &["policies", "people", who, "team-a"],
+            "operate" => &["policies", "people", who],
             function => &["policies", "functions", function],
         };
         assert!(allows(&[&stack.policy(path)], &request), "{line}");
         asked += 1;
     }
-    assert!(asked > 50, "{asked}");
+    assert!(asked > 100, "{asked}");
 }

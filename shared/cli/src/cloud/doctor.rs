@@ -8,11 +8,15 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sqs::Client as Sqs;
 use aws_sdk_sqs::types::QueueAttributeName;
 
+use dropforge_cluster::kubernetes::Survey;
+
+use self::account::{Account, Eks};
 use super::Cloud;
 use super::request::Aws;
-use crate::contexts::Context;
+use crate::contexts::{Context, Deployment};
 
 pub mod account;
+mod identity;
 pub mod kubernetes;
 
 /// What became of one check.
@@ -62,19 +66,31 @@ pub async fn examine(cloud: &Cloud, namespace: &str) -> Vec<Check> {
     for (name, url) in &deployment.dead_letter_queue_urls {
         checks.push(dead_letters(&sqs, &context.name, name, url).await);
     }
-    checks.extend(account(cloud).await);
-    checks.extend(kubernetes::examine(context).await);
+    let (account, survey) = (account(cloud, namespace).await, kubernetes::survey(context).await);
+    checks.extend(beyond(deployment, &account, &survey));
     checks
 }
 
+/// What the account and the cluster say: of some things both know a part.
+fn beyond(deployment: &Deployment, account: &Account, survey: &Result<Survey, Found>) -> Vec<Check> {
+    let eks = account.eks.as_ref();
+    let of_cluster = match survey {
+        Ok(survey) => kubernetes::checks(deployment, eks.and_then(Eks::is_auto), survey),
+        Err(found) => vec![Check::new("cluster", found.clone())],
+    };
+    let identity = identity::checks(deployment, eks, survey.as_ref().ok());
+    [account::checks(deployment, account), of_cluster, identity].concat()
+}
+
 /// What the account says; it is asked beside the runtime, since its requests block.
-async fn account(cloud: &Cloud) -> Vec<Check> {
+async fn account(cloud: &Cloud, namespace: &str) -> Account {
     let Context { deployment, endpoint, .. } = cloud.context.clone();
     let Some(aws) = Aws::of(&cloud.config, &deployment.region, endpoint.as_deref()).await else {
-        return Vec::new();
+        return Account::default();
     };
-    let asked = tokio::task::spawn_blocking(move || account::examine(&aws, &deployment)).await;
-    asked.unwrap_or_else(|why| vec![Check::new("account", Found::Unknown(why.to_string()))])
+    let namespace = namespace.to_owned();
+    let asked = tokio::task::spawn_blocking(move || account::ask(&aws, &deployment, &namespace)).await;
+    asked.unwrap_or_else(|why| Account::unasked(why.to_string()))
 }
 
 async fn control_bucket(s3: &S3, context: &Context, namespace: &str) -> Vec<Check> {
@@ -107,10 +123,10 @@ async fn conditional(s3: &S3, bucket: &str, namespace: &str) -> Check {
     };
     let arn = format!("arn:aws:s3:::{bucket}/{key}");
     let found = match write().await {
-        Err(why) if code(&why) != Some("PreconditionFailed") => refusal(&why, "s3:PutObject", &arn, ""),
+        Err(why) if code(&why) != Some("PreconditionFailed") => unwritten(&why, &arn),
         _ => match write().await {
             Err(why) if code(&why) == Some("PreconditionFailed") => Found::Good("are honoured".to_owned()),
-            Err(why) => refusal(&why, "s3:PutObject", &arn, ""),
+            Err(why) => unwritten(&why, &arn),
             Ok(_) => Found::Bad(
                 "a key that is there is written again in spite of If-None-Match".to_owned(),
                 "keep the control bucket in S3 itself, or in a storage that knows conditional writes"
@@ -119,6 +135,24 @@ async fn conditional(s3: &S3, bucket: &str, namespace: &str) -> Check {
         },
     };
     Check::new(what, found)
+}
+
+/// What it means that nothing could be written: nothing, for who only reads.
+fn unwritten<E, R>(why: &SdkError<E, R>, arn: &str) -> Found
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    match code(why).is_some_and(is_denial) {
+        true => Found::Unknown(format!(
+            "could not be seen: you need s3:PutObject on {arn}, which the policy `submit` gives, and to read alone none"
+        )),
+        false => refusal(why, "s3:PutObject", arn, ""),
+    }
+}
+
+fn is_denial(code: &str) -> bool {
+    code.contains("AccessDenied") || code == "Forbidden"
 }
 
 /// Whether the upload bucket tells the upload queue of its objects.
@@ -154,7 +188,7 @@ async fn queue(sqs: &Sqs, what: &str, url: &str) -> Check {
             let waiting = count(told.attributes(), &QueueAttributeName::ApproximateNumberOfMessages);
             Found::Good(format!("{waiting} messages wait"))
         }
-        Err(why) => refusal(&why, "sqs:GetQueueAttributes and sqs:SendMessage", url, ""),
+        Err(why) => refusal(&why, "sqs:GetQueueAttributes", url, ""),
     };
     Check::new(format!("{what} {url}"), found)
 }
@@ -198,9 +232,7 @@ where
     let said = DisplayErrorContext(why).to_string();
     let bad = |why: &str, remedy: String| Found::Bad(why.to_owned(), remedy);
     match code(why).unwrap_or_default() {
-        code if code.contains("AccessDenied") || code == "Forbidden" => {
-            bad("you may not use it", format!("you need {permission} on {resource}"))
-        }
+        code if is_denial(code) => bad("you may not use it", format!("you need {permission} on {resource}")),
         "NoSuchBucket" | "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue" => bad(
             "it is not there",
             "apply the Terraform modules, or `dropforge context add` with their newest outputs".to_owned(),
@@ -214,5 +246,37 @@ where
             bad("your session has expired", "aws sso login".to_owned())
         }
         _ => bad(&said, "check network, proxy and endpoint".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::error::ErrorMetadata;
+    use aws_sdk_s3::operation::put_object::PutObjectError;
+
+    use super::*;
+
+    fn refused(code: &str) -> SdkError<PutObjectError, ()> {
+        let said = PutObjectError::generic(ErrorMetadata::builder().code(code).build());
+        SdkError::service_error(said, ())
+    }
+
+    #[test]
+    fn who_only_reads_is_told_that_writes_could_not_be_seen_and_nothing_fails() {
+        let arn = "arn:aws:s3:::c/environments/ml/doctor";
+        let Found::Unknown(why) = unwritten(&refused("AccessDenied"), arn) else { panic!("it fails") };
+        assert!(why.contains("s3:PutObject on arn:aws:s3:::c/environments/ml/doctor"), "{why}");
+        assert!(matches!(unwritten(&refused("NoSuchBucket"), arn), Found::Bad(..)));
+    }
+
+    #[test]
+    fn what_irsa_keeps_apart_is_said_without_a_kubeconfig() {
+        let mut deployment = Deployment::default();
+        let irsa = crate::contexts::Namespace { isolation: "namespace".to_owned(), ..Default::default() };
+        deployment.namespaces.insert("ml".to_owned(), irsa);
+        let unreached = Found::Bad("no kubeconfig".to_owned(), "aws eks update-kubeconfig".to_owned());
+        let said = beyond(&deployment, &Account::default(), &Err(unreached));
+        let whats: Vec<&str> = said.iter().map(|check| check.what.as_str()).collect();
+        assert_eq!(whats, ["cluster", "isolation of steps in ml"]);
     }
 }

@@ -65,7 +65,7 @@ pub fn parts(survey: &Survey) -> Vec<ClusterPart> {
     let of_auto_mode = |pool: &Value| pool.to_string().contains("\"eks.amazonaws.com\"");
     let is_auto =
         has_driver(AUTO_MODE) || survey.pools.as_ref().is_ok_and(|pools| pools.iter().any(of_auto_mode));
-    let is_silent = match survey.device_plugin {
+    let is_silent = match survey.daemons.as_ref().map(|daemons| daemons.device_plugin) {
         // What is ours is brought to this version.
         Ok(DevicePlugin::Ours) => true,
         Ok(DevicePlugin::Missing) => survey.silent_nodes().next().is_some(),
@@ -160,6 +160,7 @@ mod tests {
     use dropforge_cluster::kubernetes::{Class, GpuNode};
 
     use super::*;
+    use crate::cloud::doctor::kubernetes::tests::survey as well;
 
     fn deployment() -> Deployment {
         let namespace = |isolation: &str| Namespace {
@@ -221,16 +222,11 @@ mod tests {
             zones: Vec::new(),
         };
         Survey {
-            version: Ok(String::new()),
             namespaces: BTreeMap::new(),
-            accounts: BTreeMap::new(),
             classes: Ok(classes.iter().map(class).collect()),
             drivers: Ok(drivers.iter().map(|driver| (*driver).to_owned()).collect()),
             gpu_nodes: Ok(Vec::new()),
-            device_plugin: Ok(DevicePlugin::Missing),
-            volumes: Ok(Vec::new()),
-            pools: Ok(Vec::new()),
-            pod_identity: Ok(false),
+            ..well()
         }
     }
 
@@ -269,11 +265,8 @@ mod tests {
     fn the_device_plugin_is_installed_only_where_nodes_have_gpus_and_nobody_tells_of_them() {
         let with = |offers: i64, is_managed: bool, plugin: DevicePlugin| {
             let node = GpuNode { name: "n".to_owned(), zone: None, offers, is_managed };
-            let survey = Survey {
-                gpu_nodes: Ok(vec![node]),
-                device_plugin: Ok(plugin),
-                ..survey(&["other"], &[true])
-            };
+            let mut survey = Survey { gpu_nodes: Ok(vec![node]), ..survey(&["other"], &[true]) };
+            survey.daemons.as_mut().unwrap().device_plugin = plugin;
             of_cluster(&parts(&survey)).iter().map(title).collect::<Vec<_>>()
         };
         let ours = ["daemonset/nvidia-device-plugin of kube-system"];

@@ -105,28 +105,23 @@ impl Aws {
         self.endpoint.is_some()
     }
 
-    /// Asks IAM, which takes a form and answers in XML.
+    /// Asks a service that takes a form and answers in XML.
     ///
     /// # Errors
     /// When it refuses, or is not reached.
-    pub fn form(&self, form: &str) -> Result<String, Refused> {
+    pub fn form(&self, service: &Service, form: &str) -> Result<String, Refused> {
         let headers = [("content-type", "application/x-www-form-urlencoded")];
-        let request = self.signed(&IAM, "POST", "/", &headers, form.as_bytes())?;
+        let request = self.signed(service, "POST", "/", &headers, form.as_bytes())?;
         let answer = self.agent.run(request.map(|()| form.as_bytes().to_vec()));
         let answer = answer.map_err(|why| Refused::Silent(format!("it does not answer: {why}")))?;
         let is_good = answer.status().is_success();
         let body = answer.into_body().into_with_config().limit(BYTES_MAX).read_to_string();
         let body = body.map_err(|why| Refused::Silent(why.to_string()))?;
-        let text = |name: &str| {
-            let (_, rest) = body.split_once(&format!("<{name}>"))?;
-            Some(rest.split_once(&format!("</{name}>"))?.0.to_owned())
-        };
-        match is_good {
-            true => Ok(body),
-            false => {
-                Err(Refused::Said(text("Code").unwrap_or_default(), text("Message").unwrap_or_default()))
-            }
+        let text = |name: &str| element(&body, name).unwrap_or_default().to_owned();
+        if !is_good {
+            return Err(Refused::Said(text("Code"), text("Message")));
         }
+        Ok(body)
     }
 
     fn answer(&self, answer: Result<Response<ureq::Body>, ureq::Error>) -> Result<Value, Refused> {
@@ -177,7 +172,10 @@ fn now() -> SystemTime {
 }
 
 /// Where roles and policies are kept.
-const IAM: Service = Service { name: "iam", host: "iam" };
+pub const IAM: Service = Service { name: "iam", host: "iam" };
+
+/// Who knows who somebody is.
+pub const STS: Service = Service { name: "sts", host: "sts" };
 
 /// What is asked.
 pub struct Service {
@@ -192,6 +190,12 @@ impl Service {
         let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         format!("https://{}.{region}.{domain}", self.host)
     }
+}
+
+/// The text of the first element of a name in XML that has no attributes.
+pub fn element<'x>(xml: &'x str, name: &str) -> Option<&'x str> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    Some(rest.split_once(&format!("</{name}>"))?.0)
 }
 
 /// A client that trusts what the system trusts, and gives answers of any status.

@@ -63,6 +63,9 @@ pub struct Deployment {
     /// The image that puts the executor into pods.
     #[serde(default)]
     pub executor_image: String,
+    /// The keys that its data are encrypted with, where they are not AWS's own.
+    #[serde(default)]
+    pub kms_key_arns: Keys,
     /// The namespaces of steps.
     #[serde(default)]
     pub namespaces: BTreeMap<String, Namespace>,
@@ -83,6 +86,18 @@ pub struct Cluster {
     pub certificate_authority: String,
     /// Its ARN.
     pub arn: String,
+}
+
+/// ARNs of KMS keys, by what is encrypted with them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Keys {
+    /// Buckets, those of models among them.
+    pub buckets: Vec<String>,
+    /// Queues.
+    pub queues: Vec<String>,
+    /// What schedules hold.
+    pub schedules: Vec<String>,
 }
 
 /// A namespace of steps.

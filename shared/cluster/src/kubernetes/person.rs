@@ -5,20 +5,24 @@ use std::io;
 use std::path::Path;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, PersistentVolume, ServiceAccount};
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::api::storage::v1::{CSIDriver, StorageClass};
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Client, Config, Resource};
+use kube::{Client, Config, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::client::{CallError, call};
-use super::survey::{self, Class, DevicePlugin, GpuNode, Survey, Volume};
+use super::survey::{self, Class, Daemons, GpuNode, NodeClass, Survey, Volume};
 
 /// Who set a field, as Kubernetes keeps it.
 const MANAGER: &str = "dropforge";
+
+/// The binding by which a namespace gives functions their rights, as infra/kubernetes names it.
+const BINDING: &str = "dropforge-dispatcher";
 
 /// A cluster as a person reaches it.
 pub struct Person {
@@ -64,13 +68,15 @@ impl Person {
             version: call(self.client.apiserver_version()).await.map(|info| info.git_version),
             namespaces: BTreeMap::new(),
             accounts: BTreeMap::new(),
+            groups: BTreeMap::new(),
             classes: self.classes().await,
             drivers: self.drivers().await,
             gpu_nodes: self.gpu_nodes().await,
-            device_plugin: self.device_plugin().await,
+            daemons: self.all::<DaemonSet>().await.map(|sets| Daemons::among(&sets)),
             volumes: self.volumes().await,
             pools: self.pools().await,
-            pod_identity: self.pod_identity().await,
+            policy_controller: self.policy_controller().await,
+            node_classes: self.node_classes().await,
         };
         for (namespace, account) in accounts {
             let all: Api<Namespace> = Api::all(self.client.clone());
@@ -80,6 +86,9 @@ impl Person {
             let own: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
             let found = call(own.get_opt(account)).await.map(|found| found.is_some());
             survey.accounts.insert(namespace.clone(), found);
+            let bindings: Api<RoleBinding> = Api::namespaced(self.client.clone(), namespace);
+            let found = call(bindings.get_opt(BINDING)).await.map(|found| found.map(survey::groups));
+            survey.groups.insert(namespace.clone(), found);
         }
         survey
     }
@@ -104,28 +113,35 @@ impl Person {
         Ok(self.all::<Node>().await?.into_iter().filter_map(GpuNode::of).collect())
     }
 
-    async fn device_plugin(&self) -> Result<DevicePlugin, CallError> {
-        Ok(DevicePlugin::among(&self.all::<DaemonSet>().await?))
-    }
-
     async fn volumes(&self) -> Result<Vec<Volume>, CallError> {
         Ok(self.all::<PersistentVolume>().await?.into_iter().filter_map(Volume::of).collect())
     }
 
-    /// None where the cluster knows no pools.
     async fn pools(&self) -> Result<Vec<Value>, CallError> {
-        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("karpenter.sh", "v1", "NodePool"));
-        let all: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind);
+        let all = self.of_kind(&GroupVersionKind::gvk("karpenter.sh", "v1", "NodePool")).await?;
+        Ok(all.into_iter().map(|pool| pool.data).collect())
+    }
+
+    async fn node_classes(&self) -> Result<Vec<NodeClass>, CallError> {
+        let all = self.of_kind(&GroupVersionKind::gvk("eks.amazonaws.com", "v1", "NodeClass")).await?;
+        Ok(all.into_iter().map(|class| NodeClass::of(class.name_any(), &class.data)).collect())
+    }
+
+    /// None where the cluster does not know the kind.
+    async fn of_kind(&self, kind: &GroupVersionKind) -> Result<Vec<DynamicObject>, CallError> {
+        let all: Api<DynamicObject> = Api::all_with(self.client.clone(), &ApiResource::from_gvk(kind));
         match call(all.list(&ListParams::default())).await {
-            Ok(listed) => Ok(listed.items.into_iter().map(|pool| pool.data).collect()),
+            Ok(listed) => Ok(listed.items),
             Err(why) if why.code() == Some(404) => Ok(Vec::new()),
             Err(why) => Err(why),
         }
     }
 
-    async fn pod_identity(&self) -> Result<bool, CallError> {
-        let system: Api<DaemonSet> = Api::namespaced(self.client.clone(), "kube-system");
-        Ok(call(system.get_opt("eks-pod-identity-agent")).await?.is_some())
+    async fn policy_controller(&self) -> Result<bool, CallError> {
+        let system: Api<ConfigMap> = Api::namespaced(self.client.clone(), "kube-system");
+        let told = call(system.get_opt("amazon-vpc-cni")).await?.and_then(|map| map.data);
+        let value = told.as_ref().and_then(|data| data.get("enable-network-policy-controller"));
+        Ok(value.is_some_and(|value| value == "true"))
     }
 
     /// Puts an object there, or changes what of it is ours; where `take_over` says so, also what somebody else has set.

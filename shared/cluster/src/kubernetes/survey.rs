@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, PersistentVolume};
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use serde_json::Value;
 
 use super::client::CallError;
+
+mod daemons;
+
+pub use daemons::{Daemons, DevicePlugin, PolicyAgent};
 
 /// Kubernetes' name of NVIDIA's GPUs.
 const GPU: &str = "nvidia.com/gpu";
@@ -24,20 +28,24 @@ pub struct Survey {
     pub namespaces: BTreeMap<String, Result<Option<BTreeMap<String, String>>, CallError>>,
     /// Whether the service accounts that were asked for are there, by namespace.
     pub accounts: BTreeMap<String, Result<bool, CallError>>,
+    /// The groups to which the namespaces that were asked for give the rights of functions; none where nobody has given any.
+    pub groups: BTreeMap<String, Result<Option<Vec<String>>, CallError>>,
     /// The storage classes.
     pub classes: Result<Vec<Class>, CallError>,
     /// The names of the storage drivers.
     pub drivers: Result<Vec<String>, CallError>,
     /// The nodes that have GPUs.
     pub gpu_nodes: Result<Vec<GpuNode>, CallError>,
-    /// What tells Kubernetes of a node's GPUs.
-    pub device_plugin: Result<DevicePlugin, CallError>,
+    /// What runs on every node.
+    pub daemons: Result<Daemons, CallError>,
     /// The volumes that claims have got.
     pub volumes: Result<Vec<Volume>, CallError>,
     /// The pools from which nodes are made, with what they may be.
     pub pools: Result<Vec<Value>, CallError>,
-    /// Whether the Pod Identity agent runs.
-    pub pod_identity: Result<bool, CallError>,
+    /// Whether EKS is told to work out what network policies mean for each node; its agents enforce that.
+    pub policy_controller: Result<bool, CallError>,
+    /// The node classes of Auto Mode; none in other clusters.
+    pub node_classes: Result<Vec<NodeClass>, CallError>,
 }
 
 impl Survey {
@@ -49,6 +57,29 @@ impl Survey {
     /// Nodes that have a GPU, do not tell of it, and will not by themselves.
     pub fn silent_nodes(&self) -> impl Iterator<Item = &GpuNode> {
         self.gpu_nodes.iter().flatten().filter(|node| node.offers == 0 && !node.is_managed)
+    }
+}
+
+/// The groups of a binding.
+pub(super) fn groups(binding: RoleBinding) -> Vec<String> {
+    let subjects = binding.subjects.into_iter().flatten();
+    subjects.filter(|subject| subject.kind == "Group").map(|subject| subject.name).collect()
+}
+
+/// What nodes of Auto Mode are made as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeClass {
+    /// Its name.
+    pub name: String,
+    /// What becomes of traffic that no network policy is about: `DefaultAllow` or `DefaultDeny`. None: policies mean
+    /// nothing on its nodes.
+    pub network_policy: Option<String>,
+}
+
+impl NodeClass {
+    /// What a class says.
+    pub(super) fn of(name: String, class: &Value) -> NodeClass {
+        NodeClass { name, network_policy: class["spec"]["networkPolicy"].as_str().map(str::to_owned) }
     }
 }
 
@@ -126,38 +157,6 @@ fn is_nvidia(instance_type: &str) -> bool {
     let family = instance_type.split('.').next().unwrap_or_default();
     let generation = ["gr", "g", "p"].iter().find_map(|kind| family.strip_prefix(kind));
     generation.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) && family != "g4ad"
-}
-
-/// Who tells Kubernetes of NVIDIA's GPUs, beside systems that do so themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DevicePlugin {
-    /// Nobody.
-    Missing,
-    /// The one that `deploy` installs.
-    Ours,
-    /// Somebody else's, such as that of NVIDIA's operator.
-    Others,
-}
-
-impl DevicePlugin {
-    /// The one among a cluster's daemon sets. They are known by their images, since their names are anybody's.
-    pub(super) fn among(sets: &[DaemonSet]) -> DevicePlugin {
-        let tells = |set: &&DaemonSet| {
-            let spec = set.spec.as_ref().and_then(|set| set.template.spec.as_ref());
-            let mut images =
-                spec.into_iter().flat_map(|pod| &pod.containers).filter_map(|c| c.image.as_ref());
-            images.any(|image| ["k8s-device-plugin", "gpu-operator"].iter().any(|name| image.contains(name)))
-        };
-        let is_ours = |set: &DaemonSet| {
-            set.labels().get("app.kubernetes.io/managed-by").is_some_and(|by| by == "dropforge")
-        };
-        let found: Vec<&DaemonSet> = sets.iter().filter(tells).collect();
-        match found.iter().any(|set| is_ours(set)) {
-            true => DevicePlugin::Ours,
-            false if found.is_empty() => DevicePlugin::Missing,
-            false => DevicePlugin::Others,
-        }
-    }
 }
 
 /// A volume that a claim has got.
@@ -240,19 +239,6 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_is_known_by_its_image_whoever_installed_it() {
-        let set = |by: &str, image: &str| -> DaemonSet {
-            serde_json::from_value(json!({"metadata": {"name": "x", "labels": {"app.kubernetes.io/managed-by": by}},
-                "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "c", "image": image}]}}}}))
-            .unwrap()
-        };
-        let plugin = "nvcr.io/nvidia/k8s-device-plugin:v0.17.1";
-        assert_eq!(DevicePlugin::among(&[set("eks", "amazon/aws-vpc-cni")]), DevicePlugin::Missing);
-        assert_eq!(DevicePlugin::among(&[set("Helm", plugin)]), DevicePlugin::Others);
-        assert_eq!(DevicePlugin::among(&[set("Helm", "x"), set("dropforge", plugin)]), DevicePlugin::Ours);
-    }
-
-    #[test]
     fn zones_are_read_by_whichever_key_a_driver_has() {
         for key in [ZONE, "topology.ebs.csi.aws.com/zone", "topology.ebs.csi.eks.amazonaws.com/zone"] {
             let class = json!({"metadata": {"name": "gp3"}, "provisioner": "p",
@@ -265,6 +251,16 @@ mod tests {
             assert_eq!((volume.claim.as_str(), volume.zones), ("work", vec!["c".to_owned()]));
         }
         assert_eq!(Volume::of(serde_json::from_value(json!({"spec": {}})).unwrap()), None);
+    }
+
+    #[test]
+    fn rights_go_to_a_bindings_groups_and_a_node_class_says_what_policies_mean() {
+        let binding = json!({"roleRef": {"apiGroup": "", "kind": "Role", "name": "r"},
+            "subjects": [{"kind": "Group", "name": "a:dispatcher"}, {"kind": "User", "name": "ann"}]});
+        assert_eq!(groups(serde_json::from_value(binding).unwrap()), ["a:dispatcher"]);
+        let class = |spec: Value| NodeClass::of("default".to_owned(), &json!({"spec": spec})).network_policy;
+        assert_eq!(class(json!({"networkPolicy": "DefaultAllow"})), Some("DefaultAllow".to_owned()));
+        assert_eq!(class(json!({"role": "nodes"})), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The account's part of `doctor`: what EKS, Lambda, IAM, ECR and Service Quotas say of a deployment.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{Check, Found};
@@ -8,9 +10,14 @@ use crate::cloud::request::{Aws, Refused, Service};
 use crate::commands::deploy::login;
 use crate::contexts::Deployment;
 
+mod eks;
+mod permissions;
+mod person;
 mod roles;
+mod simulation;
 
-const EKS: Service = Service { name: "eks", host: "eks" };
+pub use eks::Eks;
+
 const LAMBDA: Service = Service { name: "lambda", host: "lambda" };
 const QUOTAS: Service = Service { name: "servicequotas", host: "servicequotas" };
 
@@ -18,63 +25,55 @@ const QUOTAS: Service = Service { name: "servicequotas", host: "servicequotas" }
 const G_INSTANCES: &str = "L-DB2E81BA";
 
 /// A service's answer.
-type Answer = Result<Value, Refused>;
+pub type Answer = Result<Value, Refused>;
+
+/// What the account's services say of a deployment.
+#[derive(Default)]
+pub struct Account {
+    /// What EKS says; none where the deployment names no cluster.
+    pub eks: Option<Eks>,
+    /// What Lambda says of the functions, by what they do.
+    functions: BTreeMap<String, Answer>,
+    /// What was found by questions of which each answer decides the next.
+    found: Vec<Check>,
+    quota: Option<Answer>,
+}
+
+impl Account {
+    /// Of which nothing is known, and why.
+    pub fn unasked(why: String) -> Account {
+        Account { found: vec![Check::new("account", Found::Unknown(why))], ..Account::default() }
+    }
+}
 
 /// Asks all of them, one after the other; it blocks.
-pub fn examine(aws: &Aws, deployment: &Deployment) -> Vec<Check> {
-    let mut checks = Vec::new();
-    if !deployment.cluster.name.is_empty() {
-        checks.extend(cluster(aws, deployment));
-    }
-    for (what, function) in &deployment.functions {
-        let path = format!("/2015-03-31/functions/{}/configuration", function.name);
-        let found = function_state(&aws.get(&LAMBDA, &path), &function.name, &function.role_arn);
-        checks.push(Check::new(format!("function {what}"), found));
-    }
-    checks.extend(roles::examine(aws, deployment));
-    checks.extend(image(aws, deployment));
+pub fn ask(aws: &Aws, deployment: &Deployment, namespace: &str) -> Account {
+    let function = |name: &str| aws.get(&LAMBDA, &format!("/2015-03-31/functions/{name}/configuration"));
+    let functions = deployment.functions.iter();
     let quota = json!({"ServiceCode": "ec2", "QuotaCode": G_INSTANCES});
-    let quota = aws.ask(&QUOTAS, "ServiceQuotasV20190624.GetServiceQuota", &quota);
-    checks.push(Check::new("EC2 quota of GPU instances (G and VT)", gpu_quota(&quota)));
-    checks
+    let mut found = roles::examine(aws, deployment);
+    found.extend(person::examine(aws, deployment, namespace));
+    found.extend(image(aws, deployment));
+    Account {
+        eks: (!deployment.cluster.name.is_empty()).then(|| Eks::ask(aws, deployment)),
+        functions: functions.map(|(what, own)| (what.clone(), function(&own.name))).collect(),
+        found,
+        quota: Some(aws.ask(&QUOTAS, "ServiceQuotasV20190624.GetServiceQuota", &quota)),
+    }
 }
 
-fn cluster(aws: &Aws, deployment: &Deployment) -> Vec<Check> {
-    let name = &deployment.cluster.name;
-    let base = format!("/clusters/{}", escaped(name));
-    let told = aws.get(&EKS, &base);
-    let is_auto = told.as_ref().is_ok_and(|told| told["cluster"]["computeConfig"]["enabled"] == true);
-    let mut checks =
-        vec![Check::new(format!("authentication mode of {name}"), authentication(&told, deployment))];
-    if told.is_err() {
-        return checks;
+/// What it means for the deployment.
+pub fn checks(deployment: &Deployment, account: &Account) -> Vec<Check> {
+    let mut checks = eks::checks(deployment, account);
+    for (what, answer) in &account.functions {
+        let own = deployment.functions.get(what);
+        let found = own.map(|own| function_state(answer, &own.name, &own.role_arn));
+        checks.extend(found.map(|found| Check::new(format!("function {what}"), found)));
     }
-    for (what, role) in pod_makers(deployment) {
-        let entry = aws.get(&EKS, &format!("{base}/access-entries/{}", escaped(role)));
-        let found = access(&entry, role, &deployment.kubernetes_group);
-        checks.push(Check::new(format!("access entry of {what}"), found));
-    }
-    let own = deployment.namespaces.iter().filter(|(_, own)| own.isolation == "pod");
-    if own.clone().next().is_some() && !is_auto {
-        let addon = aws.get(&EKS, &format!("{base}/addons/eks-pod-identity-agent"));
-        checks.push(Check::new("Pod Identity add-on", agent(&addon, name)));
-    }
-    for (namespace, own) in own {
-        let account = escaped(&own.service_account);
-        let query = format!("namespace={}&serviceAccount={account}", escaped(namespace));
-        let listed = aws.get(&EKS, &format!("{base}/pod-identity-associations?{query}"));
-        checks.push(Check::new(format!("role of steps in {namespace}"), associated(&listed, name)));
-    }
+    checks.extend(account.found.iter().cloned());
+    let quota = account.quota.as_ref().map(gpu_quota);
+    checks.extend(quota.map(|found| Check::new("EC2 quota of GPU instances (G and VT)", found)));
     checks
-}
-
-/// The functions that the cluster has to know, with their roles.
-fn pod_makers(deployment: &Deployment) -> Vec<(&str, &str)> {
-    let named = |name: &'static str| Some((name, deployment.functions.get(name)?.role_arn.as_str()));
-    match named("dispatch") {
-        Some(dispatch) => vec![dispatch],
-        None => ["advance", "sweep"].into_iter().filter_map(named).collect(),
-    }
 }
 
 /// What an answer means, or which permission it takes to get one.
@@ -86,81 +85,13 @@ fn told(answer: &Answer, permission: &str, found: impl FnOnce(&Value) -> Found) 
     }
 }
 
-fn is_missing(answer: &Answer) -> bool {
+/// Whether a service says that there is no such thing.
+pub fn is_missing(answer: &Answer) -> bool {
     answer.as_ref().is_err_and(|why| why.code().contains("NotFound"))
 }
 
 fn bad(why: impl Into<String>, remedy: impl Into<String>) -> Found {
     Found::Bad(why.into(), remedy.into())
-}
-
-fn authentication(answer: &Answer, deployment: &Deployment) -> Found {
-    let name = &deployment.cluster.name;
-    if is_missing(answer) {
-        let why = format!("there is no cluster {name} in {}", deployment.region);
-        return bad(why, "aws eks list-clusters shows those there are: give the module its name");
-    }
-    told(answer, &format!("eks:DescribeCluster on {}", deployment.cluster.arn), |told| {
-        match told["cluster"]["accessConfig"]["authenticationMode"].as_str() {
-            Some("CONFIG_MAP") | None => bad(
-                "access entries are not read: no function reaches the cluster",
-                format!(
-                    "aws eks update-cluster-config --name {name} --access-config authenticationMode=API_AND_CONFIG_MAP"
-                ),
-            ),
-            Some(mode) => Found::Good(mode.to_owned()),
-        }
-    })
-}
-
-fn access(answer: &Answer, role: &str, group: &str) -> Found {
-    if is_missing(answer) {
-        let why = format!("the cluster does not know {role}: no pod is made");
-        return bad(why, "apply the Terraform modules: eks-access makes it");
-    }
-    told(answer, &format!("eks:DescribeAccessEntry for {role}"), |told| {
-        let groups = told["accessEntry"]["kubernetesGroups"].as_array();
-        match groups.into_iter().flatten().any(|own| own == group) {
-            true => Found::Good(format!("is of the group {group}")),
-            false => bad(
-                format!("it is not of the group {group}: no pod is made"),
-                "apply the Terraform modules: eks-access names the group",
-            ),
-        }
-    })
-}
-
-fn agent(answer: &Answer, cluster: &str) -> Found {
-    if is_missing(answer) {
-        return bad(
-            "it is not installed: steps get no credentials",
-            format!("aws eks create-addon --cluster-name {cluster} --addon-name eks-pod-identity-agent"),
-        );
-    }
-    told(answer, "eks:DescribeAddon for eks-pod-identity-agent", |told| {
-        match told["addon"]["status"].as_str().unwrap_or_default() {
-            "ACTIVE" => Found::Good("is active".to_owned()),
-            other => bad(
-                format!("it is {other}"),
-                format!(
-                    "aws eks describe-addon --cluster-name {cluster} --addon-name eks-pod-identity-agent says why"
-                ),
-            ),
-        }
-    })
-}
-
-fn associated(answer: &Answer, cluster: &str) -> Found {
-    told(answer, &format!("eks:ListPodIdentityAssociations on {cluster}"), |told| match told["associations"]
-        .as_array()
-        .is_some_and(|all| !all.is_empty())
-    {
-        true => Found::Good("is given by Pod Identity".to_owned()),
-        false => bad(
-            "no role is given to the service account: steps reach no bucket",
-            "apply the Terraform modules: pod-identity makes the association",
-        ),
-    })
 }
 
 fn function_state(answer: &Answer, name: &str, role: &str) -> Found {

@@ -8,26 +8,25 @@ use serde_json::Value;
 use super::{Check, Found};
 use crate::contexts::{Context, Deployment};
 
+mod policies;
 mod zones;
 
 /// The label that Kubernetes enforces a namespace's level by.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
-/// Looks at the cluster with the person's kubeconfig.
-pub async fn examine(context: &Context) -> Vec<Check> {
-    let person = match Person::new(context.kubeconfig.as_deref(), context.kube_context.as_deref()).await {
-        Ok(person) => person,
-        Err(why) => {
-            let remedy = update_kubeconfig(&context.deployment);
-            return vec![Check::new("cluster", Found::Bad(format!("no kubeconfig: {why}"), remedy))];
-        }
-    };
+/// Asks the cluster with the person's kubeconfig.
+///
+/// # Errors
+/// Why it is not asked, as what was found.
+pub async fn survey(context: &Context) -> Result<Survey, Found> {
+    let person = Person::new(context.kubeconfig.as_deref(), context.kube_context.as_deref()).await;
+    let person = person
+        .map_err(|why| Found::Bad(format!("no kubeconfig: {why}"), update_kubeconfig(&context.deployment)))?;
     if let Some((why, remedy)) = another_cluster(context, &person) {
         // What stands in it is another deployment's.
-        return vec![Check::new("cluster", Found::Bad(why, remedy))];
+        return Err(Found::Bad(why, remedy));
     }
-    let accounts = accounts(&context.deployment);
-    checks(&context.deployment, &person.survey(&accounts).await)
+    Ok(person.survey(&accounts(&context.deployment)).await)
 }
 
 /// The service accounts of steps, by namespace.
@@ -63,8 +62,8 @@ fn update_kubeconfig(deployment: &Deployment) -> String {
     format!("aws eks update-kubeconfig --region {region} --name {}", cluster.name)
 }
 
-/// What a survey means for a deployment.
-fn checks(deployment: &Deployment, survey: &Survey) -> Vec<Check> {
+/// What a survey means for a deployment; `is_auto` says whether the cluster runs in Auto Mode, where EKS tells.
+pub fn checks(deployment: &Deployment, is_auto: Option<bool>, survey: &Survey) -> Vec<Check> {
     let version = match &survey.version {
         Ok(version) => Found::Good(version.clone()),
         Err(why) => Found::Bad(why.to_string(), update_kubeconfig(deployment)),
@@ -73,28 +72,33 @@ fn checks(deployment: &Deployment, survey: &Survey) -> Vec<Check> {
     if survey.version.is_err() {
         return checks;
     }
-    for (name, labels) in &survey.namespaces {
-        checks.push(Check::new(format!("namespace {name}"), namespace(labels)));
-        if let Some(account) = survey.accounts.get(name) {
-            let wanted = deployment.namespaces.get(name).map(|own| own.service_account.as_str());
-            let what = format!("service account {} of {name}", wanted.unwrap_or_default());
-            checks.push(Check::new(
-                what,
-                told(account, "get serviceaccounts", |there| match there {
-                    true => Found::Good("is there".to_owned()),
-                    false => Found::Bad(
-                        "it is not there: no step starts".to_owned(),
-                        "dropforge deploy".to_owned(),
-                    ),
-                }),
-            ));
-        }
+    for name in survey.namespaces.keys() {
+        checks.extend(of_namespace(name, deployment, survey));
     }
     checks.push(Check::new("storage classes", told(&survey.classes, "list storageclasses", |c| classes(c))));
     checks.push(Check::new("GPUs", gpus(survey)));
     checks.extend(device_plugin(survey).map(|found| Check::new("GPU device plugin", found)));
     checks.push(Check::new("zones of volumes and GPUs", zones::found(deployment, survey)));
-    checks.push(Check::new("Pod Identity agent", pod_identity(deployment, survey)));
+    let found = policies::found(&deployment.cluster.name, is_auto, survey);
+    checks.push(Check::new("network policies", found));
+    checks
+}
+
+fn of_namespace(name: &str, deployment: &Deployment, survey: &Survey) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if let Some(labels) = survey.namespaces.get(name) {
+        checks.push(Check::new(format!("namespace {name}"), namespace(labels)));
+    }
+    if let Some(there) = survey.accounts.get(name) {
+        let wanted = deployment.namespaces.get(name).map(|own| own.service_account.as_str());
+        let what = format!("service account {} of {name}", wanted.unwrap_or_default());
+        checks.push(Check::new(what, account(there)));
+    }
+    let group = &deployment.kubernetes_group;
+    // Outputs of older modules name no group.
+    if let Some(groups) = survey.groups.get(name).filter(|_| !group.is_empty()) {
+        checks.push(Check::new(format!("rights of functions in {name}"), rights(name, groups, group)));
+    }
     checks
 }
 
@@ -118,6 +122,49 @@ fn namespace(labels: &Result<Option<BTreeMap<String, String>>, CallError>) -> Fo
             ),
         },
     })
+}
+
+fn account(there: &Result<bool, CallError>) -> Found {
+    told(there, "get serviceaccounts", |there| match there {
+        true => Found::Good("is there".to_owned()),
+        false => Found::Bad("it is not there: no step starts".to_owned(), "dropforge deploy".to_owned()),
+    })
+}
+
+/// Whether the functions' group may make pods in a namespace.
+fn rights(namespace: &str, groups: &Result<Option<Vec<String>>, CallError>, group: &str) -> Found {
+    told(groups, "get rolebindings", |groups| {
+        match groups {
+        // Who applies the objects otherwise may have another name for it.
+        None => Found::Unknown(
+            "there is no rolebinding dropforge-dispatcher: unless another gives them, no step starts (dropforge deploy)"
+                .to_owned(),
+        ),
+        Some(groups) => match another_stack(namespace, groups, group) {
+            Some((why, remedy)) => Found::Bad(why, remedy),
+            None => Found::Good(format!("are the group's {group}")),
+        },
+    }
+    })
+}
+
+/// Why a namespace is another stack's, and what to do. Two stacks in one cluster are told apart by the group to which a
+/// namespace gives the rights of functions, and by that alone.
+pub fn another_stack(namespace: &str, groups: &[String], own: &str) -> Option<(String, String)> {
+    if groups.iter().any(|group| group == own) {
+        return None;
+    }
+    let why = format!(
+        "the namespace {namespace} is another stack's: its rolebinding dropforge-dispatcher gives the functions' rights to \
+         {}, and this stack's functions are of the group {own}",
+        groups.join(", ")
+    );
+    let remedy = format!(
+        "two stacks in one cluster differ in every namespace: name another in `namespaces` of modules/dropforge and apply it. \
+         Where that stack has given this one up: kubectl -n {namespace} delete rolebinding dropforge-dispatcher, then \
+         dropforge deploy"
+    );
+    Some((why, remedy))
 }
 
 fn classes(classes: &[Class]) -> Found {
@@ -162,7 +209,7 @@ fn device_plugin(survey: &Survey) -> Option<Found> {
         return None;
     }
     let nodes = silent.join(", ");
-    Some(told(&survey.device_plugin, "list daemonsets", |plugin| match plugin {
+    Some(told(&survey.daemons, "list daemonsets", |daemons| match daemons.device_plugin {
         DevicePlugin::Missing => Found::Bad(
             format!("{nodes} have GPUs and tell of none: no step gets one"),
             "dropforge deploy, which installs NVIDIA's device plugin".to_owned(),
@@ -174,86 +221,5 @@ fn device_plugin(survey: &Survey) -> Option<Found> {
     }))
 }
 
-fn pod_identity(deployment: &Deployment, survey: &Survey) -> Found {
-    let wants = deployment.namespaces.values().any(|own| own.isolation == "pod");
-    told(&survey.pod_identity, "get daemonsets in kube-system", |runs| {
-        match (runs, wants) {
-        (true, true) => Found::Good("runs: each step reaches what is its own".to_owned()),
-        (true, false) | (false, false) => {
-            Found::Good("is not used: steps are kept apart by namespace only (IRSA)".to_owned())
-        }
-        (false, true) => Found::Unknown(
-            "the add-on eks-pod-identity-agent does not run: in Auto Mode it is built in, elsewhere steps get no credentials \
-             (aws eks create-addon --addon-name eks-pod-identity-agent)"
-                .to_owned(),
-        ),
-    }
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn survey() -> Survey {
-        let labels = BTreeMap::from([(ENFORCE.to_owned(), "baseline".to_owned())]);
-        let class =
-            Class { name: "gp3".to_owned(), is_default: true, waits_for_pod: true, zones: Vec::new() };
-        Survey {
-            version: Ok("v1.33".to_owned()),
-            namespaces: [("ml".to_owned(), Ok(Some(labels)))].into(),
-            accounts: [("ml".to_owned(), Ok(true))].into(),
-            classes: Ok(vec![class]),
-            drivers: Ok(Vec::new()),
-            gpu_nodes: Ok(vec![node(1)]),
-            device_plugin: Ok(DevicePlugin::Missing),
-            volumes: Ok(Vec::new()),
-            pools: Ok(Vec::new()),
-            pod_identity: Ok(true),
-        }
-    }
-
-    fn node(offers: i64) -> GpuNode {
-        GpuNode { name: "n1".to_owned(), zone: Some("a".to_owned()), offers, is_managed: false }
-    }
-
-    fn found(survey: &Survey) -> Vec<Found> {
-        checks(&Deployment::default(), survey).into_iter().map(|check| check.found).collect()
-    }
-
-    #[test]
-    fn a_cluster_that_has_everything_is_well() {
-        let found = found(&survey());
-        assert!(found.iter().all(|found| matches!(found, Found::Good(_))), "{found:?}");
-    }
-
-    #[test]
-    fn what_is_missing_is_told_with_what_to_do() {
-        let bad = |change: fn(&mut Survey)| {
-            let mut survey = survey();
-            change(&mut survey);
-            found(&survey).into_iter().filter(|found| !matches!(found, Found::Good(_))).collect::<Vec<_>>()
-        };
-        let text = |found: &[Found]| format!("{found:?}");
-        let none = bad(|survey| drop(survey.namespaces.insert("ml".to_owned(), Ok(None))));
-        assert!(
-            matches!(&none[..], [Found::Bad(why, remedy)] if why.contains("not there") && remedy == "dropforge deploy")
-        );
-        assert!(text(&bad(|survey| survey.classes = Ok(Vec::new()))).contains("wait for ever"));
-        let early = bad(|survey| survey.classes.as_mut().unwrap()[0].waits_for_pod = false);
-        assert!(text(&early).contains("WaitForFirstConsumer"));
-        assert!(text(&bad(|survey| survey.gpu_nodes = Ok(Vec::new()))).contains("no node pool"));
-        let silent = text(&bad(|survey| survey.gpu_nodes = Ok(vec![node(0)])));
-        assert!(silent.contains("n1 have GPUs and tell of none: no step gets one"), "{silent}");
-        let new = text(&bad(|survey| {
-            survey.gpu_nodes = Ok(vec![node(0)]);
-            survey.device_plugin = Ok(DevicePlugin::Others);
-        }));
-        assert!(new.contains("though a device plugin runs") && !new.contains("no step gets one"), "{new}");
-        let refused =
-            CallError::Refused { code: 403, reason: "Forbidden".to_owned(), message: String::new() };
-        let mut one = survey();
-        one.classes = Err(refused);
-        assert!(text(&found(&one)).contains("you may not list storageclasses"));
-    }
-}
+pub mod tests;

@@ -1,21 +1,14 @@
 //! Answers as AWS's documentation shows them.
 
 use super::*;
-use crate::contexts::Deployment;
 
-fn said(code: &str) -> Answer {
+/// An error of a service's.
+pub fn said(code: &str) -> Answer {
     Err(Refused::Said(code.to_owned(), "words".to_owned()))
 }
 
-fn deployment() -> Deployment {
-    let mut deployment = Deployment { region: "eu-central-1".to_owned(), ..Deployment::default() };
-    deployment.cluster.name = "research".to_owned();
-    deployment.cluster.arn = "arn:aws:eks:eu-central-1:111122223333:cluster/research".to_owned();
-    deployment
-}
-
 /// What is wrong and what to do, in one text.
-fn bad(found: Found) -> String {
+pub fn bad(found: Found) -> String {
     match found {
         Found::Bad(why, remedy) => format!("{why}; {remedy}"),
         other => panic!("{other:?}"),
@@ -23,69 +16,11 @@ fn bad(found: Found) -> String {
 }
 
 /// What it takes to know more.
-fn unknown(found: Found) -> String {
+pub fn unknown(found: Found) -> String {
     match found {
         Found::Unknown(why) => why,
         other => panic!("{other:?}"),
     }
-}
-
-#[test]
-fn a_cluster_that_reads_no_access_entries_is_told_with_the_command_that_changes_it() {
-    let mode = |mode: &str| {
-        Ok(json!({"cluster": {"name": "research", "status": "ACTIVE", "version": "1.33",
-            "accessConfig": {"bootstrapClusterCreatorAdminPermissions": true, "authenticationMode": mode}}}))
-    };
-    for well in ["API", "API_AND_CONFIG_MAP"] {
-        assert_eq!(authentication(&mode(well), &deployment()), Found::Good(well.to_owned()));
-    }
-    let old = bad(authentication(&mode("CONFIG_MAP"), &deployment()));
-    assert!(old.contains("update-cluster-config --name research"), "{old}");
-    let gone = bad(authentication(&said("ResourceNotFoundException"), &deployment()));
-    assert!(gone.contains("no cluster research in eu-central-1"), "{gone}");
-    let denied = unknown(authentication(&said("AccessDeniedException"), &deployment()));
-    assert_eq!(
-        denied,
-        "you need eks:DescribeCluster on arn:aws:eks:eu-central-1:111122223333:cluster/research"
-    );
-}
-
-#[test]
-fn a_role_that_the_cluster_does_not_know_makes_no_pods() {
-    let entry = |groups: Value| {
-        Ok(json!({"accessEntry": {"clusterName": "research", "principalArn": "arn:role",
-            "kubernetesGroups": groups, "type": "STANDARD"}}))
-    };
-    let group = "dropforge:dispatcher";
-    assert_eq!(
-        access(&entry(json!([group])), "arn:role", group),
-        Found::Good(format!("is of the group {group}"))
-    );
-    assert!(bad(access(&entry(json!([])), "arn:role", group)).contains("not of the group"));
-    assert!(
-        bad(access(&said("ResourceNotFoundException"), "arn:role", group)).contains("does not know arn:role")
-    );
-    assert!(
-        unknown(access(&said("AccessDeniedException"), "arn:role", group))
-            .contains("eks:DescribeAccessEntry")
-    );
-}
-
-#[test]
-fn steps_need_the_agent_and_an_association() {
-    let addon = |status: &str| {
-        Ok(
-            json!({"addon": {"addonName": "eks-pod-identity-agent", "clusterName": "research", "status": status}}),
-        )
-    };
-    assert_eq!(agent(&addon("ACTIVE"), "research"), Found::Good("is active".to_owned()));
-    assert!(bad(agent(&addon("DEGRADED"), "research")).contains("it is DEGRADED"));
-    let none = bad(agent(&said("ResourceNotFoundException"), "research"));
-    assert!(none.contains("create-addon --cluster-name research"), "{none}");
-    let one = json!({"associations": [{"namespace": "ml", "serviceAccount": "dropforge-step", "associationId": "a-1"}]});
-    assert!(matches!(associated(&Ok(one), "research"), Found::Good(_)));
-    assert!(bad(associated(&Ok(json!({"associations": []})), "research")).contains("reach no bucket"));
-    assert!(unknown(associated(&said("AccessDeniedException"), "research")).contains("eks:ListPodIdentity"));
 }
 
 #[test]
@@ -119,19 +54,6 @@ fn an_image_that_is_not_in_the_registry_lets_no_step_start() {
     assert_eq!(in_registry(Ok(Some("sha256:1".to_owned()))), Found::Good("sha256:1".to_owned()));
     assert!(bad(in_registry(Ok(None))).contains("deploy --executor"));
     assert!(unknown(in_registry(Err("403 Forbidden".to_owned()))).contains("ecr:BatchGetImage"));
-}
-
-#[test]
-fn where_dispatch_makes_pods_the_others_need_no_entry() {
-    let mut deployment = deployment();
-    for name in ["advance", "ingest", "sweep"] {
-        let function = crate::contexts::Function { role_arn: format!("arn:{name}"), ..Default::default() };
-        deployment.functions.insert(name.to_owned(), function);
-    }
-    assert_eq!(pod_makers(&deployment), [("advance", "arn:advance"), ("sweep", "arn:sweep")]);
-    let dispatch = crate::contexts::Function { role_arn: "arn:d".to_owned(), ..Default::default() };
-    deployment.functions.insert("dispatch".to_owned(), dispatch);
-    assert_eq!(pod_makers(&deployment), [("dispatch", "arn:d")]);
 }
 
 #[test]

@@ -80,9 +80,10 @@ fn text(zones: &BTreeSet<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use dropforge_cluster::kubernetes::{Class, DevicePlugin, GpuNode};
+    use dropforge_cluster::kubernetes::{Class, GpuNode};
     use serde_json::json;
 
+    use super::super::tests::survey as well;
     use super::*;
 
     fn node(zone: &str) -> GpuNode {
@@ -105,16 +106,11 @@ mod tests {
             zones: vec![(*zone).to_owned()],
         };
         Survey {
-            version: Ok(String::new()),
-            namespaces: Default::default(),
-            accounts: Default::default(),
             classes: Ok(vec![class]),
-            drivers: Ok(Vec::new()),
             gpu_nodes: Ok(nodes.iter().map(|zone| node(zone)).collect()),
-            device_plugin: Ok(DevicePlugin::Missing),
             volumes: Ok(volumes.iter().map(volume).collect()),
             pools: Ok(pools),
-            pod_identity: Ok(true),
+            ..well()
         }
     }
 
