@@ -5,7 +5,10 @@
 #![cfg(feature = "aws")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 use aws_sdk_sqs::Client as Sqs;
 use dropforge_driver::clock::{Clock, SystemClock};
@@ -291,7 +294,7 @@ fn deploy_applies_what_it_prints_and_stores_what_apply_names() {
 #[test]
 fn a_kubeconfig_of_another_cluster_is_refused_before_it_is_asked_anything() {
     let bench = Bench::new();
-    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
     other.set_nonblocking(true).unwrap();
     let server = format!("http://{}", other.local_addr().unwrap());
     let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
@@ -316,6 +319,98 @@ fn a_kubeconfig_of_another_cluster_is_refused_before_it_is_asked_anything() {
     drop(other);
     let asked = deploy(&["--any-cluster"]).exits(3);
     assert!(asked.stderr.contains("the cluster does not answer"), "{asked}");
+}
+
+/// A Kubernetes in whose namespace `ml` another stack's functions have their rights, and which holds nothing else.
+struct Kubernetes {
+    kubeconfig: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Kubernetes {
+    fn start() -> Kubernetes {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": server}}], "users": [{"name": "u", "user": {}}]});
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let noted = asked.clone();
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                noted.lock().unwrap().extend(answered(connection.unwrap()));
+            }
+        });
+        Kubernetes { kubeconfig: kubeconfig.to_string(), asked }
+    }
+
+    /// The requests that would change something.
+    fn changes(&self) -> Vec<String> {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().filter(|line| !line.starts_with("GET ")).cloned().collect()
+    }
+}
+
+/// Answers one request; gives its method and path, and nothing for a connection on which none comes.
+fn answered(connection: TcpStream) -> Option<String> {
+    let mut lines = BufReader::new(&connection);
+    let mut first = String::new();
+    lines.read_line(&mut first).unwrap();
+    let (asked, _) = first.rsplit_once(' ')?;
+    let (mut line, mut length) = (String::new(), 0);
+    while lines.read_line(&mut line).unwrap() > 2 {
+        let (name, value) = line.split_once(':').unwrap();
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    lines.read_exact(&mut vec![0; length]).unwrap();
+    let rbac = "rbac.authorization.k8s.io";
+    let (status, body) = match asked {
+        "GET /version" => ("200 OK", json!({"major": "1", "minor": "33", "gitVersion": "v1.33.0"})),
+        "GET /apis/rbac.authorization.k8s.io/v1/namespaces/ml/rolebindings/dropforge-dispatcher" => (
+            "200 OK",
+            json!({"apiVersion": format!("{rbac}/v1"), "kind": "RoleBinding",
+                "metadata": {"name": "dropforge-dispatcher", "namespace": "ml"},
+                "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "dropforge-dispatcher"},
+                "subjects": [{"apiGroup": rbac, "kind": "Group", "name": "other:dispatcher"}]}),
+        ),
+        _ => (
+            "404 Not Found",
+            json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404,
+                "message": "not found", "metadata": {}}),
+        ),
+    };
+    let body = body.to_string();
+    let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n");
+    write!(&connection, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    Some(asked.to_owned())
+}
+
+#[test]
+fn a_namespace_of_another_stack_is_refused_before_anything_changes() {
+    let bench = Bench::new();
+    let kubernetes = Kubernetes::start();
+    bench.write("kubeconfig", &kubernetes.kubeconfig);
+    let deploy = |group: &str| {
+        let outputs = json!({"format": 1, "name": "test", "region": "r", "control_bucket": "c", "artifact_bucket": "a",
+            "events_queue_url": "q", "kubernetes_group": group, "namespaces": {"ml": {"service_account": "steps"}}});
+        bench.write("outputs.json", outputs.to_string());
+        bench.dropforge(&["deploy", "outputs.json", "--kubeconfig", "kubeconfig", "--take-over"])
+    };
+    deploy("test:dispatcher").exits(3).says(&[
+        "the namespace ml is another stack's",
+        "other:dispatcher",
+        "are of the group test:dispatcher",
+        "name another in `namespaces`",
+        "kubectl -n ml delete rolebinding dropforge-dispatcher",
+    ]);
+    assert_eq!(kubernetes.changes(), [""; 0]);
+    assert!(!bench.path(".config").exists(), "no context was kept");
+    deploy("other:dispatcher").exits(3);
+    let first = kubernetes.changes().into_iter().next();
+    assert!(first.is_some_and(|line| line.starts_with("PATCH /api/v1/namespaces/ml")), "its own is applied");
 }
 
 #[test]
@@ -371,6 +466,17 @@ fn a_cluster_gets_its_namespace_and_the_context_is_kept() {
     let (stricter, left) = (kubectl(&["get", "namespace", &place.name, "-o", label]), mounts());
     let taken = place.deploy(&["--kubeconfig", &kubeconfig, "--take-over"]);
     let ours = mounts();
+    place.outputs(json!({"kubernetes_group": "other:dispatcher"}));
+    let another = place.deploy(&["--kubeconfig", &kubeconfig, "--take-over"]);
+    let group = kubectl(&[
+        "-n",
+        &place.name,
+        "get",
+        "rolebinding",
+        "dropforge-dispatcher",
+        "-o",
+        "jsonpath={.subjects[*].name}",
+    ]);
     kubectl(&["delete", "namespace", &place.name, "--wait=false"]);
     assert_eq!(
         (stricter.as_str(), left.as_str(), ours.as_str()),
@@ -385,6 +491,8 @@ fn a_cluster_gets_its_namespace_and_the_context_is_kept() {
     ] {
         assert!(others.stdout.contains(words), "{words}: {others}");
     }
+    assert_eq!(group, "dropforge:dispatcher", "the first stack's functions keep their rights: {another}");
+    another.exits(3).says(&["is another stack's"]);
     assert_eq!(level, "baseline", "{deployed}");
     for name in ["serviceaccount/dropforge-step", "/dropforge-dispatcher", "/dropforge-steps"] {
         assert!(there.contains(name), "{name}: {there}");

@@ -5,6 +5,7 @@ use dropforge_manifest::source;
 use serde_json::{Value, json};
 
 use crate::args::ClusterPart;
+use crate::cloud::doctor::kubernetes::another_stack;
 use crate::contexts::{Deployment, Namespace};
 
 /// What each namespace of steps has, as it stands for the namespace `dropforge`.
@@ -135,6 +136,13 @@ pub fn as_strict_as_it_is(mut object: Value, survey: &Survey) -> (Value, Option<
     }
 }
 
+/// Why an object is not applied: it would give a namespace of another stack's to this one; with what to do.
+pub fn of_another_stack(object: &Value, survey: &Survey) -> Option<(String, String)> {
+    let namespace = object["metadata"]["namespace"].as_str().filter(|_| object["kind"] == "RoleBinding")?;
+    let groups = survey.groups.get(namespace)?.as_ref().ok()?.as_ref()?;
+    another_stack(namespace, groups, object["subjects"][0]["name"].as_str().unwrap_or_default())
+}
+
 fn strictness(level: &str) -> u8 {
     match level {
         "restricted" => 2,
@@ -245,6 +253,21 @@ mod tests {
         assert_eq!(applied(Some("privileged"), "baseline"), ("baseline".to_owned(), false));
         assert_eq!(applied(Some("baseline"), "restricted"), ("restricted".to_owned(), false));
         assert_eq!(applied(None, "baseline"), ("baseline".to_owned(), false));
+    }
+
+    #[test]
+    fn a_binding_that_is_there_is_changed_only_where_it_is_this_stacks() {
+        let refused = |group: Option<&str>| {
+            let mut survey = survey(&[], &[]);
+            let groups = group.map(|group| vec![group.to_owned()]);
+            survey.groups.insert("a".to_owned(), Ok(groups));
+            let objects = of_namespaces(&deployment());
+            let refused = objects.iter().filter(|object| of_another_stack(object, &survey).is_some());
+            refused.map(title).collect::<Vec<_>>()
+        };
+        assert_eq!(refused(Some("other:dispatcher")), ["rolebinding/dropforge-dispatcher of a"]);
+        assert_eq!(refused(Some("forge:dispatcher")), [""; 0]);
+        assert_eq!(refused(None), [""; 0]);
     }
 
     #[test]

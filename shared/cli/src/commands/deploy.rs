@@ -114,6 +114,10 @@ async fn apply_objects(context: &Context, take_over: bool) -> Result<(), CliErro
     }
     let all =
         [objects::of_namespaces(&context.deployment), objects::of_cluster(&objects::parts(&survey))].concat();
+    // Before anything is applied, and also for who takes over: that other stack would make no pod any more.
+    if let Some((why, remedy)) = all.iter().find_map(|object| objects::of_another_stack(object, &survey)) {
+        return Err(failed(format!("{why}; {remedy}")));
+    }
     for object in all {
         let title = objects::title(&object);
         let (object, kept) = objects::as_strict_as_it_is(object, &survey);
