@@ -129,8 +129,8 @@ fn found(verb: Verb, arn: &str, namespace: &str, denied: &[String]) -> Found {
     match denied {
         [] => Found::Good(format!("{arn} may all that it takes")),
         denied => Found::Unknown(format!(
-            "{arn} may not {}; the policy `{}`{} allows it",
-            denied.join(", "),
+            "{arn} may not {}. The policy `{}`{} allows that",
+            denied.join("; "),
             verb.name(),
             verb.place("of", namespace)
         )),
@@ -197,13 +197,13 @@ mod tests {
             (
                 "your right to submit in ml",
                 Found::Unknown(format!(
-                    "{ARN} may not s3:PutObject on arn:aws:s3:::c/live/a; the policy `submit` of ml allows it"
+                    "{ARN} may not s3:PutObject on arn:aws:s3:::c/live/a. The policy `submit` of ml allows that"
                 )),
             ),
             (
                 "your right to operate",
                 Found::Unknown(format!(
-                    "{ARN} may not sqs:ReceiveMessage on arn:aws:sqs:r:1:dead; the policy `operate` allows it"
+                    "{ARN} may not sqs:ReceiveMessage on arn:aws:sqs:r:1:dead. The policy `operate` allows that"
                 )),
             ),
         ];

@@ -33,7 +33,7 @@ fn found(denied: &Result<Vec<String>, Refused>, role: &Role) -> Found {
     match denied {
         Ok(denied) if denied.is_empty() => Found::Good("all that it needs".to_owned()),
         Ok(denied) => bad(
-            format!("{} may not {}", role.arn, denied.join(", ")),
+            format!("{} may not {}", role.arn, denied.join("; ")),
             "apply the Terraform modules; who was given the role has its owner attach what the module's output `policies` says",
         ),
         Err(why) if why.code() == "NoSuchEntity" => {

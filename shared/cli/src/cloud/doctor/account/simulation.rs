@@ -15,8 +15,8 @@ pub struct Asked<'a> {
     context: &'a [(String, String)],
 }
 
-/// What is not allowed of all that is needed. An emulator knows nothing of the request, so that what depends on that is
-/// not asked of it.
+/// What is not allowed of all that is needed: each action, with on what. An emulator knows nothing of the request, so
+/// that what depends on that is not asked of it.
 ///
 /// # Errors
 /// When IAM does not answer, of whatever was asked.
@@ -29,14 +29,21 @@ pub fn denied(
     for need in needs.iter().filter(|need| !is_emulated || need.context.is_empty()) {
         groups.entry((need.resource.as_str(), need.context.as_slice())).or_default().push(&need.action);
     }
-    let mut denied = Vec::new();
+    let mut denied: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for ((resource, context), actions) in groups {
         let decisions = ask(&Asked { actions: actions.clone(), resource, context })?;
-        let refused =
-            actions.iter().filter(|action| decisions.get(**action).is_none_or(|said| said != "allowed"));
-        denied.extend(refused.map(|action| format!("{action} on {resource}")));
+        for action in actions {
+            if decisions.get(action).is_none_or(|said| said != "allowed") {
+                denied.entry(action).or_default().push(resource);
+            }
+        }
     }
-    Ok(denied)
+    let text = |(action, mut on): (&str, Vec<&str>)| {
+        // A key may be asked for twice, for each of two services that use it.
+        on.dedup();
+        format!("{action} on {}", on.join(", "))
+    };
+    Ok(denied.into_iter().map(text).collect())
 }
 
 /// What IAM decides on each action of a role or user.
@@ -83,6 +90,27 @@ fn decisions(answer: &str) -> BTreeMap<String, String> {
 mod tests {
     use super::*;
     use crate::cloud::doctor::account::permissions;
+
+    #[test]
+    fn what_is_denied_is_told_by_action() {
+        let places =
+            vec![("events-queue", vec!["arn:e".to_owned()]), ("upload-queue", vec!["arn:u".to_owned()])];
+        let needs = permissions::needs("ingest", &places);
+        let ask = |asked: &Asked<'_>| {
+            let said = |action: &&str| if *action == "sqs:SendMessage" { "allowed" } else { "implicitDeny" };
+            Ok(asked.actions.iter().map(|action| ((*action).to_owned(), said(action).to_owned())).collect())
+        };
+        let expected = ["DeleteMessage", "GetQueueAttributes", "ReceiveMessage"];
+        let expected = expected.map(|action| format!("sqs:{action} on arn:u"));
+        assert_eq!(denied(&needs, ask, false), Ok(expected.to_vec()));
+        let needs = permissions::needs("scheduler", &places);
+        let none = |_: &Asked<'_>| Ok(BTreeMap::new());
+        assert_eq!(denied(&needs, none, false), Ok(vec!["sqs:SendMessage on arn:e, arn:u".to_owned()]));
+        let key = || vec!["arn:k".to_owned()];
+        let places = vec![("region", vec!["r".to_owned()]), ("bucket-key", key()), ("queue-key", key())];
+        let expected = ["kms:Decrypt on arn:k", "kms:GenerateDataKey on arn:k"].map(str::to_owned);
+        assert_eq!(denied(&permissions::needs("steps", &places), none, false), Ok(expected.to_vec()));
+    }
 
     #[test]
     fn what_depends_on_the_request_is_not_asked_of_an_emulator() {
