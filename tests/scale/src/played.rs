@@ -102,12 +102,14 @@ pub async fn play<S: RunStore>(store: Arc<S>, steps: usize) -> Result<(), Box<dy
     let cluster = Arc::new(Started::default());
     let watcher = Box::new(|_: &_, _: &[_], _| {});
     let timers = LocalTimers::default();
-    let mut owner = Owner::new(store.clone(), cluster.clone(), timers, Nothing, SystemClock, watcher);
+    let mut owner = Owner::new(store.clone(), cluster.clone(), timers.clone(), Nothing, SystemClock, watcher);
     owner.submit(&spec).await?;
     let mut played = 0;
     loop {
         let attempts = cluster.take(BATCH);
-        if attempts.is_empty() {
+        let due = timers.take_due(SystemClock.now()).into_iter().map(|(_, timer)| Look::Timer(timer));
+        let mut looks: Vec<Look> = due.collect();
+        if attempts.is_empty() && looks.is_empty() {
             break;
         }
         for attempt in &attempts {
@@ -117,7 +119,7 @@ pub async fn play<S: RunStore>(store: Arc<S>, steps: usize) -> Result<(), Box<dy
             store.put_verdict(NAMESPACE, &verdict).await?;
         }
         played += attempts.len();
-        let looks: Vec<Look> = attempts.into_iter().map(Look::Attempt).collect();
+        looks.extend(attempts.into_iter().map(Look::Attempt));
         owner.ring(&spec.uid, &looks).await?;
     }
     let phase = store.entries(None).await?.first().map(|entry| entry.phase);
