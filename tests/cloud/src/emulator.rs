@@ -58,15 +58,24 @@ impl Emulator {
         expect_success("delete", key, self.agent.delete(self.url(bucket, key)).call());
     }
 
-    /// The keys below a prefix, at most 1,000.
+    /// The keys below a prefix, page after page: what a benchmark left may be thousands.
     ///
     /// # Panics
     /// When they can't be listed.
     pub fn list(&self, bucket: &str, prefix: &str) -> Vec<String> {
-        let url = format!("{}/{bucket}?list-type=2&prefix={}", self.endpoint, escape(prefix));
-        let body = expect_success("list", prefix, self.agent.get(url).call());
-        let text = String::from_utf8_lossy(&body);
-        text.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next()).map(unescape).collect()
+        let mut keys: Vec<String> = Vec::new();
+        loop {
+            let after = keys.last().map_or_else(String::new, |key| format!("&start-after={}", escape(key)));
+            let url = format!("{}/{bucket}?list-type=2&prefix={}{after}", self.endpoint, escape(prefix));
+            let body = expect_success("list", prefix, self.agent.get(url).call());
+            let text = String::from_utf8_lossy(&body);
+            let page = text.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
+            let before = keys.len();
+            keys.extend(page.map(unescape));
+            if keys.len() == before {
+                return keys;
+            }
+        }
     }
 
     /// Calls a function and waits for its answer.
