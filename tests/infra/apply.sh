@@ -59,7 +59,7 @@ applied() {
     terraform -chdir="$minimal" plan -no-color -input=false -var cluster_name=reserch
   try "a region that is none is refused" says "Invalid region value|invalid AWS Region|Invalid AWS Region" \
     terraform -chdir="$minimal" plan -no-color -input=false -var region=moon-1
-  try "a provider that is too old is refused" says "no available releases match|5\.99\.0" too_old
+  try "a provider that is too old is refused" says "no available releases match the given constraints 5\.99\.0, >= 5\.100" too_old
   try "a bucket's name that is taken is refused, and the README names the remedy" taken_is_refused
   try "terraform apply" terraform -chdir="$minimal" apply -auto-approve -no-color -input=false
   [ -e "$minimal/terraform.tfstate" ] || return
