@@ -46,6 +46,10 @@ run "gpu_nodes_go_when_they_are_empty" {
     condition     = output.object.spec.template.spec.taints == [{ key = "nvidia.com/gpu", effect = "NoSchedule" }]
     error_message = "a pod without a GPU never starts such a node"
   }
+  assert {
+    condition     = { for of in output.object.spec.template.spec.requirements : of.key => of.values if startswith(of.key, "eks.amazonaws.com/") } == { "eks.amazonaws.com/instance-gpu-manufacturer" = ["nvidia"], "eks.amazonaws.com/instance-category" = ["g"] }
+    error_message = "only instances that the quota counts of which doctor tells"
+  }
 }
 
 run "nobody_reaches_it_from_outside_unless_named" {
