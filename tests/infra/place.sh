@@ -9,7 +9,7 @@ cp -r "$root/infra" "$work/infra"
 mkdir "$work/samplepipelines"
 cp -r "$root/samplepipelines/ml-pipeline" "$work/samplepipelines/"
 # What earlier runs by hand left there is not ours.
-find "$work/infra" \( -name .terraform -o -name '.terraform.lock.hcl' -o -name '*.tfstate*' \) -prune -exec rm -rf {} +
+find "$work/infra" \( -name .terraform -o -name '.terraform.lock.hcl' -o -name '*.tfstate*' -o -name '*.tfvars' -o -name backend.tf \) -prune -exec rm -rf {} +
 export TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
 [ -z "${DROPFORGE_TERRAFORM_PLUGIN_DIR:-}" ] || export TF_CLI_ARGS_init="-plugin-dir=$DROPFORGE_TERRAFORM_PLUGIN_DIR"
 
