@@ -43,6 +43,25 @@ run "a_role_for_each_namespace_taken_by_its_account_alone" {
     condition     = output.isolation == "pod"
     error_message = "a step is kept apart from each other step"
   }
+  assert {
+    condition     = length(aws_eks_addon.agent) == 0
+    error_message = "the cluster has its agent"
+  }
+}
+
+run "the_agent_is_installed_where_that_is_asked_for" {
+  module {
+    source = "../modules/pod-identity"
+  }
+
+  variables {
+    install_agent = true
+  }
+
+  assert {
+    condition     = [for agent in aws_eks_addon.agent : [agent.cluster_name, agent.addon_name]] == [["research", "eks-pod-identity-agent"]]
+    error_message = "EKS's own agent, in this cluster"
+  }
 }
 
 run "a_step_writes_below_its_own_pod" {
