@@ -134,3 +134,57 @@ run "corporate" {
     error_message = "the key lets CloudWatch encrypt this stack's logs, and EventBridge write to the upload queue"
   }
 }
+
+run "retraining_names_an_image" {
+  command = plan
+
+  module {
+    source = "../examples/retraining"
+  }
+
+  variables {
+    region         = "eu-central-1"
+    cluster_name   = "research"
+    package_folder = "./packages"
+    image          = ""
+  }
+
+  expect_failures = [var.image]
+}
+
+run "corporate_is_told_of_uploads" {
+  command = plan
+
+  module {
+    source = "../examples/corporate"
+  }
+
+  variables {
+    region         = "eu-central-1"
+    name           = "acme-ml"
+    tags           = {}
+    package_folder = "./packages"
+    cluster = {
+      name                  = "acme"
+      arn                   = "arn:aws:eks:eu-central-1:111122223333:cluster/acme"
+      endpoint              = "https://0123456789ABCDEF.gr7.eu-central-1.eks.amazonaws.com"
+      certificate_authority = "LS0tLS1CRUdJTg=="
+    }
+    subnet_ids               = ["subnet-1"]
+    security_group_ids       = ["sg-1"]
+    buckets                  = { control = "acme-ml-control", artifacts = "acme-ml-artifacts", uploads = "acme-datalake" }
+    namespaces               = { fraud = { role_arn = "arn:aws:iam::111122223333:role/acme/fraud" } }
+    executor_image           = "registry.acme.example/dropforge-executor@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    permissions_boundary_arn = "arn:aws:iam::111122223333:policy/acme-boundary"
+    kms_key_arn              = "arn:aws:kms:eu-central-1:111122223333:key/k1"
+    alarm_topic_arn          = "arn:aws:sns:eu-central-1:111122223333:acme-alarms"
+    upload_notification      = "none"
+  }
+
+  override_data {
+    target = module.dropforge.module.storage.data.aws_s3_bucket.existing
+    values = { region = "eu-central-1" }
+  }
+
+  expect_failures = [var.upload_notification]
+}

@@ -67,6 +67,11 @@ variable "upload_notification" {
   description = "How uploads are told: `eventbridge` (the bucket's owner turns EventBridge on) or `queue` (the owner names our queue)."
   type        = string
   default     = "eventbridge"
+
+  validation {
+    condition     = contains(["eventbridge", "queue"], var.upload_notification)
+    error_message = "upload_notification is eventbridge or queue."
+  }
 }
 
 variable "access_entries" {

@@ -16,6 +16,11 @@ variable "package_folder" {
 variable "image" {
   description = "Image of the pipeline's steps, which holds Python, pandas, scikit-learn and joblib. With `dropforge apply samplepipelines/ml-pipeline` afterwards plain python:3.9 is enough: that packs the libraries."
   type        = string
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9._/:@-]*$", var.image))
+    error_message = "image is an image's name, like 111122223333.dkr.ecr.eu-central-1.amazonaws.com/sklearn:1."
+  }
 }
 
 variable "timezone" {
