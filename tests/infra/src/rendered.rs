@@ -1,4 +1,5 @@
-//! A stack as Terraform renders it, with a provider that answers by itself: the run `rendered` of `infra/tests/stack.tftest.hcl`.
+//! What Terraform renders with a provider that answers by itself: runs of `infra/tests/*.tftest.hcl`, and of these the
+//! stack that is `rendered` by `stack.tftest.hcl`.
 
 use std::process::Command;
 use std::sync::LazyLock;
@@ -30,21 +31,29 @@ pub fn stack(test: &str) -> Option<&'static Stack> {
 }
 
 fn render() -> Result<Stack, String> {
-    let output = Command::new(in_repository("tests/infra/render")).output().expect("tests/infra/render runs");
+    state("stack", "rendered").map(|state| Stack(state["outputs"].clone()))
+}
+
+/// What a run of `infra/tests/FILE.tftest.hcl` has made, as `terraform show -json` tells it.
+///
+/// # Errors
+/// Why nothing can be rendered here, where Terraform or its provider is missing.
+pub fn state(file: &str, run: &str) -> Result<Value, String> {
+    let command = Command::new(in_repository("tests/infra/render")).arg(file).output();
+    let output = command.expect("tests/infra/render runs");
     let text = String::from_utf8_lossy(&output.stdout);
     match output.status.code() {
-        Some(0) => Ok(Stack(outputs(&text))),
+        Some(0) => Ok(told_after(run, &text)),
         Some(3) => Err(text.trim().to_owned()),
         _ => panic!("rendering failed:\n{text}{}", String::from_utf8_lossy(&output.stderr)),
     }
 }
 
 /// Terraform tells the state after each run as one line of JSON.
-fn outputs(lines: &str) -> Value {
+fn told_after(run: &str, lines: &str) -> Value {
     let states = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut states = states.filter(|line| line["type"] == "test_state" && line["@testrun"] == "rendered");
-    states.next().unwrap_or_else(|| panic!("no state was rendered:\n{lines}"))["test_state"]["outputs"]
-        .clone()
+    let mut states = states.filter(|line| line["type"] == "test_state" && line["@testrun"] == run);
+    states.next().unwrap_or_else(|| panic!("no state was rendered:\n{lines}"))["test_state"].clone()
 }
 
 impl Stack {
