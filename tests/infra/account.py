@@ -78,6 +78,16 @@ def reached(stack):
     eventually(lambda: client("logs").describe_log_streams(logGroupName=group)["logStreams"])
 
 
+def live(stack, *wanted):
+    """The aliases point at these versions (`advance=2`), and the queues call them by the alias."""
+    service = client("lambda")
+    names = [word.split("=")[0] for word in wanted]
+    found = [f"{name}={service.get_alias(FunctionName=f'{stack}-{name}', Name='live')['FunctionVersion']}" for name in names]
+    assert found == list(wanted), found
+    called = {mapping["FunctionArn"].split(":function:")[1] for mapping in service.list_event_source_mappings()["EventSourceMappings"]}
+    assert called == {f"{stack}-ingest:live", f"{stack}-advance:live"}, called
+
+
 def everything():
     """What the account holds, by service."""
     def names(service, operation, field, name=None):
@@ -105,5 +115,5 @@ def everything():
 
 
 if __name__ == "__main__":
-    words = {"wait": wait, "cluster": cluster, "bucket": bucket, "unbucket": unbucket, "exists": exists, "put": put, "has": has, "guarded": guarded, "reached": reached, "all": lambda: print("\n".join(sorted(everything())))}
+    words = {"wait": wait, "cluster": cluster, "bucket": bucket, "unbucket": unbucket, "exists": exists, "put": put, "has": has, "guarded": guarded, "live": live, "reached": reached, "all": lambda: print("\n".join(sorted(everything())))}
     words[sys.argv[1]](*sys.argv[2:])

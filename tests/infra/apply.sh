@@ -15,6 +15,7 @@ step_apply() {
   prepare "$minimal"
   applied || return
   try "an upload reaches its function" account reached "$stack"
+  try "other packages move the aliases to a version of theirs, and a pinned version moves one back" upgrades
   if try "the command is built" command_built; then
     try "deploy reads what Terraform made in its folder" deploy_reads
     try "deploy tells of a folder in which nothing was made" says "there are no outputs" dropforge deploy "$work/infra/modules/storage" --print
@@ -36,15 +37,15 @@ emulator_starts() { # it listens at a port of its own, and knows one cluster
   account wait >"$work/out" 2>&1 && account cluster research >"$work/out" 2>&1 && account all >"$work/before"
 }
 
-packages() { # real functions are not needed here: these take their place
+packages() { # FOLDER [EXIT CODE]: real functions are not needed here, these take their place
   mkdir -p "$1"
-  python3 - "$1" <<'PYTHON'
+  python3 - "$1" "${2:-1}" <<'PYTHON'
 import sys, zipfile
 for function in ("ingest", "advance", "sweep"):
     with zipfile.ZipFile(f"{sys.argv[1]}/{function}-x86_64.zip", "w") as package:
         bootstrap = zipfile.ZipInfo("bootstrap")
         bootstrap.external_attr = 0o755 << 16
-        package.writestr(bootstrap, "#!/bin/sh\nexit 1\n")
+        package.writestr(bootstrap, f"#!/bin/sh\nexit {sys.argv[2]}\n")
 PYTHON
 }
 
@@ -64,6 +65,15 @@ applied() {
   try "terraform apply" terraform -chdir="$minimal" apply -auto-approve -no-color -input=false
   [ -e "$minimal/terraform.tfstate" ] || return
   try "a second stack of the name is refused before it touches the first" second_is_refused
+}
+
+upgrades() { # the queues call whatever the alias points at
+  account live "$stack" ingest=1 advance=1 sweep=1 || return
+  packages "$work/packages" 2
+  terraform -chdir="$minimal" apply -auto-approve -no-color -input=false && account live "$stack" ingest=2 advance=2 sweep=2 || return
+  printf 'module "dropforge" {\n  pinned_versions = { advance = "1" }\n}\n' >"$minimal/pinned_override.tf"
+  terraform -chdir="$minimal" apply -auto-approve -no-color -input=false && account live "$stack" ingest=2 advance=1 sweep=2 || return
+  rm "$minimal/pinned_override.tf" # the next apply moves it on
 }
 
 deploy_reads() { # it asks Terraform itself; no cluster is asked
