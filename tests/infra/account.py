@@ -78,6 +78,11 @@ def reached(stack):
     eventually(lambda: client("logs").describe_log_streams(logGroupName=group)["logStreams"])
 
 
+def unpermit(role):
+    for policy in client("iam").list_role_policies(RoleName=role)["PolicyNames"]:
+        client("iam").delete_role_policy(RoleName=role, PolicyName=policy)
+
+
 def live(stack, *wanted):
     """The aliases point at these versions (`advance=2`), and the queues call them by the alias."""
     service = client("lambda")
@@ -115,5 +120,5 @@ def everything():
 
 
 if __name__ == "__main__":
-    words = {"wait": wait, "cluster": cluster, "bucket": bucket, "unbucket": unbucket, "exists": exists, "put": put, "has": has, "guarded": guarded, "live": live, "reached": reached, "all": lambda: print("\n".join(sorted(everything())))}
+    words = {"wait": wait, "cluster": cluster, "bucket": bucket, "unbucket": unbucket, "exists": exists, "put": put, "has": has, "guarded": guarded, "live": live, "unpermit": unpermit, "reached": reached, "all": lambda: print("\n".join(sorted(everything())))}
     words[sys.argv[1]](*sys.argv[2:])

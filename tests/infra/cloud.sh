@@ -82,7 +82,7 @@ bed_deploys() { # what its doctor can't tell is told so; what will not work is a
   # Everything of which the emulator and the cluster can tell.
   for part in "control bucket" "conditional writes" "artifact bucket" "announcements of uploads" "events queue" "upload queue" "dead letters of events" \
     "authentication mode of research" "access entry of advance" "access entry of sweep" "role of steps in dropforge" "function ingest" \
-    "function advance" "function sweep" "way of the functions to research" "your permissions" "isolation of steps in dropforge" \
+    "function advance" "function sweep" "permissions of function ingest" "permissions of function advance" "permissions of function sweep" "way of the functions to research" "your permissions" "isolation of steps in dropforge" \
     "Pod Identity agent" "rights of functions in dropforge" "cluster" "namespace dropforge" "service account dropforge-step of dropforge" "storage classes"; do
     grep -q "^ok    $part" "$work/deployed" || { echo "doctor does not say ok of: $part"; code=1; }
   done
@@ -92,10 +92,12 @@ bed_deploys() { # what its doctor can't tell is told so; what will not work is a
 doctor_names_what_is_gone() {
   kubectl --namespace dropforge delete serviceaccount dropforge-step &&
     terraform -chdir="$minimal" destroy -auto-approve -no-color -input=false -target=module.dropforge.module.storage.aws_s3_bucket_notification.uploads &&
+    account unpermit "$stack-advance" &&
     ! dropforge --context "$stack" doctor >"$work/said" && cat "$work/said" &&
     grep -q "^FAIL  service account dropforge-step of dropforge: it is not there" "$work/said" &&
     grep -q "^FAIL  announcements of uploads: nothing is told of its objects" "$work/said" &&
-    [ "$(grep -c '^FAIL' "$work/said")" -eq 2 ] &&
+    grep -q "^FAIL  permissions of function advance: .* may not .*s3:PutObject" "$work/said" &&
+    [ "$(grep -c '^FAIL' "$work/said")" -eq 3 ] &&
     terraform -chdir="$minimal" apply -auto-approve -no-color -input=false && bed_deploys
 }
 
