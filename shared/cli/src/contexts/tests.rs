@@ -37,7 +37,8 @@ fn terraforms_output_is_read_alone_and_among_others() {
         format!(r#"{{"other": {{"value": 1}}, "dropforge": {{"sensitive": false, "value": {OUTPUT}}}}}"#);
     assert_eq!(Deployment::parse(&whole), Deployment::parse(OUTPUT));
     let why = |text: &str| Deployment::parse(text).unwrap_err();
-    assert!(why("{}").contains("no output `dropforge`"));
+    assert!(why("{}").contains("nothing was applied"));
+    assert!(why(r#"{"other": {"value": 1}}"#).contains("no output `dropforge`"));
     assert!(why(r#"{"format": 2}"#).contains("knows format 1"));
     assert!(why(r#"{"format": 1}"#).contains("region"), "{}", why(r#"{"format": 1}"#));
     assert!(why("terraform: not found").contains("not JSON"));
