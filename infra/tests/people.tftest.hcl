@@ -26,11 +26,12 @@ run "policies_fit_into_iam" {
   }
 
   assert {
-    condition = { for statement in jsondecode(output.policies.operate).Statement : statement.Sid => join(" ", sort(statement.Action)) if contains(["Functions", "Buckets", "Doctor", "ClusterParts"], statement.Sid) } == {
+    condition = { for statement in jsondecode(output.policies.operate).Statement : statement.Sid => join(" ", sort(statement.Action)) if contains(["Functions", "Buckets", "Doctor", "Cluster", "ClusterParts"], statement.Sid) } == {
       Functions    = "lambda:GetFunctionConfiguration"
       Buckets      = "s3:GetBucketNotification"
       Doctor       = "ecr:GetAuthorizationToken servicequotas:GetServiceQuota"
-      ClusterParts = "eks:DescribeAccessEntry eks:DescribeAddon eks:DescribeCluster eks:ListPodIdentityAssociations"
+      Cluster      = "eks:DescribeCluster eks:ListPodIdentityAssociations"
+      ClusterParts = "eks:DescribeAccessEntry eks:DescribeAddon"
     }
     error_message = "doctor asks no more"
   }

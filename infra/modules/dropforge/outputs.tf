@@ -41,6 +41,7 @@ output "dropforge" {
         isolation       = module.pod_identity.isolation
         pod_security    = of.pod_security
         model_prefixes  = of.model_prefixes
+        upload_prefixes = of.upload_prefixes
         pull_secrets    = distinct(concat(of.pull_secrets, try([for secret in local.pod_defaults.spec.imagePullSecrets : secret.name], [])))
       }
     }

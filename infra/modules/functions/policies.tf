@@ -72,7 +72,7 @@ locals {
   }]
 
   own_access = {
-    ingest   = concat([local.reads.ingest, local.reads_uploads, local.rings], local.timers, local.artifact_access, local.in_vpc, local.traces)
+    ingest   = concat([local.reads.ingest, local.rings], local.reads_uploads, local.timers, local.artifact_access, local.in_vpc, local.traces)
     advance  = concat([local.reads.advance, local.rings], local.timers, local.entrypoints, local.artifact_access, local.dispatches, local.in_vpc, local.traces)
     sweep    = concat([local.rings], local.timers, local.artifact_access, local.dispatches, local.in_vpc, local.traces)
     dispatch = concat(local.interfaces, local.traces)
@@ -88,12 +88,10 @@ locals {
   }
 
   # A message about an upload is not believed: the object itself is asked.
-  reads_uploads = {
-    Sid      = "ReadUploads"
-    Effect   = "Allow"
-    Action   = ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"]
-    Resource = [local.uploads, "${local.uploads}/*"]
-  }
+  reads_uploads = [
+    { Sid = "ReadUploads", Effect = "Allow", Action = ["s3:GetObject", "s3:GetObjectVersion"], Resource = ["${local.uploads}/*"] },
+    { Sid = "ListUploads", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.uploads] },
+  ]
 
   rings = {
     Sid      = "Ring"

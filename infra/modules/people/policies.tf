@@ -73,7 +73,8 @@ locals {
       { Sid = "Buckets", Effect = "Allow", Action = ["s3:GetBucketNotification"], Resource = [local.control, local.artifacts, local.uploads] },
       # AWS knows these actions for no single resource; all of them only look.
       { Sid = "Doctor", Effect = "Allow", Action = ["ecr:GetAuthorizationToken", "servicequotas:GetServiceQuota"], Resource = ["*"] },
-      { Sid = "ClusterParts", Effect = "Allow", Action = ["eks:DescribeCluster", "eks:DescribeAddon", "eks:DescribeAccessEntry", "eks:ListPodIdentityAssociations"], Resource = [var.cluster_arn, "${replace(var.cluster_arn, ":cluster/", ":*/")}/*"] },
+      { Sid = "Cluster", Effect = "Allow", Action = ["eks:DescribeCluster", "eks:ListPodIdentityAssociations"], Resource = [var.cluster_arn] },
+      { Sid = "ClusterParts", Effect = "Allow", Action = ["eks:DescribeAddon", "eks:DescribeAccessEntry"], Resource = [for part in ["addon", "access-entry"] : "${replace(var.cluster_arn, ":cluster/", ":${part}/")}/*"] },
     ],
     # The stack's own roles by their names' beginning: each namespace has one, and a policy has 6144 characters.
     [{ Sid = "RolePermissions", Effect = "Allow", Action = ["iam:SimulatePrincipalPolicy"], Resource = distinct(concat(["arn:${local.partition}:iam::${local.account}:role${var.iam_path}${var.name}-*"], var.role_arns)) }],

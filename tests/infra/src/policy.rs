@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Somebody wants to do something.
 #[derive(Clone, Debug)]
@@ -52,6 +52,24 @@ pub fn answer(policy: &Value, request: &Request) -> Answer {
     statements.iter().map(|statement| of_statement(statement, request)).max().unwrap_or(Answer::Silent)
 }
 
+/// What a policy allows, one by one: policies of one statement with one action and one resource.
+pub fn grants(policy: &Value) -> Vec<Value> {
+    let statements = policy["Statement"].as_array().expect("a policy has statements");
+    let allowing = statements.iter().filter(|statement| statement["Effect"] == "Allow");
+    let mut grants = Vec::new();
+    for statement in allowing {
+        for action in texts(&statement["Action"]) {
+            for resource in texts(&statement["Resource"]) {
+                let mut one = statement.clone();
+                one["Action"] = action.clone().into();
+                one["Resource"] = resource.into();
+                grants.push(json!({"Statement": [one]}));
+            }
+        }
+    }
+    grants
+}
+
 fn of_statement(statement: &Value, request: &Request) -> Answer {
     for (name, _) in statement.as_object().expect("a statement is an object") {
         let known =
@@ -77,7 +95,9 @@ fn conditions_hold(conditions: &Value, context: &BTreeMap<String, String>) -> bo
     let Some(conditions) = conditions.as_object() else { return true };
     conditions.iter().all(|(operator, keys)| {
         let keys = keys.as_object().expect("an operator has keys");
-        keys.iter().all(|(key, wanted)| holds(operator, context.get(key).map(String::as_str), &texts(wanted)))
+        let wanted =
+            |wanted| texts(wanted).iter().filter_map(|text| filled(text, context)).collect::<Vec<_>>();
+        keys.iter().all(|(key, all)| holds(operator, context.get(key).map(String::as_str), &wanted(all)))
     })
 }
 
@@ -97,10 +117,10 @@ fn holds(operator: &str, found: Option<&str>, wanted: &[String]) -> bool {
     }
 }
 
-/// A resource with its variables replaced; none where one has no value, since such a statement holds for nothing. What a
+/// A text with its variables replaced; none where one has no value, since what names it holds for nothing. What a
 /// tag brings matches only itself, also where it holds a wildcard.
-fn filled(resource: &str, context: &BTreeMap<String, String>) -> Option<String> {
-    let Some((before, rest)) = resource.split_once("${") else { return Some(resource.to_owned()) };
+fn filled(text: &str, context: &BTreeMap<String, String>) -> Option<String> {
+    let Some((before, rest)) = text.split_once("${") else { return Some(text.to_owned()) };
     let (variable, after) = rest.split_once('}').expect("a variable ends");
     let value = context.get(variable)?;
     if value.contains(['*', '?']) {
@@ -136,8 +156,6 @@ fn texts(value: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn policy(statement: Value) -> Value {

@@ -176,8 +176,8 @@ mod tests {
             role_arn: "arn:role".to_owned(),
             isolation: isolation.to_owned(),
             pod_security: "restricted".to_owned(),
-            model_prefixes: Vec::new(),
             pull_secrets: Vec::new(),
+            ..Namespace::default()
         };
         Deployment {
             kubernetes_group: "forge:dispatcher".to_owned(),

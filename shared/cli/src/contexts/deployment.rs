@@ -114,6 +114,9 @@ pub struct Namespace {
     pub pod_security: String,
     /// Where steps may put models, beside artifacts.
     pub model_prefixes: Vec<String>,
+    /// The beginnings of the keys of those uploads that steps may read; one that is empty stands for all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub upload_prefixes: Vec<String>,
     /// The pull secrets that the functions may read, for what images start by themselves.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pull_secrets: Vec<String>,

@@ -8,7 +8,6 @@ const PERMISSIONS: &str = include_str!("permissions.txt");
 /// One thing that somebody has to be allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permission {
-    who: String,
     /// An action, by IAM's name.
     pub action: String,
     /// The ARN of what it is done to.
@@ -23,15 +22,22 @@ pub type Places = Vec<(&'static str, Vec<String>)>;
 /// What somebody needs in these places.
 pub fn needs(who: &str, places: &Places) -> Vec<Permission> {
     let lines = PERMISSIONS.lines().filter(|line| !line.starts_with('#'));
-    let own = lines.filter_map(permission).filter(|permission| permission.who == who);
-    own.flat_map(|permission| placed(permission, places)).collect()
+    let own = lines.filter_map(|line| line.strip_prefix(who)?.strip_prefix(' '));
+    own.flat_map(permissions).flat_map(|permission| placed(permission, places)).collect()
 }
 
-fn permission(line: &str) -> Option<Permission> {
-    let mut words = line.split_whitespace().map(str::to_owned);
-    let (who, action, resource) = (words.next()?, words.next()?, words.next()?);
-    let known = |word: String| word.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
-    Some(Permission { who, action, resource, context: words.filter_map(known).collect() })
+/// What is said behind somebody's name in a line.
+fn permissions(line: &str) -> Vec<Permission> {
+    let mut words = line.split_whitespace();
+    let (Some(actions), Some(resource)) = (words.next(), words.next()) else { return Vec::new() };
+    let known = |word: &str| word.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let context: Vec<_> = words.filter_map(known).collect();
+    let of = |action: &str| Permission {
+        action: action.to_owned(),
+        resource: resource.to_owned(),
+        context: context.clone(),
+    };
+    actions.split(',').map(of).collect()
 }
 
 /// The permission with names in the places of braces; none where something that it names is not there.
@@ -92,7 +98,12 @@ pub fn places(deployment: &Deployment) -> Places {
         ("sweep", alias("sweep").into_iter().collect()),
         ("dispatch", alias("dispatch").into_iter().collect()),
         ("function", deployment.functions.values().map(function).collect()),
+        (
+            "function-logs",
+            deployment.functions.values().flat_map(|own| logs(deployment, &own.name)).collect(),
+        ),
         ("cluster", if_any(&deployment.cluster.arn, str::to_owned)),
+        ("cluster-parts", parts(&deployment.cluster.arn)),
         ("repository", repository(deployment).into_iter().collect()),
         ("bucket-key", keys.buckets.clone()),
         ("queue-key", keys.queues.clone()),
@@ -109,6 +120,17 @@ pub fn models<'a>(deployment: &Deployment, namespaces: impl IntoIterator<Item = 
     prefixes.dedup();
     let partition = partition(deployment);
     prefixes.into_iter().map(|prefix| format!("arn:{partition}:s3:::{prefix}")).collect()
+}
+
+/// Which uploads the steps of a namespace may read, by the beginnings of their keys.
+pub fn uploads(deployment: &Deployment, namespace: &str) -> Vec<String> {
+    deployment.namespaces.get(namespace).map(|own| own.upload_prefixes.clone()).unwrap_or_default()
+}
+
+/// An add-on and an access entry of the cluster of this ARN.
+fn parts(cluster: &str) -> Vec<String> {
+    let part = |kind: &str| cluster.replace(":cluster/", &format!(":{kind}/")) + "/a";
+    if cluster.is_empty() { Vec::new() } else { ["addon", "access-entry"].map(part).to_vec() }
 }
 
 /// Where a function's logs go.
@@ -156,17 +178,13 @@ mod tests {
     fn a_line_is_asked_for_each_thing_that_its_name_stands_for() {
         let models = |values: &[&str]| {
             let all = texts("steps", &with(Vec::new(), "models", values));
-            all.into_iter().filter(|text| text.ends_with("/m/a")).collect::<Vec<_>>()
+            let is_one = |text: &String| text.starts_with("s3:PutObject ") && text.ends_with("/m/a");
+            all.into_iter().filter(is_one).collect::<Vec<_>>()
         };
         assert_eq!(models(&[]), [""; 0]);
         assert_eq!(
             models(&["arn:aws:s3:::x/m/", "arn:aws:s3:::y/m/"]),
-            [
-                "s3:GetObject arn:aws:s3:::x/m/a",
-                "s3:GetObject arn:aws:s3:::y/m/a",
-                "s3:PutObject arn:aws:s3:::x/m/a",
-                "s3:PutObject arn:aws:s3:::y/m/a"
-            ]
+            ["s3:PutObject arn:aws:s3:::x/m/a", "s3:PutObject arn:aws:s3:::y/m/a"]
         );
     }
 
@@ -196,7 +214,7 @@ mod tests {
         }
         let of_schedules: Vec<String> = asked("scheduler").into_iter().map(|(_, key, _)| key).collect();
         assert_eq!(of_schedules, ["arn:key/s", "arn:key/s", "arn:key/q", "arn:key/q"]);
-        assert_eq!(asked("read").len() + asked("submit").len(), 3);
+        assert_eq!(asked("read").len(), 4);
     }
 
     #[test]

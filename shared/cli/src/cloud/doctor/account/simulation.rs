@@ -100,9 +100,10 @@ mod tests {
             let said = |action: &&str| if *action == "sqs:SendMessage" { "allowed" } else { "implicitDeny" };
             Ok(asked.actions.iter().map(|action| ((*action).to_owned(), said(action).to_owned())).collect())
         };
-        let expected = ["DeleteMessage", "GetQueueAttributes", "ReceiveMessage"];
-        let expected = expected.map(|action| format!("sqs:{action} on arn:u"));
-        assert_eq!(denied(&needs, ask, false), Ok(expected.to_vec()));
+        let queue = ["ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage"];
+        let queue = queue.map(|action| format!("sqs:{action} on arn:u"));
+        let expected = [vec!["scheduler:ListSchedules on *".to_owned()], queue.to_vec()].concat();
+        assert_eq!(denied(&needs, ask, false), Ok(expected));
         let needs = permissions::needs("scheduler", &places);
         let none = |_: &Asked<'_>| Ok(BTreeMap::new());
         assert_eq!(denied(&needs, none, false), Ok(vec!["sqs:SendMessage on arn:e, arn:u".to_owned()]));
