@@ -20,13 +20,21 @@ use crate::session::settings;
 ///
 /// # Errors
 /// `Findings` when something is wrong with it; then nothing is stored.
+pub fn apply(global: &Global, args: &ApplyArgs) -> Result<Exit, CliError> {
+    store(global, definitions::checked(global, &args.paths, None)?, &args.paths)?;
+    Ok(Exit::Succeeded)
+}
+
+/// Stores what was found to be right in the files.
+///
+/// # Errors
+/// When something that goes with it can't be packed, or the store refuses it.
 #[tokio::main(flavor = "current_thread")]
-pub async fn apply(global: &Global, args: &ApplyArgs) -> Result<Exit, CliError> {
-    let documents = definitions::checked(global, &args.paths, None)?;
+pub async fn store(global: &Global, documents: Vec<Document>, paths: &[PathBuf]) -> Result<(), CliError> {
     let store = lookup::made(global).await?;
-    let objects = definitions::packed(global, &store, documents, &args.paths).await?;
+    let objects = definitions::packed(global, &store, documents, paths).await?;
     if global.context.is_some() {
-        warn_of_sites(&objects, &args.paths)?;
+        warn_of_sites(&objects, paths)?;
     }
     let changes = definitions::put(global, &store, &objects, Expected::Any).await?;
     for ((document, _), change) in objects.iter().zip(changes) {
@@ -38,7 +46,7 @@ pub async fn apply(global: &Global, args: &ApplyArgs) -> Result<Exit, CliError> 
         };
         output::text(&format!("{} {what}\n", titled(kind, name)))?;
     }
-    Ok(Exit::Succeeded)
+    Ok(())
 }
 
 /// Says where settings hold for what a person submits only, and not for what starts by itself in a context.

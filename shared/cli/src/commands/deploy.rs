@@ -8,11 +8,11 @@ use std::process::Command;
 
 use dropforge_cluster::kubernetes::{CallError, Person};
 
-use crate::args::{ApplyArgs, ClusterPart, DeployArgs, GlobalArgs};
+use crate::args::{ClusterPart, DeployArgs, GlobalArgs};
 use crate::cloud::doctor::kubernetes::{accounts, another_cluster};
 use crate::cloud::objects;
 use crate::commands::context::{deployment, made};
-use crate::commands::{apply, doctor};
+use crate::commands::{apply, definitions, doctor};
 use crate::contexts::{self, Context, Contexts, Deployment};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -26,7 +26,8 @@ pub use executor::login;
 /// Deploys.
 ///
 /// # Errors
-/// When Terraform's outputs can't be read, or the cluster refuses an object; what was done before stays.
+/// When Terraform's outputs can't be read or a definition is wrong, and then nothing is done; or the registry or the cluster
+/// refuses something, and what was done before stays.
 pub fn deploy(global: &GlobalArgs, args: &DeployArgs) -> Result<Exit, CliError> {
     let deployment = outputs(&args.outputs)?;
     let name = args.name.clone().unwrap_or_else(|| deployment.name.clone());
@@ -41,16 +42,21 @@ pub fn deploy(global: &GlobalArgs, args: &DeployArgs) -> Result<Exit, CliError> 
     if args.print {
         return print(&context.deployment, &args.has);
     }
-    executor::push(&context, &args.executors)?;
-    apply_objects(&context, args.take_over)?;
-    keep(&context)?;
     let global = Global {
         store: global.store.clone(),
         namespace: context.namespace.clone().unwrap_or_else(|| "default".to_owned()),
-        context: Some(context),
+        context: Some(context.clone()),
     };
-    if !args.definitions.is_empty() {
-        apply::apply(&global, &ApplyArgs { paths: args.definitions.clone() })?;
+    // What is wrong with the files is told before anything is made.
+    let documents = match args.definitions.as_slice() {
+        [] => Vec::new(),
+        paths => definitions::checked(&global, paths, None)?,
+    };
+    executor::push(&context, &args.executors)?;
+    apply_objects(&context, args.take_over)?;
+    keep(&context)?;
+    if !documents.is_empty() {
+        apply::store(&global, documents, &args.definitions)?;
     }
     doctor::doctor(&global)
 }
