@@ -33,6 +33,9 @@ pub struct Claimant {
     pub node: Option<NodeId>,
     /// Argo's name of it: `<namespace>/<run>`, and `/<node id>` for a node.
     pub key: String,
+    /// The run's generation that asked.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub generation: u32,
     /// `spec.priority` of its run.
     #[serde(default)]
     pub priority: i64,
@@ -40,10 +43,19 @@ pub struct Claimant {
     pub created_at: Timestamp,
 }
 
+fn is_first(generation: &u32) -> bool {
+    *generation == 0
+}
+
 impl Claimant {
     /// What tells it from others.
     pub fn id(&self) -> (RunUid, Option<NodeId>) {
         (self.run.clone(), self.node)
+    }
+
+    /// As one that leaves.
+    pub fn leaving(&self) -> Leaving<'_> {
+        Leaving { run: &self.run, node: self.node, generation: self.generation }
     }
 
     fn is(&self, other: &Claimant) -> bool {
@@ -53,6 +65,17 @@ impl Claimant {
     fn rank(&self) -> impl Ord + '_ {
         (Reverse(self.priority), self.created_at, &self.run, self.node)
     }
+}
+
+/// Who gives a lock back, or leaves its queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaving<'a> {
+    /// The run.
+    pub run: &'a RunUid,
+    /// The node; none: the run itself.
+    pub node: Option<NodeId>,
+    /// The run's generation that asked for it.
+    pub generation: u32,
 }
 
 /// The document of a lock.
@@ -96,7 +119,10 @@ impl LockState {
         present: &Present<'_>,
     ) -> (Option<LockWait>, Vec<Claimant>) {
         self.limit = limit;
-        if !self.holders.iter().any(|holder| holder.is(claimant)) {
+        let claimant = &self.newest(claimant);
+        if let Some(holder) = self.holders.iter_mut().find(|holder| holder.is(claimant)) {
+            holder.generation = claimant.generation;
+        } else {
             self.waiters.retain(|waiter| !waiter.is(claimant));
             let behind = self.waiters.iter().position(|other| other.rank() > claimant.rank());
             self.waiters.insert(behind.unwrap_or(self.waiters.len()), claimant.clone());
@@ -109,9 +135,20 @@ impl LockState {
         (waits.then(|| self.wait()), granted)
     }
 
-    /// Takes a claimant out of the lock and its queue, and grants what is free.
-    pub fn leave(&mut self, claimant: (&RunUid, Option<NodeId>), present: &Present<'_>) -> Vec<Claimant> {
-        let stays = |other: &Claimant| (&other.run, other.node) != claimant;
+    /// The claimant as of the last generation that has asked: a slow owner may ask for an earlier one.
+    fn newest(&self, claimant: &Claimant) -> Claimant {
+        let asked = self.claimants().filter(|other| other.is(claimant)).map(|other| other.generation);
+        let generation = asked.max().unwrap_or(0).max(claimant.generation);
+        Claimant { generation, ..claimant.clone() }
+    }
+
+    /// Takes who has asked in this generation or an earlier one out of the lock and its queue, and grants what is free.
+    /// What a later one holds stays: whoever gives back is slow, and the run has been retried.
+    pub fn leave(&mut self, claimant: &Leaving<'_>, present: &Present<'_>) -> Vec<Claimant> {
+        let stays = |other: &Claimant| {
+            (&other.run, other.node) != (claimant.run, claimant.node)
+                || other.generation > claimant.generation
+        };
         self.holders.retain(stays);
         self.waiters.retain(stays);
         self.grant(present)

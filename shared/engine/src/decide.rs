@@ -184,9 +184,13 @@ impl Decider {
             Event::Commanded { command } => self.commanded(command)?,
             Event::MemoRead { node, found } => self.memo_read(*node, found.as_deref())?,
             Event::ConfigRead { config, found } => self.config_read(config, found)?,
-            Event::LocksTaken { holder } => self.locks_taken(*holder)?,
-            Event::LocksWaiting { holder, wait } => self.locks_waiting(*holder, wait)?,
-            Event::LocksRefused { holder, why, hint } => self.locks_refused(*holder, why, hint)?,
+            Event::LocksTaken { holder, generation } => self.locks_taken(*holder, *generation)?,
+            Event::LocksWaiting { holder, generation, wait } => {
+                self.locks_waiting(*holder, *generation, wait)?;
+            }
+            Event::LocksRefused { holder, generation, why, hint } => {
+                self.locks_refused(*holder, *generation, why, hint)?;
+            }
             Event::RetryPlanned { command, plan } => self.retry_planned(command, plan)?,
             Event::Performed { effect, generation } => self.performed(effect, *generation)?,
         }
@@ -194,21 +198,24 @@ impl Decider {
     }
 
     fn performed(&mut self, effect: &EffectKey, generation: u32) -> Result<(), Rejected> {
-        let asked = generation == self.state.generation && self.state.outbox.contains_key(effect);
-        match effect {
-            EffectKey::WriteMemo(_) | EffectKey::ReleaseLocks(_)
-                if self.state.outbox.contains_key(effect) =>
-            {
-                self.emit(Record::Performed { effect: effect.clone() });
-                Ok(())
+        let asked = self.state.outbox.get(effect).map(|asked| &**asked);
+        let is_answered = match (effect, asked) {
+            (EffectKey::WriteMemo(_), Some(_)) => true,
+            // Of the generation that took them, in which the run may not be any more.
+            (EffectKey::ReleaseLocks(_), Some(Effect::ReleaseLocks(request))) => {
+                generation == request.generation
             }
-            EffectKey::Volumes | EffectKey::Artifacts | EffectKey::End if asked => {
-                self.emit(Record::Performed { effect: effect.clone() });
-                Ok(())
+            (EffectKey::Volumes | EffectKey::Artifacts | EffectKey::End, Some(_)) => {
+                generation == self.state.generation
             }
             // Attempts and timers are answered by what became of them, not by having been asked for.
-            _ => Err(Rejected::Answered { effect: effect.clone() }),
+            _ => false,
+        };
+        if !is_answered {
+            return Err(Rejected::Answered { effect: effect.clone() });
         }
+        self.emit(Record::Performed { effect: effect.clone() });
+        Ok(())
     }
 
     fn emit(&mut self, record: Record) {

@@ -87,11 +87,15 @@ pub enum Event {
     LocksTaken {
         /// Whose.
         holder: Holder,
+        /// Which of the run's generations asked: one that was given back since answers no later one.
+        generation: u32,
     },
     /// One of a block's locks refused; none of them is held.
     LocksWaiting {
         /// Whose.
         holder: Holder,
+        /// Which of the run's generations asked.
+        generation: u32,
         /// Which, and who holds it.
         wait: Box<LockWait>,
     },
@@ -99,6 +103,8 @@ pub enum Event {
     LocksRefused {
         /// Whose.
         holder: Holder,
+        /// Which of the run's generations asked.
+        generation: u32,
         /// Why, in Argo's words.
         why: String,
         /// What is wrong and where, for people.

@@ -71,8 +71,15 @@ pub struct LockRequest {
     pub holder: Holder,
     /// Argo's name of the holder: `<namespace>/<run>`, and `/<node id>` for a node.
     pub key: String,
+    /// The run's generation that asks: who still gives back what an earlier one held takes nothing from it.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub generation: u32,
     /// The locks, in the manifest's order.
     pub locks: Vec<LockName>,
+}
+
+fn is_first(generation: &u32) -> bool {
+    *generation == 0
 }
 
 /// Why a block's locks could not be taken at once.

@@ -270,12 +270,12 @@ impl Run {
     }
 
     fn take(&mut self, request: &LockRequest) {
-        let holder = request.holder;
+        let LockRequest { holder, generation, .. } = *request;
         let limits: Vec<Option<i64>> = request.locks.iter().map(|lock| self.limit(lock)).collect();
         let bad = request.locks.iter().zip(&limits).find(|(_, limit)| limit.is_none());
         if let Some((lock, _)) = bad {
             let why = format!("failed to initialize semaphore {lock} with limit");
-            return self.answers.push(Event::LocksRefused { holder, why, hint: String::new() });
+            return self.answers.push(Event::LocksRefused { holder, generation, why, hint: String::new() });
         }
         let full = |(lock, limit): &(&LockName, i64)| {
             let held = self.held.iter().filter(|(held, _)| held == *lock).count();
@@ -286,11 +286,11 @@ impl Run {
             Some((lock, limit)) => {
                 self.wanted.push(request.clone());
                 let wait = LockWait { lock: lock.clone(), free: 0, limit, held_by: Vec::new() };
-                Event::LocksWaiting { holder, wait: Box::new(wait) }
+                Event::LocksWaiting { holder, generation, wait: Box::new(wait) }
             }
             None => {
                 self.held.extend(request.locks.iter().map(|lock| (lock.clone(), holder)));
-                Event::LocksTaken { holder }
+                Event::LocksTaken { holder, generation }
             }
         };
         self.answers.push(answer);

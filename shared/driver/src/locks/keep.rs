@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use dropforge_engine::ids::{NodeId, RunUid};
 use dropforge_engine::lock::{LockName, LockWait};
 
-use super::{Claimant, LOCK_FORMAT, LockState, Present};
+use super::{Claimant, LOCK_FORMAT, Leaving, LockState, Present};
 use crate::documents::{change, change_or_remove, component, decode, encode, escaped, read};
 use crate::owner::{at_most, chain};
 use crate::store::{Documents, Runs, StoreError, Swap, Versioned};
@@ -69,7 +69,7 @@ pub async fn take<S: Documents>(
         if wait.is_some() {
             let others = locks.iter().map(|(other, _)| other).filter(|other| *other != lock);
             for other in others {
-                granted.extend(leave(store, other, (&claimant.run, claimant.node), present).await?);
+                granted.extend(leave(store, other, &claimant.leaving(), present).await?);
             }
             return Ok(Taking { wait, granted });
         }
@@ -84,7 +84,7 @@ pub async fn take<S: Documents>(
 pub async fn leave<S: Documents>(
     store: &S,
     lock: &LockName,
-    claimant: (&RunUid, Option<NodeId>),
+    claimant: &Leaving<'_>,
     present: &Present<'_>,
 ) -> Result<Vec<Claimant>, StoreError> {
     edit(store, lock, |state| state.leave(claimant, present)).await

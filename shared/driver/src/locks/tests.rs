@@ -14,6 +14,7 @@ fn claimant(run: &str, node: u64, priority: i64, second: i64) -> Claimant {
         run: run.into(),
         node: Some(NodeId(node)),
         key: format!("default/{run}/{node}"),
+        generation: 0,
         priority,
         created_at: Timestamp::from_second(second).unwrap(),
     }
@@ -30,7 +31,7 @@ fn keys(claimants: &[Claimant]) -> Vec<String> {
         .collect()
 }
 
-/// Plays lines such as `take a1 p5 t3` on a lock and writes down what comes of each.
+/// Plays lines such as `take a1 p5 t3`, or `leave a1 g2` for its second retry, on a lock and writes down what comes of each.
 fn played(limit: i64, script: &str, absent: &[&str]) -> String {
     let mut lock = LockState::new(&mutex("x"), limit);
     let mut limit = limit;
@@ -53,11 +54,12 @@ fn played(limit: i64, script: &str, absent: &[&str]) -> String {
             }
             verb => {
                 let (run, node) = words[1].split_at(1);
-                let who = claimant(run, node.parse().unwrap(), number('p'), number('t'));
+                let mut who = claimant(run, node.parse().unwrap(), number('p'), number('t'));
+                who.generation = u32::try_from(number('g')).unwrap();
                 if verb == "take" {
                     lock.take(&who, limit, &present).1
                 } else {
-                    lock.leave((&who.run, who.node), &present)
+                    lock.leave(&who.leaving(), &present)
                 }
             }
         };
@@ -139,6 +141,25 @@ leave b1: held  | waiting z1 | granted
 }
 
 #[test]
+fn who_gives_back_late_takes_nothing_from_the_runs_retry() {
+    let script =
+        "take a1, take a1 g1, take b1 t2, leave a1, take a1, leave a1, leave a1 g1, take a1 g2, leave a1 g1";
+    assert_eq!(
+        played(1, script, &[]),
+        "take a1: held a1 | waiting  | granted 
+take a1 g1: held a1 | waiting  | granted 
+take b1 t2: held a1 | waiting b1 | granted 
+leave a1: held a1 | waiting b1 | granted 
+take a1: held a1 | waiting b1 | granted 
+leave a1: held a1 | waiting b1 | granted 
+leave a1 g1: held b1 | waiting  | granted b1
+take a1 g2: held b1 | waiting a1 | granted 
+leave a1 g1: held b1 | waiting a1 | granted 
+"
+    );
+}
+
+#[test]
 fn a_block_takes_all_its_locks_or_stands_in_one_queue() {
     let store = FakeDocuments::default();
     let (a, b) = (claimant("a", 1, 0, 1), claimant("b", 1, 0, 2));
@@ -152,7 +173,7 @@ fn a_block_takes_all_its_locks_or_stands_in_one_queue() {
         now(keep::state(&store, &mutex(name))).unwrap().map_or(Vec::new(), |state| keys(&state.holders))
     };
     assert_eq!((holders("x"), holders("y")), (vec![], vec!["a1".to_owned()]));
-    let granted = now(keep::leave(&store, &mutex("y"), (&a.run, a.node), &|_| true)).unwrap();
+    let granted = now(keep::leave(&store, &mutex("y"), &a.leaving(), &|_| true)).unwrap();
     assert_eq!(keys(&granted), ["b1"]);
     assert_eq!(now(keep::take(&store, &b, &both, &|_| true)).unwrap().wait, None);
     assert_eq!((holders("x"), holders("y")), (vec!["b1".to_owned()], vec!["b1".to_owned()]));
@@ -170,7 +191,7 @@ fn a_death_at_any_write_leaves_nothing_that_asking_again_does_not_mend() {
             let _ = now(keep::take(&store, &b, &both, &|_| true));
             store.restart();
             now(keep::take(&store, &b, &both, &|_| true)).unwrap();
-            now(keep::leave(&store, &mutex("y"), (&a.run, a.node), &|_| true)).unwrap();
+            now(keep::leave(&store, &mutex("y"), &a.leaving(), &|_| true)).unwrap();
             let taken = now(keep::take(&store, &b, &both, &|_| true)).unwrap();
             assert_eq!(taken.wait, None, "write {at}, {fault:?}");
         }
@@ -189,8 +210,7 @@ fn a_lock_that_nobody_uses_leaves_no_document() {
         [keep::key(&mutex("y"))],
         "b holds nothing while it waits"
     );
-    let leave =
-        |who: &Claimant| now(keep::leave(&store, &mutex("y"), (&who.run, who.node), &|_| true)).unwrap();
+    let leave = |who: &Claimant| now(keep::leave(&store, &mutex("y"), &who.leaving(), &|_| true)).unwrap();
     assert_eq!(keys(&leave(&a)), ["b1"]);
     assert_eq!(leave(&b), []);
     assert_eq!(now(store.keys("")).unwrap(), Vec::<String>::new());
@@ -227,7 +247,7 @@ proptest! {
                     wanted.insert((run, node));
                 }
                 _ => {
-                    lock.leave((&who.run, who.node), &|_| true);
+                    lock.leave(&who.leaving(), &|_| true);
                     wanted.remove(&(run, node));
                 }
             }

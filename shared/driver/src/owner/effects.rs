@@ -288,7 +288,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
 /// Whose locks an answer says are held.
 fn taken(answer: &Event) -> Option<dropforge_engine::lock::Holder> {
     match answer {
-        Event::LocksTaken { holder } => Some(*holder),
+        Event::LocksTaken { holder, .. } => Some(*holder),
         _ => None,
     }
 }

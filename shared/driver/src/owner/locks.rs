@@ -15,7 +15,7 @@ use super::effects::{Done, PerformError};
 use super::{Ends, Others, OwnError, Owner, chain};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
-use crate::locks::{Claimant, LockState, keep};
+use crate::locks::{Claimant, Leaving, LockState, keep};
 use crate::replay::{ReplayError, replay};
 use crate::store::{ErrorKind, RunStore, StoreError};
 use crate::timers::Timers;
@@ -38,11 +38,12 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     pub(super) async fn take_locks(&self, run: &RunUid, request: &LockRequest) -> Result<Done, PerformError> {
         let Some(held) = self.held.get(run).filter(|_| C::STARTS) else { return Ok(Done::default()) };
         let spec = &held.state.program.spec;
-        let holder = request.holder;
+        let LockRequest { holder, generation, .. } = *request;
         let claimant = Claimant {
             run: run.clone(),
             node: holder,
             key: request.key.clone(),
+            generation,
             priority: spec.spec.priority.unwrap_or(0),
             created_at: spec.created_at,
         };
@@ -54,7 +55,10 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                 Limit::Wrong(hint) => {
                     let granted = self.leave_locks(run, request).await?;
                     let why = format!("failed to initialize semaphore {lock} with limit");
-                    return Ok(Done { answer: Some(Event::LocksRefused { holder, why, hint }), granted });
+                    return Ok(Done {
+                        answer: Some(Event::LocksRefused { holder, generation, why, hint }),
+                        granted,
+                    });
                 }
             }
         }
@@ -73,8 +77,8 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
             }
         }
         let answer = match taking.wait {
-            None => Event::LocksTaken { holder },
-            Some(wait) => Event::LocksWaiting { holder, wait: Box::new(wait) },
+            None => Event::LocksTaken { holder, generation },
+            Some(wait) => Event::LocksWaiting { holder, generation, wait: Box::new(wait) },
         };
         Ok(Done { answer: Some(answer), granted })
     }
@@ -86,16 +90,17 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         request: &LockRequest,
     ) -> Result<Done, PerformError> {
         let granted = self.leave_locks(run, request).await?;
-        let effect = EffectKey::ReleaseLocks(request.holder);
-        let generation = self.held.get(run).map_or(0, |held| held.state.generation);
-        Ok(Done { answer: Some(Event::Performed { effect, generation }), granted })
+        let LockRequest { holder, generation, .. } = *request;
+        let answer = Event::Performed { effect: EffectKey::ReleaseLocks(holder), generation };
+        Ok(Done { answer: Some(answer), granted })
     }
 
     async fn leave_locks(&self, run: &RunUid, request: &LockRequest) -> Result<Vec<Claimant>, StoreError> {
         let present = |run: &RunUid| self.is_advanced(run);
+        let leaving = Leaving { run, node: request.holder, generation: request.generation };
         let mut granted = Vec::new();
         for lock in &request.locks {
-            granted.extend(keep::leave(&*self.store, lock, (run, request.holder), &present).await?);
+            granted.extend(keep::leave(&*self.store, lock, &leaving, &present).await?);
         }
         Ok(granted)
     }

@@ -72,7 +72,8 @@ impl Decider {
         let run = format!("{}/{}", spec.namespace(), spec.name());
         let key = holder.map_or(run.clone(), |node| format!("{run}/{}", self.state.argo_id(node)));
         let behind = self.state.locks.in_the_way(&locks);
-        let request = Arc::new(LockRequest { holder, key, locks });
+        let generation = self.state.generation;
+        let request = Arc::new(LockRequest { holder, key, generation, locks });
         self.emit(match behind {
             None => Record::LocksAsked { request },
             Some(behind) => Record::LocksQueued { request, behind },
@@ -90,18 +91,19 @@ impl Decider {
         }
     }
 
-    /// The locks of a block that has asked and does not hold them.
-    fn asking(&self, holder: Holder) -> Result<Vec<LockName>, Rejected> {
+    /// The locks of a block that has asked in this generation of the run and does not hold them.
+    fn asking(&self, holder: Holder, generation: u32) -> Result<Vec<LockName>, Rejected> {
         let stale = || Rejected::Answered { effect: EffectKey::TakeLocks(holder) };
-        let block = self.state.locks.blocks.get(&holder).ok_or_else(stale)?;
+        let block = self.state.locks.blocks.get(&holder);
+        let block = block.filter(|block| block.request.generation == generation).ok_or_else(stale)?;
         match block.stage {
             Stage::Asked | Stage::Waiting(_) => Ok(block.request.locks.clone()),
             Stage::Queued { .. } | Stage::Held => Err(stale()),
         }
     }
 
-    pub(super) fn locks_taken(&mut self, holder: Holder) -> Result<(), Rejected> {
-        let locks = self.asking(holder)?;
+    pub(super) fn locks_taken(&mut self, holder: Holder, generation: u32) -> Result<(), Rejected> {
+        let locks = self.asking(holder, generation)?;
         self.emit(Record::LocksTaken { holder });
         self.wake_locks(&locks);
         match holder {
@@ -113,8 +115,13 @@ impl Decider {
         Ok(())
     }
 
-    pub(super) fn locks_waiting(&mut self, holder: Holder, wait: &LockWait) -> Result<(), Rejected> {
-        let locks = self.asking(holder)?;
+    pub(super) fn locks_waiting(
+        &mut self,
+        holder: Holder,
+        generation: u32,
+        wait: &LockWait,
+    ) -> Result<(), Rejected> {
+        let locks = self.asking(holder, generation)?;
         let stage = self.state.locks.blocks.get(&holder).map(|block| block.stage.clone());
         if stage == Some(Stage::Waiting(wait.clone())) {
             return Err(Rejected::Answered { effect: EffectKey::TakeLocks(holder) });
@@ -125,8 +132,14 @@ impl Decider {
         Ok(())
     }
 
-    pub(super) fn locks_refused(&mut self, holder: Holder, why: &str, hint: &str) -> Result<(), Rejected> {
-        let locks = self.asking(holder)?;
+    pub(super) fn locks_refused(
+        &mut self,
+        holder: Holder,
+        generation: u32,
+        why: &str,
+        hint: &str,
+    ) -> Result<(), Rejected> {
+        let locks = self.asking(holder, generation)?;
         self.no_locks(holder, why, hint);
         self.wake_locks(&locks);
         Ok(())

@@ -40,7 +40,7 @@ fn mutex() -> LockName {
 
 fn claimant(run: &str) -> Claimant {
     let key = format!("{NS}/{run}");
-    Claimant { run: run.into(), node: None, key, priority: 0, created_at: at(NOW) }
+    Claimant { run: run.into(), node: None, key, generation: 0, priority: 0, created_at: at(NOW) }
 }
 
 fn memo() -> MemoKey {
@@ -164,7 +164,8 @@ fn documents_of_every_generation_are_taken_up_where_they_were_left() {
         assert_eq!(world.specs().len(), all.len());
         let lock = done(locks::keep::state(&world, &mutex())).unwrap().unwrap();
         assert_eq!((lock.holders, lock.waiters), (vec![claimant("first")], vec![claimant("second")]));
-        let granted = done(locks::keep::leave(&world, &mutex(), (&"first".into(), None), &|_| true)).unwrap();
+        let granted =
+            done(locks::keep::leave(&world, &mutex(), &claimant("first").leaving(), &|_| true)).unwrap();
         assert_eq!(granted, [claimant("second")]);
         let found = done(memos::read(&world, NS, &memo(), at(NOW))).unwrap().unwrap();
         assert_eq!(found.node_id, "n");

@@ -40,16 +40,16 @@ fn locked() -> World {
     container: {image: busybox}",
     );
     let holder = |w: &World| w.taking.last().expect("somebody asks").holder;
-    w.event(Event::LocksTaken { holder: holder(&w) });
+    w.event(Event::LocksTaken { holder: holder(&w), generation: 0 });
     w.succeed("wf[0].a(0:1)");
-    w.event(Event::LocksTaken { holder: holder(&w) });
+    w.event(Event::LocksTaken { holder: holder(&w), generation: 0 });
     let lock = LockName::Mutex { namespace: "default".to_owned(), name: "x".to_owned() };
     let held_by = vec![HeldBy { key: "default/other".to_owned(), run: "other".into() }];
     let wait = Box::new(LockWait { lock, free: 0, limit: 1, held_by });
-    w.event(Event::LocksWaiting { holder: holder(&w), wait });
+    w.event(Event::LocksWaiting { holder: holder(&w), generation: 0, wait });
     w.succeed("wf[0].a(1:2)");
     let (why, hint) = ("the config map is not there".to_owned(), "make it".to_owned());
-    w.event(Event::LocksRefused { holder: holder(&w), why, hint });
+    w.event(Event::LocksRefused { holder: holder(&w), generation: 0, why, hint });
     w
 }
 
@@ -278,7 +278,9 @@ fn answer(effect: &Effect, state: &RunState, now: i64) -> Event {
             let found = ConfigFound::Value { value: "later".to_owned() };
             Event::ConfigRead { config: config.clone(), found }
         }
-        Effect::TakeLocks(request) => Event::LocksTaken { holder: request.holder },
+        Effect::TakeLocks(request) => {
+            Event::LocksTaken { holder: request.holder, generation: request.generation }
+        }
         Effect::StopAttempt { .. } | Effect::SetTimer { .. } => unreachable!("they are answered otherwise"),
         Effect::DeleteVolumes
         | Effect::DeleteArtifacts

@@ -1,7 +1,7 @@
 //! Locks: who asks, who waits, who gives back.
 
 use super::*;
-use crate::lock::{HeldBy, LockName, LockWait};
+use crate::lock::{HeldBy, Holder, LockName, LockWait};
 
 fn mutex(name: &str) -> LockName {
     LockName::Mutex { namespace: "default".to_owned(), name: name.to_owned() }
@@ -20,7 +20,13 @@ impl World {
         let asking = |r: &&Arc<LockRequest>| {
             r.key == key && self.state.outbox.contains_key(&EffectKey::TakeLocks(r.holder))
         };
-        self.taking.iter().find(asking).unwrap_or_else(|| panic!("{node} asks for no lock")).clone()
+        self.taking.iter().rfind(asking).unwrap_or_else(|| panic!("{node} asks for no lock")).clone()
+    }
+
+    /// Whose request it is, and of which generation.
+    fn asked(&self, node: &str) -> (Holder, u32) {
+        let request = self.request(node);
+        (request.holder, request.generation)
     }
 
     /// Full names of those who ask for locks, in the order in which they asked.
@@ -31,15 +37,15 @@ impl World {
     }
 
     pub(super) fn take_locks(&mut self, node: &str) {
-        let holder = self.request(node).holder;
-        self.event(Event::LocksTaken { holder });
+        let (holder, generation) = self.asked(node);
+        self.event(Event::LocksTaken { holder, generation });
     }
 
     fn refuse_lock(&mut self, node: &str, lock: &str) {
         let held_by = vec![HeldBy { key: "default/other".to_owned(), run: "other".into() }];
         let wait = Box::new(LockWait { lock: mutex(lock), free: 0, limit: 1, held_by });
-        let holder = self.request(node).holder;
-        self.event(Event::LocksWaiting { holder, wait });
+        let (holder, generation) = self.asked(node);
+        self.event(Event::LocksWaiting { holder, generation, wait });
     }
 
     pub(super) fn has_released(&self, node: &str) -> bool {
@@ -106,6 +112,25 @@ fn a_retried_run_that_is_terminated_before_it_holds_its_lock_again_ends_with_all
 }
 
 #[test]
+fn what_was_answered_before_a_retry_is_no_answer_to_it() {
+    let mut w = world(RUN);
+    w.take_locks("run");
+    w.fail("wf");
+    let effect = EffectKey::ReleaseLocks(None);
+    let released = |generation| Event::Performed { effect: effect.clone(), generation };
+    w.event(released(0));
+    assert_eq!(w.retry(RetryOptions::default()), None);
+    let late = w.try_event(Event::LocksTaken { holder: None, generation: 0 });
+    let asked = EffectKey::TakeLocks(None);
+    assert_eq!(late, Err(Rejected::Answered { effect: asked }), "they were given back since");
+    assert!(w.live().is_empty());
+    w.take_locks("run");
+    w.succeed("wf");
+    assert_eq!(w.try_event(released(0)), Err(Rejected::Answered { effect: effect.clone() }));
+    w.event(released(1));
+}
+
+#[test]
 fn a_run_is_pending_until_it_holds_its_own_lock_and_gives_it_back_at_its_end() {
     let mut w = world(RUN);
     assert_eq!(w.request("run").locks, [mutex("wf-x")]);
@@ -140,7 +165,7 @@ fn a_run_without_a_place_among_those_that_go_on_is_pending_in_argos_words() {
     assert!(mutex("x") < own && mutex("x") < all, "a place is taken last");
     let held_by = vec![HeldBy { key: "default/other".to_owned(), run: "other".into() }];
     let wait = Box::new(LockWait { lock: own, free: 0, limit: 1, held_by });
-    w.event(Event::LocksWaiting { holder: None, wait });
+    w.event(Event::LocksWaiting { holder: None, generation: 0, wait });
     let status = w.status();
     let postponed = "Workflow processing has been postponed because too many workflows are already running";
     assert_eq!((&status["phase"], &status["message"]), (&"Pending".into(), &postponed.into()));
@@ -177,7 +202,7 @@ fn locks_that_cannot_be_had_leave_a_node_that_was_never_made() {
     let refused = |w: &mut World, node: &str| {
         let holder = w.request(node).holder;
         let why = "failed to initialize semaphore s with limit".to_owned();
-        w.event(Event::LocksRefused { holder, why, hint: String::new() });
+        w.event(Event::LocksRefused { holder, generation: 0, why, hint: String::new() });
     };
     let mut w = world(&spec);
     refused(&mut w, "[0].a");

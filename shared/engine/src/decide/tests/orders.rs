@@ -279,9 +279,13 @@ fn answer(w: &World, pick: usize) -> Event {
         (Some(request), 0) => {
             let lock = request.locks[pick % request.locks.len()].clone();
             let wait = LockWait { lock, free: 0, limit: 1, held_by: Vec::new() };
-            Event::LocksWaiting { holder: request.holder, wait: Box::new(wait) }
+            Event::LocksWaiting {
+                holder: request.holder,
+                generation: request.generation,
+                wait: Box::new(wait),
+            }
         }
-        (Some(request), _) => Event::LocksTaken { holder: request.holder },
+        (Some(request), _) => Event::LocksTaken { holder: request.holder, generation: request.generation },
         (None, _) => Event::Performed { effect: EffectKey::ReleaseLocks(None), generation: 0 },
     }
 }
@@ -293,8 +297,8 @@ fn play_out(w: &mut World) {
             return;
         }
         let asking = w.taking.iter().find(|r| w.state.outbox.contains_key(&EffectKey::TakeLocks(r.holder)));
-        if let Some(holder) = asking.map(|request| request.holder) {
-            w.event(Event::LocksTaken { holder });
+        if let Some((holder, generation)) = asking.map(|request| (request.holder, request.generation)) {
+            w.event(Event::LocksTaken { holder, generation });
         } else if let Some(attempt) =
             w.started.iter().find(|a| w.state.outbox.attempt(&a.id).is_some()).cloned()
         {

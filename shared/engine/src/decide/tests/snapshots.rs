@@ -57,7 +57,7 @@ const WIDE: &str = "  entrypoint: main
 /// One state that holds nearly everything that a state can hold.
 pub(super) fn told() -> World {
     let mut w = world(WIDE);
-    w.event(Event::LocksTaken { holder: None });
+    w.event(Event::LocksTaken { holder: None, generation: 0 });
     w.fail("wf[0].a(0:1)(0)");
     w.succeed("wf.hooks.running(0)");
     w.succeed("wf[0].a(1:2)(0)");

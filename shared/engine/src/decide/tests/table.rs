@@ -106,15 +106,20 @@ fn enter_locked(w: &mut World, phase: NodePhase) {
     let holder = w.taking[0].holder;
     match phase {
         NodePhase::Running => {
-            w.event(Event::LocksTaken { holder });
+            w.event(Event::LocksTaken { holder, generation: 0 });
             enter_pod(w, phase);
         }
         NodePhase::Succeeded => {
-            w.event(Event::LocksTaken { holder });
+            w.event(Event::LocksTaken { holder, generation: 0 });
             w.succeed("wf");
         }
         NodePhase::Error => {
-            w.event(Event::LocksRefused { holder, why: "no limit".to_owned(), hint: String::new() });
+            w.event(Event::LocksRefused {
+                holder,
+                generation: 0,
+                why: "no limit".to_owned(),
+                hint: String::new(),
+            });
         }
         _ => {}
     }
@@ -169,9 +174,13 @@ fn events(w: &World) -> Vec<(String, Event)> {
     if let Some(request) = w.taking.first() {
         let holder = request.holder;
         let wait = LockWait { lock: request.locks[0].clone(), free: 0, limit: 1, held_by: Vec::new() };
-        events.push(("LocksTaken".to_owned(), Event::LocksTaken { holder }));
-        events.push(("LocksWaiting".to_owned(), Event::LocksWaiting { holder, wait: Box::new(wait) }));
-        let refused = Event::LocksRefused { holder, why: "no limit".to_owned(), hint: String::new() };
+        events.push(("LocksTaken".to_owned(), Event::LocksTaken { holder, generation: 0 }));
+        events.push((
+            "LocksWaiting".to_owned(),
+            Event::LocksWaiting { holder, generation: 0, wait: Box::new(wait) },
+        ));
+        let refused =
+            Event::LocksRefused { holder, generation: 0, why: "no limit".to_owned(), hint: String::new() };
         events.push(("LocksRefused".to_owned(), refused));
         let effect = EffectKey::ReleaseLocks(holder);
         events.push(("Performed ReleaseLocks".to_owned(), Event::Performed { effect, generation: 0 }));
