@@ -288,7 +288,12 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
+        let has_ended = !matches!(self.child.try_wait(), Ok(None));
+        // Of a test that waits in vain, its part is told.
+        if std::thread::panicking() {
+            println!("{} has ended: {has_ended}\n{}{}", self.pid(), self.stdout(), self.stderr());
+        }
+        if !has_ended {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
