@@ -46,6 +46,10 @@ run "rendered" {
     error_message = "one value holds all that deploy reads"
   }
   assert {
+    condition     = jsonencode({ for namespace, of in output.dropforge.namespaces : namespace => of.upload_prefixes }) == jsonencode({ team-a = [""], team-b = ["team-b/"] })
+    error_message = "doctor asks whether steps may read these uploads"
+  }
+  assert {
     condition = jsonencode(output.dropforge.kms_key_arns) == jsonencode({
       buckets   = ["arn:aws:kms:eu-central-1:111122223333:key/storage", "arn:aws:kms:eu-central-1:111122223333:key/models"]
       queues    = ["arn:aws:kms:eu-central-1:111122223333:key/queues"]

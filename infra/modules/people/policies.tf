@@ -35,34 +35,37 @@ locals {
       { Sid = "Queues", Effect = "Allow", Action = ["sqs:GetQueueAttributes"], Resource = concat([var.queue_arns.events, var.queue_arns.uploads], var.queue_arns.dead_letters) },
       { Sid = "Cluster", Effect = "Allow", Action = ["eks:DescribeCluster"], Resource = [var.cluster_arn] },
     ],
-    length(var.kms_key_arns) == 0 ? [] : [{ Sid = "Keys", Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = distinct(var.kms_key_arns) }],
+    length(var.kms_key_arns) == 0 ? [] : [{ Sid = "Keys", Effect = "Allow", Action = ["kms:Decrypt"], Resource = distinct(var.kms_key_arns) }],
   ) }
 
   # Runs are named by uid in `live`, `runs` and their inboxes: a submitter of one namespace can steer, and forge, the runs
   # of every other. The submitters of one deployment trust each other; who does not gets a deployment of their own.
-  submit = { for namespace in var.namespaces : namespace => [
-    {
-      Sid    = "Start"
-      Effect = "Allow"
-      Action = ["s3:PutObject"]
-      Resource = concat(
-        ["${local.control}/live/*", "${local.control}/runs/*/spec.json", "${local.control}/runs/*/inbox/*"],
-        [for folder in ["index", "definitions", "triggers", "crons", "starters", "environments"] : "${local.control}/${folder}/${namespace}/*"],
-        ["${local.control}/cluster-definitions/*", "${local.artifacts}/${namespace}/*", "${local.uploads}/*"],
-      )
-    },
-    {
-      Sid    = "Forget"
-      Effect = "Allow"
-      Action = ["s3:DeleteObject"]
-      Resource = concat(
-        # A run's artifacts go with it where its manifest says `OnWorkflowDeletion`.
-        ["${local.control}/cluster-definitions/*", "${local.artifacts}/${namespace}/*"],
-        [for folder in ["index", "definitions", "triggers", "crons"] : "${local.control}/${folder}/${namespace}/*"],
-      )
-    },
-    { Sid = "Ring", Effect = "Allow", Action = ["sqs:SendMessage"], Resource = [var.queue_arns.events, var.queue_arns.uploads] },
-  ] }
+  submit = { for namespace in var.namespaces : namespace => concat(
+    [
+      {
+        Sid    = "Start"
+        Effect = "Allow"
+        Action = ["s3:PutObject"]
+        Resource = concat(
+          ["${local.control}/live/*", "${local.control}/runs/*/spec.json", "${local.control}/runs/*/inbox/*"],
+          [for folder in ["index", "definitions", "triggers", "crons", "starters", "environments"] : "${local.control}/${folder}/${namespace}/*"],
+          ["${local.control}/cluster-definitions/*", "${local.artifacts}/${namespace}/*", "${local.uploads}/*"],
+        )
+      },
+      {
+        Sid    = "Forget"
+        Effect = "Allow"
+        Action = ["s3:DeleteObject"]
+        Resource = concat(
+          # A run's artifacts go with it where its manifest says `OnWorkflowDeletion`.
+          ["${local.control}/cluster-definitions/*", "${local.artifacts}/${namespace}/*"],
+          [for folder in ["index", "definitions", "triggers", "crons"] : "${local.control}/${folder}/${namespace}/*"],
+        )
+      },
+      { Sid = "Ring", Effect = "Allow", Action = ["sqs:SendMessage"], Resource = [var.queue_arns.events, var.queue_arns.uploads] },
+    ],
+    length(var.kms_key_arns) == 0 ? [] : [{ Sid = "WriteWithKeys", Effect = "Allow", Action = ["kms:GenerateDataKey"], Resource = distinct(var.kms_key_arns) }],
+  ) }
 
   operate = concat(
     [

@@ -214,13 +214,13 @@ mod tests {
         }
         let of_schedules: Vec<String> = asked("scheduler").into_iter().map(|(_, key, _)| key).collect();
         assert_eq!(of_schedules, ["arn:key/s", "arn:key/s", "arn:key/q", "arn:key/q"]);
-        assert_eq!(asked("read").len(), 4);
+        assert_eq!((asked("read").len(), asked("submit").len()), (2, 2));
     }
 
     #[test]
     fn what_the_outputs_name_by_url_is_asked_by_its_arn() {
         let function = Function { name: "forge-sweep".to_owned(), ..Function::default() };
-        let deployment = Deployment {
+        let mut deployment = Deployment {
             region: "r".to_owned(),
             account: "1".to_owned(),
             events_queue_arn: "arn:aws-cn:sqs:r:1:e".to_owned(),
@@ -233,11 +233,16 @@ mod tests {
             functions: [("sweep".to_owned(), function)].into(),
             ..Deployment::default()
         };
+        deployment.cluster.arn = "arn:aws-cn:eks:r:1:cluster/c".to_owned();
         let operate = texts("operate", &places(&deployment));
         for need in [
             "sqs:DeleteMessage arn:aws-cn:sqs:r:1:e-dead",
             "ecr:PutImage arn:aws-cn:ecr:r:1:repository/forge/executor",
             "lambda:GetFunctionConfiguration arn:aws-cn:lambda:r:1:function:forge-sweep",
+            "logs:GetLogEvents arn:aws-cn:logs:r:1:log-group:/aws/lambda/forge-sweep:log-stream:a",
+            "eks:DescribeCluster arn:aws-cn:eks:r:1:cluster/c",
+            "eks:DescribeAddon arn:aws-cn:eks:r:1:addon/c/a",
+            "eks:DescribeAccessEntry arn:aws-cn:eks:r:1:access-entry/c/a",
         ] {
             assert!(operate.contains(&need.to_owned()), "{need}: {operate:?}");
         }

@@ -92,6 +92,7 @@ mod tests {
         let namespace = |name: &str| Namespace {
             role_arn: format!("arn:aws:iam::1:role/{name}"),
             model_prefixes: vec![format!("models/{name}/")],
+            upload_prefixes: vec![format!("{name}/")],
             ..Namespace::default()
         };
         Deployment {
@@ -99,6 +100,7 @@ mod tests {
             account: "1".to_owned(),
             control_bucket: "c".to_owned(),
             artifact_bucket: "a".to_owned(),
+            upload_bucket: "u".to_owned(),
             events_queue_arn: "arn:aws:sqs:r:1:e".to_owned(),
             schedule_group: "forge".to_owned(),
             scheduler_role_arn: "arn:aws:iam::1:role/scheduler".to_owned(),
@@ -138,11 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn steps_need_the_model_prefixes_of_their_own_namespace() {
+    fn steps_need_the_prefixes_of_their_own_namespace() {
         let needs = role("steps in nlp").needs;
         let puts = needs.iter().filter(|need| need.action == "s3:PutObject").map(|need| &need.resource);
         let models: Vec<&String> = puts.filter(|resource| resource.contains(":::models/")).collect();
         assert_eq!(models, ["arn:aws:s3:::models/nlp/a"]);
+        let uploads = needs.iter().filter(|need| need.resource.starts_with("arn:aws:s3:::u/"));
+        let uploads: Vec<&String> = uploads.map(|need| &need.resource).collect();
+        assert_eq!(uploads, ["arn:aws:s3:::u/nlp/a"; 2]);
     }
 
     #[test]
