@@ -140,6 +140,8 @@ pub struct Graph {
     pub order: Vec<usize>,
     /// Positions of the targets.
     pub targets: Vec<usize>,
+    /// Positions of the loops whose outputs are gathered, since somebody reads them.
+    pub gathered: Vec<usize>,
     /// Each task's place in the visiting order; none: it does not run.
     places: Vec<Option<usize>>,
 }
@@ -442,7 +444,9 @@ fn graph(template: &str, calls: Vec<Call>, target: Option<&str>) -> Result<Graph
     }
     let mut places = vec![None; calls.len()];
     order.iter().enumerate().for_each(|(place, &task)| places[task] = Some(place));
-    Ok(Graph { calls, depends, dependencies, dependents, order, targets, places })
+    let gathers = |call: &Call| call.looped && call.keeps_outputs;
+    let gathered = calls.iter().enumerate().filter(|(_, call)| gathers(call)).map(|(task, _)| task).collect();
+    Ok(Graph { calls, depends, dependencies, dependents, order, targets, gathered, places })
 }
 
 fn task_depends(

@@ -134,11 +134,13 @@ impl Decider {
         counts: impl Fn(usize) -> bool,
     ) -> Option<String> {
         let Body::Dag { calls, .. } = &dag.body else { return None };
-        let loops = graph.calls.iter().enumerate().filter(|(_, call)| call.looped && call.keeps_outputs);
-        let loops = loops.filter(|(position, _)| counts(*position));
-        loops
-            .filter_map(|(_, call)| self.state.node(calls.get(&call.name)?))
-            .find_map(|n| unreadable_result(n))
+        let unreadable = |position: usize| {
+            let loop_node = self.state.node(calls.get(&graph.calls[position].name)?)?;
+            Some((position, unreadable_result(loop_node)?))
+        };
+        // Few are, so each is looked at before its place in the graph.
+        let mut found = graph.gathered.iter().filter_map(|&position| unreadable(position));
+        found.find(|(position, _)| counts(*position)).map(|(_, why)| why)
     }
 
     /// A DAG that has succeeded exports the global outputs of the DAGs among its tasks (Argo's rule D-17).
