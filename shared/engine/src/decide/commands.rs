@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dropforge_manifest::text::AnyString;
 use dropforge_manifest::types::{Outputs, Parameter};
 
+use super::pods::{LATE, allowed};
 use super::{Decider, NodeKind, NodePhase, Record, Rejected, Work};
 use crate::event::{Command, Verb};
 use crate::ids::NodeId;
@@ -87,8 +89,7 @@ impl Decider {
     pub(super) fn deadline_passed(&mut self) {
         let at = self.now;
         self.emit(Record::DeadlinePassed { at });
-        const WHY: &str = "Step exceeded its deadline";
-        self.end_leaves(true, WHY, WHY);
+        self.end_leaves(true, LATE, LATE);
         self.work.push_back(Work::WakeRun);
     }
 
@@ -199,8 +200,9 @@ impl Decider {
                     "cannot set output parameter '{name}' because it does not use valueFrom.raw or it was already set"
                 ));
             }
-            let value = Some(value.as_str().into());
-            outputs.parameters.push(Parameter { value, value_from: None, ..parameter.clone() });
+            let value = AnyString(value.clone());
+            allowed(parameter, node, &value)?;
+            outputs.parameters.push(Parameter { value: Some(value), value_from: None, ..parameter.clone() });
         }
         Ok(outputs)
     }

@@ -20,6 +20,9 @@ use crate::resolve;
 use crate::scope::Locals;
 use crate::state::{Body, Node, TIMEOUT};
 
+/// What ends with the workflow's time says so.
+pub(super) const LATE: &str = "Step exceeded its deadline";
+
 impl Decider {
     /// Asks for the first attempt of a pod or request, unless nothing may start any more.
     pub(super) fn start_leaf(&mut self, id: NodeId, attempt: &Locals) {
@@ -47,10 +50,13 @@ impl Decider {
                 Some(format!("Stopped with strategy '{strategy:?}'"))
             }
             Some((strategy, _)) => Some(format!("workflow shutdown with strategy: {strategy:?}")),
-            None => {
-                (self.state.deadline_passed && !node.on_exit).then(|| "Step exceeded its deadline".to_owned())
-            }
+            None => self.is_late(node).then(|| LATE.to_owned()),
         }
+    }
+
+    /// Whether the workflow's time is over, exit handlers apart (rule TM-2).
+    fn is_late(&self, node: &Node) -> bool {
+        self.state.deadline_passed && !node.on_exit
     }
 
     fn start(&mut self, attempt: Attempt) {
@@ -266,6 +272,9 @@ impl Decider {
             let why = format!("Stopped with strategy '{strategy:?}'");
             return self.finish(id, NodePhase::Failed, why, Outputs::default());
         }
+        if self.is_late(&node) {
+            return self.finish(id, NodePhase::Failed, LATE, Outputs::default());
+        }
         let locals = resolve::locals(&self.state, id);
         let resolved =
             resolve::template(&self.state, self.now, id, compiled, &node.inputs, &locals, &Locals::default());
@@ -318,22 +327,15 @@ impl Decider {
                 .or_else(|| input.and_then(|i| i.default.clone()));
             let set = node.outputs.parameters.iter().find(|p| p.name == declared.name);
             let given = given.get(&declared.name).map(|v| AnyString(v.clone()));
+            if let Some(given) = &given {
+                allowed(declared, node, given)?;
+            }
             let value = given.or_else(|| set.and_then(|p| p.value.clone())).or(default).ok_or_else(|| {
                 format!(
                     "raw output parameter '{}' has not been set and does not have a default value",
                     declared.name
                 )
             })?;
-            let allowed =
-                declared.enumeration.as_ref().or_else(|| input.and_then(|i| i.enumeration.as_ref()));
-            if let Some(allowed) = allowed.filter(|a| !a.contains(&value)) {
-                let list: Vec<&str> = allowed.iter().map(|v| v.as_str()).collect();
-                return Err(format!(
-                    "value '{value}' of output parameter '{}' is not one of {}",
-                    declared.name,
-                    list.join(", ")
-                ));
-            }
             let kept = Parameter { value: Some(value), value_from: None, ..declared.clone() };
             outputs.parameters.push(kept);
         }
@@ -408,6 +410,16 @@ fn not_ahead(verdict: &Arc<Verdict>, now: Timestamp) -> Arc<Verdict> {
 }
 
 /// The pod's own limit: the smaller of `activeDeadlineSeconds` and `timeout`.
+/// Whether a person may give this output this value: where it has an `enum` (or the input of its name has), one of those.
+/// Argo looks at it only when a workflow is submitted.
+pub(super) fn allowed(declared: &Parameter, node: &Node, value: &AnyString) -> Result<(), String> {
+    let input = node.inputs.parameters.iter().find(|i| i.name == declared.name);
+    let allowed = declared.enumeration.as_ref().or_else(|| input.and_then(|i| i.enumeration.as_ref()));
+    let Some(allowed) = allowed.filter(|allowed| !allowed.contains(value)) else { return Ok(()) };
+    let list: Vec<&str> = allowed.iter().map(|v| v.as_str()).collect();
+    Err(format!("value '{value}' of output parameter '{}' is not one of {}", declared.name, list.join(", ")))
+}
+
 fn own_deadline(template: &Template) -> Result<Option<u64>, String> {
     let active = match template.active_deadline_seconds.as_ref().filter(|t| !t.0.is_empty()) {
         Some(text) => Some(text.0.trim().parse::<u64>().map_err(|_| {

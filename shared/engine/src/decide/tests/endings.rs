@@ -162,6 +162,47 @@ fn a_supplied_value_outside_its_enum_is_refused_and_the_node_waits_on() {
 }
 
 #[test]
+fn a_value_outside_its_enum_can_not_be_set_either_and_a_default_is_the_authors() {
+    let mut w = world(&EXIT.replace("[{name: approve,", "[{name: approve, enum: ['yes', 'maybe'],"));
+    let set = |value: &str| Verb::Set {
+        selector: "displayName=wait".to_owned(),
+        phase: None,
+        message: None,
+        outputs: [("approve".to_owned(), value.to_owned())].into(),
+    };
+    w.command("c1", set("YES"));
+    let refused = w.records.iter().rev().find_map(|r| match r {
+        Record::CommandRead { refused, .. } => refused.clone(),
+        _ => None,
+    });
+    assert_eq!(refused.unwrap(), "value 'YES' of output parameter 'approve' is not one of yes, maybe");
+    w.command("c2", Verb::Resume { selector: None, outputs: [].into() });
+    assert_eq!(w.phase_of("[0].wait"), Some(NodePhase::Succeeded));
+}
+
+#[test]
+fn a_suspend_that_begins_after_the_deadline_fails_and_an_exit_handlers_waits() {
+    let mut w = world(
+        "  entrypoint: main
+  activeDeadlineSeconds: 60
+  onExit: pause
+  templates:
+  - name: main
+    steps:
+    - - {name: a, template: ok, continueOn: {failed: true}}
+    - - {name: wait, template: pause}
+  - name: pause
+    suspend: {}
+  - name: ok
+    container: {image: busybox}",
+    );
+    w.fire();
+    assert_eq!(w.message_of("[1].wait"), "Step exceeded its deadline");
+    assert_eq!(w.phase_of("[1].wait"), Some(NodePhase::Failed));
+    assert_eq!(w.phase_of(".onExit"), Some(NodePhase::Running));
+}
+
+#[test]
 fn the_workflows_deadline_ends_what_runs_and_spares_the_exit_handler() {
     let mut w = world(&EXIT.replace("onExit: bye", "onExit: bye\n  activeDeadlineSeconds: 60"));
     let attempt = w.attempt("wf[0].a");
