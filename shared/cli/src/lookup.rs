@@ -1,5 +1,6 @@
 //! From what a person types to a stored run.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dropforge_driver::owner::index_entry;
@@ -10,9 +11,12 @@ use dropforge_engine::record::Record;
 use dropforge_engine::view::View;
 use dropforge_storage::directory::{Access, DirectoryStore};
 
+use crate::args::{ChosenArgs, FilterArgs};
 use crate::error::CliError;
+use crate::filter::Filter;
 use crate::global::Global;
 use crate::home::Home;
+use crate::output::say;
 
 /// Means the newest run of the namespace.
 const LATEST: &str = "@latest";
@@ -68,6 +72,36 @@ pub async fn entry(store: &Home, global: &Global, wanted: &str) -> Result<IndexE
             Err(CliError::NoRun { name: wanted.to_owned(), place: global.place() })
         }
     }
+}
+
+/// The runs that are named, and those that are selected and `fit`, each once.
+///
+/// # Errors
+/// `NoRun` when one that is named is not there, `Usage` when a selector is wrong.
+pub async fn chosen(
+    store: &Home,
+    global: &Global,
+    which: &ChosenArgs,
+    fit: impl Fn(&IndexEntry) -> bool,
+) -> Result<Vec<IndexEntry>, CliError> {
+    let (selector, field_selector) = (which.selector.clone(), which.field_selector.clone());
+    let selecting = selector.is_some() || field_selector.is_some();
+    let filter = Filter::of(&FilterArgs { selector, field_selector, ..FilterArgs::default() })?;
+    let mut found = Vec::new();
+    for run in &which.runs {
+        found.push(entry(store, global, run).await?);
+    }
+    if selecting {
+        let listed = entries(store, Some(&global.namespace)).await?;
+        found.extend(listed.into_iter().filter(|entry| filter.selects(entry) && fit(entry)));
+        if found.is_empty() {
+            global.known(&global.namespace)?;
+            say("no run is meant: nothing was done");
+        }
+    }
+    let mut seen = BTreeSet::new();
+    found.retain(|entry| seen.insert(entry.uid.clone()));
+    Ok(found)
 }
 
 /// The runs of a namespace (of all where none is named), newest first. Where nobody runs the store, what its last owner had no time to list is

@@ -313,6 +313,36 @@ fn without_an_owner_commands_are_recorded_and_start_no_step() {
     assert_eq!(bench.dropforge(&["logs", "b"]).exits(0).stdout, "");
 }
 
+#[test]
+fn labels_and_fields_choose_the_runs_that_a_verb_is_for() {
+    let bench = Bench::new();
+    bench.write("suspended.yaml", SUSPENDED);
+    for (name, team) in [("a", "x"), ("b", "x"), ("c", "y")] {
+        bench
+            .dropforge(&["submit", "suspended.yaml", "--name", name, "-l", &format!("team={team}")])
+            .exits(0);
+    }
+    let stopped = bench.dropforge(&["terminate", "-l", "team=x", "a"]).exits(0);
+    assert_eq!(stopped.stderr.matches(" terminated").count(), 2, "{stopped}");
+    assert_eq!(["a", "b", "c"].map(|run| phase(&bench, run)), ["Failed", "Failed", "Pending"]);
+    // Those that are over are not chosen again; one that is named is told of.
+    bench.dropforge(&["stop", "-l", "team=x"]).exits(0).says(&["no run is meant"]);
+    bench.dropforge(&["stop", "a", "-l", "team=y"]).exits(1).says(&["refused: "]);
+    let failing = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: d}\nspec:\n  entrypoint: main\n  templates:\n  - name: main\n    container: {image: busybox, command: [\"false\"]}\n";
+    bench.write("failing.yaml", failing);
+    bench.dropforge(&["run", "failing.yaml"]).exits(1);
+    let retried = bench.dropforge(&["retry", "--field-selector", "metadata.name notin (a,b)"]).exits(2);
+    retried.says(&["--field-selector"]);
+    let retried =
+        bench.dropforge(&["retry", "--field-selector", "metadata.name!=a,metadata.name!=b"]).exits(0);
+    assert!(retried.stderr.contains("d retried") && !retried.stderr.contains("c retried"), "{retried}");
+    bench.dropforge(&["resubmit", "-l", "team=y"]).exits(0);
+    let listed = bench.dropforge(&["list", "-l", "team=y", "-o", "json"]).exits(0).json();
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    bench.dropforge(&["stop"]).exits(2);
+    bench.dropforge(&["stop", "-l", "="]).exits(2).says(&["--selector"]);
+}
+
 fn phase(bench: &Bench, run: &str) -> Value {
     let list = bench.dropforge(&["list", "-o", "json"]).exits(0).json();
     list.as_array().unwrap().iter().find(|e| e["name"] == json!(run)).unwrap()["phase"].clone()

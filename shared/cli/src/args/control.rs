@@ -17,11 +17,30 @@ pub struct ControlArgs {
     pub runs: Vec<String>,
 }
 
+/// Runs that are named, or selected by Argo's flags.
+#[derive(Clone, Debug, Args)]
+pub struct ChosenArgs {
+    /// Names or uids; `@latest` is the newest run.
+    #[arg(value_name = "RUN", required_unless_present_any = ["selector", "field_selector"])]
+    pub runs: Vec<String>,
+    /// The runs with these labels that this can be done to: `team=a,tier in (x,y),!old`.
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub selector: Option<String>,
+    /// The runs with these fields that this can be done to: `status.phase!=Failed`.
+    #[arg(long, value_name = "SELECTOR")]
+    pub field_selector: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct TerminateArgs {
+    #[command(flatten)]
+    pub which: ChosenArgs,
+}
+
 #[derive(Debug, Args)]
 pub struct StopArgs {
-    /// Names or uids; `@latest` is the newest run.
-    #[arg(value_name = "RUN", required = true)]
-    pub runs: Vec<String>,
+    #[command(flatten)]
+    pub which: ChosenArgs,
     /// Why, for the record.
     #[arg(short, long)]
     pub message: Option<String>,
@@ -46,9 +65,8 @@ pub struct ResumeArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: dropforge retry @latest -p rows=100")]
 pub struct RetryArgs {
-    /// Names or uids; `@latest` is the newest run.
-    #[arg(value_name = "RUN", required = true)]
-    pub runs: Vec<String>,
+    #[command(flatten)]
+    pub which: ChosenArgs,
     /// Run again the nodes of --node-field-selector too, whatever became of them.
     #[arg(long, requires = "node_field_selector")]
     pub restart_successful: bool,
@@ -79,9 +97,8 @@ pub struct FollowArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: dropforge resubmit @latest --memoized")]
 pub struct ResubmitArgs {
-    /// Names or uids; `@latest` is the newest run.
-    #[arg(value_name = "RUN", required = true)]
-    pub runs: Vec<String>,
+    #[command(flatten)]
+    pub which: ChosenArgs,
     /// Take over what succeeded in a failed run, with its outputs.
     #[arg(long)]
     pub memoized: bool,

@@ -16,7 +16,7 @@ use dropforge_queue::doorbell::{Doorbell, Why};
 use dropforge_queue::local::LocalTimers;
 use dropforge_storage::directory::{Access, DirectoryStore};
 
-use crate::args::{ControlArgs, NodeSetArgs, ResumeArgs, StopArgs};
+use crate::args::{ChosenArgs, ControlArgs, NodeSetArgs, ResumeArgs, StopArgs, TerminateArgs};
 use crate::ends::LocalEnds;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -52,15 +52,15 @@ pub fn stop(global: &Global, args: &StopArgs) -> Result<Exit, CliError> {
             Verb::Set { selector, phase: Some(NodePhase::Failed), message, outputs: BTreeMap::new() }
         }
     };
-    commands(global, &args.runs, verb, "stopped")
+    chosen(global, &args.which, verb, "stopped")
 }
 
 /// Ends runs at once.
 ///
 /// # Errors
 /// `Refused` when a run is over.
-pub fn terminate(global: &Global, args: &ControlArgs) -> Result<Exit, CliError> {
-    commands(global, &args.runs, Verb::Terminate, "terminated")
+pub fn terminate(global: &Global, args: &TerminateArgs) -> Result<Exit, CliError> {
+    chosen(global, &args.which, Verb::Terminate, "terminated")
 }
 
 /// Holds runs back from starting anything new.
@@ -98,6 +98,17 @@ fn phase_named(text: &str) -> Result<NodePhase, CliError> {
 /// A value in quotes is what stands in them, as for Argo's `node set`.
 fn unquoted(value: &str) -> String {
     serde_json::from_str(value).unwrap_or_else(|_| value.to_owned())
+}
+
+/// The same to runs that are named, or selected among those that are not over.
+#[tokio::main(flavor = "current_thread")]
+async fn chosen(global: &Global, which: &ChosenArgs, verb: Verb, done: &str) -> Result<Exit, CliError> {
+    let store = lookup::reader(global).await?;
+    for entry in lookup::chosen(&store, global, which, |entry| !entry.phase.completed()).await? {
+        send(global, &store, &entry, verb.clone()).await?;
+        say(&format!("{} {done}", entry.name));
+    }
+    Ok(Exit::Succeeded)
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -34,8 +34,7 @@ pub fn resubmit(global: &Global, args: &ResubmitArgs) -> Result<Exit, CliError> 
 async fn submitted(global: &Global, args: &ResubmitArgs) -> Result<Vec<String>, CliError> {
     let store = lookup::reader(global).await?;
     let mut uids = Vec::new();
-    for run in &args.runs {
-        let entry = lookup::entry(&store, global, run).await?;
+    for entry in lookup::chosen(&store, global, &args.which, |_| true).await? {
         let spec = repeated(&store, args, &entry.uid).await?;
         if !leave(&store, &spec).await? {
             say(bell::UNANSWERED);

@@ -1,6 +1,8 @@
 //! `retry`: a finished run goes on where it failed.
 
+use dropforge_driver::store::IndexEntry;
 use dropforge_engine::event::{RetryOptions, Verb};
+use dropforge_engine::phase::RunPhase;
 
 use crate::args::RetryArgs;
 use crate::commands::control::send;
@@ -23,8 +25,8 @@ pub fn retry(global: &Global, args: &RetryArgs) -> Result<Exit, CliError> {
 async fn opened(global: &Global, args: &RetryArgs) -> Result<Vec<String>, CliError> {
     let store = lookup::reader(global).await?;
     let mut uids = Vec::new();
-    for run in &args.runs {
-        let entry = lookup::entry(&store, global, run).await?;
+    let failed = |entry: &IndexEntry| matches!(entry.phase, RunPhase::Failed | RunPhase::Error);
+    for entry in lookup::chosen(&store, global, &args.which, failed).await? {
         let options = RetryOptions {
             restart_successful: args.restart_successful,
             selector: args.node_field_selector.clone(),
