@@ -47,10 +47,11 @@ pub fn apply(state: &mut RunState, record: &Record) {
                 *waiting = Some(why.clone());
             }
         }),
-        Record::AttemptRunning { attempt, at, .. } => {
+        Record::AttemptRunning { attempt, at, host } => {
             touch(state, *at);
             if let Some(node) = state.outbox.node_of(attempt) {
                 hold_hooks(state, node);
+                runs_at(state, node, host.as_deref().unwrap_or_default());
             }
             on_attempt(state, attempt, |node| {
                 node.phase = NodePhase::Running;
@@ -246,6 +247,7 @@ fn node_created(state: &mut RunState, created: &NodeCreated) {
         daemoned: false,
         replaced: false,
         ip: None,
+        host: None,
         depth: depth(parent, created),
         on_exit: parent.is_some_and(|p| p.on_exit) || matches!(created.role, Role::WorkflowExit | Role::Exit),
         hooks_open: count_of(&created.hooks),
@@ -497,6 +499,7 @@ fn attempt_ended(state: &mut RunState, verdict: &Verdict) {
     if let Some(ended) = state.outbox.attempt(&verdict.attempt).cloned() {
         state.outbox.remove_mut(&EffectKey::Start(verdict.attempt.clone()));
         state.outbox.remove_mut(&EffectKey::Stop(verdict.attempt.clone()));
+        runs_at(state, ended.node, &verdict.usage.host);
         on_node(state, ended.node, |node| {
             resources::add(&mut node.resources, &resources::duration(&ended.work, verdict));
             if let Body::Pod { attempt, lost, waiting, .. } = &mut node.body {
@@ -505,6 +508,20 @@ fn attempt_ended(state: &mut RunState, verdict: &Verdict) {
                 *lost += u32::from(verdict.outcome == Outcome::Lost && verdict.reason != Reason::Interrupted);
             }
         });
+    }
+}
+
+/// Where an attempt of this node runs or ran. A node of several attempts shows what its last one does (rule V-3).
+fn runs_at(state: &mut RunState, id: NodeId, host: &str) {
+    if !state.program.hosts_read || host.is_empty() {
+        return;
+    }
+    let retry = state
+        .node(id)
+        .and_then(|node| node.parent)
+        .filter(|parent| state.node(*parent).is_some_and(|parent| parent.kind == NodeKind::Retry));
+    for id in [Some(id), retry].into_iter().flatten() {
+        on_node(state, id, |node| node.host = Some(host.into()));
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Program {
     pub hooks: Vec<Arc<Hook>>,
     /// Whether there is any hook with an expression at all.
     pub hooked: bool,
+    /// Whether any text asks where a step or task ran.
+    pub hosts_read: bool,
     scopes: BTreeMap<String, BTreeMap<String, Arc<Compiled>>>,
 }
 
@@ -180,7 +182,8 @@ impl Program {
         let hooks = hooks::compile_workflows(&spec.spec.hooks);
         let calls = || scopes.values().flat_map(BTreeMap::values).flat_map(|template| template.calls());
         let hooked = !hooks.is_empty() || calls().any(|call| !call.hooks.is_empty());
-        Ok(Program { spec, hooks, hooked, scopes })
+        let hosts_read = scopes.values().flat_map(BTreeMap::values).any(|template| template.reads.hosts());
+        Ok(Program { spec, hooks, hooked, hosts_read, scopes })
     }
 
     /// A template by its key.

@@ -483,6 +483,7 @@ impl Calls<'_> {
             "startedAt" => text(whole_seconds(node.started_at)),
             "finishedAt" => node.finished_at.map_or(Lookup::Unknown, |at| text(whole_seconds(at))),
             "exitCode" => node.outputs.exit_code.as_ref().map_or(Lookup::Unknown, |c| text(c.as_str())),
+            "hostNodeName" => node.host.as_ref().map_or(Lookup::Unknown, |host| text(&**host)),
             "ip" => node.ip.as_ref().map_or(Lookup::Unknown, |ip| text(ip.as_str())),
             "outputs.result" => match &node.outputs.result {
                 Some(result) => text(result.as_str()),
@@ -589,7 +590,7 @@ impl Calls<'_> {
 
     fn fields(&self, node: &Node) -> Vec<String> {
         let mut fields: Vec<String> =
-            ["id", "status", "startedAt", "finishedAt", "exitCode", "ip", "outputs.result"]
+            ["id", "status", "startedAt", "finishedAt", "exitCode", "hostNodeName", "ip", "outputs.result"]
                 .map(str::to_owned)
                 .to_vec();
         let declared = self

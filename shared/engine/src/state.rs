@@ -194,6 +194,9 @@ pub struct Node {
     /// A daemon's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
+    /// The machine or Kubernetes node of its last attempt, where anybody reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Arc<str>>,
     /// Frames of template calls above it; Argo allows 100.
     pub depth: u32,
     /// Whether it runs below an exit handler.

@@ -7,12 +7,13 @@ use std::collections::HashSet;
 pub struct Reads {
     outputs: HashSet<String>,
     results: HashSet<String>,
+    hosts: bool,
 }
 
 impl Reads {
     /// Scans a template's JSON text.
     pub fn of(text: &str) -> Reads {
-        let mut reads = Reads::default();
+        let mut reads = Reads { hosts: text.contains(".hostNodeName"), ..Reads::default() };
         for (at, found) in text.match_indices(".outputs") {
             let Some((name, whole)) = name_before(&text[..at]) else { continue };
             reads.outputs.insert(name.to_owned());
@@ -26,6 +27,11 @@ impl Reads {
     /// Whether the text names any output of this step or task.
     pub fn outputs(&self, name: &str) -> bool {
         self.outputs.contains(name)
+    }
+
+    /// Whether the text asks where a step or task ran.
+    pub fn hosts(&self) -> bool {
+        self.hosts
     }
 
     /// Whether the text refers to `outputs.result` of this step or task (Argo's rule O-1).

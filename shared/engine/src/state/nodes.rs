@@ -217,6 +217,7 @@ mod tests {
             daemoned: false,
             replaced: false,
             ip: None,
+            host: None,
             depth: 0,
             on_exit: false,
             hooks_open: 0,

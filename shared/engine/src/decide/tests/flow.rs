@@ -508,3 +508,20 @@ fn a_step_sees_the_earlier_one_of_a_name_that_comes_again_later() {
     w.succeed("wf[2].l-dup");
     assert_eq!(w.ended(), Some((RunPhase::Succeeded, String::new())));
 }
+
+#[test]
+fn a_step_is_told_where_the_last_attempt_of_another_ran() {
+    let spec = "  entrypoint: main\n  templates:\n  - {name: main, steps: [[{name: a, template: tries}], [{name: b, template: echo, arguments: {parameters: [{name: x, value: '{{steps.a.hostNodeName}}'}]}}]]}\n  - {name: tries, retryStrategy: {limit: 1}, container: {image: busybox}}\n  - {name: echo, inputs: {parameters: [{name: x}]}, container: {image: busybox, args: ['{{inputs.parameters.x}}']}}";
+    let mut w = world(spec);
+    let (attempt, at) = (w.attempt("wf[0].a(0)").id.clone(), at(w.now));
+    w.event(Event::AttemptRunning { attempt, at, host: Some("node-1".to_owned()) });
+    w.fail("wf[0].a(0)");
+    // Whoever sees only its end is told by that.
+    w.finish_with("wf[0].a(1)", |v| v.usage.host = "node-2".to_owned());
+    let args = w.attempt("wf[1].b").work.template.container.as_ref().unwrap().args.clone();
+    assert_eq!(args, Some(vec!["node-2".to_owned()]));
+    // Where nobody asks, nothing is kept.
+    let mut w = world(&spec.replace("'{{steps.a.hostNodeName}}'", "c"));
+    w.finish_with("wf[0].a(0)", |v| v.usage.host = "node-2".to_owned());
+    assert!(w.state.nodes.values().all(|node| node.host.is_none()));
+}
