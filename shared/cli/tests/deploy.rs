@@ -291,6 +291,31 @@ fn deploy_applies_what_it_prints_and_stores_what_apply_names() {
 }
 
 #[test]
+fn a_role_that_stays_as_somebody_else_has_set_it_fails_the_doctor() {
+    let Some(place) = Place::new("stale") else { return };
+    place.outputs(json!({}));
+    let rbac = "rbac.authorization.k8s.io";
+    let named = json!({"name": "dropforge-dispatcher", "namespace": place.name});
+    let role = json!({"apiVersion": format!("{rbac}/v1"), "kind": "Role", "metadata": named,
+        "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "get", "list", "delete"]}]});
+    let binding = json!({"apiVersion": format!("{rbac}/v1"), "kind": "RoleBinding", "metadata": named,
+        "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "dropforge-dispatcher"},
+        "subjects": [{"apiGroup": rbac, "kind": "Group", "name": "dropforge:dispatcher"}]});
+    let held = vec![("roles/dropforge-dispatcher", role), ("rolebindings/dropforge-dispatcher", binding)];
+    let server = ApiServer::holding("ebs.csi.aws.com", held);
+    place.bench.write("kubeconfig", server.kubeconfig());
+    let deployed = place.deploy(&["--kubeconfig", "kubeconfig"]).exits(1);
+    for words in [
+        format!("role/dropforge-dispatcher of {} stays as it is: Apply failed", place.name),
+        format!("FAIL  rights of functions in {}: role/dropforge-dispatcher does not let", place.name),
+        "create, get, list, delete persistentvolumeclaims".to_owned(),
+        "list events".to_owned(),
+    ] {
+        assert!(deployed.stdout.contains(&words), "{words}: {deployed}");
+    }
+}
+
+#[test]
 fn a_kubeconfig_of_another_cluster_is_refused_before_it_is_asked_anything() {
     let bench = Bench::new();
     let other = TcpListener::bind("127.0.0.1:0").unwrap();

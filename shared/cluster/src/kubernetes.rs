@@ -24,4 +24,4 @@ pub use person::Person;
 pub use pod::{Commands, ImageCommand, Launched, PodError};
 pub use site::{Limits, PodDefaults, Site, Witness};
 pub use status::{Glance, Patience};
-pub use survey::{Class, Daemons, DevicePlugin, GpuNode, NodeClass, PolicyAgent, Survey, Volume};
+pub use survey::{Binding, Class, Daemons, DevicePlugin, GpuNode, NodeClass, PolicyAgent, Survey, Volume};

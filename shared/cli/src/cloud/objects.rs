@@ -8,11 +8,13 @@ use crate::args::ClusterPart;
 use crate::cloud::doctor::kubernetes::another_stack;
 use crate::contexts::{Deployment, Namespace};
 
+const DISPATCHER: &str = include_str!("../../../../infra/kubernetes/namespace/dispatcher.yaml");
+
 /// What each namespace of steps has, as it stands for the namespace `dropforge`.
 const NAMESPACE: [&str; 4] = [
     include_str!("../../../../infra/kubernetes/namespace/namespace.yaml"),
     include_str!("../../../../infra/kubernetes/namespace/service-account.yaml"),
-    include_str!("../../../../infra/kubernetes/namespace/dispatcher.yaml"),
+    DISPATCHER,
     include_str!("../../../../infra/kubernetes/namespace/network-policy.yaml"),
 ];
 
@@ -37,6 +39,12 @@ pub fn of_namespaces(deployment: &Deployment) -> Vec<Value> {
         objects.extend(own.map(|object| placed(object, name, namespace, deployment)));
     }
     objects
+}
+
+/// What functions may in a namespace, as it would be applied there.
+pub fn role(name: &str, namespace: &Namespace, deployment: &Deployment) -> Value {
+    let role = documents(DISPATCHER).into_iter().find(|object| object["kind"] == "Role");
+    placed(role.expect("dispatcher.yaml holds a Role"), name, namespace, deployment)
 }
 
 /// What the cluster lacks and can take: a default storage class, in Auto Mode a pool of GPU nodes, and NVIDIA's device
@@ -139,8 +147,8 @@ pub fn as_strict_as_it_is(mut object: Value, survey: &Survey) -> (Value, Option<
 /// Why an object is not applied: it would give a namespace of another stack's to this one; with what to do.
 pub fn of_another_stack(object: &Value, survey: &Survey) -> Option<(String, String)> {
     let namespace = object["metadata"]["namespace"].as_str().filter(|_| object["kind"] == "RoleBinding")?;
-    let groups = survey.groups.get(namespace)?.as_ref().ok()?.as_ref()?;
-    another_stack(namespace, groups, object["subjects"][0]["name"].as_str().unwrap_or_default())
+    let binding = survey.bindings.get(namespace)?.as_ref().ok()?.as_ref()?;
+    another_stack(namespace, &binding.groups, object["subjects"][0]["name"].as_str().unwrap_or_default())
 }
 
 fn strictness(level: &str) -> u8 {
@@ -168,7 +176,7 @@ mod tests {
     use dropforge_cluster::kubernetes::{Class, GpuNode};
 
     use super::*;
-    use crate::cloud::doctor::kubernetes::tests::survey as well;
+    use crate::cloud::doctor::kubernetes::tests::{binding, survey as well};
 
     fn deployment() -> Deployment {
         let namespace = |isolation: &str| Namespace {
@@ -259,8 +267,8 @@ mod tests {
     fn a_binding_that_is_there_is_changed_only_where_it_is_this_stacks() {
         let refused = |group: Option<&str>| {
             let mut survey = survey(&[], &[]);
-            let groups = group.map(|group| vec![group.to_owned()]);
-            survey.groups.insert("a".to_owned(), Ok(groups));
+            let binding = group.map(|group| binding(&[group], Vec::new()));
+            survey.bindings.insert("a".to_owned(), Ok(binding));
             let objects = of_namespaces(&deployment());
             let refused = objects.iter().filter(|object| of_another_stack(object, &survey).is_some());
             refused.map(title).collect::<Vec<_>>()

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 const LISTS: [&str; 6] =
     ["csidrivers", "daemonsets", "nodepools", "nodes", "persistentvolumes", "storageclasses"];
 
-/// A cluster with one storage driver and nothing else, which keeps what is applied and does nothing with it.
+/// A cluster with one storage driver and what else it is told of, which keeps what is applied and does nothing with it. What
+/// it was told of is somebody else's: who applies it is told of the conflict.
 pub struct ApiServer {
     url: String,
     applied: Arc<Mutex<Vec<Value>>>,
@@ -19,14 +20,20 @@ pub struct ApiServer {
 impl ApiServer {
     /// Starts it; it ends with the test's process.
     pub fn start(driver: &'static str) -> ApiServer {
+        ApiServer::holding(driver, Vec::new())
+    }
+
+    /// One that has these objects, by the ends of their paths: `roles/NAME`.
+    pub fn holding(driver: &'static str, objects: Vec<(&'static str, Value)>) -> ApiServer {
+        let objects = Arc::new(objects);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let applied = Arc::new(Mutex::new(Vec::new()));
         let kept = applied.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let kept = kept.clone();
-                std::thread::spawn(move || serve(stream.unwrap(), driver, &kept));
+                let (kept, objects) = (kept.clone(), objects.clone());
+                std::thread::spawn(move || serve(stream.unwrap(), driver, &objects, &kept));
             }
         });
         ApiServer { url, applied }
@@ -46,11 +53,14 @@ impl ApiServer {
     }
 }
 
-fn serve(stream: TcpStream, driver: &str, applied: &Mutex<Vec<Value>>) {
+fn serve(stream: TcpStream, driver: &str, objects: &[(&str, Value)], applied: &Mutex<Vec<Value>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
     while let Some((method, path, body)) = request(&mut reader) {
+        let held = objects.iter().find(|(end, _)| path.ends_with(&format!("/{end}")));
         let (status, answer) = match method.as_str() {
+            "PATCH" if held.is_some() => (409, status(409, "Conflict", "Apply failed with 1 conflict")),
+            "GET" if held.is_some() => (200, held.unwrap().1.clone()),
             "PATCH" => {
                 let object: Value = serde_json::from_slice(&body).unwrap();
                 applied.lock().unwrap().push(object.clone());
@@ -105,6 +115,10 @@ fn found(path: &str, driver: &str) -> (u16, Value) {
 }
 
 fn missing() -> Value {
-    json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404,
-        "message": "it is not there", "metadata": {}})
+    status(404, "NotFound", "it is not there")
+}
+
+fn status(code: u16, reason: &str, message: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": reason, "code": code,
+        "message": message, "metadata": {}})
 }

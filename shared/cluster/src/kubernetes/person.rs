@@ -6,7 +6,7 @@ use std::path::Path;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, PersistentVolume, ServiceAccount};
-use k8s_openapi::api::rbac::v1::RoleBinding;
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role, RoleBinding, RoleRef};
 use k8s_openapi::api::storage::v1::{CSIDriver, StorageClass};
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::client::{CallError, call};
-use super::survey::{self, Class, Daemons, GpuNode, NodeClass, Survey, Volume};
+use super::survey::{self, Binding, Class, Daemons, GpuNode, NodeClass, Survey, Volume};
 
 /// Who set a field, as Kubernetes keeps it.
 const MANAGER: &str = "dropforge";
@@ -68,7 +68,7 @@ impl Person {
             version: call(self.client.apiserver_version()).await.map(|info| info.git_version),
             namespaces: BTreeMap::new(),
             accounts: BTreeMap::new(),
-            groups: BTreeMap::new(),
+            bindings: BTreeMap::new(),
             classes: self.classes().await,
             drivers: self.drivers().await,
             gpu_nodes: self.gpu_nodes().await,
@@ -86,11 +86,27 @@ impl Person {
             let own: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
             let found = call(own.get_opt(account)).await.map(|found| found.is_some());
             survey.accounts.insert(namespace.clone(), found);
-            let bindings: Api<RoleBinding> = Api::namespaced(self.client.clone(), namespace);
-            let found = call(bindings.get_opt(BINDING)).await.map(|found| found.map(survey::groups));
-            survey.groups.insert(namespace.clone(), found);
+            survey.bindings.insert(namespace.clone(), self.binding(namespace).await);
         }
         survey
+    }
+
+    async fn binding(&self, namespace: &str) -> Result<Option<Binding>, CallError> {
+        let bindings: Api<RoleBinding> = Api::namespaced(self.client.clone(), namespace);
+        let Some(binding) = call(bindings.get_opt(BINDING)).await? else { return Ok(None) };
+        let rules = self.rules(namespace, &binding.role_ref).await;
+        Ok(Some(Binding::of(binding, rules)))
+    }
+
+    /// The rules of the role that a binding names; none where there is no such role.
+    async fn rules(&self, namespace: &str, role: &RoleRef) -> Result<Option<Vec<PolicyRule>>, CallError> {
+        if role.kind == "ClusterRole" {
+            let roles: Api<ClusterRole> = Api::all(self.client.clone());
+            let found = call(roles.get_opt(&role.name)).await?;
+            return Ok(found.map(|role| role.rules.unwrap_or_default()));
+        }
+        let roles: Api<Role> = Api::namespaced(self.client.clone(), namespace);
+        Ok(call(roles.get_opt(&role.name)).await?.map(|role| role.rules.unwrap_or_default()))
     }
 
     async fn all<K>(&self) -> Result<Vec<K>, CallError>

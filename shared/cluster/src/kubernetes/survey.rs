@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Node, PersistentVolume};
-use k8s_openapi::api::rbac::v1::RoleBinding;
+use k8s_openapi::api::rbac::v1::{PolicyRule, RoleBinding};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::CallError;
 
@@ -28,8 +28,8 @@ pub struct Survey {
     pub namespaces: BTreeMap<String, Result<Option<BTreeMap<String, String>>, CallError>>,
     /// Whether the service accounts that were asked for are there, by namespace.
     pub accounts: BTreeMap<String, Result<bool, CallError>>,
-    /// The groups to which the namespaces that were asked for give the rights of functions; none where nobody has given any.
-    pub groups: BTreeMap<String, Result<Option<Vec<String>>, CallError>>,
+    /// By what the namespaces that were asked for give functions their rights; none where nobody has given any.
+    pub bindings: BTreeMap<String, Result<Option<Binding>, CallError>>,
     /// The storage classes.
     pub classes: Result<Vec<Class>, CallError>,
     /// The names of the storage drivers.
@@ -60,10 +60,31 @@ impl Survey {
     }
 }
 
-/// The groups of a binding.
-pub(super) fn groups(binding: RoleBinding) -> Vec<String> {
-    let subjects = binding.subjects.into_iter().flatten();
-    subjects.filter(|subject| subject.kind == "Group").map(|subject| subject.name).collect()
+/// Who gets which rights in a namespace.
+#[derive(Debug)]
+pub struct Binding {
+    /// The groups that get them.
+    pub groups: Vec<String>,
+    /// The kind of what says which: a `Role` of the namespace or a `ClusterRole`.
+    pub kind: String,
+    /// Its name.
+    pub role: String,
+    /// Its rules, as Kubernetes writes them; none where there is no such role.
+    pub rules: Result<Option<Vec<Value>>, CallError>,
+}
+
+impl Binding {
+    /// A binding, with the rules of the role that it names.
+    pub(super) fn of(binding: RoleBinding, rules: Result<Option<Vec<PolicyRule>>, CallError>) -> Binding {
+        let subjects = binding.subjects.into_iter().flatten();
+        let written = |rules: Vec<PolicyRule>| rules.iter().map(|rule| json!(rule)).collect();
+        Binding {
+            groups: subjects.filter(|subject| subject.kind == "Group").map(|subject| subject.name).collect(),
+            kind: binding.role_ref.kind,
+            role: binding.role_ref.name,
+            rules: rules.map(|rules| rules.map(written)),
+        }
+    }
 }
 
 /// What nodes of Auto Mode are made as.
@@ -207,8 +228,6 @@ pub(super) fn is_at(server: &str, server_name: Option<&str>, endpoint: &str) -> 
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn node(labels: Value, gpus: Option<&str>, system: &str) -> Option<GpuNode> {
@@ -257,7 +276,12 @@ mod tests {
     fn rights_go_to_a_bindings_groups_and_a_node_class_says_what_policies_mean() {
         let binding = json!({"roleRef": {"apiGroup": "", "kind": "Role", "name": "r"},
             "subjects": [{"kind": "Group", "name": "a:dispatcher"}, {"kind": "User", "name": "ann"}]});
-        assert_eq!(groups(serde_json::from_value(binding).unwrap()), ["a:dispatcher"]);
+        let rule = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]});
+        let rules = Ok(Some(vec![serde_json::from_value(rule.clone()).unwrap()]));
+        let binding = Binding::of(serde_json::from_value(binding).unwrap(), rules);
+        assert_eq!(binding.groups, ["a:dispatcher"]);
+        assert_eq!((binding.kind.as_str(), binding.role.as_str()), ("Role", "r"));
+        assert_eq!(binding.rules.unwrap(), Some(vec![rule]));
         let class = |spec: Value| NodeClass::of("default".to_owned(), &json!({"spec": spec})).network_policy;
         assert_eq!(class(json!({"networkPolicy": "DefaultAllow"})), Some("DefaultAllow".to_owned()));
         assert_eq!(class(json!({"role": "nodes"})), None);

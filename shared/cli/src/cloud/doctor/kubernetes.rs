@@ -9,6 +9,7 @@ use super::{Check, Found};
 use crate::contexts::{Context, Deployment};
 
 mod policies;
+mod rights;
 mod zones;
 
 /// The label that Kubernetes enforces a namespace's level by.
@@ -94,10 +95,13 @@ fn of_namespace(name: &str, deployment: &Deployment, survey: &Survey) -> Vec<Che
         let what = format!("service account {} of {name}", wanted.unwrap_or_default());
         checks.push(Check::new(what, account(there)));
     }
-    let group = &deployment.kubernetes_group;
     // Outputs of older modules name no group.
-    if let Some(groups) = survey.groups.get(name).filter(|_| !group.is_empty()) {
-        checks.push(Check::new(format!("rights of functions in {name}"), rights(name, groups, group)));
+    let has_group = !deployment.kubernetes_group.is_empty();
+    if let (Some(binding), Some(own), true) =
+        (survey.bindings.get(name), deployment.namespaces.get(name), has_group)
+    {
+        let found = rights::found((name, own), binding, deployment);
+        checks.push(Check::new(format!("rights of functions in {name}"), found));
     }
     checks
 }
@@ -128,23 +132,6 @@ fn account(there: &Result<bool, CallError>) -> Found {
     told(there, "get serviceaccounts", |there| match there {
         true => Found::Good("is there".to_owned()),
         false => Found::Bad("it is not there: no step starts".to_owned(), "dropforge deploy".to_owned()),
-    })
-}
-
-/// Whether the functions' group may make pods in a namespace.
-fn rights(namespace: &str, groups: &Result<Option<Vec<String>>, CallError>, group: &str) -> Found {
-    told(groups, "get rolebindings", |groups| {
-        match groups {
-        // Who applies the objects otherwise may have another name for it.
-        None => Found::Unknown(
-            "there is no rolebinding dropforge-dispatcher: unless another gives them, no step starts (dropforge deploy)"
-                .to_owned(),
-        ),
-        Some(groups) => match another_stack(namespace, groups, group) {
-            Some((why, remedy)) => Found::Bad(why, remedy),
-            None => Found::Good(format!("are the group's {group}")),
-        },
-    }
     })
 }
 

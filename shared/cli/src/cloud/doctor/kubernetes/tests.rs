@@ -1,4 +1,4 @@
-use dropforge_cluster::kubernetes::{Daemons, PolicyAgent};
+use dropforge_cluster::kubernetes::{Binding, Daemons, PolicyAgent};
 
 use super::*;
 
@@ -10,7 +10,7 @@ pub fn survey() -> Survey {
         version: Ok("v1.33".to_owned()),
         namespaces: [("ml".to_owned(), Ok(Some(labels)))].into(),
         accounts: [("ml".to_owned(), Ok(true))].into(),
-        groups: [("ml".to_owned(), Ok(Some(vec!["forge:dispatcher".to_owned()])))].into(),
+        bindings: [("ml".to_owned(), Ok(Some(binding(&["forge:dispatcher"], rules()))))].into(),
         classes: Ok(vec![class]),
         drivers: Ok(Vec::new()),
         gpu_nodes: Ok(vec![node(1)]),
@@ -26,12 +26,30 @@ pub fn survey() -> Survey {
     }
 }
 
+/// A binding of the Role that infra/kubernetes names.
+pub fn binding(groups: &[&str], rules: Vec<Value>) -> Binding {
+    Binding {
+        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+        kind: "Role".to_owned(),
+        role: "dropforge-dispatcher".to_owned(),
+        rules: Ok(Some(rules)),
+    }
+}
+
+/// The rules of infra/kubernetes.
+fn rules() -> Vec<Value> {
+    let role = crate::cloud::objects::role("ml", &Default::default(), &Deployment::default());
+    role["rules"].as_array().unwrap().clone()
+}
+
 fn node(offers: i64) -> GpuNode {
     GpuNode { name: "n1".to_owned(), zone: Some("a".to_owned()), offers, is_managed: false }
 }
 
 fn found(survey: &Survey) -> Vec<Found> {
-    let deployment = Deployment { kubernetes_group: "forge:dispatcher".to_owned(), ..Deployment::default() };
+    let mut deployment =
+        Deployment { kubernetes_group: "forge:dispatcher".to_owned(), ..Deployment::default() };
+    deployment.namespaces.insert("ml".to_owned(), Default::default());
     checks(&deployment, Some(false), survey).into_iter().map(|check| check.found).collect()
 }
 
@@ -57,6 +75,11 @@ fn what_is_missing_is_told_with_what_to_do() {
     let early = bad(|survey| survey.classes.as_mut().unwrap()[0].waits_for_pod = false);
     assert!(text(&early).contains("WaitForFirstConsumer"));
     assert!(text(&bad(|survey| survey.gpu_nodes = Ok(Vec::new()))).contains("no node pool"));
+    let stale = bad(|survey| {
+        let stale = binding(&["forge:dispatcher"], rules().split_off(1));
+        survey.bindings.insert("ml".to_owned(), Ok(Some(stale)));
+    });
+    assert!(text(&stale).contains("create, get, list, delete pods"), "{stale:?}");
     let silent = text(&bad(|survey| survey.gpu_nodes = Ok(vec![node(0)])));
     assert!(silent.contains("n1 have GPUs and tell of none: no step gets one"), "{silent}");
     let new = text(&bad(|survey| {
@@ -74,8 +97,7 @@ fn what_is_missing_is_told_with_what_to_do() {
 fn a_namespace_that_gives_its_rights_to_another_stack_is_told() {
     let with = |groups: Option<&[&str]>| {
         let mut survey = survey();
-        let groups = groups.map(|all| all.iter().map(|group| (*group).to_owned()).collect());
-        survey.groups.insert("ml".to_owned(), Ok(groups));
+        survey.bindings.insert("ml".to_owned(), Ok(groups.map(|all| binding(all, rules()))));
         let found = found(&survey).into_iter().find(|found| !matches!(found, Found::Good(_)));
         found.map(|found| format!("{found:?}"))
     };
