@@ -1,5 +1,6 @@
 //! The project's own manifests, one for each feature of the language, with the tree that must come of them. A leaf succeeds,
 //! unless `outcomes.json` beside the manifest says what became of it, in the recordings' form, by its name without the run's.
+//! `prerequisites.yaml` holds the config maps it needs.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -68,7 +69,9 @@ fn tree_of(feature: &Path) -> Result<String, String> {
     let nodes: Map<String, Value> =
         leaves.map(|(name, leaf)| (format!("{{{{workflow.name}}}}{name}"), leaf.clone())).collect();
     let golden = json!({"nodes": nodes, "otherwise": {"phase": "Succeeded"}, "commands": told["commands"]});
-    replay(&manifest.to_string_lossy(), 0, golden, 1, &[]).map(|workflow| tree(&workflow))
+    let prerequisites = Some(feature.join("prerequisites.yaml")).filter(|file| file.exists());
+    let prerequisites: Vec<String> = prerequisites.iter().map(|file| file.display().to_string()).collect();
+    replay(&manifest.to_string_lossy(), 0, golden, 1, &prerequisites).map(|workflow| tree(&workflow))
 }
 
 /// The run as a person reads it: a line for each node, below its parent; further parents of it show its name alone.

@@ -67,7 +67,7 @@ pub const TABLE: &[Row] = &[
             ("metrics", Into("metrics")),
             ("workflowMetadata", Runs),
             ("ttlStrategy", Runs),
-            ("podGC", Silent),
+            ("podGC", Warned("a pod goes as soon as its end is on record; logs, results and artifacts are kept")),
             ("artifactGC", Into("artifactGC")),
             ("artifactRepositoryRef", Noted("artifacts go to the store's own repository")),
             ("executorPlugins", Refused(LEAF)),
