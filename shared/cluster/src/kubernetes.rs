@@ -20,8 +20,11 @@ mod volumes;
 
 pub use client::{Access, CallError, Eks};
 pub use cluster::{KubernetesCluster, OurPod, OurPods, Settings};
+pub use images::{RegistryError, seen};
 pub use person::Person;
 pub use pod::{Commands, ImageCommand, Launched, PodError};
 pub use site::{Limits, PodDefaults, Site, Witness};
 pub use status::{Glance, Patience};
-pub use survey::{Binding, Class, Daemons, DevicePlugin, GpuNode, NodeClass, PolicyAgent, Survey, Volume};
+pub use survey::{
+    Binding, Class, Daemons, DevicePlugin, GpuNode, NodeClass, PolicyAgent, Survey, Volume, is_nvidia,
+};

@@ -25,9 +25,9 @@ const FORMAT: u32 = 1;
 /// How long what a tag starts is believed: tags move.
 const TAG_HOLDS: SignedDuration = SignedDuration::from_hours(24);
 
-/// What a role needs for an image's own command, as people are told.
+/// What it takes to look into an image, as people are told.
 const RIGHTS: &str = "ecr:GetAuthorizationToken, ecr:BatchGetImage and ecr:GetDownloadUrlForLayer \
-     (`entrypoint_repository_arns` of the Terraform module)";
+     (of functions by `entrypoint_repository_arns` of the Terraform module)";
 
 /// How long a registry that did not say it is not asked again.
 const FAILURE_HOLDS: SignedDuration = SignedDuration::from_secs(10);
@@ -116,7 +116,7 @@ impl<S: Documents> Images<S> {
             return Err(failure.why.clone());
         }
         let since = before.map_or(now, |failure| failure.since);
-        let starts = match self.ask(pulled, logins).await {
+        let starts = match ask(pulled, logins, self.credentials.as_ref()).await {
             Ok(starts) => starts,
             Err(why) => {
                 let why = judged(why, now.duration_since(since), self.patience);
@@ -134,28 +134,41 @@ impl<S: Documents> Images<S> {
         Ok(starts)
     }
 
-    /// Asks with a pull secret's login, or with one of the functions' own where Amazon's registry gives it.
-    async fn ask(&self, pulled: &str, mut logins: Logins) -> Result<ImageCommand, RegistryError> {
-        let registry = registry::registry(pulled);
-        let mut lacks = String::new();
-        if let Some(credentials) = self.credentials.as_ref().filter(|_| !logins.contains_key(&registry)) {
-            match ecr::login(&registry, credentials).await {
-                Ok(login) => logins.extend(login.map(|login| (registry, login))),
-                Err(why) if why.passes => return Err(RegistryError::of(pulled, why)),
-                Err(Unsaid { why, .. }) => {
-                    lacks = format!("; ECR gave this function no login ({why}): its role needs {RIGHTS}")
-                }
-            }
-        }
-        let asked = pulled.to_owned();
-        let asking = tokio::task::spawn_blocking(move || registry::starts(&asked, &logins));
-        let answer = asking.await.map_err(|why| RegistryError::of(pulled, why.to_string().into()));
-        answer.and_then(|answer| answer).map_err(|why| why.and(&lacks))
-    }
-
     fn memory(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What an image starts, as a person sees it who has these credentials at AWS and no login of other registries.
+///
+/// # Errors
+/// When the registry does not say it.
+pub async fn seen(
+    image: &str,
+    credentials: Option<&SharedCredentialsProvider>,
+) -> Result<ImageCommand, RegistryError> {
+    ask(image, Logins::new(), credentials).await
+}
+
+/// Asks with a pull secret's login, or with one of the asker's own where Amazon's registry gives it.
+async fn ask(
+    pulled: &str,
+    mut logins: Logins,
+    credentials: Option<&SharedCredentialsProvider>,
+) -> Result<ImageCommand, RegistryError> {
+    let registry = registry::registry(pulled);
+    let mut lacks = String::new();
+    if let Some(credentials) = credentials.filter(|_| !logins.contains_key(&registry)) {
+        match ecr::login(&registry, credentials).await {
+            Ok(login) => logins.extend(login.map(|login| (registry, login))),
+            Err(why) if why.passes => return Err(RegistryError::of(pulled, why)),
+            Err(Unsaid { why, .. }) => lacks = format!("; ECR gave no login ({why}): that takes {RIGHTS}"),
+        }
+    }
+    let asked = pulled.to_owned();
+    let asking = tokio::task::spawn_blocking(move || registry::starts(&asked, &logins));
+    let answer = asking.await.map_err(|why| RegistryError::of(pulled, why.to_string().into()));
+    answer.and_then(|answer| answer).map_err(|why| why.and(&lacks))
 }
 
 fn key(image: &str) -> String {

@@ -173,8 +173,8 @@ fn has_gpu(labels: &BTreeMap<String, String>) -> bool {
         || labels.get("node.kubernetes.io/instance-type").is_some_and(|kind| is_nvidia(kind))
 }
 
-/// EC2's families with GPUs of NVIDIA's: `g` and `p` with a generation, and `gr`. `g4ad` has AMD's.
-fn is_nvidia(instance_type: &str) -> bool {
+/// Whether a type of instances, or a family, has GPUs of NVIDIA's: `g` and `p` with a generation, and `gr`. `g4ad` has AMD's.
+pub fn is_nvidia(instance_type: &str) -> bool {
     let family = instance_type.split('.').next().unwrap_or_default();
     let generation = ["gr", "g", "p"].iter().find_map(|kind| family.strip_prefix(kind));
     generation.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) && family != "g4ad"

@@ -9,11 +9,15 @@ use super::{Check, Found};
 use crate::contexts::{Context, Deployment};
 
 mod policies;
+mod pools;
 mod rights;
 mod zones;
 
 /// The label that Kubernetes enforces a namespace's level by.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+
+/// The first version whose clusters start an init container that is to run on beside the others, unless told not to.
+const OLDEST: (u32, u32) = (1, 29);
 
 /// Asks the cluster with the person's kubeconfig.
 ///
@@ -66,7 +70,7 @@ fn update_kubeconfig(deployment: &Deployment) -> String {
 /// What a survey means for a deployment; `is_auto` says whether the cluster runs in Auto Mode, where EKS tells.
 pub fn checks(deployment: &Deployment, is_auto: Option<bool>, survey: &Survey) -> Vec<Check> {
     let version = match &survey.version {
-        Ok(version) => Found::Good(version.clone()),
+        Ok(version) => version_of(version),
         Err(why) => Found::Bad(why.to_string(), update_kubeconfig(deployment)),
     };
     let mut checks = vec![Check::new("cluster", version)];
@@ -83,6 +87,20 @@ pub fn checks(deployment: &Deployment, is_auto: Option<bool>, survey: &Survey) -
     let found = policies::found(&deployment.cluster.name, is_auto, survey);
     checks.push(Check::new("network policies", found));
     checks
+}
+
+/// Whether a version has what pods of ours are made of.
+fn version_of(version: &str) -> Found {
+    let mut numbers = version.trim_start_matches('v').split('.').map(|part| part.parse::<u32>().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(major), Some(minor)) if (major, minor) < OLDEST => Found::Bad(
+            format!(
+                "{version} knows no native sidecars (1.29 does): a step that has one beside it waits for that for ever"
+            ),
+            "aws eks update-cluster-version, one minor version at a time, and new nodes".to_owned(),
+        ),
+        _ => Found::Good(version.to_owned()),
+    }
 }
 
 fn of_namespace(name: &str, deployment: &Deployment, survey: &Survey) -> Vec<Check> {
@@ -184,9 +202,7 @@ fn gpus(survey: &Survey) -> Found {
 
 /// The node pools that make nodes with GPUs.
 fn pools_of_gpus(survey: &Survey) -> impl Iterator<Item = &Value> {
-    let of_gpus =
-        |pool: &&Value| pool.to_string().contains("nvidia") || pool.to_string().contains("instance-gpu");
-    survey.pools.iter().flatten().filter(of_gpus)
+    survey.pools.iter().flatten().filter(|pool| pools::makes_gpus(pool))
 }
 
 /// Nothing where every node with a GPU tells of it.

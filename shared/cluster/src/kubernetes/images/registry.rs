@@ -26,6 +26,9 @@ const BYTES_MAX: u64 = 4 * 1024 * 1024;
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
+/// What a registry says that does not know an image.
+const NO_IMAGE: &str = "there is no such image";
+
 /// A name and its password at a registry.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
@@ -60,6 +63,11 @@ impl RegistryError {
     pub(super) fn for_good(self, since: SignedDuration) -> Self {
         let why = format!("{} (for {} s)", self.why, since.as_secs());
         RegistryError { why, passes: false, ..self }
+    }
+
+    /// Whether the registry knows no such image.
+    pub fn is_missing(&self) -> bool {
+        self.why.starts_with(NO_IMAGE)
     }
 
     /// Whether the registry does not answer or has too much to do: it may answer later.
@@ -228,7 +236,7 @@ impl Visit<'_> {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Err("it may not be read without a login; name a pull secret in `imagePullSecrets`".into())
             }
-            StatusCode::NOT_FOUND => Err("there is no such image".into()),
+            StatusCode::NOT_FOUND => Err(NO_IMAGE.into()),
             other => Err(Unsaid { why: format!("the registry answered {other}"), passes: is_busy(other) }),
         }
     }

@@ -1,5 +1,7 @@
 use dropforge_cluster::kubernetes::{Binding, Daemons, PolicyAgent};
 
+use serde_json::json;
+
 use super::*;
 
 /// A cluster that has everything.
@@ -91,6 +93,34 @@ fn what_is_missing_is_told_with_what_to_do() {
     let mut one = survey();
     one.classes = Err(refused);
     assert!(text(&found(&one)).contains("you may not list storageclasses"));
+}
+
+#[test]
+fn a_version_without_native_sidecars_fails_with_what_to_do() {
+    let of = |version: &str| {
+        let survey = Survey { version: Ok(version.to_owned()), ..survey() };
+        checks(&Deployment::default(), None, &survey).swap_remove(0).found
+    };
+    for well in ["v1.29.0", "v1.33.1-eks-0123abc", "v2.0.0", "v1.30+"] {
+        assert_eq!(of(well), Found::Good(well.to_owned()));
+    }
+    for old in ["v1.28.15-eks-2d5f260", "v1.9.0"] {
+        let Found::Bad(why, remedy) = of(old) else { panic!("{old} is told") };
+        assert!(why.contains(old) && why.contains("native sidecars (1.29"), "{why}");
+        assert!(remedy.contains("update-cluster-version"), "{remedy}");
+    }
+}
+
+#[test]
+fn a_node_pool_that_makes_no_gpus_is_none_of_them() {
+    let gpus = |operator: &str| {
+        let nvidia = json!({"key": "karpenter.k8s.aws/instance-gpu-manufacturer", "operator": operator, "values": ["nvidia"]});
+        let pool = json!({"spec": {"template": {"spec": {"requirements": [nvidia]}}}});
+        let survey = Survey { gpu_nodes: Ok(Vec::new()), pools: Ok(vec![pool]), ..survey() };
+        gpus(&survey)
+    };
+    assert!(matches!(gpus("In"), Found::Good(_)));
+    assert!(matches!(gpus("NotIn"), Found::Unknown(why) if why.contains("no node pool makes one")));
 }
 
 #[test]
