@@ -21,7 +21,22 @@ pub struct Eks {
     /// The access entries of the functions that make pods, with their roles.
     entries: Vec<(&'static str, String, Answer)>,
     /// What the service account of each namespace's steps is given.
-    associations: Vec<(String, Answer)>,
+    associations: Vec<Association>,
+}
+
+/// What EKS says of the role of a namespace's steps.
+struct Association {
+    namespace: String,
+    /// The associations of the service account: one, or none.
+    listed: Answer,
+    /// That one, where it was listed.
+    described: Option<Answer>,
+}
+
+impl Association {
+    fn id(listed: &Answer) -> Option<&str> {
+        listed.as_ref().ok()?["associations"][0]["associationId"].as_str()
+    }
 }
 
 impl Eks {
@@ -42,7 +57,9 @@ impl Eks {
             let account = escaped(&own.service_account);
             let query = format!("namespace={}&serviceAccount={account}", escaped(namespace));
             let listed = aws.get(&EKS, &format!("{base}/pod-identity-associations?{query}"));
-            eks.associations.push((namespace.clone(), listed));
+            let one = |id| aws.get(&EKS, &format!("{base}/pod-identity-associations/{}", escaped(id)));
+            let described = Association::id(&listed).map(one);
+            eks.associations.push(Association { namespace: namespace.clone(), listed, described });
         }
         if !eks.associations.is_empty() && eks.is_auto() != Some(true) {
             eks.agent = Some(aws.get(&EKS, &format!("{base}/addons/eks-pod-identity-agent")));
@@ -80,8 +97,10 @@ pub fn checks(deployment: &Deployment, account: &Account) -> Vec<Check> {
         let found = access(entry, role, &deployment.kubernetes_group);
         checks.push(Check::new(format!("access entry of {what}"), found));
     }
-    for (namespace, listed) in &eks.associations {
-        checks.push(Check::new(format!("role of steps in {namespace}"), associated(listed, name)));
+    for one in &eks.associations {
+        let own = deployment.namespaces.get(&one.namespace).map(|own| own.role_arn.as_str());
+        let found = associated(one, own.unwrap_or_default(), name);
+        checks.push(Check::new(format!("role of steps in {}", one.namespace), found));
     }
     checks
 }
@@ -179,16 +198,27 @@ fn access(answer: &Answer, role: &str, group: &str) -> Found {
     })
 }
 
-fn associated(answer: &Answer, cluster: &str) -> Found {
-    told(answer, &format!("eks:ListPodIdentityAssociations on {cluster}"), |told| match told["associations"]
-        .as_array()
-        .is_some_and(|all| !all.is_empty())
-    {
-        true => Found::Good("is given by Pod Identity".to_owned()),
-        false => bad(
-            "no role is given to the service account: steps reach no bucket",
-            "apply the Terraform modules: pod-identity makes the association",
-        ),
+fn associated(one: &Association, role: &str, cluster: &str) -> Found {
+    told(&one.listed, &format!("eks:ListPodIdentityAssociations on {cluster}"), |_| {
+        let (Some(id), Some(described)) = (Association::id(&one.listed), &one.described) else {
+            return bad(
+                "no role is given to the service account: steps reach no bucket",
+                "apply the Terraform modules: pod-identity makes the association",
+            );
+        };
+        let right = format!(
+            "eks:DescribePodIdentityAssociation on {cluster} to see whether the role that is given is {role}"
+        );
+        told(described, &right, |told| match told["association"]["roleArn"].as_str().unwrap_or_default() {
+            given if given == role || role.is_empty() => Found::Good("is given by Pod Identity".to_owned()),
+            given => bad(
+                format!("the service account is given {given} and not {role}: steps reach what that one may"),
+                format!(
+                    "apply the Terraform modules, which make the association; where somebody else has: aws eks \
+                     update-pod-identity-association --cluster-name {cluster} --association-id {id} --role-arn {role}"
+                ),
+            ),
+        })
     })
 }
 

@@ -54,12 +54,31 @@ fn a_role_that_the_cluster_does_not_know_makes_no_pods() {
     );
 }
 
+/// What steps of the role `arn:steps` are said to get.
+fn given(listed: Answer, described: Option<Answer>) -> Found {
+    associated(&Association { namespace: "ml".to_owned(), listed, described }, "arn:steps", "research")
+}
+
+#[test]
+fn the_association_of_another_role_gives_steps_what_that_may() {
+    let listed = || {
+        Ok(json!({"associations": [{"clusterName": "research", "namespace": "ml",
+            "serviceAccount": "dropforge-step", "associationId": "a-1"}]}))
+    };
+    let role = |arn: &str| Some(Ok(json!({"association": {"associationId": "a-1", "roleArn": arn}})));
+    assert_eq!(given(listed(), role("arn:steps")), Found::Good("is given by Pod Identity".to_owned()));
+    let other = bad(given(listed(), role("arn:other")));
+    for words in ["is given arn:other and not arn:steps", "--association-id a-1 --role-arn arn:steps"] {
+        assert!(other.contains(words), "{words}: {other}");
+    }
+    let denied = unknown(given(listed(), Some(said("AccessDeniedException"))));
+    assert!(denied.contains("you need eks:DescribePodIdentityAssociation on research"), "{denied}");
+}
+
 #[test]
 fn steps_need_an_association() {
-    let one = json!({"associations": [{"namespace": "ml", "serviceAccount": "dropforge-step", "associationId": "a-1"}]});
-    assert!(matches!(associated(&Ok(one), "research"), Found::Good(_)));
-    assert!(bad(associated(&Ok(json!({"associations": []})), "research")).contains("reach no bucket"));
-    assert!(unknown(associated(&said("AccessDeniedException"), "research")).contains("eks:ListPodIdentity"));
+    assert!(bad(given(Ok(json!({"associations": []})), None)).contains("reach no bucket"));
+    assert!(unknown(given(said("AccessDeniedException"), None)).contains("eks:ListPodIdentity"));
 }
 
 /// What EKS says of a cluster's endpoint, and Lambda of where `advance` and `sweep` stand.
