@@ -24,7 +24,7 @@ use dropforge_engine::phase::RunPhase;
 use dropforge_engine::spec::RunSpec;
 use dropforge_queue::local::LocalTimers;
 use dropforge_storage::s3::S3Store;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[path = "support/bench.rs"]
 #[allow(dead_code, reason = "each test uses a part of it")]
@@ -64,12 +64,17 @@ impl Place {
 
     /// Makes the deployment known as context `cloud`, as Terraform's output tells it.
     fn know(&self) {
-        let outputs = json!({"dropforge": {"value": {
+        self.know_with(json!({}));
+    }
+
+    fn know_with(&self, more: Value) {
+        let mut own = json!({
             "format": 1, "name": "test", "region": "us-east-1", "control_bucket": self.stores.control,
             "artifact_bucket": self.stores.artifacts, "upload_bucket": format!("{}-u", self.stores.control),
             "events_queue_url": self.queue_url, "upload_queue_url": self.queue_url,
-            "namespaces": {"ml": {"service_account": "dropforge-step", "isolation": "namespace"}}}}});
-        self.bench.write("outputs.json", outputs.to_string());
+            "namespaces": {"ml": {"service_account": "dropforge-step", "isolation": "namespace"}}});
+        own.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.bench.write("outputs.json", json!({"dropforge": {"value": own}}).to_string());
         let endpoint = self.stores.endpoint.clone().unwrap();
         self.dropforge(&["context", "add", "cloud", "outputs.json", "--endpoint", &endpoint]).exits(0);
     }
@@ -315,6 +320,59 @@ fn the_doctor_names_what_is_missing() {
     );
     // Whom the emulator takes its keys for.
     assert!(answer.stdout.contains("your permissions: all: you are the account's root user"), "{answer}");
+}
+
+#[test]
+fn the_doctor_knows_how_the_deployment_hears_of_files_and_what_its_bucket_must_refuse() {
+    let Some(place) = Place::new("hears") else { return };
+    let (bucket, uploads) = (&place.stores.control, format!("{}-u", place.stores.control));
+    let told = |how: &str, rule: Option<&str>| {
+        place.know_with(
+            json!({"upload_notification": how, "upload_rule": rule, "upload_queue_arn": "arn:aws:sqs:r:1:u",
+            "executor_image": "127.0.0.1:1/team/executor:1"}),
+        );
+        place.dropforge(&["doctor"]).exits(1).stdout
+    };
+    let before = told("queue", None);
+    for words in [
+        format!("?     policy of {bucket}: does not refuse requests without TLS, nor a second write"),
+        format!("FAIL  announcements of {uploads}: nothing is told of its objects"),
+        "?     image 127.0.0.1:1/team/executor:1: was not seen from here".to_owned(),
+    ] {
+        assert!(before.contains(&words), "{words}: {before}");
+    }
+    place.runtime.block_on(owned(&place.config, bucket, &uploads));
+    let after = told("eventbridge", Some("nobody-made-it"));
+    for words in [
+        format!("ok    policy of {bucket}: refuses"),
+        format!("ok    announcements of {uploads}: go to EventBridge"),
+        "FAIL  rule nobody-made-it: it is not there".to_owned(),
+    ] {
+        assert!(after.contains(&words), "{words}: {after}");
+    }
+    let another = told("queue", None);
+    assert!(
+        another.contains(&format!("FAIL  announcements of {uploads}: they go to EventBridge")),
+        "{another}"
+    );
+}
+
+/// What the owners of these buckets do: one refuses what Terraform's output says, the other turns EventBridge on.
+async fn owned(config: &SdkConfig, control: &str, uploads: &str) {
+    let s3 = aws_sdk_s3::config::Builder::from(config).force_path_style(true).build();
+    let s3 = aws_sdk_s3::Client::from_conf(s3);
+    let arn = format!("arn:aws:s3:::{control}");
+    let deny = |actions: &str, resources: Value, condition: Value| json!({"Effect": "Deny", "Principal": "*", "Action": actions, "Resource": resources, "Condition": condition});
+    let once =
+        ["journals/*", "attempts/*/claim.json", "attempts/*/result.json"].map(|key| format!("{arn}/{key}"));
+    let policy = json!({"Version": "2012-10-17", "Statement": [
+        deny("s3:*", json!([arn, format!("{arn}/*")]), json!({"Bool": {"aws:SecureTransport": "false"}})),
+        deny("s3:PutObject", json!(once), json!({"Null": {"s3:if-none-match": "true"}}))]});
+    s3.put_bucket_policy().bucket(control).policy(policy.to_string()).send().await.unwrap();
+    let on = aws_sdk_s3::types::EventBridgeConfiguration::builder().build();
+    let told = aws_sdk_s3::types::NotificationConfiguration::builder().event_bridge_configuration(on).build();
+    let put = s3.put_bucket_notification_configuration().bucket(uploads).notification_configuration(told);
+    put.send().await.unwrap();
 }
 
 #[test]

@@ -16,8 +16,11 @@ use super::request::Aws;
 use crate::contexts::{Context, Deployment};
 
 pub mod account;
+mod announcements;
 mod identity;
+mod image;
 pub mod kubernetes;
+mod policy;
 
 /// What became of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,9 +57,17 @@ pub async fn examine(cloud: &Cloud, namespace: &str) -> Vec<Check> {
     let sqs = Sqs::new(&cloud.config);
     let deployment = &context.deployment;
     let mut checks = control_bucket(&s3, context, namespace).await;
-    checks.push(readable(&s3, &deployment.region, "artifact bucket", &deployment.artifact_bucket).await);
+    let artifacts = Place {
+        what: "artifact bucket",
+        bucket: &deployment.artifact_bucket,
+        prefix: format!("{namespace}/"),
+    };
+    checks.push(readable(&s3, &deployment.region, &artifacts).await);
     if !deployment.upload_bucket.is_empty() {
-        checks.push(readable(&s3, &deployment.region, "upload bucket", &deployment.upload_bucket).await);
+        let own = deployment.namespaces.get(namespace).and_then(|own| own.upload_prefixes.first());
+        let prefix = own.cloned().unwrap_or_default();
+        let uploads = Place { what: "upload bucket", bucket: &deployment.upload_bucket, prefix };
+        checks.push(readable(&s3, &deployment.region, &uploads).await);
         checks.push(announced(&s3, context).await);
     }
     checks.push(queue(&sqs, "events queue", &deployment.events_queue_url).await);
@@ -66,6 +77,7 @@ pub async fn examine(cloud: &Cloud, namespace: &str) -> Vec<Check> {
     for (name, url) in &deployment.dead_letter_queue_urls {
         checks.push(dead_letters(&sqs, &context.name, name, url).await);
     }
+    checks.extend(image::elsewhere(cloud).await);
     let (account, survey) = (account(cloud, namespace).await, kubernetes::survey(context).await);
     checks.extend(beyond(deployment, &account, &survey));
     checks
@@ -95,22 +107,39 @@ async fn account(cloud: &Cloud, namespace: &str) -> Account {
 
 async fn control_bucket(s3: &S3, context: &Context, namespace: &str) -> Vec<Check> {
     let bucket = &context.deployment.control_bucket;
-    let what = "control bucket";
-    let reached = readable(s3, &context.deployment.region, what, bucket).await;
+    let place = Place { what: "control bucket", bucket, prefix: String::new() };
+    let reached = readable(s3, &context.deployment.region, &place).await;
     if !matches!(reached.found, Found::Good(_)) {
         return vec![reached];
     }
-    vec![reached, conditional(s3, bucket, namespace).await]
+    vec![reached, conditional(s3, bucket, namespace).await, guarded(s3, bucket).await]
+}
+
+/// What a person of a namespace may list of a bucket: those who share one with others list their own part alone.
+struct Place<'d> {
+    what: &'static str,
+    bucket: &'d str,
+    prefix: String,
 }
 
 /// Whether a bucket is there, in this region, and may be listed.
-async fn readable(s3: &S3, region: &str, what: &str, bucket: &str) -> Check {
+async fn readable(s3: &S3, region: &str, Place { what, bucket, prefix }: &Place<'_>) -> Check {
     let what = format!("{what} {bucket}");
-    let found = match s3.list_objects_v2().bucket(bucket).max_keys(1).send().await {
+    let found = match s3.list_objects_v2().bucket(*bucket).prefix(prefix).max_keys(1).send().await {
         Ok(_) => Found::Good("can be listed".to_owned()),
         Err(why) => refusal(&why, "s3:ListBucket", &format!("arn:aws:s3:::{bucket}"), region),
     };
     Check::new(what, found)
+}
+
+/// Whether a bucket's policy refuses what it must.
+async fn guarded(s3: &S3, bucket: &str) -> Check {
+    let found = match s3.get_bucket_policy().bucket(bucket).send().await {
+        Ok(told) => policy::found(bucket, told.policy()),
+        Err(why) if code(&why) == Some("NoSuchBucketPolicy") => policy::found(bucket, None),
+        Err(why) => unseen(&why, "s3:GetBucketPolicy", bucket),
+    };
+    Check::new(format!("policy of {bucket}"), found)
 }
 
 /// Whether a key that is there is not written again: everything rests on it.
@@ -160,24 +189,19 @@ async fn announced(s3: &S3, context: &Context) -> Check {
     let bucket = &context.deployment.upload_bucket;
     let what = format!("announcements of {bucket}");
     let found = match s3.get_bucket_notification_configuration().bucket(bucket).send().await {
-        Err(why) => Found::Unknown(format!(
-            "needs s3:GetBucketNotification on arn:aws:s3:::{bucket}: {}",
-            code(&why).unwrap_or("no answer")
-        )),
-        Ok(told) => {
-            let arn = &context.deployment.upload_queue_arn;
-            let ours = told.queue_configurations().iter().any(|queue| queue.queue_arn() == arn);
-            match (ours, told.event_bridge_configuration().is_some()) {
-                (true, _) => Found::Good("go to the upload queue".to_owned()),
-                (_, true) => Found::Good("go to EventBridge".to_owned()),
-                _ => Found::Bad(
-                    "nothing is told of its objects: no trigger starts".to_owned(),
-                    format!("send its ObjectCreated events to {arn}, or turn EventBridge on for it"),
-                ),
-            }
-        }
+        Err(why) => unseen(&why, "s3:GetBucketNotification", bucket),
+        Ok(told) => announcements::found(&told, &context.deployment),
     };
     Check::new(what, found)
+}
+
+/// What of a bucket could not be seen, and the permission that it takes.
+fn unseen<E, R>(why: &SdkError<E, R>, permission: &str, bucket: &str) -> Found
+where
+    E: ProvideErrorMetadata,
+{
+    let why = code(why).unwrap_or("no answer");
+    Found::Unknown(format!("needs {permission} on arn:aws:s3:::{bucket}: {why}"))
 }
 
 async fn queue(sqs: &Sqs, what: &str, url: &str) -> Check {

@@ -39,6 +39,12 @@ pub struct Deployment {
     /// Its ARN, which schedules send to.
     #[serde(default)]
     pub upload_queue_arn: String,
+    /// How the upload queue is told of files: `queue` (by S3), `eventbridge` (by a rule) or `none`; older modules do not say.
+    #[serde(default)]
+    pub upload_notification: Option<String>,
+    /// The rule of EventBridge that tells it, where one does.
+    #[serde(default)]
+    pub upload_rule: Option<String>,
     /// Where messages end that nobody could read.
     #[serde(default)]
     pub dead_letter_queue_urls: BTreeMap<String, String>,
@@ -135,6 +141,13 @@ pub struct Function {
 }
 
 impl Deployment {
+    /// The tag of the executor's image in the deployment's own repository; none where the image lies elsewhere.
+    #[cfg(feature = "aws")]
+    pub fn tag_of_executor(&self) -> Option<&str> {
+        let repository = self.executor_repository.as_ref()?;
+        self.executor_image.strip_prefix(repository.as_str())?.strip_prefix(':')
+    }
+
     /// Reads `terraform output -json dropforge`, or `terraform output -json` with that output in it.
     ///
     /// # Errors

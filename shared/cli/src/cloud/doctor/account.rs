@@ -14,6 +14,7 @@ mod eks;
 mod permissions;
 mod person;
 mod roles;
+mod rule;
 mod simulation;
 
 pub use eks::Eks;
@@ -53,6 +54,7 @@ pub fn ask(aws: &Aws, deployment: &Deployment, namespace: &str) -> Account {
     let quota = json!({"ServiceCode": "ec2", "QuotaCode": G_INSTANCES});
     let mut found = roles::examine(aws, deployment);
     found.extend(person::examine(aws, deployment, namespace));
+    found.extend(rule::examine(aws, deployment));
     found.extend(image(aws, deployment));
     Account {
         eks: (!deployment.cluster.name.is_empty()).then(|| Eks::ask(aws, deployment)),
@@ -131,10 +133,10 @@ fn gpu_quota(answer: &Answer) -> Found {
     })
 }
 
-/// Whether the image is there that every pod begins with. None where it is somebody else's.
+/// Whether the image is there that every pod begins with. None where it lies in somebody else's registry.
 fn image(aws: &Aws, deployment: &Deployment) -> Option<Check> {
     let repository = deployment.executor_repository.as_ref()?;
-    let tag = deployment.executor_image.strip_prefix(&format!("{repository}:"))?;
+    let tag = deployment.tag_of_executor()?;
     let found = match login(aws) {
         Err(why) if why.is_denied() => Found::Unknown("you need ecr:GetAuthorizationToken on *".to_owned()),
         Err(why) => Found::Unknown(format!("log in to ECR: {why}")),
