@@ -67,6 +67,40 @@ run "nobody_reaches_it_from_outside_unless_named" {
   }
 }
 
+run "the_device_plugin_keeps_to_nodes_that_lack_it" {
+  command = plan
+
+  module {
+    source = "./yaml"
+  }
+
+  variables {
+    file = "../../kubernetes/cluster/nvidia-device-plugin.yaml"
+  }
+
+  assert {
+    condition = {
+      for name, labels in {
+        node_group      = { "node.kubernetes.io/instance-type" = "g5.xlarge", "eks.amazonaws.com/nodegroup" = "gpu" }
+        new_image       = { "node.kubernetes.io/instance-type" = "g99.xlarge", "nvidia.com/gpu.present" = "true" }
+        karpenter       = { "node.kubernetes.io/instance-type" = "g99.xlarge", "karpenter.k8s.aws/instance-gpu-manufacturer" = "nvidia" }
+        no_gpu          = { "node.kubernetes.io/instance-type" = "m5.large", "eks.amazonaws.com/nodegroup" = "cpu" }
+        amd             = { "node.kubernetes.io/instance-type" = "g4ad.xlarge", "karpenter.k8s.aws/instance-gpu-manufacturer" = "amd" }
+        auto_mode       = { "node.kubernetes.io/instance-type" = "g5.xlarge", "eks.amazonaws.com/compute-type" = "auto", "nvidia.com/gpu.present" = "true" }
+        bottlerocket    = { "node.kubernetes.io/instance-type" = "g5.xlarge", "nvidia.com/gpu.deploy.device-plugin" = "false" }
+        update_operator = { "node.kubernetes.io/instance-type" = "g5.xlarge", "nvidia.com/gpu.present" = "true", "bottlerocket.aws/updater-interface-version" = "2.0.0" }
+        labelled        = { "karpenter.k8s.aws/instance-gpu-manufacturer" = "nvidia", "nvidia.com/gpu.deploy.device-plugin" = "false" }
+        } : name => anytrue([for term in output.object.spec.template.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms : alltrue([
+          for one in term.matchExpressions :
+          one.operator == "In" ? contains(one.values, lookup(labels, one.key, "")) :
+          one.operator == "NotIn" ? !contains(one.values, lookup(labels, one.key, "")) :
+          one.operator == "DoesNotExist" && !contains(keys(labels), one.key)
+      ])])
+    } == { node_group = true, new_image = true, karpenter = true, no_gpu = false, amd = false, auto_mode = false, bottlerocket = false, update_operator = false, labelled = false }
+    error_message = "neither where there is no GPU of NVIDIA's, nor where the node's own system brings the plugin"
+  }
+}
+
 run "named_addresses_do" {
   module {
     source = "../modules/cluster"
@@ -80,6 +114,20 @@ run "named_addresses_do" {
     condition     = aws_eks_cluster.this.vpc_config[0].endpoint_public_access && aws_eks_cluster.this.vpc_config[0].public_access_cidrs == toset(["203.0.113.0/24"])
     error_message = "those and no others"
   }
+}
+
+run "without_a_pool_of_eks_a_warning_tells_of_the_node_class" {
+  command = plan
+
+  module {
+    source = "../modules/cluster"
+  }
+
+  variables {
+    node_pools = []
+  }
+
+  expect_failures = [check.node_class]
 }
 
 run "bad_input_is_refused" {

@@ -124,3 +124,11 @@ resource "aws_cloudwatch_log_group" "this" {
   retention_in_days = var.log_retention_days
   tags              = var.tags
 }
+
+# A warning and no refusal: whoever makes a NodeClass and pools of their own needs none of EKS's.
+check "node_class" {
+  assert {
+    condition     = length(var.node_pools) > 0
+    error_message = "With no pool of its own EKS makes no NodeClass `default`, and the NodePool dropforge-gpu, which names it, makes no node. Leave one in node_pools (it has no node while no pod needs one), or make a NodeClass with the role of the output node_role_name and name it in the NodePool: kubectl edit nodepool dropforge-gpu."
+  }
+}

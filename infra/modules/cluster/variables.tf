@@ -42,7 +42,7 @@ variable "public_access_cidr_blocks" {
 }
 
 variable "node_pools" {
-  description = "Auto Mode's own node pools. Both have no node while no pod needs one."
+  description = "Auto Mode's own node pools. Both have no node while no pod needs one. Without any of them EKS makes no NodeClass `default`, which the pool of GPU nodes names."
   type        = set(string)
   default     = ["general-purpose", "system"]
   nullable    = false
