@@ -35,6 +35,27 @@ run "an_executor_is_named_by_its_version" {
   }
 }
 
+run "teams_are_kept_apart_by_variables_alone" {
+  module {
+    source = "../examples/minimal"
+  }
+
+  variables {
+    region         = "eu-central-1"
+    cluster_name   = "research"
+    package_folder = "./packages"
+    namespaces     = { team-a = { upload_prefixes = ["team-a/"], pod_security = "restricted" }, team-b = {} }
+  }
+
+  assert {
+    condition = { for namespace, of in module.dropforge.dropforge.namespaces : namespace => "${join(" ", of.upload_prefixes)} ${of.pod_security}" } == {
+      team-a = "team-a/ restricted"
+      team-b = " baseline"
+    }
+    error_message = "which uploads each namespace reads, and what its pods may"
+  }
+}
+
 run "complete" {
   command = plan
 

@@ -13,4 +13,5 @@ module "dropforge" {
   executor_version = var.executor_version
   architecture     = var.architecture
   force_destroy    = var.force_destroy
+  tags             = var.tags
 }

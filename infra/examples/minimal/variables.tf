@@ -32,9 +32,11 @@ variable "architecture" {
 }
 
 variable "namespaces" {
-  description = "Kubernetes namespaces of steps, with the prefixes (BUCKET/PREFIX) where steps may put models beside the artifact bucket."
+  description = "Kubernetes namespaces of steps: where steps may put models beside the artifact bucket (BUCKET/PREFIX), which uploads its steps and people read (prefixes), the pod security level that is enforced."
   type = map(object({
-    model_prefixes = optional(list(string), [])
+    model_prefixes  = optional(list(string), [])
+    upload_prefixes = optional(list(string), [""])
+    pod_security    = optional(string, "baseline")
   }))
   default = { dropforge = {} }
 }
@@ -43,4 +45,10 @@ variable "force_destroy" {
   description = "Whether `terraform destroy` may delete buckets that still hold runs and models."
   type        = bool
   default     = false
+}
+
+variable "tags" {
+  description = "Tags for everything that is made."
+  type        = map(string)
+  default     = {}
 }
