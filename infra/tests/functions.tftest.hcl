@@ -276,6 +276,71 @@ run "in_a_bucket_of_others_the_functions_reach_their_namespaces_alone" {
     condition     = one([for statement in jsondecode(output.policies.advance).Statement : statement.Resource if statement.Sid == "Artifacts"]) == ["arn:aws:s3:::demo-artifacts/team-a/*", "arn:aws:s3:::demo-artifacts/team-b/*"]
     error_message = "what another stack keeps there is not theirs"
   }
+  assert {
+    condition     = [for statement in jsondecode(output.policies.advance).Statement : statement.Condition if statement.Sid == "ListArtifacts"] == [{ StringLike = { "s3:prefix" = ["team-a/*", "team-b/*"] } }]
+    error_message = "nor is it listed"
+  }
+}
+
+run "in_a_bucket_of_the_stacks_own_they_name_no_namespace" {
+  command = plan
+
+  module {
+    source = "../modules/functions"
+  }
+
+  variables {
+    artifact_bucket_shared = false
+  }
+
+  assert {
+    condition = { for statement in jsondecode(output.policies.advance).Statement : statement.Sid => [statement.Resource, can(statement.Condition)] if contains(["Artifacts", "ListArtifacts"], statement.Sid) } == {
+      Artifacts     = [["arn:aws:s3:::demo-artifacts/*"], false]
+      ListArtifacts = [["arn:aws:s3:::demo-artifacts"], false]
+    }
+    error_message = "its policy does not grow with the namespaces"
+  }
+}
+
+run "ingest_reads_the_uploads_that_it_is_told_of" {
+  command = plan
+
+  module {
+    source = "../modules/functions"
+  }
+
+  variables {
+    upload_prefixes = ["churn/", "churn/new/", "day=1/"]
+  }
+
+  assert {
+    condition = { for statement in jsondecode(output.policies.ingest).Statement : statement.Sid => statement.Resource if strcontains(statement.Sid, "Uploads") } == {
+      ReadUploads = ["arn:aws:s3:::demo-uploads/churn/*", "arn:aws:s3:::demo-uploads/day=1/*"]
+      ListUploads = ["arn:aws:s3:::demo-uploads"]
+    }
+    error_message = "and no others; one that is gone is told to be missing, not forbidden"
+  }
+  assert {
+    condition     = length([for function in ["advance", "sweep"] : function if strcontains(output.policies[function], "demo-uploads/")]) == 0
+    error_message = "the other functions read no upload"
+  }
+}
+
+run "all_uploads_are_all" {
+  command = plan
+
+  module {
+    source = "../modules/functions"
+  }
+
+  variables {
+    upload_prefixes = ["", "churn/"]
+  }
+
+  assert {
+    condition     = one([for statement in jsondecode(output.policies.ingest).Statement : statement.Resource if statement.Sid == "ReadUploads"]) == ["arn:aws:s3:::demo-uploads/*"]
+    error_message = "a bucket whose uploads are all told of is read whole"
+  }
 }
 
 run "more_namespaces_than_fit_into_a_policy_are_refused" {
@@ -333,13 +398,14 @@ run "bad_input_is_refused" {
     entrypoint_repository_arns = ["repository"]
     kms_key_arns               = { others = ["alias/logs"] }
     model_prefixes             = ["models"]
+    upload_prefixes            = ["*.csv"]
     permissions_boundary_arn   = "boundary"
   }
 
   expect_failures = [
     var.name, var.cluster, var.namespaces, var.pod_defaults, var.workflow_defaults, var.days_max, var.memory_megabytes, var.timeout_seconds, var.batches, var.pinned_versions,
     var.environment, var.role_arns, var.iam_path, var.log_retention_days, var.tracing, var.entrypoint_repository_arns, var.kms_key_arns, var.model_prefixes,
-    var.permissions_boundary_arn,
+    var.permissions_boundary_arn, var.upload_prefixes,
   ]
 }
 

@@ -26,12 +26,14 @@ run "policies_fit_into_iam" {
   }
 
   assert {
-    condition = { for statement in jsondecode(output.policies.operate).Statement : statement.Sid => join(" ", sort(statement.Action)) if contains(["Functions", "Buckets", "Doctor", "Cluster", "ClusterParts"], statement.Sid) } == {
+    condition = { for statement in jsondecode(output.policies.operate).Statement : statement.Sid => join(" ", sort(statement.Action)) if contains(["Functions", "Buckets", "BucketPolicy", "UploadRule", "Doctor", "Cluster", "ClusterParts"], statement.Sid) } == {
       Functions    = "lambda:GetFunctionConfiguration"
       Buckets      = "s3:GetBucketNotification"
+      BucketPolicy = "s3:GetBucketPolicy"
+      UploadRule   = "events:DescribeRule events:ListTargetsByRule"
       Doctor       = "ecr:GetAuthorizationToken servicequotas:GetServiceQuota"
       Cluster      = "eks:DescribeCluster eks:ListPodIdentityAssociations"
-      ClusterParts = "eks:DescribeAccessEntry eks:DescribeAddon"
+      ClusterParts = "eks:DescribeAccessEntry eks:DescribeAddon eks:DescribePodIdentityAssociation"
     }
     error_message = "doctor asks no more"
   }
@@ -50,6 +52,80 @@ run "policies_fit_into_iam" {
   }
 }
 
+run "people_of_a_namespace_see_and_make_its_uploads" {
+  module {
+    source = "../modules/people"
+  }
+
+  variables {
+    name                   = "demo"
+    namespaces             = ["all", "none", "some"]
+    upload_prefixes        = { some = ["some/", "shared/"], none = [] }
+    artifact_bucket_shared = false
+    buckets                = { control = "demo-control", artifacts = "demo-artifacts", uploads = "demo-uploads" }
+    queue_arns             = { events = "arn:aws:sqs:eu-central-1:111122223333:demo-events", uploads = "arn:aws:sqs:eu-central-1:111122223333:demo-uploads", dead_letters = [] }
+    functions              = ["demo-ingest"]
+    cluster_arn            = "arn:aws:eks:eu-central-1:111122223333:cluster/research"
+  }
+
+  assert {
+    condition = { for namespace, policy in output.policies.submit : namespace => join(" ", distinct([for resource in flatten([for statement in jsondecode(policy).Statement : statement.Resource if !contains(statement.Action, "s3:ListBucket")]) : resource if startswith(resource, "arn:aws:s3:::demo-uploads")])) } == {
+      all  = "arn:aws:s3:::demo-uploads/*"
+      none = ""
+      some = "arn:aws:s3:::demo-uploads/some/* arn:aws:s3:::demo-uploads/shared/*"
+    }
+    error_message = "those that its steps read; who puts others would start the triggers of others"
+  }
+  assert {
+    condition = { for namespace, policy in output.policies.read : namespace => [for statement in jsondecode(policy).Statement : [statement.Resource, try(statement.Condition.StringLike["s3:prefix"], "")] if contains(statement.Action, "s3:ListBucket")] } == {
+      all  = [[["arn:aws:s3:::demo-control", "arn:aws:s3:::demo-artifacts", "arn:aws:s3:::demo-uploads"], ""]]
+      none = [[["arn:aws:s3:::demo-control", "arn:aws:s3:::demo-artifacts"], ""]]
+      some = [[["arn:aws:s3:::demo-control", "arn:aws:s3:::demo-artifacts"], ""], [["arn:aws:s3:::demo-uploads"], ["some/*", "shared/*"]]]
+    }
+    error_message = "and of the upload bucket they list no more than they read"
+  }
+}
+
+run "in_a_bucket_of_others_people_list_their_folder" {
+  module {
+    source = "../modules/people"
+  }
+
+  variables {
+    name        = "demo"
+    namespaces  = ["team-a"]
+    buckets     = { control = "demo-control", artifacts = "corp-artifacts", uploads = "demo-uploads" }
+    queue_arns  = { events = "arn:aws:sqs:eu-central-1:111122223333:demo-events", uploads = "arn:aws:sqs:eu-central-1:111122223333:demo-uploads", dead_letters = [] }
+    functions   = ["demo-ingest"]
+    cluster_arn = "arn:aws:eks:eu-central-1:111122223333:cluster/research"
+  }
+
+  assert {
+    condition     = [for statement in jsondecode(output.policies.read["team-a"]).Statement : [statement.Resource, statement.Condition.StringLike["s3:prefix"]] if statement.Sid == "ListArtifacts"] == [[["arn:aws:s3:::corp-artifacts"], ["team-a/*"]]]
+    error_message = "what others keep there is not listed"
+  }
+}
+
+run "bad_prefixes_are_refused" {
+  command = plan
+
+  module {
+    source = "../modules/people"
+  }
+
+  variables {
+    name            = "demo"
+    namespaces      = ["team-a"]
+    upload_prefixes = { team-a = ["/team-a/"] }
+    buckets         = { control = "demo-control", artifacts = "demo-artifacts", uploads = "demo-uploads" }
+    queue_arns      = { events = "arn:aws:sqs:eu-central-1:111122223333:demo-events", uploads = "arn:aws:sqs:eu-central-1:111122223333:demo-uploads", dead_letters = [] }
+    functions       = ["demo-ingest"]
+    cluster_arn     = "arn:aws:eks:eu-central-1:111122223333:cluster/research"
+  }
+
+  expect_failures = [var.upload_prefixes]
+}
+
 run "alarms_wake_somebody" {
   module {
     source = "../modules/observability"
@@ -64,14 +140,15 @@ run "alarms_wake_somebody" {
   }
 
   assert {
-    condition     = keys(aws_cloudwatch_metric_alarm.this) == ["dead-events", "dead-uploads", "old-events", "old-uploads", "runs-failed", "runs-stuck", "sweep-missing"]
-    error_message = "dead letters, messages that wait, runs that failed or do not move, a sweep that never comes"
+    condition     = keys(aws_cloudwatch_metric_alarm.this) == ["dead-events", "dead-uploads", "namespaces-refused", "old-events", "old-uploads", "runs-failed", "runs-stuck", "sweep-missing"]
+    error_message = "dead letters, messages that wait, namespaces that nobody sees, runs that failed or do not move, a sweep that never comes"
   }
   assert {
-    condition = { for name, alarm in aws_cloudwatch_metric_alarm.this : name => join(" ", [alarm.comparison_operator, alarm.threshold, alarm.period, alarm.evaluation_periods, coalesce(alarm.datapoints_to_alarm, 0), alarm.treat_missing_data]) if contains(["old-events", "runs-stuck", "sweep-missing"], name) } == {
-      old-events    = "GreaterThanThreshold 1200 60 1 0 notBreaching"
-      runs-stuck    = "GreaterThanThreshold 0 60 10 8 notBreaching"
-      sweep-missing = "LessThanThreshold 1 300 1 0 breaching"
+    condition = { for name, alarm in aws_cloudwatch_metric_alarm.this : name => join(" ", [alarm.comparison_operator, alarm.threshold, alarm.period, alarm.evaluation_periods, coalesce(alarm.datapoints_to_alarm, 0), alarm.treat_missing_data]) if contains(["namespaces-refused", "old-events", "runs-stuck", "sweep-missing"], name) } == {
+      namespaces-refused = "GreaterThanThreshold 0 900 3 2 notBreaching"
+      old-events         = "GreaterThanThreshold 1200 60 1 0 notBreaching"
+      runs-stuck         = "GreaterThanThreshold 0 60 10 8 notBreaching"
+      sweep-missing      = "LessThanThreshold 1 300 1 0 breaching"
     }
     error_message = "a message that is put off for 15 minutes wakes nobody, nor does one sweep that is late; none for five minutes does"
   }
@@ -84,15 +161,19 @@ run "alarms_wake_somebody" {
     error_message = "each tells the topic"
   }
   assert {
-    condition     = alltrue([for name in ["runs-failed", "runs-stuck"] : aws_cloudwatch_metric_alarm.this[name].dimensions == tomap({ Stack = "demo" })])
+    condition     = alltrue([for name in ["namespaces-refused", "runs-failed", "runs-stuck"] : aws_cloudwatch_metric_alarm.this[name].dimensions == tomap({ Stack = "demo" })])
     error_message = "another stack's runs in the same account wake nobody here"
   }
   assert {
-    condition     = alltrue([for metric in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets[0].properties.metrics : slice(metric, 2, 4) == ["Stack", "demo"]])
+    condition     = alltrue(flatten([for widget in slice(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets, 0, 2) : [for metric in widget.properties.metrics : slice(metric, 2, 4) == ["Stack", "demo"]]]))
     error_message = "the dashboard shows this stack's runs"
   }
   assert {
-    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 6
+    condition     = jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets[1].properties.metrics == [["Dropforge", "NamespacesRefused", "Stack", "demo"]]
+    error_message = "and the namespaces that nobody sees"
+  }
+  assert {
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 7
     error_message = "one look at all of it"
   }
 }
@@ -108,6 +189,12 @@ run "alarms_keep_step_with_a_slower_sweep" {
     dead_letter_names = { uploads = "demo-uploads-dead", events = "demo-events-dead" }
     function_names    = { ingest = "demo-ingest", advance = "demo-advance", sweep = "demo-sweep" }
     sweep_minutes     = 5
+    max_receive_count = 7
+  }
+
+  assert {
+    condition     = strcontains(aws_cloudwatch_metric_alarm.this["dead-events"].alarm_description, "failed 7 times")
+    error_message = "the alarm says how often a message has failed"
   }
 
   assert {
@@ -135,9 +222,10 @@ run "bad_addresses_are_refused" {
     emails                 = ["someone"]
     sweep_minutes          = 16
     oldest_message_minutes = 0
+    max_receive_count      = 0
   }
 
-  expect_failures = [var.topic_arn, var.emails, var.sweep_minutes, var.oldest_message_minutes]
+  expect_failures = [var.topic_arn, var.emails, var.sweep_minutes, var.oldest_message_minutes, var.max_receive_count]
 }
 
 run "bad_endpoints_are_refused" {

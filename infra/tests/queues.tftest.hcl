@@ -73,6 +73,50 @@ run "eventbridge_tells_by_one_rule" {
     condition     = [for statement in jsondecode(output.policies.uploads).Statement : [statement.Principal.Service, statement.Condition.ArnEquals["aws:SourceArn"]] if statement.Effect == "Allow"] == [["events.amazonaws.com", aws_cloudwatch_event_rule.uploads[0].arn]]
     error_message = "EventBridge may, for one rule, and S3 itself may not"
   }
+  assert {
+    condition     = output.upload_rule == aws_cloudwatch_event_rule.uploads[0].name && output.upload_rule == "demo-uploads"
+    error_message = "who operates may look at the rule of this name"
+  }
+}
+
+run "eventbridge_tells_of_what_the_filters_name" {
+  command = plan
+
+  module {
+    source = "../modules/queues"
+  }
+
+  variables {
+    upload_notification = "eventbridge"
+    upload_filters = [
+      { prefix = "day=1/" }, { suffix = ".parquet" }, { prefix = "in\\", suffix = "a b.csv" }, { prefix = "last.tar.gz", suffix = ".gz.gz" },
+    ]
+  }
+
+  assert {
+    condition = jsondecode(aws_cloudwatch_event_rule.uploads[0].event_pattern).detail == {
+      bucket = { name = ["demo-uploads"] }
+      object = { key = [
+        { prefix = "day=1/" }, { suffix = ".parquet" }, { wildcard = "in\\\\*a b.csv" }, { wildcard = "last.tar.gz*.gz.gz" }, "last.tar.gz.gz",
+      ] }
+    }
+    error_message = "a key that a filter's prefix and suffix share parts of is named, as S3 itself would take it"
+  }
+}
+
+run "a_rule_that_eventbridge_refuses_is_refused" {
+  command = plan
+
+  module {
+    source = "../modules/queues"
+  }
+
+  variables {
+    upload_notification = "eventbridge"
+    upload_filters      = [for number in range(100) : { prefix = "team-${number}/incoming/", suffix = ".csv" }]
+  }
+
+  expect_failures = [aws_cloudwatch_event_rule.uploads]
 }
 
 run "bad_numbers_are_refused" {
@@ -85,11 +129,12 @@ run "bad_numbers_are_refused" {
   variables {
     name                     = "demo."
     upload_notification      = "sns"
+    upload_filters           = [{ suffix = "*.csv" }]
     function_timeout_seconds = 901
     retention_days           = 15
     max_receive_count        = 1
     kms_key_arn              = "alias/aws/sqs"
   }
 
-  expect_failures = [var.name, var.upload_notification, var.function_timeout_seconds, var.retention_days, var.max_receive_count, var.kms_key_arn]
+  expect_failures = [var.name, var.upload_notification, var.upload_filters, var.function_timeout_seconds, var.retention_days, var.max_receive_count, var.kms_key_arn]
 }

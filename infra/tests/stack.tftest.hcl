@@ -35,8 +35,10 @@ run "rendered" {
       schedules = "arn:aws:kms:eu-central-1:111122223333:key/schedules"
       others    = ["arn:aws:kms:eu-central-1:111122223333:key/models"]
     }
+    # What is put elsewhere in the bucket rings nobody.
+    upload_filters = [{ prefix = "churn/", suffix = ".csv" }]
     namespaces = {
-      team-a = { model_prefixes = ["models/train-until-accurate/"] }
+      team-a = { model_prefixes = ["models/train-until-accurate/"], upload_prefixes = ["churn/"] }
       team-b = { upload_prefixes = ["team-b/"] }
     }
   }
@@ -46,7 +48,7 @@ run "rendered" {
     error_message = "one value holds all that deploy reads"
   }
   assert {
-    condition     = jsonencode({ for namespace, of in output.dropforge.namespaces : namespace => of.upload_prefixes }) == jsonencode({ team-a = [""], team-b = ["team-b/"] })
+    condition     = jsonencode({ for namespace, of in output.dropforge.namespaces : namespace => of.upload_prefixes }) == jsonencode({ team-a = ["churn/"], team-b = ["team-b/"] })
     error_message = "doctor asks whether steps may read these uploads"
   }
   assert {
@@ -56,6 +58,10 @@ run "rendered" {
       schedules = ["arn:aws:kms:eu-central-1:111122223333:key/schedules"]
     })
     error_message = "doctor asks whether roles and people may use the keys"
+  }
+  assert {
+    condition     = output.dropforge.upload_notification == "queue" && output.dropforge.upload_rule == null
+    error_message = "doctor asks whether the upload bucket tells the queue"
   }
   assert {
     condition     = output.dropforge.kubernetes_group == "demo:dispatcher"
@@ -71,6 +77,37 @@ run "rendered" {
       spec        = { serviceAccountName = "dropforge-step", automountServiceAccountToken = false }
     }
     error_message = "steps run as the account that gets the role, hold no token of Kubernetes, and are not moved to save money"
+  }
+}
+
+run "one_filter_for_what_is_told_however_it_is_told" {
+  module {
+    source = "../modules/dropforge"
+  }
+
+  variables {
+    upload_notification = "eventbridge"
+    upload_filters      = [{ prefix = "churn/", suffix = ".csv" }]
+    namespaces          = { team-b = { upload_prefixes = ["team-b/"] } }
+    existing_buckets    = { artifacts = "corp-artifacts", uploads = "corp-uploads" }
+  }
+
+  override_data {
+    target = module.storage.data.aws_s3_bucket.existing
+    values = { region = "eu-central-1" }
+  }
+
+  assert {
+    condition     = jsondecode(module.queues.upload_pattern).detail == { bucket = { name = ["corp-uploads"] }, object = { key = [{ wildcard = "churn/*.csv" }] } }
+    error_message = "of what others keep in their bucket the queue is told nothing"
+  }
+  assert {
+    condition     = one([for statement in jsondecode(output.policies.functions.ingest).Statement : statement.Resource if statement.Sid == "ReadUploads"]) == ["arn:aws:s3:::corp-uploads/churn/*", "arn:aws:s3:::corp-uploads/team-b/*"]
+    error_message = "ingest reads what it may be told of, and what steps read"
+  }
+  assert {
+    condition     = alltrue([for policy in [output.policies.functions.advance, output.policies.people.read["team-b"]] : one([for statement in jsondecode(policy).Statement : statement.Condition.StringLike["s3:prefix"] if statement.Sid == "ListArtifacts"]) == ["team-b/*"]])
+    error_message = "what others keep beside the artifacts is listed by nobody"
   }
 }
 

@@ -30,9 +30,48 @@ run "buckets_are_private_encrypted_and_kept" {
     error_message = "artifacts and uploads keep old versions"
   }
   assert {
-    condition     = { for rule in aws_s3_bucket_lifecycle_configuration.control[0].rule : rule.id => rule.expiration[0].days if length(rule.expiration) > 0 } == { attempts = 400, journals = 400, logs = 400 }
-    error_message = "journals, attempts and logs go after 400 days, and nothing else of the control bucket"
+    condition     = { for rule in aws_s3_bucket_lifecycle_configuration.control[0].rule : rule.id => rule.expiration[0].days if length(rule.expiration) > 0 } == { attempts = 400, images = 400, journals = 400, logs = 400 }
+    error_message = "journals, attempts, logs and what is known of images go after 400 days, and nothing else of the control bucket"
   }
+  assert {
+    condition     = alltrue([for kind, bucket in aws_s3_bucket_lifecycle_configuration.objects : [for rule in bucket.rule : rule.id] == ["leftovers"]])
+    error_message = "artifacts and uploads stay"
+  }
+}
+
+run "what_may_go_by_its_age_goes" {
+  module {
+    source = "../modules/storage"
+  }
+
+  variables {
+    days_max       = 30
+    retention_days = { journals = 60, logs = 7, images = 5, environments = 90, memo = 14, artifacts = 180, uploads = 45 }
+  }
+
+  assert {
+    condition     = { for rule in aws_s3_bucket_lifecycle_configuration.control[0].rule : one(rule.filter[*].prefix) => rule.expiration[0].days if length(rule.expiration) > 0 } == { "attempts/" = 60, "environments/" = 90, "images/" = 5, "journals/" = 60, "logs/" = 7, "memo/" = 14 }
+    error_message = "each folder after its own days"
+  }
+  assert {
+    condition     = { for kind, bucket in aws_s3_bucket_lifecycle_configuration.objects : kind => one([for rule in bucket.rule : rule.expiration[0].days if rule.id == kind]) } == { artifacts = 180, uploads = 45 }
+    error_message = "artifacts and uploads go where that is asked for"
+  }
+}
+
+run "what_a_run_needs_outlives_it" {
+  command = plan
+
+  module {
+    source = "../modules/storage"
+  }
+
+  variables {
+    days_max       = 30
+    retention_days = { environments = 29 }
+  }
+
+  expect_failures = [var.retention_days]
 }
 
 run "only_tls_and_only_new_journals" {
@@ -74,12 +113,14 @@ run "uploads_are_told_to_the_queue" {
   }
 
   variables {
-    upload_filters = [{ prefix = "churn/", suffix = ".csv" }]
+    upload_filters = [{ prefix = "churn/", suffix = ".csv" }, { prefix = "churn/day=1/", suffix = "a b.parquet" }]
   }
 
   assert {
-    condition     = one(aws_s3_bucket_notification.uploads[0].queue[*].queue_arn) == var.upload_queue_arn && one(aws_s3_bucket_notification.uploads[0].queue[*].filter_prefix) == "churn/"
-    error_message = "S3 tells the upload queue of what the filter takes"
+    condition = [for queue in aws_s3_bucket_notification.uploads[0].queue : [queue.queue_arn, queue.filter_prefix, queue.filter_suffix]] == [
+      [var.upload_queue_arn, "churn/", ".csv"], [var.upload_queue_arn, "churn/day%3D1/", "a+b.parquet"],
+    ]
+    error_message = "S3 tells the upload queue of what the filters take, which it wants URL-encoded"
   }
   assert {
     condition     = aws_s3_bucket_notification.uploads[0].eventbridge == false
@@ -189,6 +230,48 @@ run "bad_names_are_refused" {
   expect_failures = [
     var.name, var.existing_buckets, var.bucket_names, var.kms_key_arn, var.retention_days, var.upload_queue_arn, var.upload_filters,
   ]
+}
+
+run "filters_that_name_one_object_twice_are_refused" {
+  command = plan
+
+  module {
+    source = "../modules/storage"
+  }
+
+  variables {
+    upload_filters = [{ prefix = "churn/", suffix = ".csv" }, { prefix = "sales/" }, { prefix = "churn/new/", suffix = "a.csv" }]
+  }
+
+  expect_failures = [var.upload_filters]
+}
+
+run "so_is_one_beside_all_uploads" {
+  command = plan
+
+  module {
+    source = "../modules/storage"
+  }
+
+  variables {
+    upload_filters = [{}, { prefix = "churn/", suffix = ".csv" }]
+  }
+
+  expect_failures = [var.upload_filters]
+}
+
+run "a_wildcard_that_s3_does_not_know_is_refused" {
+  command = plan
+
+  module {
+    source = "../modules/storage"
+  }
+
+  variables {
+    upload_filters = [{ prefix = "churn/*", suffix = ".csv" }]
+  }
+
+  expect_failures = [var.upload_filters]
 }
 
 run "a_journal_outlives_its_run" {

@@ -27,6 +27,7 @@ module "dropforge" {
 
   existing_buckets    = var.buckets
   upload_notification = var.upload_notification
+  upload_filters      = var.upload_filters
   executor_image      = var.executor_image
 
   namespaces = {

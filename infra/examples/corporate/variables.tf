@@ -74,6 +74,15 @@ variable "upload_notification" {
   }
 }
 
+variable "upload_filters" {
+  description = "Which uploads are told, each a prefix and a suffix of keys; all of them by default. Where the bucket's owner names our queue, the notification there has the same."
+  type = list(object({
+    prefix = optional(string, "")
+    suffix = optional(string, "")
+  }))
+  default = [{}]
+}
+
 variable "access_entries" {
   description = "Whether the functions' access entries are made here, and not by the cluster's owner."
   type        = bool

@@ -28,6 +28,7 @@ module "queues" {
   name                     = local.name
   upload_bucket            = module.storage.names.uploads
   upload_notification      = var.upload_notification
+  upload_filters           = var.upload_filters
   function_timeout_seconds = var.timeout_seconds
   retention_days           = var.message_retention_days
   max_receive_count        = var.max_receive_count
@@ -85,6 +86,7 @@ module "functions" {
   environment                = var.environment
   artifact_bucket_shared     = var.existing_buckets.artifacts != null
   model_prefixes             = toset(flatten([for of in values(var.namespaces) : of.model_prefixes]))
+  upload_prefixes            = toset(concat([for filter in var.upload_filters : filter.prefix], flatten([for of in values(var.namespaces) : of.upload_prefixes])))
   kms_key_arns               = { storage = var.kms_key_arns.storage, queues = var.kms_key_arns.queues, logs = var.kms_key_arns.logs, environment = var.kms_key_arns.environment, others = var.kms_key_arns.others }
   role_arns                  = var.function_role_arns
   iam_path                   = var.iam_path
@@ -143,19 +145,21 @@ module "pod_identity" {
 module "people" {
   source = "../people"
 
-  name           = local.name
-  policies_made  = var.people_policies
-  namespaces     = toset(keys(var.namespaces))
-  model_prefixes = { for namespace, of in var.namespaces : namespace => of.model_prefixes }
-  buckets        = module.storage.names
-  queue_arns     = { events = module.queues.arns.events, uploads = module.queues.arns.uploads, dead_letters = values(module.queues.dead_letter_arns) }
-  functions      = toset(values(module.functions.names))
-  cluster_arn    = local.cluster.arn
-  repository_arn = one(module.registry[*].repository_arn)
-  role_arns      = concat(values(var.function_role_arns), compact([var.scheduler_role_arn]), compact([for of in values(var.namespaces) : of.role_arn]))
-  kms_key_arns   = local.data_keys
-  iam_path       = var.iam_path
-  tags           = var.tags
+  name                   = local.name
+  policies_made          = var.people_policies
+  namespaces             = toset(keys(var.namespaces))
+  model_prefixes         = { for namespace, of in var.namespaces : namespace => of.model_prefixes }
+  upload_prefixes        = { for namespace, of in var.namespaces : namespace => of.upload_prefixes }
+  artifact_bucket_shared = var.existing_buckets.artifacts != null
+  buckets                = module.storage.names
+  queue_arns             = { events = module.queues.arns.events, uploads = module.queues.arns.uploads, dead_letters = values(module.queues.dead_letter_arns) }
+  functions              = toset(values(module.functions.names))
+  cluster_arn            = local.cluster.arn
+  repository_arn         = one(module.registry[*].repository_arn)
+  role_arns              = concat(values(var.function_role_arns), compact([var.scheduler_role_arn]), compact([for of in values(var.namespaces) : of.role_arn]))
+  kms_key_arns           = local.data_keys
+  iam_path               = var.iam_path
+  tags                   = var.tags
 }
 
 module "observability" {
@@ -169,6 +173,7 @@ module "observability" {
   kms_key_arn            = var.kms_key_arns.alarms
   emails                 = var.alarm_emails
   sweep_minutes          = var.sweep_minutes
+  max_receive_count      = module.queues.settings.max_receive_count
   oldest_message_minutes = var.oldest_message_minutes
   tags                   = var.tags
 }

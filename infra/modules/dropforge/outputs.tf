@@ -16,6 +16,10 @@ output "dropforge" {
     upload_queue_arn       = module.queues.arns.uploads
     dead_letter_queue_urls = module.queues.dead_letter_urls
 
+    # What doctor compares the upload bucket with, whoever owns that.
+    upload_notification = var.upload_notification
+    upload_rule         = module.queues.upload_rule
+
     # Those that roles and people use themselves.
     kms_key_arns = {
       buckets   = distinct(compact(concat([var.kms_key_arns.storage], var.kms_key_arns.others)))

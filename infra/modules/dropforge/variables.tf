@@ -132,12 +132,16 @@ variable "force_destroy" {
 }
 
 variable "retention_days" {
-  description = "Days after which objects are deleted: journals, logs, old versions, uploads (null: never)."
+  description = "Days after which objects are deleted, those without a number never: journals, logs, what is known of images, packed environments, what `memoize` keeps, artifacts, uploads, old versions."
   type = object({
     journals     = optional(number, 400)
     logs         = optional(number, 400)
-    old_versions = optional(number, 30)
+    images       = optional(number, 400)
+    environments = optional(number)
+    memo         = optional(number)
+    artifacts    = optional(number)
     uploads      = optional(number)
+    old_versions = optional(number, 30)
   })
   default  = {}
   nullable = false
@@ -164,7 +168,7 @@ variable "upload_notification" {
 }
 
 variable "upload_filters" {
-  description = "Which uploads are told, where upload_notification is `queue`; all by default."
+  description = "Which uploads are told, each a prefix and a suffix of keys as they are; all by default. No object may be named by two. Where the owner of an existing bucket wires the queue, the notification there has the same filters: ingest may read no other uploads, but for those that steps may read."
   type = list(object({
     prefix = optional(string, "")
     suffix = optional(string, "")

@@ -88,8 +88,11 @@ locals {
   }
 
   # A message about an upload is not believed: the object itself is asked.
+  # A prefix that is the beginning of others stands for them.
+  upload_prefixes = [for prefix in sort(var.upload_prefixes) : prefix if !anytrue([for other in var.upload_prefixes : other != prefix && startswith(prefix, other)])]
   reads_uploads = [
-    { Sid = "ReadUploads", Effect = "Allow", Action = ["s3:GetObject", "s3:GetObjectVersion"], Resource = ["${local.uploads}/*"] },
+    { Sid = "ReadUploads", Effect = "Allow", Action = ["s3:GetObject", "s3:GetObjectVersion"], Resource = [for prefix in local.upload_prefixes : "${local.uploads}/${prefix}*"] },
+    # Without it S3 answers 403 and not 404 for an upload that was deleted meanwhile, whose message would come again and again.
     { Sid = "ListUploads", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.uploads] },
   ]
 
@@ -134,13 +137,12 @@ locals {
         Action   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
         Resource = var.artifact_bucket_shared ? [for namespace in sort(var.namespaces) : "${local.artifacts}/${namespace}/*"] : ["${local.artifacts}/*"]
       },
-      {
-        Sid      = "ListArtifacts"
-        Effect   = "Allow"
-        Action   = ["s3:ListBucket"]
-        Resource = [local.artifacts]
-      },
     ],
+    # S3 takes a missing key for the prefix of a listing: whoever may list below it is told 404 and not 403.
+    [merge(
+      { Sid = "ListArtifacts", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.artifacts] },
+      [for namespaces in [sort(var.namespaces)] : { Condition = { StringLike = { "s3:prefix" = [for each in namespaces : "${each}/*"] } } } if var.artifact_bucket_shared]...
+    )],
     length(var.model_prefixes) == 0 ? [] : [{
       Sid      = "Models"
       Effect   = "Allow"

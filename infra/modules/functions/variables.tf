@@ -123,6 +123,18 @@ variable "model_prefixes" {
   }
 }
 
+variable "upload_prefixes" {
+  description = "Which uploads ingest may read, by the beginnings of their keys: those that it may be told of, and those that steps read. The empty one is all of them."
+  type        = set(string)
+  default     = [""]
+  nullable    = false
+
+  validation {
+    condition     = length(var.upload_prefixes) > 0 && alltrue([for prefix in var.upload_prefixes : can(regex("^[^*?]*$", prefix))])
+    error_message = "upload_prefixes holds at least one beginning of keys in the upload bucket, without wildcards."
+  }
+}
+
 variable "executor_image" {
   description = "Image that puts the executor into pods."
   type        = string

@@ -6,7 +6,7 @@ locals {
       dimensions  = { QueueName = name }
       statistic   = "Maximum"
       threshold   = 0
-      description = "${name} holds messages that failed five times. Look at one, mend what it needs, and put them back: dropforge redrive."
+      description = "${name} holds messages that failed ${var.max_receive_count} times. Look at one, mend what it needs, and put them back: dropforge redrive."
     }
   }
 
@@ -41,6 +41,18 @@ locals {
       period     = 60 * var.sweep_minutes
       periods    = ceil(10 / var.sweep_minutes)
       datapoints = ceil(8 / var.sweep_minutes)
+    }
+    "namespaces-refused" = {
+      namespace   = var.metric_namespace
+      metric      = "NamespacesRefused"
+      dimensions  = { Stack = var.name }
+      statistic   = "Maximum"
+      threshold   = 0
+      description = "The functions may not look into a namespace, or it is gone: what becomes of its pods is not seen. The log of ${var.function_names.sweep} names it. dropforge deploy puts its Role back, dropforge doctor tells what is missing; one that is given up leaves `namespaces`."
+      # While no run is live, a sweep looks there every ten minutes only. A stack that is new has half an hour for its deploy.
+      period     = 15 * 60
+      periods    = 3
+      datapoints = 2
     }
   }
 

@@ -8,6 +8,11 @@ locals {
       stat    = "Sum"
     },
     {
+      title   = "Namespaces that a sweep could not look into"
+      metrics = [[var.metric_namespace, "NamespacesRefused", "Stack", var.name]]
+      stat    = "Maximum"
+    },
+    {
       title   = "Messages waiting"
       metrics = [for queue, name in merge(var.queue_names, { for queue, name in var.dead_letter_names : "dead ${queue}" => name }) : ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", name]]
       stat    = "Maximum"

@@ -89,6 +89,18 @@ variable "sweep_minutes" {
   }
 }
 
+variable "max_receive_count" {
+  description = "How often a message is received before it is a dead letter."
+  type        = number
+  default     = 5
+  nullable    = false
+
+  validation {
+    condition     = var.max_receive_count >= 1
+    error_message = "max_receive_count is at least 1."
+  }
+}
+
 variable "oldest_message_minutes" {
   description = "Minutes that a message may wait before the alarm of that queue rings: more than the 15 that a message may be put off at once."
   type        = number

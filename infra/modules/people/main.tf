@@ -21,7 +21,7 @@ resource "aws_iam_policy" "namespace" {
   lifecycle {
     precondition {
       condition     = length(local.policies[each.value.who][each.value.namespace]) <= 6144
-      error_message = "The policy ${each.value.who} of ${each.value.namespace} would have ${length(local.policies[each.value.who][each.value.namespace])} characters, and IAM takes 6144: name fewer or shorter model_prefixes."
+      error_message = "The policy ${each.value.who} of ${each.value.namespace} would have ${length(local.policies[each.value.who][each.value.namespace])} characters, and IAM takes 6144: name fewer or shorter model_prefixes and upload_prefixes."
     }
   }
 }

@@ -17,6 +17,16 @@ locals {
   shared_folders = ["live", "runs", "journals", "cluster-definitions"]
   own_folders    = ["attempts", "logs", "index", "definitions", "triggers", "crons", "environments", "locks", "starters"]
 
+  # An upload starts runs: who may put it for one namespace is not to start the triggers of others.
+  upload_prefixes = { for namespace in var.namespaces : namespace => lookup(var.upload_prefixes, namespace, [""]) }
+  own_uploads     = { for namespace, prefixes in local.upload_prefixes : namespace => [for prefix in prefixes : "${local.uploads}/${prefix}*"] }
+  # Of some buckets these people list some prefixes only. S3 takes a missing key for the prefix of a listing: below these it
+  # is told 404, too.
+  listed = { for namespace, prefixes in local.upload_prefixes : namespace => {
+    (local.artifacts) = var.artifact_bucket_shared ? ["${namespace}/"] : [""]
+    (local.uploads)   = prefixes
+  } }
+
   read = { for namespace in var.namespaces : namespace => concat(
     [
       {
@@ -26,15 +36,24 @@ locals {
         Resource = concat(
           [for folder in local.shared_folders : "${local.control}/${folder}/*"],
           [for folder in local.own_folders : "${local.control}/${folder}/${namespace}/*"],
-          ["${local.artifacts}/${namespace}/*", "${local.uploads}/*"],
+          ["${local.artifacts}/${namespace}/*"],
+          local.own_uploads[namespace],
           [for prefix in lookup(var.model_prefixes, namespace, []) : "arn:${local.partition}:s3:::${prefix}*"],
         )
       },
-      # Not only to list: without it S3 answers 403 and not 404 for what is not there.
-      { Sid = "List", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.control, local.artifacts, local.uploads] },
+      # Not only to list: without it S3 answers 403 and not 404 for what is not there. The keys tell no more than the journals,
+      # which name the pods and artifacts of every run.
+      { Sid = "List", Effect = "Allow", Action = ["s3:ListBucket"], Resource = concat([local.control], [for bucket, prefixes in local.listed[namespace] : bucket if contains(prefixes, "")]) },
       { Sid = "Queues", Effect = "Allow", Action = ["sqs:GetQueueAttributes"], Resource = concat([var.queue_arns.events, var.queue_arns.uploads], var.queue_arns.dead_letters) },
       { Sid = "Cluster", Effect = "Allow", Action = ["eks:DescribeCluster"], Resource = [var.cluster_arn] },
     ],
+    [for bucket, prefixes in local.listed[namespace] : {
+      Sid       = bucket == local.uploads ? "ListUploads" : "ListArtifacts"
+      Effect    = "Allow"
+      Action    = ["s3:ListBucket"]
+      Resource  = [bucket]
+      Condition = { StringLike = { "s3:prefix" = [for prefix in prefixes : "${prefix}*"] } }
+    } if length(prefixes) > 0 && !contains(prefixes, "")],
     length(var.kms_key_arns) == 0 ? [] : [{ Sid = "Keys", Effect = "Allow", Action = ["kms:Decrypt"], Resource = distinct(var.kms_key_arns) }],
   ) }
 
@@ -49,7 +68,8 @@ locals {
         Resource = concat(
           ["${local.control}/live/*", "${local.control}/runs/*/spec.json", "${local.control}/runs/*/inbox/*"],
           [for folder in ["index", "definitions", "triggers", "crons", "starters", "environments"] : "${local.control}/${folder}/${namespace}/*"],
-          ["${local.control}/cluster-definitions/*", "${local.artifacts}/${namespace}/*", "${local.uploads}/*"],
+          ["${local.control}/cluster-definitions/*", "${local.artifacts}/${namespace}/*"],
+          local.own_uploads[namespace],
         )
       },
       {
@@ -74,10 +94,13 @@ locals {
       { Sid = "Functions", Effect = "Allow", Action = ["lambda:GetFunctionConfiguration"], Resource = [for function in sort(var.functions) : "arn:${local.partition}:lambda:${local.region}:${local.account}:function:${function}*"] },
       { Sid = "FunctionLogs", Effect = "Allow", Action = ["logs:FilterLogEvents", "logs:GetLogEvents", "logs:DescribeLogStreams", "logs:StartQuery", "logs:GetQueryResults"], Resource = [for function in sort(var.functions) : "arn:${local.partition}:logs:${local.region}:${local.account}:log-group:/aws/lambda/${function}:*"] },
       { Sid = "Buckets", Effect = "Allow", Action = ["s3:GetBucketNotification"], Resource = [local.control, local.artifacts, local.uploads] },
+      { Sid = "BucketPolicy", Effect = "Allow", Action = ["s3:GetBucketPolicy"], Resource = [local.control] },
+      # The rule that the module queues makes, where EventBridge tells of uploads.
+      { Sid = "UploadRule", Effect = "Allow", Action = ["events:DescribeRule", "events:ListTargetsByRule"], Resource = ["arn:${local.partition}:events:${local.region}:${local.account}:rule/${var.name}-uploads"] },
       # AWS knows these actions for no single resource; all of them only look.
       { Sid = "Doctor", Effect = "Allow", Action = ["ecr:GetAuthorizationToken", "servicequotas:GetServiceQuota"], Resource = ["*"] },
       { Sid = "Cluster", Effect = "Allow", Action = ["eks:DescribeCluster", "eks:ListPodIdentityAssociations"], Resource = [var.cluster_arn] },
-      { Sid = "ClusterParts", Effect = "Allow", Action = ["eks:DescribeAddon", "eks:DescribeAccessEntry"], Resource = [for part in ["addon", "access-entry"] : "${replace(var.cluster_arn, ":cluster/", ":${part}/")}/*"] },
+      { Sid = "ClusterParts", Effect = "Allow", Action = ["eks:DescribeAddon", "eks:DescribeAccessEntry", "eks:DescribePodIdentityAssociation"], Resource = [for part in ["addon", "access-entry", "podidentityassociation"] : "${replace(var.cluster_arn, ":cluster/", ":${part}/")}/*"] },
     ],
     # The stack's own roles by their names' beginning: each namespace has one, and a policy has 6144 characters.
     [{ Sid = "RolePermissions", Effect = "Allow", Action = ["iam:SimulatePrincipalPolicy"], Resource = distinct(concat(["arn:${local.partition}:iam::${local.account}:role${var.iam_path}${var.name}-*"], var.role_arns)) }],

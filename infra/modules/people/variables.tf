@@ -30,6 +30,25 @@ variable "model_prefixes" {
   }
 }
 
+variable "upload_prefixes" {
+  description = "Which uploads these people see and make, by namespace (prefixes of keys): those that the namespace's steps read. All of them where a namespace is not named."
+  type        = map(list(string))
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for prefix in flatten(values(var.upload_prefixes)) : can(regex("^[^*?]*$", prefix)) && !startswith(prefix, "/")])
+    error_message = "upload_prefixes are prefixes of keys in the upload bucket: no wildcard, no slash in front. The empty one is all of it."
+  }
+}
+
+variable "artifact_bucket_shared" {
+  description = "Whether the artifact bucket holds more than this stack's artifacts; then these people list their namespace's folder alone."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "buckets" {
   description = "Names of the buckets."
   type = object({

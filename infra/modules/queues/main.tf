@@ -52,18 +52,41 @@ resource "aws_sqs_queue_redrive_allow_policy" "dead" {
   })
 }
 
+# What `upload_filters` means to S3's own notifications, in EventBridge's words. One pattern holds a prefix or a suffix; both
+# of them need a wildcard, in which a backslash stands for itself behind another one. Nothing lies between the two where
+# they share the key's middle: such keys are named.
+locals {
+  whole_filters = [for filter in var.upload_filters : filter if filter.prefix != "" && filter.suffix != ""]
+  upload_keys = concat(
+    [for filter in var.upload_filters : { prefix = filter.prefix } if filter.prefix != "" && filter.suffix == ""],
+    [for filter in var.upload_filters : { suffix = filter.suffix } if filter.prefix == "" && filter.suffix != ""],
+    [for filter in local.whole_filters : { wildcard = replace("${filter.prefix}*${filter.suffix}", "\\", "\\\\") }],
+    flatten([for filter in local.whole_filters : [
+      for shared in range(1, min(length(filter.prefix), length(filter.suffix)) + 1) : "${filter.prefix}${substr(filter.suffix, shared, -1)}"
+      if endswith(filter.prefix, substr(filter.suffix, 0, shared))
+    ]]),
+  )
+  upload_pattern = jsonencode({
+    source      = ["aws.s3"]
+    detail-type = ["Object Created"]
+    detail      = merge({ bucket = { name = [var.upload_bucket] } }, [for keys in [local.upload_keys] : { object = { key = keys } } if length(keys) > 0]...)
+  })
+}
+
 resource "aws_cloudwatch_event_rule" "uploads" {
   count = var.upload_notification == "eventbridge" ? 1 : 0
 
-  name        = "${var.name}-uploads"
-  description = "Objects that arrive in ${var.upload_bucket}"
-  tags        = var.tags
+  name          = "${var.name}-uploads"
+  description   = "Objects that arrive in ${var.upload_bucket}"
+  event_pattern = local.upload_pattern
+  tags          = var.tags
 
-  event_pattern = jsonencode({
-    source      = ["aws.s3"]
-    detail-type = ["Object Created"]
-    detail      = { bucket = { name = [var.upload_bucket] } }
-  })
+  lifecycle {
+    precondition {
+      condition     = length(local.upload_pattern) <= 2048
+      error_message = "The rule of the uploads would have ${length(local.upload_pattern)} characters, and EventBridge takes 2048: name fewer or shorter upload_filters."
+    }
+  }
 }
 
 resource "aws_cloudwatch_event_target" "uploads" {

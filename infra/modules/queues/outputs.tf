@@ -31,6 +31,11 @@ output "names" {
   value       = { for queue in local.queues : queue => aws_sqs_queue.this[queue].name }
 }
 
+output "upload_rule" {
+  description = "The rule by which EventBridge tells the upload queue of files; null where none does."
+  value       = one(aws_cloudwatch_event_rule.uploads[*].name)
+}
+
 output "settings" {
   description = "How long a message is hidden, how long it stays, how often it is received."
   value = {
@@ -38,6 +43,11 @@ output "settings" {
     message_retention_days     = aws_sqs_queue.this["events"].message_retention_seconds / 86400
     max_receive_count          = jsondecode(aws_sqs_queue.this["events"].redrive_policy).maxReceiveCount
   }
+}
+
+output "upload_pattern" {
+  description = "The events that the rule of the uploads takes, as JSON; null where there is none."
+  value       = one(aws_cloudwatch_event_rule.uploads[*].event_pattern)
 }
 
 output "policies" {

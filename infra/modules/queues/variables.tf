@@ -30,6 +30,21 @@ variable "upload_notification" {
   }
 }
 
+variable "upload_filters" {
+  description = "Which uploads the rule of `eventbridge` tells of: each a prefix and a suffix of keys. All of them by default."
+  type = list(object({
+    prefix = optional(string, "")
+    suffix = optional(string, "")
+  }))
+  default  = [{}]
+  nullable = false
+
+  validation {
+    condition     = length(var.upload_filters) >= 1 && alltrue([for filter in var.upload_filters : can(regex("^[^*?]*$", "${filter.prefix}${filter.suffix}"))])
+    error_message = "upload_filters has at least one entry, and holds beginnings and ends of keys without wildcards."
+  }
+}
+
 variable "function_timeout_seconds" {
   description = "How long the functions that read the queues may take for a batch; a message is hidden for six times as long, as AWS advises."
   type        = number

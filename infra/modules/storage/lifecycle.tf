@@ -1,16 +1,23 @@
 # A bucket's lifecycle knows prefix and age and not a run's state: a run therefore ends by itself long before its
-# journal goes, and what ended is remembered in its spec, which stays.
+# journal goes, and what ended is remembered in its spec, which stays. So do the folders that say what the deployment is:
+# definitions, triggers, crons, locks, settings and the run list, of which the commands take away what nobody wants.
 resource "aws_s3_bucket_lifecycle_configuration" "control" {
   count = contains(local.made, "control") ? 1 : 0
 
   bucket = aws_s3_bucket.this["control"].id
 
   dynamic "rule" {
-    for_each = {
+    for_each = { for folder, days in {
       journals = var.retention_days.journals
       attempts = var.retention_days.journals
       logs     = var.retention_days.logs
-    }
+      # Asked of the registry again where it is gone.
+      images = var.retention_days.images
+      # Named by definitions and by live runs for as long as these are used, however old it is: null by default.
+      environments = var.retention_days.environments
+      # Written again whenever it is looked at; without it a step, perhaps of many hours, is run again: null by default.
+      memo = var.retention_days.memo
+    } : folder => days if days != null }
 
     content {
       id     = rule.key
@@ -65,10 +72,11 @@ resource "aws_s3_bucket_lifecycle_configuration" "objects" {
   }
 
   dynamic "rule" {
-    for_each = each.key == "uploads" && var.retention_days.uploads != null ? [var.retention_days.uploads] : []
+    # The artifacts' age does not tell whether a later run, or another system, still reads a model: null by default.
+    for_each = [for days in [{ artifacts = var.retention_days.artifacts, uploads = var.retention_days.uploads }[each.key]] : days if days != null]
 
     content {
-      id     = "uploads"
+      id     = each.key
       status = "Enabled"
 
       filter {}

@@ -120,10 +120,11 @@ resource "aws_s3_bucket_notification" "uploads" {
     for_each = var.upload_notification == "queue" ? var.upload_filters : []
 
     content {
-      queue_arn     = var.upload_queue_arn
-      events        = ["s3:ObjectCreated:*"]
-      filter_prefix = queue.value.prefix
-      filter_suffix = queue.value.suffix
+      queue_arn = var.upload_queue_arn
+      events    = ["s3:ObjectCreated:*"]
+      # S3 compares what is URL-encoded here: `day=1/` would match nothing, `day%3D1/` does.
+      filter_prefix = replace(urlencode(queue.value.prefix), "%2F", "/")
+      filter_suffix = replace(urlencode(queue.value.suffix), "%2F", "/")
     }
   }
 

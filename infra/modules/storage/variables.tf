@@ -83,12 +83,16 @@ variable "days_max" {
 }
 
 variable "retention_days" {
-  description = "Days after which objects are deleted: journals with claims, verdicts and logs; old versions of artifacts and uploads; the uploads themselves (null: never). A run ends by itself after `days_max` days, so journals stay for longer."
+  description = "Days after which objects are deleted, counted from when each was written last, those without a number never: journals with claims and verdicts; logs; what is known of images; packed environments; what `memoize` keeps; artifacts, models among them; uploads; old versions. A run ends by itself after `days_max` days: what it needs stays for at least as long."
   type = object({
     journals     = optional(number, 400)
     logs         = optional(number, 400)
-    old_versions = optional(number, 30)
+    images       = optional(number, 400)
+    environments = optional(number)
+    memo         = optional(number)
+    artifacts    = optional(number)
     uploads      = optional(number)
+    old_versions = optional(number, 30)
   })
   default  = {}
   nullable = false
@@ -99,7 +103,12 @@ variable "retention_days" {
   }
 
   validation {
-    condition     = var.retention_days.logs >= 1 && var.retention_days.old_versions >= 1 && coalesce(var.retention_days.uploads, 1) >= 1
+    condition     = alltrue([for days in [var.retention_days.environments, var.retention_days.artifacts] : coalesce(days, var.days_max) >= var.days_max])
+    error_message = "retention_days.environments and retention_days.artifacts are at least ${var.days_max}, the days that a run may last (days_max): a step reads what was packed when its run began, and what earlier ones wrote."
+  }
+
+  validation {
+    condition     = alltrue([for days in values(var.retention_days) : days == null || try(days >= 1 && floor(days) == days, false)])
     error_message = "retention_days counts whole days, at least 1."
   }
 }
@@ -128,7 +137,7 @@ variable "upload_queue_arn" {
 }
 
 variable "upload_filters" {
-  description = "Which uploads are told, where upload_notification is `queue`: each a prefix and a suffix, which must not overlap. All of them by default; Triggers choose among what is told."
+  description = "Which uploads are told: each a prefix and a suffix of keys as they are, not URL-encoded. No object may be named by two of them. All uploads by default; Triggers choose among what is told."
   type = list(object({
     prefix = optional(string, "")
     suffix = optional(string, "")
@@ -139,6 +148,20 @@ variable "upload_filters" {
   validation {
     condition     = length(var.upload_filters) >= 1 && length(var.upload_filters) <= 100
     error_message = "upload_filters has 1 to 100 entries, as many as S3 takes; upload_notification = \"none\" tells of nothing."
+  }
+
+  validation {
+    condition     = alltrue([for filter in var.upload_filters : can(regex("^[^*?]*$", "${filter.prefix}${filter.suffix}")) && !strcontains("${filter.prefix}${filter.suffix}", "$${")])
+    error_message = "upload_filters holds beginnings and ends of keys: S3 knows no wildcard in them, and policies would read ? and $${ as their own."
+  }
+
+  # S3 refuses them when they are applied.
+  validation {
+    condition = alltrue(flatten([for at, one in var.upload_filters : [for other in slice(var.upload_filters, 0, at) : !(
+      (startswith(one.prefix, other.prefix) || startswith(other.prefix, one.prefix)) &&
+      (endswith(one.suffix, other.suffix) || endswith(other.suffix, one.suffix))
+    )]]))
+    error_message = "Two of upload_filters may name the same object, since neither their prefixes nor their suffixes exclude each other: S3 refuses such filters. Leave one out, or make them longer."
   }
 }
 

@@ -293,6 +293,47 @@ fn people_start_and_steer_runs_of_their_namespace() {
 }
 
 #[test]
+fn people_make_and_see_the_uploads_of_their_namespace() {
+    let Some(stack) = stack("policies keep uploads apart") else { return };
+    let may = |who: &str, namespace: &str, request: &Request| {
+        may(stack, &["policies", "people", who, namespace], request)
+    };
+    let list = |prefix: &str| Request::new("s3:ListBucket", "arn:aws:s3:::uploads").with("s3:prefix", prefix);
+    for (own, other, key) in [("team-a", "team-b", "churn/a.csv"), ("team-b", "team-a", "team-b/a.csv")] {
+        assert!(may("submit", own, &overwrites(UPLOADS, key)), "{own}: {key}");
+        assert!(
+            !may("submit", other, &overwrites(UPLOADS, key)),
+            "{other} would start the triggers of {own}"
+        );
+        assert!(!may("read", own, &overwrites(UPLOADS, key)), "who reads makes none: {key}");
+        let get = Request::new("s3:GetObject", &arn(UPLOADS, key));
+        for who in ["read", "submit"] {
+            assert!(may(who, own, &get) && may(who, own, &list(key)), "{who} of {own}: {key}");
+            assert!(!may(who, other, &get) && !may(who, other, &list(key)), "{who} of {other}: {key}");
+            assert!(!may(who, own, &list("")), "{who} of {own}: the whole bucket");
+        }
+    }
+}
+
+#[test]
+fn ingest_reads_what_it_may_be_told_of_and_what_steps_read() {
+    let Some(stack) = stack("policies bound what ingest reads of the uploads") else { return };
+    let reads = |name: &str, key: &str| {
+        let of = |action: &str| function(stack, name, &Request::new(action, &arn(UPLOADS, key)));
+        let both = (of("s3:GetObject"), of("s3:GetObjectVersion"));
+        assert_eq!(both.0, both.1, "{name}: {key}");
+        both.0
+    };
+    for key in ["churn/new/a.csv", "team-b/a.csv"] {
+        assert!(reads("ingest", key), "{key}");
+        assert!(!reads("advance", key) && !reads("sweep", key), "{key}");
+    }
+    assert!(!reads("ingest", "payroll/a.csv"), "nobody is told of it");
+    // What was deleted meanwhile is to be missing and not forbidden.
+    assert!(function(stack, "ingest", &Request::new("s3:ListBucket", "arn:aws:s3:::uploads")));
+}
+
+#[test]
 fn the_scheduler_role_is_lent_to_the_scheduler_alone() {
     let Some(stack) = stack("policies bound iam:PassRole") else { return };
     let pass = |role: &str, service: &str| {
@@ -311,13 +352,15 @@ struct Asked {
     request: Request,
 }
 
-/// What the names in doctor's table are in this stack; NAME stands for each of its functions, or of the cluster's parts.
-const PLACES: [(&str, &str); 21] = [
+/// What the names in doctor's table are in this stack; NAME stands for each of its functions, of the cluster's
+/// parts, or of the prefixes of its uploads.
+const PLACES: [(&str, &str); 23] = [
     ("{control}", "arn:aws:s3:::demo-control"),
     ("{artifacts}", "arn:aws:s3:::demo-artifacts"),
     ("{uploads}", "arn:aws:s3:::uploads"),
     ("{events-queue}", "arn:aws:sqs:eu-central-1:111122223333:demo-events"),
     ("{upload-queue}", "arn:aws:sqs:eu-central-1:111122223333:demo-uploads"),
+    ("{upload-rule}", "arn:aws:events:eu-central-1:111122223333:rule/demo-uploads"),
     ("{schedules}", "arn:aws:scheduler:eu-central-1:111122223333:schedule/demo"),
     ("{scheduler-role}", "arn:aws:iam::111122223333:role/demo-scheduler"),
     ("{sweep}", "arn:aws:lambda:eu-central-1:111122223333:function:demo-sweep:live"),
@@ -331,7 +374,8 @@ const PLACES: [(&str, &str); 21] = [
     ("{cluster-parts}", "arn:aws:eks:eu-central-1:111122223333:NAME/research/a"),
     ("{repository}", "arn:aws:ecr:eu-central-1:111122223333:repository/demo/executor"),
     ("{models}", "arn:aws:s3:::models/train-until-accurate/"),
-    ("{upload-prefix}", ""),
+    ("{upload-prefix}", "churn/"),
+    ("{any-upload}", "NAME"),
     ("{bucket-key}", "arn:aws:kms:eu-central-1:111122223333:key/models"),
     ("{queue-key}", "arn:aws:kms:eu-central-1:111122223333:key/queues"),
     ("{schedule-key}", "arn:aws:kms:eu-central-1:111122223333:key/schedules"),
@@ -366,7 +410,8 @@ fn asked(line: &str) -> Vec<Asked> {
     };
     let names: &[&str] = match resource {
         "{function}" | "{function-logs}" => &["advance", "ingest", "sweep"],
-        "{cluster-parts}" => &["addon", "access-entry"],
+        "{cluster-parts}" => &["addon", "access-entry", "podidentityassociation"],
+        any if any.contains("{any-upload}") => &["churn/", "team-b/"],
         _ => &[""],
     };
     let each = actions.split(',').flat_map(|action| names.iter().map(move |name| (action, *name)));

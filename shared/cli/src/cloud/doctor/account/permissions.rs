@@ -1,5 +1,7 @@
 //! What roles and people need to be allowed, from a table, with a deployment's names in its places.
 
+use std::collections::BTreeSet;
+
 use crate::contexts::{Deployment, Function};
 
 /// Who needs what.
@@ -83,6 +85,7 @@ pub fn places(deployment: &Deployment) -> Places {
         let name = url.rsplit('/').next().unwrap_or_default();
         format!("arn:{partition}:sqs:{region}:{account}:{name}")
     };
+    let rule = |name: &String| format!("arn:{partition}:events:{region}:{account}:rule/{name}");
     let function =
         |own: &Function| format!("arn:{partition}:lambda:{region}:{account}:function:{}", own.name);
     vec![
@@ -90,8 +93,10 @@ pub fn places(deployment: &Deployment) -> Places {
         ("control", bucket(&deployment.control_bucket)),
         ("artifacts", bucket(&deployment.artifact_bucket)),
         ("uploads", bucket(&deployment.upload_bucket)),
+        ("any-upload", any_uploads(deployment)),
         ("events-queue", if_any(&deployment.events_queue_arn, str::to_owned)),
         ("upload-queue", if_any(&deployment.upload_queue_arn, str::to_owned)),
+        ("upload-rule", deployment.upload_rule.iter().map(rule).collect()),
         ("dead-letters", deployment.dead_letter_queue_urls.values().map(queue).collect()),
         ("schedules", if_any(&deployment.schedule_group, group)),
         ("scheduler-role", if_any(&deployment.scheduler_role_arn, str::to_owned)),
@@ -127,10 +132,17 @@ pub fn uploads(deployment: &Deployment, namespace: &str) -> Vec<String> {
     deployment.namespaces.get(namespace).map(|own| own.upload_prefixes.clone()).unwrap_or_default()
 }
 
-/// An add-on and an access entry of the cluster of this ARN.
+/// Which uploads the steps of any namespace may read.
+fn any_uploads(deployment: &Deployment) -> Vec<String> {
+    let all: BTreeSet<&String> =
+        deployment.namespaces.values().flat_map(|own| &own.upload_prefixes).collect();
+    all.into_iter().cloned().collect()
+}
+
+/// An add-on, an access entry and an association of Pod Identity of the cluster of this ARN.
 fn parts(cluster: &str) -> Vec<String> {
     let part = |kind: &str| cluster.replace(":cluster/", &format!(":{kind}/")) + "/a";
-    if cluster.is_empty() { Vec::new() } else { ["addon", "access-entry"].map(part).to_vec() }
+    if cluster.is_empty() { Vec::new() } else { ["addon", "access-entry", "podidentityassociation"].map(part).to_vec() }
 }
 
 /// Where a function's logs go.
@@ -163,7 +175,7 @@ fn if_any(name: &str, text: impl Fn(&str) -> String) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contexts::Keys;
+    use crate::contexts::{Keys, Namespace};
 
     fn texts(who: &str, places: &Places) -> Vec<String> {
         needs(who, places).iter().map(|need| format!("{} {}", need.action, need.resource)).collect()
@@ -186,6 +198,23 @@ mod tests {
             models(&["arn:aws:s3:::x/m/", "arn:aws:s3:::y/m/"]),
             ["s3:PutObject arn:aws:s3:::x/m/a", "s3:PutObject arn:aws:s3:::y/m/a"]
         );
+    }
+
+    #[test]
+    fn ingest_is_asked_for_what_the_steps_of_each_namespace_may_read() {
+        let namespace = |prefixes: &[&str]| Namespace {
+            upload_prefixes: prefixes.iter().map(|prefix| (*prefix).to_owned()).collect(),
+            ..Namespace::default()
+        };
+        let namespaces = [("a", namespace(&["x/", "y/"])), ("b", namespace(&["x/"])), ("c", namespace(&[]))];
+        let deployment = Deployment {
+            upload_bucket: "u".to_owned(),
+            namespaces: namespaces.map(|(name, of)| (name.to_owned(), of)).into(),
+            ..Deployment::default()
+        };
+        let mut asked = texts("ingest", &places(&deployment));
+        asked.retain(|need| need.starts_with("s3:GetObject "));
+        assert_eq!(asked, ["s3:GetObject arn:aws:s3:::u/x/a", "s3:GetObject arn:aws:s3:::u/y/a"]);
     }
 
     #[test]
@@ -229,6 +258,7 @@ mod tests {
                 "https://sqs.r.amazonaws.com/1/e-dead".to_owned(),
             )]
             .into(),
+            upload_rule: Some("forge-uploads".to_owned()),
             executor_repository: Some("1.dkr.ecr.r.amazonaws.com.cn/forge/executor".to_owned()),
             functions: [("sweep".to_owned(), function)].into(),
             ..Deployment::default()
@@ -243,6 +273,8 @@ mod tests {
             "eks:DescribeCluster arn:aws-cn:eks:r:1:cluster/c",
             "eks:DescribeAddon arn:aws-cn:eks:r:1:addon/c/a",
             "eks:DescribeAccessEntry arn:aws-cn:eks:r:1:access-entry/c/a",
+            "eks:DescribePodIdentityAssociation arn:aws-cn:eks:r:1:podidentityassociation/c/a",
+            "events:DescribeRule arn:aws-cn:events:r:1:rule/forge-uploads",
         ] {
             assert!(operate.contains(&need.to_owned()), "{need}: {operate:?}");
         }
