@@ -180,6 +180,16 @@ fn a_block_takes_all_its_locks_or_stands_in_one_queue() {
 }
 
 #[test]
+fn a_block_asks_for_its_locks_in_the_order_of_their_names() {
+    let store = FakeDocuments::default();
+    store.fail_at(1, Fault::Before);
+    let both = [(mutex("y"), 1), (mutex("x"), 1)];
+    now(keep::take(&store, &claimant("a", 1, 0, 1), &both, &|_| true)).expect_err("the second write fails");
+    store.restart();
+    assert_eq!(now(store.keys("locks/")).unwrap(), [keep::key(&mutex("x"))]);
+}
+
+#[test]
 fn a_death_at_any_write_leaves_nothing_that_asking_again_does_not_mend() {
     let both = [(mutex("x"), 1), (mutex("y"), 1)];
     let (a, b) = (claimant("a", 1, 0, 1), claimant("b", 1, 0, 2));
