@@ -7,7 +7,7 @@ use dropforge_manifest::parse::{AnyObject, Document, parse};
 use dropforge_manifest::types::{CronWorkflow, Trigger};
 
 use crate::births::Library;
-use crate::store::{Documents, StoreError, Swap};
+use crate::store::{Documents, ErrorKind, StoreError, Swap};
 use crate::{crons, triggers};
 
 pub mod folder;
@@ -110,43 +110,79 @@ pub async fn load<S: Documents>(
     Ok((definitions, unreadable))
 }
 
-/// The Triggers of a namespace. One that this version can't read is left out and named in the second value.
+/// The Triggers of a namespace, and why others of them can't be read: what those would take is not known.
 ///
 /// # Errors
 /// When they can't be listed or read.
 pub async fn triggers<S: Documents>(
     store: &S,
     namespace: &str,
-) -> Result<(Vec<Trigger>, Vec<String>), StoreError> {
+) -> Result<(Vec<Trigger>, Vec<StoreError>), StoreError> {
     let (mut found, mut unreadable) = (Vec::new(), Vec::new());
     for key in store.keys(&format!("{}trigger/", prefix(namespace))).await? {
-        let Some(stored) = store.get(&key).await? else { continue };
-        let parsed = parse(&key, &String::from_utf8_lossy(&stored.body));
-        unreadable.extend(parsed.diagnostics.iter().filter(|d| d.is_error()).map(ToString::to_string));
-        found.extend(parsed.documents.into_iter().filter_map(|document| match document.object {
-            AnyObject::Trigger(trigger) => Some(*trigger),
-            _ => None,
-        }));
+        let Some(name) = of_key(namespace, &key).map(|(_, name)| name) else { continue };
+        match trigger(store, namespace, name).await {
+            Ok(trigger) => found.extend(trigger),
+            Err(why) if why.kind() == ErrorKind::Corrupt => unreadable.push(why),
+            Err(why) => return Err(why),
+        }
     }
     Ok((found, unreadable))
 }
 
-/// A Trigger, if it is there and can be read.
+/// A Trigger, if it is there.
 ///
 /// # Errors
-/// When it can't be asked.
+/// When it can't be asked, or is there and can't be read.
 pub async fn trigger<S: Documents>(
     store: &S,
     namespace: &str,
     name: &str,
 ) -> Result<Option<Trigger>, StoreError> {
-    let key = key(namespace, "Trigger", name);
-    let Some(stored) = store.get(&key).await? else { return Ok(None) };
-    let documents = parse(&key, &String::from_utf8_lossy(&stored.body)).documents;
-    Ok(documents.into_iter().find_map(|document| match document.object {
-        AnyObject::Trigger(trigger) if trigger.metadata.name.as_deref() == Some(name) => Some(*trigger),
+    let of = |object| match object {
+        AnyObject::Trigger(trigger) => Some(*trigger),
         _ => None,
-    }))
+    };
+    stored(store, &key(namespace, "Trigger", name), name, of).await
+}
+
+/// A CronWorkflow, if it is there.
+///
+/// # Errors
+/// When it can't be asked, or is there and can't be read.
+pub async fn cron<S: Documents>(
+    store: &S,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<CronWorkflow>, StoreError> {
+    let of = |object| match object {
+        AnyObject::CronWorkflow(cron) => Some(*cron),
+        _ => None,
+    };
+    stored(store, &key(namespace, "CronWorkflow", name), name, of).await
+}
+
+/// The definition under a key. One that this version can't read whole (somebody put it there, or a newer version) is not
+/// taken for one that is gone, nor for what is left of it: `Damaged`.
+async fn stored<S: Documents, T>(
+    store: &S,
+    key: &str,
+    name: &str,
+    of: impl Fn(AnyObject) -> Option<T>,
+) -> Result<Option<T>, StoreError> {
+    let Some(stored) = store.get(key).await? else { return Ok(None) };
+    let parsed = parse(key, &String::from_utf8_lossy(&stored.body));
+    let wrong = parsed.diagnostics.iter().find(|found| found.is_error()).map(ToString::to_string);
+    let mut documents = parsed.documents.into_iter().map(|document| document.object);
+    let object = documents.find(|object| object.name() == name).and_then(of);
+    match (wrong, object) {
+        (None, Some(object)) => Ok(Some(object)),
+        (wrong, _) => Err(StoreError::Damaged {
+            key: key.to_owned(),
+            offset: 0,
+            why: wrong.unwrap_or_else(|| "it holds no such object of this name".to_owned()),
+        }),
+    }
 }
 
 /// Stores a definition, replacing an older one of the same kind and name. Gives whether anything changed.

@@ -187,7 +187,11 @@ where
                 triggers = Some(self.triggers().await);
             }
             let taken = match &triggers {
-                Some(Ok(triggers)) => self.take_message(at, objects, triggers, takers).await,
+                Some(Ok((triggers, unread))) => {
+                    let taken = self.take_message(at, objects, triggers, takers).await;
+                    // It may be meant for that one, too: the message stays until it can be read.
+                    taken.and(unread.as_ref().map_or(Ok(()), |why| Err(again(why))))
+                }
                 Some(Err(why)) => Err(again(why)),
                 None => Ok(()),
             };
@@ -232,15 +236,16 @@ where
             && self.namespaces.iter().any(|namespace| namespace == starter.namespace())
     }
 
-    /// The triggers of all namespaces.
-    async fn triggers(&self) -> Result<Vec<(String, Trigger)>, StoreError> {
-        let mut all = Vec::new();
+    /// The triggers of all namespaces, and why one of them can't be read, if there is such a one.
+    async fn triggers(&self) -> Result<(Vec<(String, Trigger)>, Option<StoreError>), StoreError> {
+        let (mut all, mut unread) = (Vec::new(), None);
         for namespace in self.namespaces {
             let (found, unreadable) = definitions::triggers(self.store, namespace).await?;
-            unreadable.iter().for_each(|why| tracing::warn!(namespace, "a trigger can't be read: {why}"));
+            unreadable.iter().for_each(|why| tracing::error!(namespace, "a trigger can't be read: {why}"));
+            unread = unread.or(unreadable.into_iter().next());
             all.extend(found.into_iter().map(|trigger| (namespace.clone(), trigger)));
         }
-        Ok(all)
+        Ok((all, unread))
     }
 
     /// Offers objects to a trigger and does what is due for it.
@@ -350,7 +355,7 @@ where
         new: &mut (dyn FnMut() -> Identity + Send),
     ) -> Result<(Option<CronWorkflow>, bool), StoreError> {
         let (namespace, name) = (starter.namespace(), starter.name());
-        let cron = crons::keep::definition(self.store, namespace, name).await?;
+        let cron = definitions::cron(self.store, namespace, name).await?;
         let firing = match &cron {
             Some(cron) => self.tick(starter, cron, new).await?.then_some(cron),
             None => None,

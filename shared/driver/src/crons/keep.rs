@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dropforge_engine::ids::RunUid;
-use dropforge_manifest::parse::{AnyObject, parse};
 use dropforge_manifest::types::{CronWorkflow, CronWorkflowSpec};
 use jiff::Timestamp;
 
@@ -12,7 +11,9 @@ use super::{CRON_FORMAT, CronAct, CronEnd, CronState, Ticked, Times, Watch, deci
 use crate::deaths::tidy_away;
 use crate::definitions;
 use crate::documents::{change, read};
-use crate::store::{Artifacts, Buried, Documents, INDEX_FORMAT, Index, IndexEntry, Runs, StoreError};
+use crate::store::{
+    Artifacts, Buried, Documents, ErrorKind, INDEX_FORMAT, Index, IndexEntry, Runs, StoreError,
+};
 
 /// The key of a schedule's document.
 pub fn key(namespace: &str, name: &str) -> String {
@@ -164,26 +165,12 @@ pub async fn ended<S: Documents>(
     end: &CronEnd,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let cron = definition(store, namespace, name).await?;
+    let cron = match definitions::cron(store, namespace, name).await {
+        // Whether the schedule stops is decided at its next tick.
+        Err(why) if why.kind() == ErrorKind::Corrupt => None,
+        cron => cron?,
+    };
     edit(store, namespace, name, |state| state.ended(cron.as_ref(), end.clone(), now)).await
-}
-
-/// The stored definition, if it is there and can be read.
-///
-/// # Errors
-/// When it can't be asked.
-pub async fn definition<S: Documents>(
-    store: &S,
-    namespace: &str,
-    name: &str,
-) -> Result<Option<CronWorkflow>, StoreError> {
-    let key = definitions::key(namespace, "CronWorkflow", name);
-    let Some(stored) = store.get(&key).await? else { return Ok(None) };
-    let documents = parse(&key, &String::from_utf8_lossy(&stored.body)).documents;
-    Ok(documents.into_iter().find_map(|document| match document.object {
-        AnyObject::CronWorkflow(cron) if cron.metadata.name.as_deref() == Some(name) => Some(*cron),
-        _ => None,
-    }))
 }
 
 /// Deletes what is beyond a schedule's history limits; gives how many.

@@ -605,3 +605,41 @@ fn a_kill_at_any_write_of_a_tick_loses_nothing_and_runs_nothing_twice() {
     }
     assert!(killed > 12, "{killed}");
 }
+
+/// Somebody stored it by hand, or a newer version did.
+#[test]
+fn a_definition_that_can_not_be_read_is_not_one_that_is_gone() {
+    let world = World::with(TRIGGER);
+    world.define("other", &TRIGGER.replace("churn", "sales"));
+    world.define(NS, CRON);
+    let keys = ["Trigger", "CronWorkflow"]
+        .map(|kind| definitions::key(NS, kind, if kind == "Trigger" { "churn" } else { "nightly" }));
+    let store = |key: &str, text: &str| {
+        let version = done(world.get(key)).unwrap().unwrap().version;
+        done(world.swap(key, Some(&version), text.as_bytes())).unwrap();
+    };
+    let tick = Notice::Remind(nightly());
+    assert_eq!(world.handle(std::slice::from_ref(&tick), NOW), [Ok(())]);
+    let kept = recurring_of(&world);
+    assert_ne!(kept, json!([]));
+    let broken = ["a: [", "kind: Trigger", &TRIGGER.replace("prefix: churn/", "prefix: [churn/]")];
+    for (n, broken) in broken.into_iter().enumerate() {
+        store(&keys[0], broken);
+        let file = |folder: &str| world.object(&format!("{folder}/{n}.csv"), "1", NOW);
+        let notices = [objects(&[file("churn")]), objects(&[file("sales")]), Notice::Remind(churn())];
+        // Whether one is meant for the broken trigger, too, nobody knows.
+        assert!(world.handle(&notices, NOW).iter().all(Result::is_err), "{broken}");
+        assert_eq!(world.marked(), [churn()], "{broken}");
+    }
+    assert_eq!(world.runs(), [["sales/0.csv 1"], ["sales/1.csv 1"], ["sales/2.csv 1"]]);
+    store(&keys[1], &CRON.replace("[\"30 2 * * *\"]", "{}"));
+    assert!(world.handle(std::slice::from_ref(&tick), NOW)[0].is_err());
+    assert_eq!(recurring_of(&world), kept, "its schedules go on");
+    // They are repaired, and the messages come again.
+    store(&keys[0], TRIGGER);
+    store(&keys[1], CRON);
+    let again = world.object("churn/0.csv", "1", NOW);
+    assert_eq!(world.handle(&[objects(&[again]), tick], LATER), [Ok(()), Ok(())]);
+    assert_eq!(world.runs().len(), 4);
+    assert_eq!(world.marked(), []);
+}
