@@ -80,7 +80,7 @@ bed_deploys() { # what its doctor can't tell is told so; what will not work is a
   dropforge deploy "$minimal" --endpoint "$AWS_ENDPOINT_URL" --kubeconfig "$KUBECONFIG" --any-cluster >"$work/deployed" || code=$?
   cat "$work/deployed"
   # Everything of which the emulator and the cluster can tell.
-  for part in "control bucket" "conditional writes" "artifact bucket" "announcements of uploads" "events queue" "upload queue" "dead letters of events" \
+  for part in "control bucket" "conditional writes" "policy of" "artifact bucket" "announcements of uploads" "events queue" "upload queue" "dead letters of events" \
     "authentication mode of research" "access entry of advance" "access entry of sweep" "role of steps in dropforge" "function ingest" \
     "function advance" "function sweep" "permissions of function ingest" "permissions of function advance" "permissions of function sweep" "way of the functions to research" "your permissions" "isolation of steps in dropforge" \
     "Pod Identity agent" "rights of functions in dropforge" "cluster" "namespace dropforge" "service account dropforge-step of dropforge" "storage classes"; do

@@ -141,8 +141,9 @@ fn any_uploads(deployment: &Deployment) -> Vec<String> {
 
 /// An add-on, an access entry and an association of Pod Identity of the cluster of this ARN.
 fn parts(cluster: &str) -> Vec<String> {
+    const KINDS: [&str; 3] = ["addon", "access-entry", "podidentityassociation"];
     let part = |kind: &str| cluster.replace(":cluster/", &format!(":{kind}/")) + "/a";
-    if cluster.is_empty() { Vec::new() } else { ["addon", "access-entry", "podidentityassociation"].map(part).to_vec() }
+    if cluster.is_empty() { Vec::new() } else { KINDS.map(part).to_vec() }
 }
 
 /// Where a function's logs go.

@@ -3,7 +3,7 @@
 //! Nobody has to be allowed all of it, so that nothing of it is wrong: what a person lacks is named with what gives it.
 
 use super::escaped;
-use super::permissions::{Places, models, needs, places};
+use super::permissions::{Places, models, needs, places, uploads};
 use super::simulation::{denied, simulate};
 use crate::cloud::doctor::{Check, Found};
 use crate::cloud::request::{Aws, IAM, Refused, STS, element};
@@ -64,7 +64,11 @@ pub fn examine(aws: &Aws, deployment: &Deployment, namespace: &str) -> Vec<Check
 
 fn own_places(deployment: &Deployment, namespace: &str) -> Places {
     let namespace = namespace.to_owned();
-    let own = vec![("models", models(deployment, [&namespace])), ("namespace", vec![namespace])];
+    let own = vec![
+        ("models", models(deployment, [&namespace])),
+        ("upload-prefix", uploads(deployment, &namespace)),
+        ("namespace", vec![namespace]),
+    ];
     [places(deployment), own].concat()
 }
 
@@ -147,6 +151,7 @@ fn unasked(arn: &str, why: &Refused) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contexts::Namespace;
 
     const ARN: &str = "arn:aws:iam::1:user/ann";
 
@@ -219,17 +224,19 @@ mod tests {
 
     #[test]
     fn each_verb_takes_what_the_table_says_in_the_persons_namespace() {
+        let upload_prefixes = vec!["churn/".to_owned()];
         let deployment = Deployment {
             control_bucket: "c".to_owned(),
             upload_bucket: "u".to_owned(),
             events_queue_arn: "arn:aws:sqs:r:1:e".to_owned(),
+            namespaces: [("ml".to_owned(), Namespace { upload_prefixes, ..Namespace::default() })].into(),
             ..Deployment::default()
         };
         let places = own_places(&deployment, "ml");
         for (verb, need) in [
             (Verb::Read, "s3:GetObject arn:aws:s3:::c/logs/ml/a"),
             (Verb::Submit, "s3:PutObject arn:aws:s3:::c/runs/a/a/inbox/a"),
-            (Verb::Submit, "s3:PutObject arn:aws:s3:::u/a"),
+            (Verb::Submit, "s3:PutObject arn:aws:s3:::u/churn/a"),
             (Verb::Submit, "sqs:SendMessage arn:aws:sqs:r:1:e"),
             (Verb::Operate, "ecr:GetAuthorizationToken *"),
         ] {
