@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::doorbells::{Doorbells, Ring, Why};
-use crate::owner::{Ends, Look, OwnError, Owner, at_most, chain};
+use crate::owner::{Ends, Look, OwnError, Owner, at_most, chain, contained};
 use crate::store::{RunStore, StoreError};
 use crate::timers::Timers;
 
@@ -104,10 +104,21 @@ where
         for (run, heard) in by_run(batch) {
             let (owner, doorbells) = (self.owner(&run), self.doorbells.clone());
             let rings = self.rings.remove(&run);
-            answering.push(answer(owner, doorbells, Asked { run, heard, rings }));
+            answering.push(async move {
+                let asked = Asked { run: run.clone(), heard, rings };
+                // What breaks over one run is kept from the others of the batch.
+                contained(answer(owner, doorbells, asked)).await.map_err(|why| (run, why))
+            });
         }
         let mut answers = BTreeMap::new();
-        for (owner, Asked { run, rings, .. }, answer) in at_most(RUNS_AT_ONCE, answering).await {
+        for answered in at_most(RUNS_AT_ONCE, answering).await {
+            let (owner, Asked { run, rings, .. }, answer) = match answered {
+                Ok(answered) => answered,
+                Err((run, why)) => {
+                    answers.insert(run.clone(), Answer::Failed(OwnError::Broke { run, why }));
+                    continue;
+                }
+            };
             let now = owner.now();
             self.rings.retain(|_, at| *at > now);
             self.rings.extend(rings.map(|at| (run.clone(), at)));

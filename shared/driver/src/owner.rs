@@ -15,7 +15,7 @@ mod turns;
 
 pub use listing::index_entry;
 pub use looks::Look;
-pub use together::at_most;
+pub use together::{at_most, contained};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -70,6 +70,14 @@ pub enum OwnError {
     Contended {
         /// The run.
         run: RunUid,
+    },
+    /// The program broke while it looked at the run: a mistake of ours.
+    #[error("look at run {run}: the program broke ({why}); please report it")]
+    Broke {
+        /// The run.
+        run: RunUid,
+        /// What it said.
+        why: String,
     },
 }
 

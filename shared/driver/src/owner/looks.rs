@@ -12,7 +12,7 @@ use super::together::at_most;
 use super::{Ends, OwnError, Owner, chain};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, Observed};
-use crate::store::{RunStore, StoreError};
+use crate::store::{ErrorKind, RunStore, StoreError};
 use crate::timers::Timers;
 
 /// Verdicts read at once: as many as answers of a store are waited for side by side.
@@ -163,6 +163,10 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
                     Ok(command) => commands.extend(command),
                     // Anybody may ring with any words: a name that can't be one names nothing.
                     Err(StoreError::BadName { .. }) => {}
+                    // As in the list of the inbox: it holds up nothing else.
+                    Err(why) if why.kind() == ErrorKind::Corrupt => {
+                        tracing::warn!(%run, "a command was passed over: {}", chain(&why));
+                    }
                     Err(why) => return Err(why),
                 }
             }

@@ -1,6 +1,8 @@
 //! Futures that go on side by side within one task.
 
+use std::any::Any;
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
 
@@ -44,6 +46,24 @@ async fn first<T>(going: &mut Vec<Going<'_, T>>) -> (usize, T) {
         Poll::Pending
     })
     .await
+}
+
+/// What a future gives, or what it said when it panicked: the others of its task go on.
+pub async fn contained<T>(future: impl Future<Output = T> + Send) -> Result<T, String> {
+    let mut future = Box::pin(future);
+    poll_fn(|context| {
+        // Whatever it held is dropped with it, and is not looked at again.
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(words(&*panic))),
+        }
+    })
+    .await
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -163,6 +163,10 @@ impl Inbox for FaultyStore {
             let why = "it is empty".to_owned();
             return Err(StoreError::BadName { what: "command", name: String::new(), why });
         }
+        assert!(command.as_str() != "breaks", "broken on purpose");
+        if command.as_str() == "newer" {
+            return Err(StoreError::NewerFormat { key: "inbox".to_owned(), found: 99, known: 1 });
+        }
         self.memory.command(run, command).await
     }
 

@@ -64,6 +64,24 @@ fn the_doorbells_of_a_batch_are_answered_run_by_run() {
 }
 
 #[test]
+fn what_breaks_over_one_run_is_kept_from_the_others() {
+    let world = Handle::default();
+    let mut listener = listener(&world);
+    let runs = [world.born(ONE, "a"), world.born(ONE, "b")];
+    now(listener.hear(&[heard(&runs[0], Why::Submitted, 0)]));
+    let breaks = heard(&runs[0], Why::Command("breaks".into()), 0);
+    let answers = now(listener.hear(&[breaks, heard(&runs[1], Why::Submitted, 0)]));
+    let Answer::Failed(why) = &answers[&runs[0]] else { panic!("{answers:?}") };
+    assert_eq!(why.to_string(), "look at run a: the program broke (broken on purpose); please report it");
+    assert!(matches!(answers[&runs[1]], Answer::Done), "{answers:?}");
+    // Nothing of what broke is believed: the next doorbell loads the run anew.
+    let loads = world.0.store.counted().loads;
+    let answers = now(listener.hear(&[heard(&runs[0], Why::Sweep, 0)]));
+    assert!(matches!(answers[&runs[0]], Answer::Done), "{answers:?}");
+    assert_eq!(world.0.store.counted().loads, loads + 1);
+}
+
+#[test]
 fn who_is_contended_rings_once_later_for_all_and_each_time_waits_longer() {
     let world = Handle::default();
     let run = world.born(ONE, "u");
