@@ -60,12 +60,11 @@ pub async fn examine(cloud: &Cloud, namespace: &str) -> Vec<Check> {
     let artifacts = Place {
         what: "artifact bucket",
         bucket: &deployment.artifact_bucket,
-        prefix: format!("{namespace}/"),
+        prefix: Some(format!("{namespace}/")),
     };
     checks.push(readable(&s3, &deployment.region, &artifacts).await);
     if !deployment.upload_bucket.is_empty() {
-        let own = deployment.namespaces.get(namespace).and_then(|own| own.upload_prefixes.first());
-        let prefix = own.cloned().unwrap_or_default();
+        let prefix = uploads_of(deployment, namespace);
         let uploads = Place { what: "upload bucket", bucket: &deployment.upload_bucket, prefix };
         checks.push(readable(&s3, &deployment.region, &uploads).await);
         checks.push(announced(&s3, context).await);
@@ -107,7 +106,7 @@ async fn account(cloud: &Cloud, namespace: &str) -> Account {
 
 async fn control_bucket(s3: &S3, context: &Context, namespace: &str) -> Vec<Check> {
     let bucket = &context.deployment.control_bucket;
-    let place = Place { what: "control bucket", bucket, prefix: String::new() };
+    let place = Place { what: "control bucket", bucket, prefix: Some(String::new()) };
     let reached = readable(s3, &context.deployment.region, &place).await;
     if !matches!(reached.found, Found::Good(_)) {
         return vec![reached];
@@ -119,17 +118,44 @@ async fn control_bucket(s3: &S3, context: &Context, namespace: &str) -> Vec<Chec
 struct Place<'d> {
     what: &'static str,
     bucket: &'d str,
-    prefix: String,
+    /// None where nothing of it is theirs.
+    prefix: Option<String>,
+}
+
+/// Which uploads people of a namespace list; none where its steps read none. Modules that do not say how the queue is told
+/// of files let them list all.
+fn uploads_of(deployment: &Deployment, namespace: &str) -> Option<String> {
+    match deployment.namespaces.get(namespace) {
+        Some(own) if deployment.upload_notification.is_some() => own.upload_prefixes.first().cloned(),
+        Some(_) | None => Some(String::new()),
+    }
 }
 
 /// Whether a bucket is there, in this region, and may be listed.
-async fn readable(s3: &S3, region: &str, Place { what, bucket, prefix }: &Place<'_>) -> Check {
-    let what = format!("{what} {bucket}");
+async fn readable(s3: &S3, region: &str, place: &Place<'_>) -> Check {
+    let Place { what, bucket, prefix } = place;
+    let prefix = prefix.clone().unwrap_or_default();
     let found = match s3.list_objects_v2().bucket(*bucket).prefix(prefix).max_keys(1).send().await {
         Ok(_) => Found::Good("can be listed".to_owned()),
-        Err(why) => refusal(&why, "s3:ListBucket", &format!("arn:aws:s3:::{bucket}"), region),
+        Err(why) => unlisted(&why, place, region),
     };
-    Check::new(what, found)
+    Check::new(format!("{what} {bucket}"), found)
+}
+
+/// What it means that a bucket could not be listed: nothing, for those who have nothing in it.
+fn unlisted<E, R>(why: &SdkError<E, R>, place: &Place<'_>, region: &str) -> Found
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    let arn = format!("arn:aws:s3:::{}", place.bucket);
+    match place.prefix.is_none() && code(why).is_some_and(is_denial) {
+        true => Found::Unknown(format!(
+            "could not be listed: the namespace's `upload_prefixes` name nothing in it, and all of it takes s3:ListBucket on \
+             {arn}"
+        )),
+        false => refusal(why, "s3:ListBucket", &arn, region),
+    }
 }
 
 /// Whether a bucket's policy refuses what it must.
@@ -291,6 +317,27 @@ mod tests {
         let Found::Unknown(why) = unwritten(&refused("AccessDenied"), arn) else { panic!("it fails") };
         assert!(why.contains("s3:PutObject on arn:aws:s3:::c/environments/ml/doctor"), "{why}");
         assert!(matches!(unwritten(&refused("NoSuchBucket"), arn), Found::Bad(..)));
+    }
+
+    #[test]
+    fn who_has_no_uploads_need_not_list_them() {
+        let mut deployment = Deployment::default();
+        let some =
+            crate::contexts::Namespace { upload_prefixes: vec!["some/".to_owned()], ..Default::default() };
+        deployment.namespaces = [("none".to_owned(), Default::default()), ("some".to_owned(), some)].into();
+        assert_eq!(uploads_of(&deployment, "none"), Some(String::new()), "older modules let all list all");
+        deployment.upload_notification = Some("queue".to_owned());
+        assert_eq!(uploads_of(&deployment, "some"), Some("some/".to_owned()));
+        assert_eq!(uploads_of(&deployment, "none"), None);
+        let found = |code: &str, prefix: Option<&str>| {
+            let place = Place { what: "upload bucket", bucket: "u", prefix: prefix.map(str::to_owned) };
+            unlisted(&refused(code), &place, "r")
+        };
+        assert!(
+            matches!(found("AccessDenied", None), Found::Unknown(why) if why.contains("upload_prefixes"))
+        );
+        assert!(matches!(found("NoSuchBucket", None), Found::Bad(..)));
+        assert!(matches!(found("AccessDenied", Some("some/")), Found::Bad(..)));
     }
 
     #[test]
