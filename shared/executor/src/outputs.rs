@@ -23,6 +23,9 @@ mod metrics;
 /// The longest parameter and result: Argo's, whose objects must fit etcd; longer values are artifacts.
 pub const TEXT_BYTES_MAX: usize = 256 * 1024;
 
+/// What a step's parameters may have together, as they are stored: functions read the verdicts of many steps at once.
+pub const TEXTS_BYTES_MAX: usize = 1024 * 1024;
+
 /// The name whose numbers go into the run's index entry.
 const METRICS: &str = "metrics";
 
@@ -55,6 +58,16 @@ pub enum OutputError {
         path: PathBuf,
         /// Its size.
         bytes: u64,
+    },
+    /// The parameters together are too long.
+    #[error(
+        "output parameter {parameter}: with it the step's parameters have {bytes} bytes, more than {TEXTS_BYTES_MAX}: make it an artifact"
+    )]
+    TooMuch {
+        /// The one that was too much.
+        parameter: String,
+        /// The size of all up to this one.
+        bytes: usize,
     },
     /// What stands there is a pipe, a socket or a device, which has no end.
     #[error("output {output}: {} is neither a file nor a folder", path.display())]
@@ -137,6 +150,18 @@ pub enum OutputError {
     },
 }
 
+/// The parameter, if there is room for it beside `bytes` of others.
+fn within(parameter: Parameter, bytes: &mut usize) -> Result<Parameter, OutputError> {
+    // Quotes and control characters take more room than they have bytes.
+    let stored = parameter.value.as_ref().and_then(|value| serde_json::to_string(value).ok());
+    let all = *bytes + stored.map_or(0, |stored| stored.len());
+    if all > TEXTS_BYTES_MAX {
+        return Err(OutputError::TooMuch { parameter: parameter.name, bytes: all });
+    }
+    *bytes = all;
+    Ok(parameter)
+}
+
 /// What a step gave.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -190,8 +215,9 @@ impl<S: Artifacts> Collection<'_, S> {
     /// Collects all outputs, going on past those that fail.
     pub fn collect(&self) -> Collected {
         let mut collected = Collected::default();
+        let mut bytes = 0;
         for parameter in &self.declared.parameters {
-            match self.parameter(parameter) {
+            match self.parameter(parameter).and_then(|parameter| within(parameter, &mut bytes)) {
                 Ok(parameter) => {
                     let value = parameter.value.as_ref().filter(|_| parameter.name == METRICS);
                     collected.metrics.extend(value.map(|v| metrics::numbers(v.as_str())).unwrap_or_default());

@@ -309,6 +309,21 @@ fn a_missing_parameter_is_an_error_and_the_other_outputs_are_kept() {
 }
 
 #[test]
+fn parameters_that_are_too_long_together_are_an_error_and_those_that_fit_are_kept() {
+    let mut rig = Rig::new(
+        "for i in 0 1 2 3 4; do head -c 250000 /dev/zero | tr '\\0' x > /tmp/$i; done; echo 5 > /tmp/5",
+    );
+    for name in ["0", "1", "2", "3", "4", "5"] {
+        rig = rig.parameter(name, &format!("/tmp/{name}"), None);
+    }
+    let verdict = rig.run();
+    let message = "wait: Error (exit code 64): output parameter 4: with it the step's parameters have 1250010 bytes, more than 1048576: make it an artifact";
+    assert_eq!(ended(&verdict), (Outcome::Error, Reason::Outputs, message));
+    let kept: Vec<&str> = verdict.outputs.parameters.iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(kept, ["0", "1", "2", "3", "5"]);
+}
+
+#[test]
 fn outputs_of_a_failed_step_are_collected_and_the_failure_is_its_own() {
     let rig = Rig::new("echo partial > /tmp/report; exit 5")
         .output(plain(at_path("report", "/tmp/report")))
