@@ -9,6 +9,7 @@ use std::time::Duration;
 use dropforge_driver::store::StoreError;
 use dropforge_storage::s3::requests::{Bytes, Condition, Failure, Found, Head, Listed, Metadata, Requests};
 
+use crate::bugs::Bug;
 use crate::plan::Fault;
 use crate::seen;
 use crate::store::unanswered;
@@ -227,9 +228,17 @@ impl Requests for Remote {
         condition: Condition<'_>,
         metadata: Option<Metadata>,
     ) -> Result<String, Failure> {
-        self.goes().await?;
+        match self.goes().await {
+            Err(Failure::Conflict(_)) if self.world.breaks(Bug::ConflictTaken) => return Ok(etag(body)),
+            gone => gone?,
+        }
         let is_new = matches!(condition, Condition::Absent);
         let put = self.world.bucket.put(key, body, Some(condition), metadata);
+        if self.world.breaks(Bug::NonceRepeated) && matches!(put, Err(Failure::Refused)) {
+            let found =
+                self.world.bucket.found(key).filter(|found| seen::same_records(key, &found.body, body));
+            return found.map(|found| found.etag).ok_or(Failure::Refused);
+        }
         if put.is_ok() {
             seen::put(&self.world, key, body, is_new);
         }

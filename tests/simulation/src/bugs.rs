@@ -102,16 +102,40 @@ bugs! {
     MarkerUnchanging,
     /// What stands in the place of a deleted run goes.
     TombstoneForgotten,
+    /// A commit's nonce is one that was used before: another's commit of the same records is taken for one's own.
+    NonceRepeated,
+    /// A write that S3 answers with 409 is taken for one that was made.
+    ConflictTaken,
+    /// Nobody performs again what another function has committed and not performed.
+    OutboxForgotten,
+    /// Who creates a run and finds it there does not ring.
+    FoundUnrung,
+    /// The sweep leaves locks to runs that are over.
+    HoldersUnswept,
+    /// A lock does not know of which generation of its run a holder is.
+    GenerationForgotten,
+    /// A lost race fails the messages that led to it.
+    LostRaceFails,
+    /// Now and then, who reads what others committed does not see that a node has finished.
+    FinishForgotten,
+    /// Now and then, a commit is dated before the last one.
+    DatedBefore,
 }
 
 impl Bug {
     /// Whether it shows only where the store is asked request by request.
     pub fn is_of_requests(self) -> bool {
-        matches!(self, Bug::MarkerUnchanging | Bug::TombstoneForgotten)
+        matches!(
+            self,
+            Bug::MarkerUnchanging | Bug::TombstoneForgotten | Bug::NonceRepeated | Bug::ConflictTaken
+        )
     }
 
     /// Whether it shows only where two do something in the same moment.
     pub fn is_of_haste(self) -> bool {
-        matches!(self, Bug::UnmarkedBlindly | Bug::LockSwappedBlindly | Bug::TombstoneForgotten)
+        matches!(
+            self,
+            Bug::UnmarkedBlindly | Bug::LockSwappedBlindly | Bug::TombstoneForgotten | Bug::HoldersUnswept
+        )
     }
 }

@@ -27,6 +27,7 @@ use crate::outside::SKEW_MAX;
 use crate::people;
 use crate::queue::{Body, Queue};
 use crate::samples::Sample;
+use crate::store::Store;
 use crate::world::{FAULTS, Handle, World};
 
 /// What a run is to come to.
@@ -64,22 +65,39 @@ fn as_stored(records: &[Record]) -> Vec<Record> {
     serde_json::from_str(&text).expect("records are read as they are written")
 }
 
-/// Now and then: what is on record gives the state that somebody decided on.
-pub fn replay(world: &World, state: &RunState, records: &[Record]) {
-    if !world.inner().random.chance(1, 16) {
-        return;
+/// Somebody committed records and has this state then: it is looked at now and then, or at once where the plan says so, and
+/// the last one of each run at the end.
+pub fn told(world: &World, state: &RunState, records: &[Record]) {
+    let looks = {
+        let mut inner = world.inner();
+        let kept = (state.clone(), records.to_vec());
+        inner.last.insert(state.program.spec.uid.clone(), kept);
+        inner.random.chance(1, 16)
+    };
+    if looks || world.plan.replays {
+        replay(world, state, records);
     }
+}
+
+/// What is on record gives the state that somebody decided on.
+fn replay(world: &World, state: &RunState, records: &[Record]) {
     // A slow function may hold one that was deleted since: of that the journal stays.
     let spec = state.program.spec.clone();
     let all = now(world.kept.tail(&spec.uid, 0)).expect("it was born").records;
-    // Others may have gone on since.
+    // Others may have gone on since, and the same may have been committed again after a retry.
     let stored = as_stored(records);
     let is_there = |at: &usize| all[*at..].starts_with(records) || all[*at..].starts_with(&stored);
-    let begin = (0..=all.len().saturating_sub(records.len())).rev().find(is_there);
-    let Some(begin) = begin else { return world.wrong("records that were committed are not there") };
-    let replayed = text(&fold(spec, &all[..begin + records.len()]));
-    if replayed != text(state) {
-        world.wrong(format_args!("replay differs from live:\n{replayed}\n{}", text(state)));
+    let (live, mut differs) = (text(state), None);
+    for begin in (0..=all.len().saturating_sub(records.len())).rev().filter(is_there) {
+        let replayed = text(&fold(spec.clone(), &all[..begin + records.len()]));
+        if replayed == live {
+            return;
+        }
+        differs.get_or_insert(replayed);
+    }
+    match differs {
+        Some(replayed) => world.wrong(format_args!("replay differs from live:\n{replayed}\n{live}")),
+        None => world.wrong("records that were committed are not there"),
     }
 }
 
@@ -120,8 +138,10 @@ pub async fn judge(world: Handle, flows: Vec<Flow>, sample: Option<&'static Samp
         run(&world, uid, flow);
     }
     births::judge(&world);
+    let last = std::mem::take(&mut world.inner().last);
+    last.values().for_each(|(state, records)| replay(&world, state, records));
     // The sweep looks at locks as long as a run is live.
-    now(locks::keep::sweep(&world.kept)).expect("memory");
+    locks::keep::sweep(&Store::new(&world, false)).await.expect("nothing goes wrong any more");
     locks_left(&world);
     world.inner().over = true;
 }
@@ -199,14 +219,22 @@ fn run(world: &World, run: &RunUid, expected: &Expected) {
     for (_, command) in commands.iter().filter(|(of, id)| of == run && !read(id)) {
         world.wrong(format_args!("command {command} of {run} was never answered"));
     }
-    if loaded.records.iter().any(changes_course) {
-        return;
-    }
+    let course: Vec<&Verb> = loaded.records.iter().filter_map(changes_course).collect();
+    let retried = match course[..] {
+        [] => false,
+        [Verb::Retry(_)] => true,
+        _ => return,
+    };
     let found = match expected {
         Expected::Ends => return,
         Expected::Flow(flow) => {
             let (found, expected) = (found(state.phase, &started, &ended), flow::answer(flow));
-            (!found.agrees(&expected, flow)).then(|| format!("{found:?}\n  and not to {expected:?}"))
+            let agrees = match retried {
+                true => found.agrees_retried(&expected, flow),
+                false => found.agrees(&expected, flow),
+            };
+            let once = if retried { "once, and retried" } else { "" };
+            (!agrees).then(|| format!("{found:?}\n  and not to {expected:?} {once}"))
         }
         Expected::Sample(sample) => {
             let (found, expected) = (succeeded(&started, &ended), sample.commands());
@@ -229,11 +257,11 @@ fn listed(world: &World, run: &RunUid) {
     }
 }
 
-/// Whether a record is that of a command which has a run come to something else: who suspends it and lets it go on
-/// changes nothing, and who was refused neither.
-fn changes_course(record: &Record) -> bool {
-    let keeps = |verb: &Verb| matches!(verb, Verb::Suspend | Verb::Resume { .. });
-    matches!(record, Record::CommandRead { command, refused: None } if !keeps(&command.verb))
+/// What a command says that has a run come to something else: who suspends it and lets it go on changes nothing, and who
+/// was refused neither.
+fn changes_course(record: &Record) -> Option<&Verb> {
+    let Record::CommandRead { command, refused: None } = record else { return None };
+    Some(&command.verb).filter(|verb| !matches!(verb, Verb::Suspend | Verb::Resume { .. }))
 }
 
 /// How often the command of each template did well.

@@ -124,6 +124,12 @@ impl Outside {
         self.answered().await
     }
 
+    /// Whether a planted bug leaves it to whoever committed its start.
+    fn is_left_undone(&self, attempt: &AttemptId) -> bool {
+        let starter = self.world.inner().starters.get(attempt).copied();
+        self.world.breaks(Bug::OutboxForgotten) && starter != Some(self.store.number)
+    }
+
     fn pod(&self, attempt: &AttemptId) -> Option<Pod> {
         self.world.inner().pods.shown.get(attempt).cloned()
     }
@@ -221,7 +227,9 @@ impl Cluster for Outside {
                 why: "exceeded quota".to_owned(),
             }));
         }
-        self.world.make_pod(&spec.uid, &attempt);
+        if !self.is_left_undone(&attempt.id) {
+            self.world.make_pod(&spec.uid, &attempt);
+        }
         self.answered().await?;
         Ok(None)
     }

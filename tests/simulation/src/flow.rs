@@ -28,6 +28,14 @@ pub struct Flow {
     pub lock: Option<Lock>,
     /// Whether it has a volume of its own.
     pub volume: bool,
+    /// Whether its entry template starts nothing more once something in it has failed.
+    pub fail_fast: bool,
+}
+
+impl Flow {
+    fn of(templates: Vec<Template>) -> Flow {
+        Flow { templates, on_exit: None, parallelism: None, lock: None, volume: false, fail_fast: false }
+    }
 }
 
 /// A lock: its name and how many may hold it.
@@ -138,6 +146,8 @@ pub struct Call {
     pub template: usize,
     /// For each of so many items.
     pub count: Option<u32>,
+    /// What it makes of what the loop in the first group gave; that loop's commands give their items.
+    pub takes: Option<Takes>,
     /// What its `when` says.
     pub when: Option<bool>,
     /// Whether its failure is borne.
@@ -146,6 +156,15 @@ pub struct Call {
     pub on_exit: Option<usize>,
     /// A lifecycle hook with an expression.
     pub hook: Option<Hook>,
+}
+
+/// What is made of all that a loop gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// It is handed to one step.
+    Whole,
+    /// A step is repeated for each.
+    Each,
 }
 
 /// How a command ends.
@@ -202,6 +221,16 @@ pub fn arguments(attempt: &Attempt) -> Vec<String> {
     attempt.work.template.container.as_ref().and_then(|container| container.args.clone()).unwrap_or_default()
 }
 
+/// What the command of an attempt prints, if somebody reads it.
+pub fn result(attempt: &Attempt) -> Option<String> {
+    let arguments = arguments(attempt);
+    let gives = arguments.get(5).is_some_and(|word| word == GIVES);
+    arguments.get(2).filter(|_| gives).cloned()
+}
+
+/// What the container of an attempt is told whose result is read.
+const GIVES: &str = "gives";
+
 /// Whether a pod serves until it is told to end.
 pub fn is_daemon(attempt: &Attempt) -> bool {
     arguments(attempt).first().is_some_and(|rule| rule == DAEMON)
@@ -254,7 +283,8 @@ pub fn made_up(plan: &Plan, n: u32) -> Flow {
         maker.part(1, 5).then(|| 1 + maker.random.below(2)).filter(|_| maker.daemons.is_empty());
     let whole = if plan.hasty { maker.part(1, 2) } else { maker.part(1, 4) };
     let lock = (whole && maker.locks).then(|| maker.lock_of("whole"));
-    Flow { templates, on_exit, parallelism, lock, volume: maker.part(1, 6) }
+    let volume = maker.part(1, 6);
+    Flow { on_exit, parallelism, lock, volume, ..Flow::of(templates) }
 }
 
 /// A workflow of one to three steps, one after the other, for runs that are many.
@@ -266,7 +296,7 @@ pub fn short(plan: &Plan, n: u32) -> Flow {
     let leaf = maker.leaf(0);
     let steps = (0..1 + maker.random.below(3)).map(|_| vec![maker.plain(0)]).collect();
     let entry = Template { body: Body::Steps(steps), retries: None, lock: None, memo: false };
-    Flow { templates: vec![leaf, entry], on_exit: None, parallelism: None, lock: None, volume: false }
+    Flow::of(vec![leaf, entry])
 }
 
 impl Maker<'_> {
@@ -293,7 +323,7 @@ impl Maker<'_> {
         }
     }
 
-    /// A loop over many items, of which some run at a time, and a step after it.
+    /// A loop over many items, of which some run at a time, what takes all that they gave, and a step after that.
     fn of_many(&mut self, items: u32) -> Flow {
         let rules = if self.fails { ["x.", "o.", "x"] } else { ["."; 3] };
         let rule = (*self.random.pick(&rules)).to_owned();
@@ -305,10 +335,19 @@ impl Maker<'_> {
             memo: false,
         };
         let many = Call { count: Some(items), continues: self.part(1, 2), ..self.plain(0) };
-        let steps = Body::Steps(vec![vec![many], vec![self.plain(0)]]);
+        let takes = if self.random.chance(1, 2) { Takes::Whole } else { Takes::Each };
+        let takes = Call { takes: Some(takes), ..self.plain(1) };
+        let steps = Body::Steps(vec![vec![many], vec![takes], vec![self.plain(0)]]);
+        let taker = Template {
+            body: Body::Pod { rule: ".".to_owned(), bad: None },
+            retries: None,
+            lock: None,
+            memo: false,
+        };
         let entry = Template { body: steps, retries: None, lock: None, memo: false };
         let parallelism = Some(1 + self.random.below(100));
-        Flow { templates: vec![leaf, entry], on_exit: None, parallelism, lock: None, volume: false }
+        let fail_fast = self.part(1, 4);
+        Flow { parallelism, fail_fast, ..Flow::of(vec![leaf, taker, entry]) }
     }
 
     fn leaf(&mut self, at: usize) -> Template {
@@ -403,7 +442,7 @@ impl Maker<'_> {
     }
 
     fn plain(&self, template: usize) -> Call {
-        Call { template, count: None, when: None, continues: false, on_exit: None, hook: None }
+        Call { template, count: None, takes: None, when: None, continues: false, on_exit: None, hook: None }
     }
 
     fn call(&mut self, before: usize) -> Call {
@@ -411,6 +450,7 @@ impl Maker<'_> {
         let mut call = Call {
             template,
             count: self.part(1, 4).then(|| self.random.below(4) as u32),
+            takes: None,
             when: self.part(1, 5).then(|| self.random.chance(1, 2)),
             continues: self.part(1, 5),
             on_exit: self.part(1, 10).then_some(0),

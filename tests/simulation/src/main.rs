@@ -1,7 +1,7 @@
 //! `simulate --schedules N [--seed S]`: lets worlds go on from seed S, tells which of them fail, and shrinks the first of
 //! those, unless `--unshrunk` says not to. `--verbose` writes down what happens. `--requests` makes worlds on a bucket,
 //! `--hasty` such in which all come at once, `--narrow` those of the first seeds, `--items N` such in which the first
-//! workflow loops over so many. `--bugs` plants each bug in turn and tells how many seeds it takes until one catches it;
+//! workflow loops over so many; `--replays` compares every commit with what is on record. `--bugs` plants each bug in turn and tells how many seeds it takes until one catches it;
 //! `--bug NAME` plants one in all worlds.
 
 use dropforge_simulation_tests::bugs::Bug;
@@ -32,6 +32,7 @@ fn main() {
         wide: !flag("--narrow"),
         requests: flag("--requests") || bug.is_some_and(|bug| bug.is_of_requests()),
         hasty: flag("--hasty") || bug.is_some_and(|bug| bug.is_of_haste()),
+        replays: flag("--replays"),
         items: number("--items").and_then(|items| u32::try_from(items).ok()),
         bug: bug.copied(),
         ..Plan::new(first)

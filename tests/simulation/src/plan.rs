@@ -111,6 +111,8 @@ pub struct Plan {
     pub items: Option<u32>,
     /// Whether all come at once: people submit in the same moment, want the same locks, and speak as soon as a run ends.
     pub hasty: bool,
+    /// Whether every state that somebody decided on is compared with what is on record; else one of sixteen is.
+    pub replays: bool,
     /// The rule that is broken.
     pub bug: Option<Bug>,
     /// Whether what happens is written down as text.
@@ -130,6 +132,7 @@ impl Plan {
             requests: false,
             items: None,
             hasty: false,
+            replays: false,
             bug: None,
             verbose: false,
             digested: false,

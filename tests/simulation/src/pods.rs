@@ -261,6 +261,8 @@ impl OnePod {
         let mut verdict = Verdict::without_outputs(id, outcome, Reason::Exited, message, self.world.now());
         if !flow::is_made_up(&self.attempt) {
             verdict.outputs = samples::outputs(&self.attempt);
+        } else if end == End::Good {
+            verdict.outputs.result = flow::result(&self.attempt);
         }
         while self.store.put_verdict(&self.attempt.namespace, &verdict).await.is_err() {
             self.world.sleep(1_000).await;

@@ -21,7 +21,8 @@ pub fn put(world: &Handle, key: &str, body: &Bytes, is_new: bool) {
             let mut segment: Value = serde_json::from_slice(body).expect("segments are JSON");
             let records: Vec<Record> = serde_json::from_value(segment["records"].take()).expect("records");
             world.note(format_args!("{key}: {} records", records.len()));
-            let run = name.split('/').next().unwrap_or_default();
+            // Below a folder that spreads them.
+            let run = name.split('/').nth(1).unwrap_or_default();
             steps::committed(world, &run.into(), &records);
         }
         "runs" if name.ends_with("/spec.json") => {
@@ -64,6 +65,13 @@ fn claimed(world: &World, key: &str, body: &Bytes) {
     if world.bucket.found(&format!("{folder}/result.json")).is_some() {
         world.wrong(format_args!("attempt {attempt} is claimed after its verdict"));
     }
+}
+
+/// Whether both bodies are segments that hold the same records, whoever wrote them.
+pub fn same_records(key: &str, one: &Bytes, other: &Bytes) -> bool {
+    let records =
+        |body: &Bytes| serde_json::from_slice::<Value>(body).ok().map(|segment| segment["records"].clone());
+    key.starts_with("journals/") && records(one) == records(other)
 }
 
 /// The body that is stored: as it came, unless a planted bug has its number used once forgotten.

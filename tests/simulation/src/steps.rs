@@ -8,6 +8,8 @@ use dropforge_engine::ids::RunUid;
 use dropforge_engine::lock::Holder;
 use dropforge_engine::record::Record;
 
+use jiff::Timestamp;
+
 use crate::checks::{ends, now, state};
 use crate::people;
 use crate::world::{Handle, World};
@@ -15,6 +17,7 @@ use crate::world::{Handle, World};
 /// Records were committed.
 pub fn committed(world: &Handle, run: &RunUid, records: &[Record]) {
     world.inner().committed(records);
+    in_order(world, run, records);
     if ends(records) {
         people::ended(world, run);
     }
@@ -22,6 +25,62 @@ pub fn committed(world: &Handle, run: &RunUid, records: &[Record]) {
         if let Record::LocksTaken { holder } = record {
             locked(world, run, *holder);
         }
+    }
+}
+
+/// A commit was answered as one that was won: nobody else has won it.
+pub fn won(world: &World, run: &RunUid, position: u64, records: &[Record]) {
+    if !records.is_empty() && !world.inner().won.insert((run.clone(), position)) {
+        world.wrong(format_args!("commit {position} of {run} is won twice"));
+    }
+}
+
+/// The time of a run goes on, and within a generation what has finished does not finish again.
+fn in_order(world: &World, run: &RunUid, records: &[Record]) {
+    let (mut again, mut latest) = (Vec::new(), None);
+    let mut early = false;
+    {
+        let mut inner = world.inner();
+        let before = inner.times.get(run).copied();
+        for record in records {
+            match record {
+                Record::NodeFinished { node, .. } if !inner.finished.insert((run.clone(), *node)) => {
+                    again.push(*node);
+                }
+                Record::RunRetried(retried) => {
+                    let open = retried.removed.iter().chain(&retried.reset);
+                    for node in open {
+                        inner.finished.remove(&(run.clone(), *node));
+                    }
+                }
+                _ => {}
+            }
+            let at = time(record);
+            early |= at.zip(before).is_some_and(|(at, before)| at < before);
+            latest = latest.max(at);
+        }
+        if let Some(latest) = latest.max(before) {
+            inner.times.insert(run.clone(), latest);
+        }
+    }
+    if early {
+        world.wrong(format_args!("a commit to {run} is dated before the one before"));
+    }
+    for node in again {
+        world.wrong(format_args!("node {node} of {run} finishes again"));
+    }
+}
+
+/// When it was decided.
+fn time(record: &Record) -> Option<Timestamp> {
+    match record {
+        Record::RunStarted { at }
+        | Record::AttemptStarted { at, .. }
+        | Record::NodeFinished { at, .. }
+        | Record::RunFinished { at, .. } => Some(*at),
+        Record::NodeCreated(node) => Some(node.at),
+        Record::RunRetried(retried) => Some(retried.at),
+        _ => None,
     }
 }
 

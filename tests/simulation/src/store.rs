@@ -3,10 +3,11 @@
 mod documents;
 mod index;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dropforge_driver::store::{
     Attempts, Buried, Commit, Created, Inbox, LoadedRun, Resumed, Runs, StoreError, Tail, Tombstone,
@@ -19,6 +20,7 @@ use dropforge_engine::snapshot::Snapshot;
 use dropforge_engine::spec::{Cause, RunSpec};
 use dropforge_engine::state::RunState;
 use dropforge_storage::s3::ObjectStore;
+use jiff::SignedDuration;
 
 use crate::bucket::Remote;
 use crate::bugs::Bug;
@@ -33,6 +35,9 @@ pub type Snapshots = BTreeMap<RunUid, (u64, String)>;
 /// What an old function says of the version of what it can't read.
 const NEWER: u32 = 99;
 
+/// So much too early a commit is dated, where that is the bug.
+const DATED_BEFORE: SignedDuration = SignedDuration::from_mins(5);
+
 /// The store in somebody's hands.
 #[derive(Clone)]
 pub struct Store {
@@ -40,6 +45,10 @@ pub struct Store {
     pub world: Handle,
     /// Whether it is in the hands of an older version, which can't read some of what there is.
     pub old: bool,
+    /// Tells it from the others.
+    pub number: u64,
+    /// Runs that it has created, or found there, and that nobody has rung for since.
+    pub unrung: Arc<Mutex<BTreeMap<RunUid, Created>>>,
     /// Through which it sees what is stored.
     inside: Inside<Remote>,
 }
@@ -52,7 +61,12 @@ impl Store {
             Inside::Memory(memory) => Inside::Memory(memory.clone()),
             Inside::Objects(_) => Inside::Objects(Arc::new(ObjectStore::over(remote.clone(), remote))),
         };
-        Store { world: world.clone(), old, inside }
+        let number = {
+            let mut inner = world.inner();
+            inner.stores += 1;
+            inner.stores
+        };
+        Store { world: world.clone(), old, number, unrung: Arc::default(), inside }
     }
 
     async fn read<T>(
@@ -107,6 +121,34 @@ impl Store {
         Ok(self.world.kept.tail(run, 0).await?.position)
     }
 
+    /// Runs that it has brought into the world and not rung for.
+    pub fn unrung(&self) -> MutexGuard<'_, BTreeMap<RunUid, Created>> {
+        self.unrung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has somebody who reads records overlook that a node has finished.
+    fn overlooks(&self, records: &mut Vec<Record>) {
+        let finished = records.iter().position(|record| matches!(record, Record::NodeFinished { .. }));
+        if let Some(finished) = finished.filter(|_| self.breaks(Bug::FinishForgotten))
+            && self.world.inner().random.chance(1, 10)
+        {
+            records.remove(finished);
+        }
+    }
+
+    /// Records as they are committed.
+    fn dated<'a>(&self, records: &'a [Record]) -> Cow<'a, [Record]> {
+        let mut records = Cow::Borrowed(records);
+        if self.breaks(Bug::DatedBefore) && self.world.inner().random.chance(1, 10) {
+            for record in records.to_mut() {
+                if let Record::AttemptStarted { at, .. } | Record::NodeFinished { at, .. } = record {
+                    *at -= DATED_BEFORE;
+                }
+            }
+        }
+        records
+    }
+
     fn breaks(&self, bug: Bug) -> bool {
         self.world.breaks(bug)
     }
@@ -131,6 +173,7 @@ impl Runs for Store {
             Ok(created)
         };
         let created = self.write("create", asked).await?;
+        self.unrung().insert(spec.uid.clone(), created.clone());
         if self.breaks(Bug::BornUnmarked) {
             self.world.kept.unmark_live(&spec.uid, 0).await?;
         }
@@ -151,7 +194,8 @@ impl Runs for Store {
 
     async fn resume(&self, run: &RunUid) -> Result<Resumed, StoreError> {
         self.readable(run)?;
-        let resumed = self.read("resume", self.inside.resume(run)).await?;
+        let mut resumed = self.read("resume", self.inside.resume(run)).await?;
+        self.overlooks(&mut resumed.records);
         if self.inside.is_objects() {
             return Ok(resumed);
         }
@@ -194,7 +238,9 @@ impl Runs for Store {
             return Ok(Tail { records: Vec::new(), position });
         }
         self.readable(run)?;
-        self.read("read the tail of", self.inside.tail(run, position)).await
+        let mut tail = self.read("read the tail of", self.inside.tail(run, position)).await?;
+        self.overlooks(&mut tail.records);
+        Ok(tail)
     }
 
     async fn commit(&self, run: &RunUid, position: u64, records: &[Record]) -> Result<Commit, StoreError> {
@@ -205,10 +251,18 @@ impl Runs for Store {
             let started = records.iter().filter_map(checks::started);
             started.for_each(|(_, attempt)| self.world.make_pod(run, &attempt));
         }
+        let dated = self.dated(records);
         let asked = async {
-            let answer = self.inside.commit(run, position, records).await?;
-            if matches!(answer, Commit::Committed { .. }) && !self.inside.is_objects() {
-                steps::committed(&self.world, run, records);
+            let answer = self.inside.commit(run, position, &dated).await?;
+            if let Commit::Committed { position } = answer {
+                steps::won(&self.world, run, position, records);
+                if !self.inside.is_objects() {
+                    steps::committed(&self.world, run, &dated);
+                }
+                if self.breaks(Bug::OutboxForgotten) {
+                    let started = records.iter().filter_map(checks::started);
+                    self.world.inner().starters.extend(started.map(|(id, _)| (id, self.number)));
+                }
             }
             self.world
                 .note(format_args!("commit {run} at {position}: {answer:?}, {} records", records.len()));
@@ -220,6 +274,7 @@ impl Runs for Store {
             return self.world.kept.commit(run, end, records).await;
         }
         match answered? {
+            Commit::Conflict if self.breaks(Bug::LostRaceFails) => Err(unanswered("commit")),
             Commit::Conflict if self.breaks(Bug::LostCommitTaken) => {
                 Ok(Commit::Committed { position: position + 1 })
             }

@@ -9,8 +9,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::task::{Context, Poll};
 
-use dropforge_engine::ids::{CommandId, RunUid};
+use dropforge_engine::ids::{AttemptId, CommandId, NodeId, RunUid};
 use dropforge_engine::record::Record;
+use dropforge_engine::state::RunState;
 use dropforge_storage::memory::MemoryStore;
 use dropforge_storage::s3::ObjectStore;
 use jiff::Timestamp;
@@ -106,6 +107,18 @@ pub struct Inner {
     pub ended: BTreeMap<RunUid, u32>,
     /// Up to where each line of the run list tells its run.
     pub lines: BTreeMap<String, u64>,
+    /// Commits that were answered as won: the run, and where they stand.
+    pub won: BTreeSet<(RunUid, u64)>,
+    /// Nodes that have finished in the generation of their run.
+    pub finished: BTreeSet<(RunUid, NodeId)>,
+    /// The time of each run as its records have it.
+    pub times: BTreeMap<RunUid, Timestamp>,
+    /// What somebody has decided last of each run: the state, and the records that led to it.
+    pub last: BTreeMap<RunUid, (RunState, Vec<Record>)>,
+    /// Which store's commit started each attempt, where it counts.
+    pub starters: BTreeMap<AttemptId, u64>,
+    /// How many stores there were.
+    pub stores: u64,
     /// Commands that people left.
     pub commands: Vec<(RunUid, CommandId)>,
     /// What should not have happened.
@@ -149,6 +162,12 @@ impl World {
             people: 0,
             ended: BTreeMap::new(),
             lines: BTreeMap::new(),
+            won: BTreeSet::new(),
+            finished: BTreeSet::new(),
+            times: BTreeMap::new(),
+            last: BTreeMap::new(),
+            starters: BTreeMap::new(),
+            stores: 0,
             commands: Vec::new(),
             wrong: Vec::new(),
             story: Vec::new(),

@@ -4,7 +4,7 @@ use dropforge_manifest::parse::{AnyObject, parse};
 use dropforge_manifest::types::Workflow;
 use serde_json::{Value, json};
 
-use super::{After, Body, Call, DAEMON, Flow, IMAGE, Lock, Task, Template, Test};
+use super::{After, Body, Call, DAEMON, Flow, GIVES, IMAGE, Lock, Takes, Task, Template, Test};
 
 /// The workflow as the product reads it.
 pub fn workflow(flow: &Flow) -> Workflow {
@@ -30,6 +30,16 @@ pub fn spec(flow: &Flow) -> Value {
     let mut templates: Vec<Value> =
         flow.templates.iter().enumerate().flat_map(|(at, template)| of_template(at, template)).collect();
     templates.reverse();
+    if flow.fail_fast {
+        templates[0]["failFast"] = json!(true);
+    }
+    if is_taken(flow) {
+        // What it prints is read by who takes it.
+        let leaf = templates.last_mut().expect("there is one");
+        if let Some(args) = leaf["container"]["args"].as_array_mut() {
+            args.push(json!(GIVES));
+        }
+    }
     let mut spec = json!({
         "entrypoint": name(flow.templates.len() - 1),
         "arguments": {"parameters": [{"name": "i", "value": "-"}]},
@@ -49,6 +59,15 @@ pub fn spec(flow: &Flow) -> Value {
         spec["volumeClaimTemplates"] = json!([{"metadata": {"name": "work"}, "spec": claim}]);
     }
     spec
+}
+
+/// Whether anything takes what a loop over the first template gave.
+fn is_taken(flow: &Flow) -> bool {
+    let takes = |template: &Template| match &template.body {
+        Body::Steps(groups) => groups.iter().flatten().any(|call| call.takes.is_some()),
+        _ => false,
+    };
+    flow.templates.iter().any(takes)
 }
 
 fn name(template: usize) -> String {
@@ -155,7 +174,12 @@ fn of_test(on: usize, test: Test) -> String {
 }
 
 fn of_call(all: &str, own: &str, call: &Call) -> Value {
-    let item = if call.count.is_some() { "{{item}}" } else { "{{inputs.parameters.i}}" };
+    let gave = "{{steps.s0-0.outputs.result}}";
+    let item = match call.takes {
+        Some(Takes::Whole) => gave,
+        _ if call.count.is_some() || call.takes == Some(Takes::Each) => "{{item}}",
+        _ => "{{inputs.parameters.i}}",
+    };
     let mut value = json!({
         "name": own,
         "template": name(call.template),
@@ -163,6 +187,9 @@ fn of_call(all: &str, own: &str, call: &Call) -> Value {
     });
     if let Some(count) = call.count {
         value["withSequence"] = json!({"count": count});
+    }
+    if call.takes == Some(Takes::Each) {
+        value["withParam"] = json!(gave);
     }
     if let Some(when) = call.when {
         value["when"] = json!(if when { "1 == 1" } else { "1 == 2" });

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{After, Body, Call, End, Flow, Task, Template, Test};
+use super::{After, Body, Call, End, Flow, Takes, Task, Template, Test};
 
 /// What a workflow comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,8 +11,13 @@ pub struct Answer {
     /// Whether it succeeds.
     pub succeeds: bool,
     /// Commands that end: template, item, try, and how.
-    pub commands: BTreeMap<(String, String, u32, bool), u32>,
+    pub commands: BTreeMap<Command, u32>,
+    /// Whether it ends before all of them have begun: which ones do is chance.
+    pub is_cut: bool,
 }
+
+/// Template, item, try, and whether it ends well.
+type Command = (String, String, u32, bool);
 
 /// The phases that a node may come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,30 +34,86 @@ impl Answer {
     /// Whether this is what was expected. A step whose success a cache keeps runs at least once for each item, and as often
     /// as it is called before the first has told the cache.
     pub fn agrees(&self, expected: &Answer, flow: &Flow) -> bool {
-        let kept = |(template, _, _, good): &(String, String, u32, bool)| {
+        if expected.is_cut {
+            let begun = |(command, times): (&Command, &u32)| {
+                expected.commands.get(command).is_some_and(|most| times <= most)
+            };
+            let failed = self.commands.keys().any(|(.., good)| !good);
+            return !self.succeeds && failed && self.commands.iter().all(begun);
+        }
+        let kept = |(template, _, _, good): &Command| {
             *good && flow.templates.iter().enumerate().any(|(at, t)| t.memo && *template == format!("t{at}"))
         };
-        let fits =
-            |(command, times): (&(String, String, u32, bool), &u32)| match expected.commands.get(command) {
-                Some(most) if kept(command) => (1..=*most).contains(times),
-                expected => expected == Some(times),
-            };
+        let fits = |(command, times): (&Command, &u32)| match expected.commands.get(command) {
+            Some(most) if kept(command) => (1..=*most).contains(times),
+            expected => expected == Some(times),
+        };
         self.succeeds == expected.succeeds
             && self.commands.len() == expected.commands.len()
             && self.commands.iter().all(fits)
     }
 }
 
+impl Answer {
+    /// Whether this is what was expected, and once more what a retry of the failed run has to do: each command comes to the
+    /// same then, what failed runs again, and what succeeded stays. Where something follows a failure or is tried again as a
+    /// whole, what a retry removes is Argo's own affair, and the reference says nothing.
+    pub fn agrees_retried(&self, expected: &Answer, flow: &Flow) -> bool {
+        if expected.is_cut || follows_failures(flow) {
+            return true;
+        }
+        let memo = |template: &str| {
+            flow.templates.iter().enumerate().any(|(at, t)| t.memo && *template == format!("t{at}"))
+        };
+        let fits = |(command, times): (&Command, &u32)| {
+            let once = expected.commands.get(command).copied().unwrap_or(0);
+            let (template, _, _, good) = command;
+            let least = if *good && memo(template) { 1 } else { once };
+            let most = if *good { once } else { 2 * once };
+            (least..=most).contains(times)
+        };
+        let failed = |answer: &Answer| -> u32 {
+            answer.commands.iter().filter(|((.., good), _)| !good).map(|(_, times)| times).sum()
+        };
+        !self.succeeds
+            && !expected.succeeds
+            && self.commands.len() == expected.commands.len()
+            && self.commands.iter().all(fits)
+            && failed(self) > failed(expected)
+    }
+}
+
+/// Whether a workflow has anything that runs since something else failed, or is tried again as a whole.
+fn follows_failures(flow: &Flow) -> bool {
+    let hooked = |call: &Call| call.on_exit.is_some() || call.hook.is_some() || call.continues;
+    let follows = |template: &Template| match &template.body {
+        Body::Steps(groups) => template.retries.is_some() || groups.iter().flatten().any(hooked),
+        Body::Dag(tasks) => {
+            let expressed =
+                |task: &Task| hooked(&task.call) || matches!(task.after, After::Expression { .. });
+            template.retries.is_some() || tasks.iter().any(expressed)
+        }
+        Body::Again(..) => template.retries.is_some(),
+        // One that has served is a success afterwards.
+        Body::Daemon => true,
+        Body::Pod { .. } | Body::Nap(_) => false,
+    };
+    flow.on_exit.is_some() || flow.templates.iter().any(follows)
+}
+
 struct Reference<'a> {
     flow: &'a Flow,
     answer: Answer,
+    /// The items of the last loop whose commands did well, in order: what they gave (O-9, O-11).
+    gave: Vec<String>,
 }
 
 /// What a workflow comes to.
 pub fn answer(flow: &Flow) -> Answer {
-    let mut reference = Reference { flow, answer: Answer::default() };
+    let mut reference = Reference { flow, answer: Answer::default(), gave: Vec::new() };
     let phase = reference.template(flow.templates.len() - 1, "-");
     reference.answer.succeeds = phase != Phase::Failed;
+    reference.answer.is_cut = flow.fail_fast && phase == Phase::Failed;
     if let Some(on_exit) = flow.on_exit
         && reference.template(on_exit, "-") == Phase::Failed
     {
@@ -104,11 +165,23 @@ impl Reference<'_> {
             if phases.contains(&Phase::Failed) {
                 return Phase::Failed;
             }
+            // A failed try counts, and one whose failure is borne (PL-4, PL-5): what comes next is not begun.
+            if self.flow.fail_fast && self.answer.commands.keys().any(|(.., good)| !good) {
+                return Phase::Failed;
+            }
         }
         Phase::Succeeded
     }
 
     fn step(&mut self, call: &Call, item: &str) -> Phase {
+        let gave = std::mem::take(&mut self.gave);
+        if call.takes == Some(Takes::Each) {
+            let each = Call { takes: None, ..call.clone() };
+            let phases: Vec<Phase> = gave.iter().map(|item| self.call(&each, item)).collect();
+            return if phases.contains(&Phase::Failed) { Phase::Failed } else { Phase::Succeeded };
+        }
+        let whole = format!("[{}]", gave.join(","));
+        let item = if call.takes == Some(Takes::Whole) { &whole } else { item };
         match self.call(call, item) {
             Phase::Failed if call.continues => Phase::Succeeded,
             phase => phase,
@@ -131,7 +204,7 @@ impl Reference<'_> {
         let mut phase = Phase::Succeeded;
         for item in &items {
             match self.template(call.template, item) {
-                Phase::Succeeded => {}
+                Phase::Succeeded => self.gave.push(item.clone()),
                 other => phase = other,
             }
             if let Some(on_exit) = call.on_exit {

@@ -32,7 +32,9 @@ impl Documents for Store {
                 self.world.wrong(format_args!("an old function writes {key}, which it can't read"));
             }
             let expected = if self.is_blind(key) { there.as_deref() } else { expected };
-            let answer = self.inside.swap(key, expected, body).await?;
+            let forgets = key.starts_with("locks/") && self.breaks(Bug::GenerationForgotten);
+            let forgotten = forgets.then(|| without_generations(body));
+            let answer = self.inside.swap(key, expected, forgotten.as_deref().unwrap_or(body)).await?;
             if matches!(answer, Swap::Stored { .. }) && !self.inside.is_objects() {
                 self.world.inner().done.documents += 1;
                 self.world.note(format_args!("{key} is {}", String::from_utf8_lossy(body)));
@@ -49,6 +51,9 @@ impl Documents for Store {
     async fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let keys = self.read("list", self.inside.keys(prefix)).await;
         self.world.turn().await;
+        if prefix == "locks/" && self.breaks(Bug::HoldersUnswept) {
+            return Ok(Vec::new());
+        }
         keys
     }
 }
@@ -81,6 +86,16 @@ impl Store {
 fn holders(lock: &[u8]) -> usize {
     let state: serde_json::Value = serde_json::from_slice(lock).unwrap_or_default();
     state["holders"].as_array().map_or(0, Vec::len)
+}
+
+/// A lock's document without the generations of who holds it and waits for it.
+fn without_generations(lock: &[u8]) -> Vec<u8> {
+    let mut state: serde_json::Value = serde_json::from_slice(lock).unwrap_or_default();
+    for list in ["holders", "waiters"] {
+        let claimants = state[list].as_array_mut().into_iter().flatten().filter_map(|c| c.as_object_mut());
+        claimants.for_each(|claimant| drop(claimant.remove("generation")));
+    }
+    serde_json::to_vec(&state).expect("it was JSON")
 }
 
 fn written_by_a_newer_one(found: &Versioned) -> Versioned {
