@@ -67,7 +67,10 @@ pub const TABLE: &[Row] = &[
             ("metrics", Into("metrics")),
             ("workflowMetadata", Runs),
             ("ttlStrategy", Runs),
-            ("podGC", Warned("a pod goes as soon as its end is on record; logs, results and artifacts are kept")),
+            (
+                "podGC",
+                Warned("a pod goes as soon as its end is on record; logs, results and artifacts are kept"),
+            ),
             ("artifactGC", Into("artifactGC")),
             ("artifactRepositoryRef", Noted("artifacts go to the store's own repository")),
             ("executorPlugins", Refused(LEAF)),
