@@ -97,7 +97,7 @@ pub enum Command {
     /// End a run's steps; its exit handlers still run.
     Stop(StopArgs),
     /// End a run's steps at once; no exit handler runs.
-    Terminate(TerminateArgs),
+    Terminate(ChosenArgs),
     /// Copy a run's output artifacts to a folder.
     Cp(CpArgs),
     /// Ask what a trigger does, or fire it for existing objects.

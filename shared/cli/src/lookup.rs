@@ -13,7 +13,7 @@ use dropforge_storage::directory::{Access, DirectoryStore};
 
 use crate::args::{ChosenArgs, FilterArgs};
 use crate::error::CliError;
-use crate::filter::Filter;
+use crate::filter::{self, Filter};
 use crate::global::Global;
 use crate::home::Home;
 use crate::output::say;
@@ -74,33 +74,49 @@ pub async fn entry(store: &Home, global: &Global, wanted: &str) -> Result<IndexE
     }
 }
 
-/// The runs that are named, and those that are selected and `fit`, each once.
+/// The runs that are named, and those of the list that are selected and `fit`, each once.
 ///
 /// # Errors
 /// `NoRun` when one that is named is not there, `Usage` when a selector is wrong.
 pub async fn chosen(
     store: &Home,
     global: &Global,
-    which: &ChosenArgs,
+    named: &[String],
+    selected: Option<&FilterArgs>,
     fit: impl Fn(&IndexEntry) -> bool,
 ) -> Result<Vec<IndexEntry>, CliError> {
-    let (selector, field_selector) = (which.selector.clone(), which.field_selector.clone());
-    let selecting = selector.is_some() || field_selector.is_some();
-    let filter = Filter::of(&FilterArgs { selector, field_selector, ..FilterArgs::default() })?;
+    let filter = selected.map(Filter::of).transpose()?;
     let mut found = Vec::new();
-    for run in &which.runs {
+    for run in named {
         found.push(entry(store, global, run).await?);
     }
-    if selecting {
-        let listed = entries(store, Some(&global.namespace)).await?;
-        found.extend(listed.into_iter().filter(|entry| filter.selects(entry) && fit(entry)));
-        if found.is_empty() {
-            global.known(&global.namespace)?;
-            say("no run is meant: nothing was done");
+    if let (Some(selected), Some(filter)) = (selected, filter) {
+        let namespace = filter::namespace(selected, &global.namespace);
+        let listed = entries(store, namespace).await?;
+        if let Some(own) = namespace.filter(|_| listed.is_empty()) {
+            global.known(own)?;
         }
+        found.extend(listed.into_iter().filter(|entry| filter.selects(entry) && fit(entry)));
     }
     let mut seen = BTreeSet::new();
     found.retain(|entry| seen.insert(entry.uid.clone()));
+    Ok(found)
+}
+
+/// The same for verbs that choose by Argo's flags; says so where none is meant.
+///
+/// # Errors
+/// As [`chosen`].
+pub async fn meant(
+    store: &Home,
+    global: &Global,
+    which: &ChosenArgs,
+    fit: impl Fn(&IndexEntry) -> bool,
+) -> Result<Vec<IndexEntry>, CliError> {
+    let found = chosen(store, global, &which.runs, which.filter().as_ref(), fit).await?;
+    if found.is_empty() {
+        say("no run is meant: nothing was done");
+    }
     Ok(found)
 }
 

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use dropforge_engine::selector::Selector;
 
-use super::runs::{label, pair};
+use super::runs::{FilterArgs, label, pair};
 
 /// A node field selector, checked before anybody is asked anything.
 fn node_selector(text: &str) -> Result<String, String> {
@@ -31,10 +31,13 @@ pub struct ChosenArgs {
     pub field_selector: Option<String>,
 }
 
-#[derive(Debug, Args)]
-pub struct TerminateArgs {
-    #[command(flatten)]
-    pub which: ChosenArgs,
+impl ChosenArgs {
+    /// Which of the list are meant; none: those that are named alone.
+    pub fn filter(&self) -> Option<FilterArgs> {
+        let (selector, field_selector) = (self.selector.clone(), self.field_selector.clone());
+        let selecting = selector.is_some() || field_selector.is_some();
+        selecting.then(|| FilterArgs { selector, field_selector, ..FilterArgs::default() })
+    }
 }
 
 #[derive(Debug, Args)]

@@ -16,7 +16,7 @@ use dropforge_queue::doorbell::{Doorbell, Why};
 use dropforge_queue::local::LocalTimers;
 use dropforge_storage::directory::{Access, DirectoryStore};
 
-use crate::args::{ChosenArgs, ControlArgs, NodeSetArgs, ResumeArgs, StopArgs, TerminateArgs};
+use crate::args::{ChosenArgs, ControlArgs, NodeSetArgs, ResumeArgs, StopArgs};
 use crate::ends::LocalEnds;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -59,8 +59,8 @@ pub fn stop(global: &Global, args: &StopArgs) -> Result<Exit, CliError> {
 ///
 /// # Errors
 /// `Refused` when a run is over.
-pub fn terminate(global: &Global, args: &TerminateArgs) -> Result<Exit, CliError> {
-    chosen(global, &args.which, Verb::Terminate, "terminated")
+pub fn terminate(global: &Global, which: &ChosenArgs) -> Result<Exit, CliError> {
+    chosen(global, which, Verb::Terminate, "terminated")
 }
 
 /// Holds runs back from starting anything new.
@@ -104,7 +104,7 @@ fn unquoted(value: &str) -> String {
 #[tokio::main(flavor = "current_thread")]
 async fn chosen(global: &Global, which: &ChosenArgs, verb: Verb, done: &str) -> Result<Exit, CliError> {
     let store = lookup::reader(global).await?;
-    for entry in lookup::chosen(&store, global, which, |entry| !entry.phase.completed()).await? {
+    for entry in lookup::meant(&store, global, which, |entry| !entry.phase.completed()).await? {
         send(global, &store, &entry, verb.clone()).await?;
         say(&format!("{} {done}", entry.name));
     }

@@ -1,6 +1,5 @@
 //! `delete`: runs leave the list; a tombstone takes the place of each spec, and journals stay.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dropforge_driver::clock::{Clock, SystemClock};
@@ -14,7 +13,6 @@ use crate::args::{DeleteArgs, FilterArgs};
 use crate::commands::control::send;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::filter::{self, Filter};
 use crate::global::Global;
 use crate::home::Home;
 use crate::output::{self, say};
@@ -38,22 +36,9 @@ pub async fn delete(global: &Global, args: &DeleteArgs) -> Result<Exit, CliError
             "name runs, or say which: --all, --completed, --older, --prefix, --status, --selector".to_owned(),
         ));
     }
-    let filter = Filter::of(&args.filter)?;
     let store = lookup::reader(global).await?;
-    let mut entries = Vec::new();
-    for run in &args.runs {
-        entries.push(lookup::entry(&store, global, run).await?);
-    }
-    if selecting {
-        let namespace = filter::namespace(&args.filter, &global.namespace);
-        let found = lookup::entries(&store, namespace).await?;
-        if let Some(own) = namespace.filter(|_| found.is_empty()) {
-            global.known(own)?;
-        }
-        entries.extend(found.into_iter().filter(|e| filter.selects(e)));
-    }
-    let mut seen = BTreeSet::new();
-    entries.retain(|entry| seen.insert(entry.uid.clone()));
+    let selected = selecting.then_some(&args.filter);
+    let entries = lookup::chosen(&store, global, &args.runs, selected, |_| true).await?;
     if entries.is_empty() {
         say("no run is meant: nothing was deleted");
     }

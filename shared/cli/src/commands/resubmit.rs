@@ -34,7 +34,7 @@ pub fn resubmit(global: &Global, args: &ResubmitArgs) -> Result<Exit, CliError> 
 async fn submitted(global: &Global, args: &ResubmitArgs) -> Result<Vec<String>, CliError> {
     let store = lookup::reader(global).await?;
     let mut uids = Vec::new();
-    for entry in lookup::chosen(&store, global, &args.which, |_| true).await? {
+    for entry in lookup::meant(&store, global, &args.which, |_| true).await? {
         let spec = repeated(&store, args, &entry.uid).await?;
         if !leave(&store, &spec).await? {
             say(bell::UNANSWERED);

@@ -26,7 +26,7 @@ async fn opened(global: &Global, args: &RetryArgs) -> Result<Vec<String>, CliErr
     let store = lookup::reader(global).await?;
     let mut uids = Vec::new();
     let failed = |entry: &IndexEntry| matches!(entry.phase, RunPhase::Failed | RunPhase::Error);
-    for entry in lookup::chosen(&store, global, &args.which, failed).await? {
+    for entry in lookup::meant(&store, global, &args.which, failed).await? {
         let options = RetryOptions {
             restart_successful: args.restart_successful,
             selector: args.node_field_selector.clone(),
