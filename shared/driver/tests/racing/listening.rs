@@ -82,6 +82,20 @@ fn what_breaks_over_one_run_is_kept_from_the_others() {
 }
 
 #[test]
+fn a_command_that_a_newer_program_left_holds_up_no_other_doorbell_of_its_batch() {
+    let world = Handle::default();
+    let run = world.born(ONE, "u");
+    let mut listener = listener(&world);
+    now(listener.hear(&[heard(&run, Why::Submitted, 0)]));
+    let pod = world.pods()[0].clone();
+    world.0.run_pod(&pod, Outcome::Succeeded);
+    let newer = heard(&run, Why::Command("newer".into()), 0);
+    let answers = now(listener.hear(&[newer, heard(&run, Why::Attempt(pod), 0)]));
+    assert!(matches!(answers[&run], Answer::Done), "{answers:?}");
+    assert!(world.state(&run).phase.completed());
+}
+
+#[test]
 fn who_is_contended_rings_once_later_for_all_and_each_time_waits_longer() {
     let world = Handle::default();
     let run = world.born(ONE, "u");

@@ -457,18 +457,6 @@ fn a_command_that_its_doorbell_names_is_read_without_a_list_of_the_inbox() {
 }
 
 #[test]
-fn a_command_that_a_newer_program_left_holds_up_no_other_doorbell_of_its_batch() {
-    let world = Handle::default();
-    let run = world.born(ONE, "u");
-    let mut function = world.function();
-    now(function.ring(&run, &[Look::Everything])).unwrap();
-    let pod = world.pods()[0].clone();
-    world.0.run_pod(&pod, Outcome::Succeeded);
-    now(function.ring(&run, &[Look::Command("newer".into()), Look::Attempt(pod)])).unwrap();
-    assert!(world.state(&run).phase.completed());
-}
-
-#[test]
 fn a_command_that_is_heard_of_before_its_run_begins_is_kept_for_who_begins_it() {
     let world = Handle::default();
     let run = world.born(ONE, "u");

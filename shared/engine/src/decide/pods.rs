@@ -409,7 +409,6 @@ fn not_ahead(verdict: &Arc<Verdict>, now: Timestamp) -> Arc<Verdict> {
     Arc::new(verdict)
 }
 
-/// The pod's own limit: the smaller of `activeDeadlineSeconds` and `timeout`.
 /// Whether a person may give this output this value: where it has an `enum` (or the input of its name has), one of those.
 /// Argo looks at it only when a workflow is submitted.
 pub(super) fn allowed(declared: &Parameter, node: &Node, value: &AnyString) -> Result<(), String> {
@@ -420,6 +419,7 @@ pub(super) fn allowed(declared: &Parameter, node: &Node, value: &AnyString) -> R
     Err(format!("value '{value}' of output parameter '{}' is not one of {}", declared.name, list.join(", ")))
 }
 
+/// The pod's own limit: the smaller of `activeDeadlineSeconds` and `timeout`.
 fn own_deadline(template: &Template) -> Result<Option<u64>, String> {
     let active = match template.active_deadline_seconds.as_ref().filter(|t| !t.0.is_empty()) {
         Some(text) => Some(text.0.trim().parse::<u64>().map_err(|_| {
