@@ -11,3 +11,7 @@ pub mod metrics;
 pub mod parts;
 pub mod settings;
 pub mod token;
+
+/// That of every function: they are linked with musl, whose own takes more time than the engine.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -9,6 +9,10 @@ use dropforge_simulation_tests::plan::Plan;
 use dropforge_simulation_tests::shrink::shrink;
 use dropforge_simulation_tests::simulate;
 
+/// A world makes and drops small things most of the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// After so many worlds it is told how far it has come, so that one who is interrupted knows.
 const TOLD_EVERY: u64 = 1_000;
 
