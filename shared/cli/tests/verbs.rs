@@ -154,6 +154,8 @@ fn logs_are_complete_and_can_be_narrowed() {
     assert_eq!(logs(&["--no-prefix", "--tail", "1"]), "making for world\nused\n");
     assert_eq!(logs(&["make"]), "making for world\n");
     assert_eq!(logs(&["flow[1].use", "--tail", "2"]), "model\nused\n");
+    assert_eq!(logs(&["--grep", "us(ed|ing)$"]), "use: used\n");
+    assert_eq!(logs(&["--grep", "mak|mod", "--tail", "1"]), "make: making for world\n");
     let many = FLOW.replace("echo used", "seq 1 50000");
     bench.run(&many, "many").exits(0);
     let lines = bench.dropforge(&["logs", "many", "use", "--tail", "50000"]).exits(0).stdout;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dropforge_manifest::check::{label_value, object_name};
+use regex::Regex;
 
 use super::local::StepArgs;
 use super::outputs::{ExplainOutput, ListOutput, RunOutput};
@@ -195,6 +196,9 @@ pub struct LogsArgs {
     /// Only the last N lines of each step.
     #[arg(long, value_name = "N")]
     pub tail: Option<usize>,
+    /// Only lines (of the last N, where `--tail` says so) in which this regular expression finds something.
+    #[arg(long, value_name = "REGEX")]
+    pub grep: Option<Regex>,
     /// No `node: ` in front of each line.
     #[arg(long)]
     pub no_prefix: bool,
@@ -203,7 +207,7 @@ pub struct LogsArgs {
 impl LogsArgs {
     /// All logs of a run until it ends.
     pub fn following(run: String) -> LogsArgs {
-        LogsArgs { run, node: None, container: None, follow: true, tail: None, no_prefix: false }
+        LogsArgs { run, node: None, container: None, follow: true, tail: None, grep: None, no_prefix: false }
     }
 }
 

@@ -203,7 +203,8 @@ impl Follower<'_> {
         let text = String::from_utf8_lossy(bytes);
         let lines: Vec<&str> = text.lines().collect();
         let skip = tail.map_or(0, |n| lines.len().saturating_sub(n));
-        lines[skip..].iter().map(|line| self.line(name, line)).collect()
+        let wanted = |line: &&&str| self.args.grep.as_ref().is_none_or(|grep| grep.is_match(line));
+        lines[skip..].iter().filter(wanted).map(|line| self.line(name, line)).collect()
     }
 
     fn line(&self, name: &str, line: &str) -> String {
