@@ -33,3 +33,4 @@ pub mod supervision;
 pub mod sweeping;
 pub mod timers;
 pub mod triggers;
+pub mod verdicts;

@@ -8,15 +8,12 @@ use dropforge_engine::effect::{Effect, TimerId};
 use dropforge_engine::event::{Command, Event};
 use dropforge_engine::ids::{AttemptId, CommandId, RunUid};
 
-use super::together::at_most;
 use super::{Ends, OwnError, Owner, chain};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, Observed};
 use crate::store::{ErrorKind, RunStore, StoreError};
 use crate::timers::Timers;
-
-/// Verdicts read at once: as many as answers of a store are waited for side by side.
-const READS_AT_ONCE: usize = 16;
+use crate::verdicts::verdicts;
 
 /// A part of a run that may have moved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,13 +118,13 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         seen: &mut Seen,
     ) -> Result<(), OwnError> {
         let Some(namespace) = self.namespace(run) else { return Ok(()) };
-        let reading: Vec<_> = attempts.iter().map(|attempt| self.store.verdict(namespace, attempt)).collect();
-        let verdicts = at_most(READS_AT_ONCE, reading).await;
+        let found = verdicts(&*self.store, namespace, attempts).await;
+        seen.not_asked_for(found.unread);
         let mut open = Vec::new();
-        for (attempt, verdict) in attempts.iter().zip(verdicts) {
+        for (attempt, verdict) in found.read {
             match verdict? {
                 Some(verdict) => seen.events.push(Event::AttemptFinished { verdict: Arc::new(verdict) }),
-                None if seen.there.contains(attempt) => {}
+                None if seen.there.contains(&attempt) => {}
                 None => open.push(attempt),
             }
         }
@@ -147,7 +144,7 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         Ok(())
     }
 
-    fn known(&self, run: &RunUid, attempts: &[&AttemptId]) -> Vec<Arc<Attempt>> {
+    fn known(&self, run: &RunUid, attempts: &[AttemptId]) -> Vec<Arc<Attempt>> {
         let Some(held) = self.held.get(run) else { return Vec::new() };
         attempts.iter().filter_map(|attempt| held.state.outbox.attempt(attempt)).cloned().collect()
     }

@@ -1,13 +1,13 @@
 //! Looking at the attempts of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::Arc;
 
 use dropforge_driver::clock::{Clock, SystemClock};
 use dropforge_driver::cluster::{ClusterError, Observed};
 use dropforge_driver::owner::{at_most, chain};
 use dropforge_driver::store::{Attempts, Documents, StoreError};
+use dropforge_driver::verdicts::{Verdicts, verdicts};
 use dropforge_engine::attempt::{Attempt, Outcome, Reason, Verdict};
 use dropforge_engine::event::Event;
 use dropforge_engine::ids::AttemptId;
@@ -15,14 +15,13 @@ use dropforge_engine::spec::RunSpec;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event as CoreEvent, Pod};
 use kube::api::{Api, ListParams};
-use tokio::task::JoinSet;
 
 use super::{KubernetesCluster, is_of, unreadable, verdict};
 use crate::kubernetes::client::{CallError, call};
 use crate::kubernetes::pod::{RUN_LABEL, label_value};
 use crate::kubernetes::status::{Glance, Seen, glance, seen, unprepared};
 
-/// How many verdicts, or claims, are read at once.
+/// How many claims, or events of pods, are asked for at once.
 const READS_AT_ONCE: usize = 16;
 
 /// How many attempts without a pod one look looks for, and so has started at most: at the 20 a second of a cluster that
@@ -60,10 +59,13 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         let (going, _) = some(going, GOING_READS_MAX, SystemClock.now());
         let ids = ended.into_iter().chain(going).map(AttemptId::from);
         let ids = ids.chain(claimed.iter().cloned()).chain(left_over(&pods, &asked)).collect();
-        let mut verdicts = self.verdicts(spec.namespace(), ids).await.map_err(|e| unreadable(&e))?;
+        let (mut verdicts, unread) =
+            self.verdicts(spec.namespace(), ids).await.map_err(|e| unreadable(&e))?;
+        let unseen: BTreeSet<AttemptId> =
+            unread.into_iter().chain(unseen.into_iter().map(AttemptId::from)).collect();
         let mut warnings = self.warnings(spec.namespace(), &pods).await;
         let mut events = Vec::new();
-        for attempt in attempts {
+        for attempt in attempts.into_iter().filter(|attempt| !unseen.contains(&attempt.id)) {
             events.extend(match verdicts.remove(&attempt.id) {
                 Some(Some(verdict)) => Some(Event::AttemptFinished { verdict: Arc::new(verdict) }),
                 // It has ended: a newer program can tell how.
@@ -83,7 +85,7 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         // Whose end was on record before: somebody died before deleting them.
         let left: Vec<AttemptId> = verdicts.into_keys().collect();
         self.remove_pods(spec, &left).await?;
-        Ok(Observed { events, unseen: unseen.into_iter().map(AttemptId::from).collect() })
+        Ok(Observed { events, unseen })
     }
 
     /// The attempts without a pod that this look looks for, and those that it does not.
@@ -140,33 +142,27 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         Ok(pods)
     }
 
-    /// The verdicts that are stored for these attempts; none in place of one that only a newer program can read.
+    /// The verdicts that are stored for these attempts, none in place of one that only a newer program can read; and the
+    /// attempts that are left for another look.
     async fn verdicts(
         &self,
         namespace: &str,
         attempts: Vec<AttemptId>,
-    ) -> Result<BTreeMap<AttemptId, Option<Verdict>>, StoreError> {
-        let mut open = attempts.into_iter();
-        let mut reading = JoinSet::new();
+    ) -> Result<(BTreeMap<AttemptId, Option<Verdict>>, Vec<AttemptId>), StoreError> {
+        let Verdicts { read, unread } = verdicts(&*self.store, namespace, attempts).await;
         let mut found = BTreeMap::new();
-        loop {
-            while reading.len() < READS_AT_ONCE
-                && let Some(attempt) = open.next()
-            {
-                let (store, namespace) = (self.store.clone(), namespace.to_owned());
-                reading.spawn(async move { (store.verdict(&namespace, &attempt).await, attempt) });
-            }
-            let Some(read) = reading.join_next().await else { return Ok(found) };
-            match read.map_err(|why| panicked(&why))? {
-                (Ok(None), _) => {}
-                (Ok(verdict), attempt) => drop(found.insert(attempt, verdict)),
-                (Err(newer @ StoreError::NewerFormat { .. }), attempt) => {
+        for (attempt, read) in read {
+            match read {
+                Ok(None) => {}
+                Ok(verdict) => drop(found.insert(attempt, verdict)),
+                Err(newer @ StoreError::NewerFormat { .. }) => {
                     tracing::warn!(%attempt, error = %chain(&newer), "a result waits for a newer program");
                     found.insert(attempt, None);
                 }
-                (Err(why), _) => return Err(why),
+                Err(why) => return Err(why),
             }
         }
+        Ok((found, unread))
     }
 
     /// The last warnings about pods that have waited too long for their volumes or their address, by pod; nothing of
@@ -245,10 +241,6 @@ fn last(events: Vec<CoreEvent>) -> Option<String> {
     let event = events.into_iter().max_by_key(told)?;
     let (reason, message) = (event.reason.unwrap_or_default(), event.message.unwrap_or_default());
     Some(format!("{reason}: {}", message.trim_end()))
-}
-
-fn panicked(why: &tokio::task::JoinError) -> StoreError {
-    StoreError::Io { action: "read", key: "a verdict".to_owned(), source: io::Error::other(why.to_string()) }
 }
 
 /// At most so many, other ones each time, and the rest.
