@@ -177,15 +177,28 @@ impl<S: Documents> Admission<S> {
         self.set(|open| open.saturating_sub(spare)).await
     }
 
-    /// What the cluster's pods are, counted.
+    /// How many permits are taken: to be asked before the cluster's pods are counted.
+    ///
+    /// # Errors
+    /// When that can't be read.
+    pub async fn taken(&self) -> Result<u32, StoreError> {
+        if self.max.is_none() {
+            return Ok(0);
+        }
+        let open: Option<Open> = documents::read(&*self.store, &self.key, FORMAT).await?;
+        Ok(open.map_or(0, |open| open.open))
+    }
+
+    /// What the cluster's pods are that nobody deletes yet, counted since so many permits were taken. What was granted
+    /// meanwhile stays: its pods may not have been there.
     ///
     /// # Errors
     /// When it is not known whether it was stored.
-    pub async fn counted(&self, pods: u32) -> Result<(), StoreError> {
+    pub async fn counted(&self, pods: u32, taken: u32) -> Result<(), StoreError> {
         if self.max.is_none() {
             return Ok(());
         }
-        self.set(|_| pods).await
+        self.set(|open| pods.saturating_add(open.saturating_sub(taken))).await
     }
 
     async fn set(&self, change: impl Fn(u32) -> u32) -> Result<(), StoreError> {
@@ -322,7 +335,7 @@ mod tests {
         assert!(!other.has_room(at(0)).await.unwrap(), "the turns of the next second are taken");
         assert!(one.has_room(at(0)).await.unwrap(), "it has some in hand");
         assert!(other.has_room(at(5)).await.unwrap());
-        one.counted(320).await.unwrap();
+        one.counted(320, 320).await.unwrap();
         assert!(!other.has_room(at(5)).await.unwrap(), "as many are open as may be");
     }
 
@@ -346,8 +359,19 @@ mod tests {
         assert_eq!(all(&make()).await, 20);
         let next = make();
         assert_eq!(all(&next).await, 0);
-        next.counted(5).await.unwrap();
+        next.counted(5, next.taken().await.unwrap()).await.unwrap();
         assert_eq!(all(&next).await, 15);
+    }
+
+    #[tokio::test]
+    async fn what_is_granted_while_the_pods_are_counted_stays_taken() {
+        let store = Arc::new(One::default());
+        let make = || Admission::new(store.clone(), "c", Some(40), 0.0);
+        let (counting, making) = (make(), make());
+        let taken_before = counting.taken().await.unwrap();
+        assert!(taken(&making).await);
+        counting.counted(0, taken_before).await.unwrap();
+        assert_eq!(all(&counting).await + all(&making).await, 39);
     }
 
     #[tokio::test]

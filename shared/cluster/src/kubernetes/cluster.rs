@@ -256,10 +256,15 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
     /// When the cluster can't be asked, or refuses all of them.
     pub async fn pods(&self, namespaces: &[String]) -> Result<OurPods, ClusterError> {
         let selector = format!("{}={}", MANAGED_LABEL.0, MANAGED_LABEL.1);
-        let (mut ours, mut refused) = (Vec::new(), Vec::new());
+        let (mut ours, mut refused, mut open) = (Vec::new(), Vec::new(), 0);
+        let taken = self.admission.taken().await;
         for namespace in namespaces {
             let (from, now) = (ours.len(), SystemClock.now());
-            let each = |pod: Pod| ours.extend(our_pod(&pod, namespace, &self.settings.patience, now));
+            let each = |pod: Pod| {
+                // Who deletes one gives its permit back.
+                open += u32::from(pod.metadata.deletion_timestamp.is_none());
+                ours.extend(our_pod(&pod, namespace, &self.settings.patience, now));
+            };
             match self.list(namespace, &selector, each).await {
                 Ok(()) => {}
                 Err(why) if matches!(why.code(), Some(403 | 404)) => {
@@ -274,8 +279,8 @@ impl<S: Attempts + Documents + 'static> KubernetesCluster<S> {
         {
             return Err(why.unreachable());
         }
-        let open = ours.iter().filter(|pod| pod.state != Glance::Ended).count();
-        if let Err(error) = self.admission.counted(u32::try_from(open).unwrap_or(u32::MAX)).await {
+        let counted = async { self.admission.counted(open, taken?).await };
+        if let Err(error) = counted.await {
             tracing::warn!(%error, "the cluster's open pods were counted, and the count not kept; the next one is");
         }
         Ok(OurPods { pods: ours, refused })
