@@ -140,14 +140,15 @@ run "alarms_wake_somebody" {
   }
 
   assert {
-    condition     = keys(aws_cloudwatch_metric_alarm.this) == ["dead-events", "dead-uploads", "namespaces-refused", "old-events", "old-uploads", "runs-failed", "runs-stuck", "sweep-missing"]
-    error_message = "dead letters, messages that wait, namespaces that nobody sees, runs that failed or do not move, a sweep that never comes"
+    condition     = keys(aws_cloudwatch_metric_alarm.this) == ["dead-events", "dead-uploads", "namespaces-refused", "old-events", "old-uploads", "pods-stuck", "runs-failed", "runs-stuck", "sweep-missing"]
+    error_message = "dead letters, messages that wait, namespaces that nobody sees, pods that do not start, runs that failed or do not move, a sweep that never comes"
   }
   assert {
-    condition = { for name, alarm in aws_cloudwatch_metric_alarm.this : name => join(" ", [alarm.comparison_operator, alarm.threshold, alarm.period, alarm.evaluation_periods, coalesce(alarm.datapoints_to_alarm, 0), alarm.treat_missing_data]) if contains(["namespaces-refused", "old-events", "runs-stuck", "sweep-missing"], name) } == {
+    condition = { for name, alarm in aws_cloudwatch_metric_alarm.this : name => join(" ", [alarm.comparison_operator, alarm.threshold, alarm.period, alarm.evaluation_periods, coalesce(alarm.datapoints_to_alarm, 0), alarm.treat_missing_data]) if contains(["namespaces-refused", "old-events", "pods-stuck", "runs-stuck", "sweep-missing"], name) } == {
       namespaces-refused = "GreaterThanThreshold 0 900 3 2 notBreaching"
       old-events         = "GreaterThanThreshold 1200 60 1 0 notBreaching"
-      runs-stuck         = "GreaterThanThreshold 0 60 10 8 notBreaching"
+      pods-stuck         = "GreaterThanThreshold 0 60 10 8 notBreaching"
+      runs-stuck         = "GreaterThanThreshold 0 900 2 1 notBreaching"
       sweep-missing      = "LessThanThreshold 1 300 1 0 breaching"
     }
     error_message = "a message that is put off for 15 minutes wakes nobody, nor does one sweep that is late; none for five minutes does"
@@ -161,7 +162,7 @@ run "alarms_wake_somebody" {
     error_message = "each tells the topic"
   }
   assert {
-    condition     = alltrue([for name in ["namespaces-refused", "runs-failed", "runs-stuck"] : aws_cloudwatch_metric_alarm.this[name].dimensions == tomap({ Stack = "demo" })])
+    condition     = alltrue([for name in ["namespaces-refused", "pods-stuck", "runs-failed", "runs-stuck"] : aws_cloudwatch_metric_alarm.this[name].dimensions == tomap({ Stack = "demo" })])
     error_message = "another stack's runs in the same account wake nobody here"
   }
   assert {
@@ -198,8 +199,8 @@ run "alarms_keep_step_with_a_slower_sweep" {
   }
 
   assert {
-    condition = { for name in ["runs-stuck", "sweep-missing"] : name => join(" ", [aws_cloudwatch_metric_alarm.this[name].period, aws_cloudwatch_metric_alarm.this[name].evaluation_periods, coalesce(aws_cloudwatch_metric_alarm.this[name].datapoints_to_alarm, 0)]) } == {
-      runs-stuck    = "300 2 2"
+    condition = { for name in ["pods-stuck", "sweep-missing"] : name => join(" ", [aws_cloudwatch_metric_alarm.this[name].period, aws_cloudwatch_metric_alarm.this[name].evaluation_periods, coalesce(aws_cloudwatch_metric_alarm.this[name].datapoints_to_alarm, 0)]) } == {
+      pods-stuck    = "300 2 2"
       sweep-missing = "600 1 0"
     }
     error_message = "what a sweep tells every five minutes is looked at in periods of five minutes"
@@ -217,7 +218,7 @@ run "bad_addresses_are_refused" {
     name                   = "demo"
     queue_names            = {}
     dead_letter_names      = {}
-    function_names         = { sweep = "demo-sweep" }
+    function_names         = { ingest = "demo-ingest" }
     topic_arn              = "alarms"
     emails                 = ["someone"]
     sweep_minutes          = 16
@@ -225,7 +226,7 @@ run "bad_addresses_are_refused" {
     max_receive_count      = 0
   }
 
-  expect_failures = [var.topic_arn, var.emails, var.sweep_minutes, var.oldest_message_minutes, var.max_receive_count]
+  expect_failures = [var.function_names, var.topic_arn, var.emails, var.sweep_minutes, var.oldest_message_minutes, var.max_receive_count]
 }
 
 run "bad_endpoints_are_refused" {

@@ -86,10 +86,14 @@ fn doorbell(message: &SqsMessage, key: &TokenKey) -> Result<Heard, Refused> {
 /// The messages that are to come again, with what happened counted.
 pub fn reply(batch: Batch, answers: &BTreeMap<RunUid, Answer>, counts: &mut Counts) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
+    for (run, _) in answers.iter().filter(|(_, answer)| matches!(answer, Answer::Stuck)) {
+        tracing::error!(%run, "nothing of it runs, and what it is to do next could not be done for an hour");
+        counts.add("RunsStuck", 1);
+    }
     for (id, heard) in batch.heard {
         match answers.get(&heard.run) {
             Some(Answer::Done) => counts.add("Doorbells", 1),
-            Some(Answer::Later) => counts.add("DoorbellsLater", 1),
+            Some(Answer::Later | Answer::Stuck) => counts.add("DoorbellsLater", 1),
             Some(Answer::Unknown) => {
                 tracing::warn!(run = %heard.run, "a doorbell names a run that is not there");
                 counts.add("DoorbellsUnknown", 1);

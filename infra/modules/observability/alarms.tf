@@ -30,7 +30,7 @@ locals {
       threshold   = 0
       description = "A run has failed. dropforge list --status Failed names it, dropforge explain RUN tells why."
     }
-    "runs-stuck" = {
+    "pods-stuck" = {
       namespace   = var.metric_namespace
       metric      = "PodsStuck"
       dimensions  = { Stack = var.name }
@@ -41,6 +41,18 @@ locals {
       period     = 60 * var.sweep_minutes
       periods    = ceil(10 / var.sweep_minutes)
       datapoints = ceil(8 / var.sweep_minutes)
+    }
+    "runs-stuck" = {
+      namespace   = var.metric_namespace
+      metric      = "RunsStuck"
+      dimensions  = { Stack = var.name }
+      statistic   = "Maximum"
+      threshold   = 0
+      description = "Nothing of a run has run for an hour, and its next step can't be made: the cluster does not answer or refuses its pods, or has no room. The log of ${var.function_names.advance} names it, dropforge explain RUN tells what it waits for, dropforge doctor what is missing."
+      # Of many live runs each is looked at every quarter of an hour only.
+      period     = 15 * 60
+      periods    = 2
+      datapoints = 1
     }
     "namespaces-refused" = {
       namespace   = var.metric_namespace

@@ -4,7 +4,7 @@ locals {
   widgets = [
     {
       title   = "Runs"
-      metrics = [for metric in ["RunsLive", "RunsSucceeded", "RunsFailed", "PodsStuck"] : [var.metric_namespace, metric, "Stack", var.name]]
+      metrics = [for metric in ["RunsLive", "RunsSucceeded", "RunsFailed", "RunsStuck", "PodsStuck"] : [var.metric_namespace, metric, "Stack", var.name]]
       stat    = "Sum"
     },
     {

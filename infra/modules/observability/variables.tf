@@ -29,12 +29,12 @@ variable "dead_letter_names" {
 }
 
 variable "function_names" {
-  description = "Names of the functions, by function; `sweep` among them."
+  description = "Names of the functions, by function; `advance` and `sweep` among them."
   type        = map(string)
 
   validation {
-    condition     = contains(keys(var.function_names), "sweep")
-    error_message = "function_names names sweep: an alarm rings where it is not called."
+    condition     = alltrue([for function in ["advance", "sweep"] : contains(keys(var.function_names), function)])
+    error_message = "function_names names advance and sweep: alarms tell of them."
   }
 
   validation {

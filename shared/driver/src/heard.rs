@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dropforge_engine::attempt::Attempt;
 use dropforge_engine::ids::RunUid;
+use dropforge_engine::phase::NodePhase;
+use dropforge_engine::state::RunState;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::Clock;
@@ -27,6 +30,9 @@ pub const SWEEP_HOPS: u32 = 4;
 /// The longest wait before a run is looked at again, and that for a newer program.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(32);
 const UPGRADE: SignedDuration = SignedDuration::from_mins(10);
+
+/// A run in which nothing runs, and of which nothing was committed for so long though something is to be done, is stuck.
+const STUCK: SignedDuration = SignedDuration::from_hours(1);
 
 /// Runs that a function goes on with: states in memory, any of which can be loaded again.
 const WARM_MAX: usize = 32;
@@ -54,6 +60,9 @@ pub enum Answer {
     Done,
     /// The run is to be looked at again, and a doorbell for that is on its way.
     Later,
+    /// They are done with, whether or not it is looked at again by itself: nothing of the run runs, and what is to be done
+    /// could not be for an hour, for want of room or of a cluster that answers. Somebody should see to it.
+    Stuck,
     /// There is no such run.
     Unknown,
     /// They may not be done with: the queue is to deliver them again.
@@ -195,7 +204,19 @@ where
         }
         Next::Unseen(after) => later(&*doorbells, run, hops, after).await,
     };
+    let stuck = unperformed && owner.run(run).is_some_and(|state| is_stuck(state, now));
+    let answer = match answer {
+        Answer::Done | Answer::Later if stuck => Answer::Stuck,
+        other => other,
+    };
     (owner, asked, answer)
+}
+
+fn is_stuck(state: &RunState, now: Timestamp) -> bool {
+    let runs = |attempt: &Arc<Attempt>| {
+        state.node(attempt.node).is_some_and(|node| node.phase == NodePhase::Running)
+    };
+    now > state.last + STUCK && !state.outbox.attempts().any(runs)
 }
 
 /// What is to become of the doorbells.

@@ -175,6 +175,39 @@ fn a_run_that_waits_for_room_for_hours_is_looked_at_three_times_a_minute() {
 }
 
 #[test]
+fn a_run_is_stuck_that_waits_for_an_hour_while_nothing_of_it_runs() {
+    let world = Handle::default();
+    world.0.inner().full.insert("main".to_owned());
+    let run = world.born(ONE, "u");
+    let mut listener = listener(&world);
+    now(listener.hear(&[heard(&run, Why::Submitted, 0)]));
+    let mut answer = |after: i64| {
+        world.0.inner().seconds += after;
+        now(listener.hear(&[heard(&run, Why::Sweep, 0)])).remove(&run)
+    };
+    assert!(matches!(answer(3000), Some(Answer::Later)));
+    assert!(matches!(answer(700), Some(Answer::Stuck)));
+    world.0.inner().full.clear();
+    assert!(matches!(answer(60), Some(Answer::Done)), "its pod is made");
+}
+
+#[test]
+fn a_run_is_not_stuck_while_one_of_its_steps_runs() {
+    let world = Handle::default();
+    let run = world.born(WIDE, "u");
+    let mut listener = listener(&world);
+    now(listener.hear(&[heard(&run, Why::Submitted, 0)]));
+    let pods = world.pods();
+    world.0.inner().full.insert("step".to_owned());
+    world.0.run_pod(&pods[0], Outcome::Failed);
+    world.0.inner().seconds += 10;
+    now(listener.hear(&[heard(&run, Why::Attempt(pods[0].clone()), 0), heard(&run, Why::Sweep, 0)]));
+    world.0.inner().seconds += 5000;
+    let answers = now(listener.hear(&[heard(&run, Why::Sweep, 0)]));
+    assert!(matches!(answers[&run], Answer::Later), "{answers:?}");
+}
+
+#[test]
 fn of_many_ends_of_attempts_that_find_no_room_for_the_next_a_function_rings_once() {
     let world = Handle::default();
     let run = world.born(WIDE, "u");
