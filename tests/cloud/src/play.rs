@@ -162,7 +162,19 @@ impl Play<'_> {
         let mut found = check::differences(&self.case.expect, &seen);
         let here = self.case.deed.without_gpu.iter();
         found.extend(here.flat_map(|expect| check::differences(expect, &seen)));
+        found.extend(self.unexplained(run));
         found.into_iter().map(|what| format!("{}: {what}", run.name)).collect()
+    }
+
+    /// What `explain` says of a run that a file started, where it does not name the file.
+    fn unexplained(&self, run: &Entry) -> Option<String> {
+        let said = self.desk.call(&["explain", &run.uid]).data();
+        let names = |to: &String| said.contains(&format!("{to} ("));
+        let named = || {
+            said.contains("why it ran: trigger ") && self.case.deed.drop.iter().any(|drop| names(&drop.to))
+        };
+        let told = self.case.deed.run.is_some() || named();
+        (!told).then(|| format!("explain does not say which file started it: {said}"))
     }
 
     /// A key of the default artifact repository, or an S3 URL.

@@ -153,9 +153,18 @@ impl<'a> Run<'a> {
 
     /// The attempts that were claimed.
     pub fn claims(&self) -> BTreeSet<String> {
+        self.attempts_with("claim.json")
+    }
+
+    /// The attempts that have a result.
+    pub fn results(&self) -> BTreeSet<String> {
+        self.attempts_with("result.json")
+    }
+
+    fn attempts_with(&self, file: &str) -> BTreeSet<String> {
         let attempts = format!("attempts/{}/{}", self.bed.cluster.namespace(), self.name);
         let keys = self.bed.emulator.list(self.bed.named("control_bucket"), &attempts);
-        keys.iter().filter_map(|key| key.strip_suffix("/claim.json").map(str::to_owned)).collect()
+        keys.iter().filter_map(|key| key.strip_suffix(&format!("/{file}")).map(str::to_owned)).collect()
     }
 }
 
