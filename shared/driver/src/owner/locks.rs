@@ -1,6 +1,6 @@
 //! The locks of the runs in an owner's hands.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dropforge_engine::config::ConfigKey;
@@ -133,8 +133,8 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
     }
 
     /// The holders that need a lock no more, and whose process died before it could say so: their run has ended or is
-    /// gone, or it goes on and has forgotten the block, since somebody slow took the lock once more after it was given
-    /// back. The lock's document was read before; whoever takes it after that changes it.
+    /// gone, or it goes on and has forgotten the block, or asks for it in another generation, since somebody slow took the
+    /// lock once more after it was given back. The lock's document was read before; whoever takes it after that changes it.
     async fn over(&self, lock: &LockState) -> Result<BTreeSet<(RunUid, Holder)>, PerformError> {
         let mut runs: BTreeSet<&RunUid> = lock.holders.iter().map(|holder| &holder.run).collect();
         if self.others == Others::None {
@@ -146,21 +146,29 @@ impl<S: RunStore, C: Cluster, T: Timers, E: Ends, K: Clock> Owner<S, C, T, E, K>
         let live: BTreeSet<RunUid> = self.store.live_runs().await?.into_iter().collect();
         let mut over = BTreeSet::new();
         for (looked, run) in runs.into_iter().enumerate() {
-            let ids = lock.holders.iter().filter(|holder| holder.run == *run).map(Claimant::id);
+            let holders = lock.holders.iter().filter(|holder| holder.run == *run);
             if !live.contains(run) {
-                over.extend(ids);
-            } else if self.others == Others::Many && looked < HOLDERS_READ_MAX {
-                let blocks = self.blocks(run).await?;
-                over.extend(ids.filter(|(_, holder)| blocks.as_ref().is_some_and(|b| !b.contains(holder))));
+                over.extend(holders.map(Claimant::id));
+            } else if self.others == Others::Many
+                && looked < HOLDERS_READ_MAX
+                && let Some(blocks) = self.blocks(run).await?
+            {
+                let is_known = |holder: &&Claimant| blocks.get(&holder.node) == Some(&holder.generation);
+                over.extend(holders.filter(|holder| !is_known(holder)).map(Claimant::id));
             }
         }
         Ok(over)
     }
 
-    /// The blocks of a run that hold locks or want them, as its journal has them now; none where it can't be told.
-    async fn blocks(&self, run: &RunUid) -> Result<Option<BTreeSet<Holder>>, PerformError> {
+    /// The blocks of a run that hold locks or want them, each with the generation of the run that asked for it, as its
+    /// journal has them now; none where it can't be told.
+    async fn blocks(&self, run: &RunUid) -> Result<Option<BTreeMap<Holder, u32>>, PerformError> {
         match replay(&*self.store, run, |_, _| {}).await {
-            Ok((state, _)) => Ok(Some(state.locks.blocks.keys().copied().collect())),
+            Ok((state, _)) => {
+                let blocks = state.locks.blocks.values();
+                let blocks = blocks.map(|block| (block.request.holder, block.request.generation));
+                Ok(Some(blocks.collect()))
+            }
             Err(ReplayError::Store(why)) if why.kind() == ErrorKind::Retry => Err(why.into()),
             // Gone, or not to be read: another's run must not hold this one up.
             Err(_) => Ok(None),
