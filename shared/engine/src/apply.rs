@@ -141,7 +141,10 @@ pub fn apply(state: &mut RunState, record: &Record) {
         Record::LocksAsked { request } => locks::asked(state, request),
         Record::LocksQueued { request, behind } => locks::queued(state, request, behind),
         Record::LocksWaiting { holder, wait } => locks::waiting(state, *holder, wait),
-        Record::LocksTaken { holder } => locks::taken(state, *holder),
+        Record::LocksTaken { holder } => {
+            locks::taken(state, *holder);
+            hold_opened(state);
+        }
         Record::LocksRefused { holder, .. } => locks::refused(state, *holder),
         Record::LocksReleased { holder } => locks::released(state, *holder),
         Record::NodeBegun { node } => locks::begun(state, *node),
@@ -295,6 +298,15 @@ fn hold_hooks(state: &mut RunState, id: NodeId) {
     if node.hooks_open > 0 || !state.hooks_of(node).is_empty() {
         state.held_hooks.insert_mut(id);
     }
+}
+
+/// What a retry has opened goes on once it has its locks: its hooks too, but not before the run does.
+fn hold_opened(state: &mut RunState) {
+    if !state.suspended || state.generation == 0 {
+        return;
+    }
+    let all: Vec<NodeId> = state.nodes.values().map(|node| node.id).collect();
+    all.into_iter().for_each(|id| hold_hooks(state, id));
 }
 
 /// The workflow's own hooks are known without being kept here.

@@ -52,6 +52,35 @@ fn only_the_failed_step_of_a_group_runs_again() {
 }
 
 #[test]
+fn an_exit_handler_of_a_retried_run_begins_though_the_run_was_suspended_while_it_waited_for_its_lock() {
+    let mut w = world(
+        "  entrypoint: main
+  synchronization: {mutexes: [{name: x}]}
+  templates:
+  - name: main
+    steps:
+    - - {name: a, template: leaf, onExit: leaf}
+      - {name: b, template: leaf}
+  - name: leaf
+    container: {image: busybox}",
+    );
+    w.take_locks("run");
+    w.succeed("wf[0].a");
+    w.fail("wf[0].a.onExit");
+    w.fail("wf[0].b");
+    assert_eq!(w.ended().map(|(p, _)| p), Some(RunPhase::Failed));
+    w.event(Event::Performed { effect: EffectKey::End, generation: 0 });
+    assert_eq!(w.retry(retried()), None);
+    w.command("c1", Verb::Suspend);
+    w.take_locks("run");
+    assert_eq!(w.live(), Vec::<String>::new());
+    w.command("c2", Verb::Resume { selector: None, outputs: Default::default() });
+    let mut live = w.live();
+    live.sort();
+    assert_eq!(live, ["wf[0].a.onExit", "wf[0].b"]);
+}
+
+#[test]
 fn a_group_is_resolved_as_a_whole_again_before_any_step_of_it_runs_again() {
     let mut w = world(
         "  entrypoint: main
