@@ -23,7 +23,7 @@ use crate::reminders::{Reminders, Starter};
 use crate::starters;
 use crate::starts::{Here, of_cron, of_trigger};
 use crate::store::{Documents, Inbox, Runs, StoreError};
-use crate::triggers;
+use crate::triggers::{self, Arrival};
 
 mod births;
 #[cfg(test)]
@@ -132,7 +132,7 @@ type Named = (String, String);
 /// The objects that a trigger takes, and the messages that they came with.
 #[derive(Default)]
 struct Taken {
-    objects: Vec<(DroppedObject, String)>,
+    objects: Vec<Arrival>,
     messages: BTreeSet<usize>,
 }
 
@@ -223,7 +223,8 @@ where
             for (namespace, trigger) in matching {
                 let name = trigger.metadata.name.clone().unwrap_or_default();
                 let taken = takers.entry((namespace.clone(), name)).or_default();
-                taken.objects.push((object.clone(), announced.sequencer.clone()));
+                let sequencer = announced.sequencer.clone();
+                taken.objects.push(Arrival { object: object.clone(), sequencer });
                 taken.messages.insert(at);
             }
         }
@@ -253,7 +254,7 @@ where
         &self,
         namespace: &str,
         name: &str,
-        objects: Vec<(DroppedObject, String)>,
+        objects: Vec<Arrival>,
         new: &mut (dyn FnMut() -> Identity + Send),
     ) -> Result<(), StoreError> {
         let starter = Starter::Trigger { namespace: namespace.to_owned(), name: name.to_owned() };
@@ -285,7 +286,7 @@ where
     async fn triggered(
         &self,
         starter: &Starter,
-        mut objects: Vec<(DroppedObject, String)>,
+        mut objects: Vec<Arrival>,
         new: &mut (dyn FnMut() -> Identity + Send),
     ) -> Result<bool, StoreError> {
         let (namespace, name) = (starter.namespace(), starter.name());
@@ -293,8 +294,8 @@ where
             return Ok(true);
         };
         // S3's own order of the writes to one key, where their second is the same.
-        objects.sort_by(|(a, m), (b, n)| (&a.key, a.time, m).cmp(&(&b.key, b.time, n)));
-        let objects: Vec<DroppedObject> = objects.into_iter().map(|(object, _)| object).collect();
+        let order = |of: &Arrival| (of.object.key.clone(), of.object.time, of.sequencer.clone());
+        objects.sort_by_cached_key(order);
         triggers::keep::offer(self.store, namespace, &trigger, &objects, None, self.now, new).await?;
         let here = Here { namespace, now: self.now };
         let mut births = RungBirths::new(self.store, self.doorbells, self.site, here);

@@ -309,8 +309,8 @@ pub trait Runs: Send + Sync {
     /// When it can't be stored.
     fn mark_live(&self, run: &RunUid) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Removes the live marker of a run that was never born: whoever was about to create it died after the marker. A run
-    /// that is born meanwhile keeps its marker.
+    /// Removes the live marker of a run that was never born, or was deleted: whoever was about to create it died after the
+    /// marker. A run that is born meanwhile keeps its marker.
     ///
     /// # Errors
     /// When it can't be removed.

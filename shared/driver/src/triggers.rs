@@ -12,6 +12,7 @@
 //!
 //! The methods of [`TriggerState`] are pure; the functions of [`keep`] read and write the documents.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use dropforge_engine::ids::RunUid;
@@ -119,11 +120,29 @@ pub fn identity(object: &DroppedObject, replay: Option<&str>) -> String {
     hasher.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// An object that was told of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrival {
+    /// It.
+    pub object: DroppedObject,
+    /// Orders the writes to its key within a second, as text; empty where it is not told.
+    pub sequencer: String,
+}
+
+impl From<DroppedObject> for Arrival {
+    fn from(object: DroppedObject) -> Self {
+        Arrival { object, sequencer: String::new() }
+    }
+}
+
 /// An object that waits until its key is quiet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quiet {
     /// Its newest version.
     pub object: DroppedObject,
+    /// As in [`Arrival`]. An older program drops it: then the last one that is told of counts.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sequencer: String,
     /// When it was quiet long enough.
     pub due: Timestamp,
 }
@@ -306,16 +325,16 @@ impl TriggerState {
     fn take(
         &mut self,
         spec: &TriggerSpec,
-        fresh: Vec<(DroppedObject, String)>,
+        fresh: Vec<(Arrival, String)>,
         now: Timestamp,
         new: &mut dyn FnMut() -> Identity,
     ) {
-        for (object, identity) in fresh {
+        for (arrival, identity) in fresh {
             self.unmarked.push(identity);
-            self.chain.arrived(&object, &self.active, now);
+            self.chain.arrived(&arrival.object, &self.active, now);
             match duration(spec.s3.debounce.as_deref()) {
-                SignedDuration::ZERO => self.gather(spec, object, now, new),
-                quiet => self.wait(object, later(now, quiet)),
+                SignedDuration::ZERO => self.gather(spec, arrival.object, now, new),
+                quiet => self.wait(arrival, later(now, quiet)),
             }
             if self.quiet.len() > QUIET_MAX {
                 let longest = self.quiet.remove(0);
@@ -325,11 +344,19 @@ impl TriggerState {
     }
 
     /// Waits until the object's key is quiet; of its versions the newest counts, in whatever order they are told of.
-    fn wait(&mut self, object: DroppedObject, due: Timestamp) {
+    fn wait(&mut self, Arrival { object, sequencer }: Arrival, due: Timestamp) {
         let same = |quiet: &Quiet| (&quiet.object.bucket, &quiet.object.key) == (&object.bucket, &object.key);
         let before = self.quiet.iter().position(same).map(|at| self.quiet.remove(at));
-        let object = before.map(|quiet| quiet.object).filter(|old| old.time > object.time).unwrap_or(object);
-        self.quiet.push(Quiet { object, due });
+        let is_newer = |old: &Quiet| match old.object.time.cmp(&object.time) {
+            // S3 tells the time of a write in whole seconds.
+            Ordering::Equal => !sequencer.is_empty() && old.sequencer > sequencer,
+            other => other == Ordering::Greater,
+        };
+        let newest = match before.filter(is_newer) {
+            Some(old) => Quiet { due, ..old },
+            None => Quiet { object, sequencer, due },
+        };
+        self.quiet.push(newest);
     }
 
     /// Puts an object into the open batch, or into a run of its own.

@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 
 use dropforge_engine::ids::RunUid;
 use dropforge_engine::phase::RunPhase;
-use dropforge_engine::spec::DroppedObject;
 use dropforge_manifest::types::Trigger;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::pages::{Page, Paged};
-use super::{TRIGGER_FORMAT, Told, TriggerAct, TriggerState, identity};
+use super::{Arrival, TRIGGER_FORMAT, Told, TriggerAct, TriggerState, identity};
 use crate::births::Identity;
 use crate::documents::{change, change_by, create, read};
 use crate::store::{Documents, StoreError};
@@ -110,7 +109,7 @@ pub async fn offer<S: Documents>(
     store: &S,
     namespace: &str,
     trigger: &Trigger,
-    objects: &[DroppedObject],
+    objects: &[impl Clone + Into<Arrival> + Sync],
     replay: Option<&str>,
     now: Timestamp,
     new: &mut (dyn FnMut() -> Identity + Send),
@@ -118,8 +117,11 @@ pub async fn offer<S: Documents>(
     let name = trigger.metadata.name.as_deref().unwrap_or_default();
     mark(store, namespace, name).await?;
     let mut named = BTreeSet::new();
-    let offered = objects.iter().map(|object| (object.clone(), identity(object, replay)));
-    let offered: Vec<(DroppedObject, String)> =
+    let offered = objects.iter().cloned().map(Into::into).map(|arrival: Arrival| {
+        let identity = identity(&arrival.object, replay);
+        (arrival, identity)
+    });
+    let offered: Vec<(Arrival, String)> =
         offered.filter(|(_, identity)| named.insert(identity.clone())).collect();
     // Marks are looked for after the document was read, and made before it forgets: whatever another process assigned
     // meanwhile is in the document, or marked, or makes this change a conflict.
@@ -133,7 +135,7 @@ pub async fn offer<S: Documents>(
         }
         Ok(unseen)
     };
-    let take = |state: &mut TriggerState, fresh: Vec<(DroppedObject, String)>| {
+    let take = |state: &mut TriggerState, fresh: Vec<(Arrival, String)>| {
         let count = fresh.len();
         state.take(&trigger.spec, fresh, now, new);
         count

@@ -156,6 +156,26 @@ fn a_key_must_be_quiet_and_its_newest_version_counts() {
 }
 
 #[test]
+fn of_two_writes_in_one_second_the_later_one_counts_however_they_are_told_of() {
+    let mut world = World::new(trigger(|spec| spec.s3.debounce = Some("10s".to_owned())));
+    // In a bucket without versions.
+    let written = |etag: &str| {
+        let (etag, version_id) = (etag.to_owned(), String::new());
+        DroppedObject { etag, version_id, ..object("churn/a.csv", 1) }
+    };
+    let arrival =
+        |etag: &str, sequencer: &str| Arrival { object: written(etag), sequencer: sequencer.to_owned() };
+    let mut new = || Identity { uid: "u".into(), suffix: "abcde".to_owned() };
+    for one in [arrival("second", "01"), arrival("first", "00")] {
+        done(keep::offer(&world.store, NS, &world.trigger, &[one], None, at(2), &mut new)).unwrap();
+    }
+    let waiting: Vec<String> = world.state().quiet.into_iter().map(|quiet| quiet.object.etag).collect();
+    assert_eq!(waiting, ["second"]);
+    world.dropped(&[written("third")], 3);
+    assert_eq!(world.state().quiet[0].object.etag, "third", "without an order the last one counts");
+}
+
+#[test]
 fn a_batch_closes_by_count_or_window() {
     let batch = TriggerBatch { count: Some(3), window: Some("1m".to_owned()) };
     let mut world = World::new(trigger(|spec| spec.s3.batch = Some(batch)));
