@@ -119,9 +119,9 @@ impl Runs for DirectoryStore {
 
     async fn unmark_unborn(&self, run: &RunUid) -> Result<(), StoreError> {
         let _lock = Lock::exclusive(&self.live_lock())?;
-        match exists(&self.at(keys::spec(run)?))? {
-            true => Ok(()),
-            false => files::remove(&self.at(keys::live(run)?)),
+        match files::read(&self.at(keys::spec(run)?))? {
+            Some(bytes) if !is_tombstone(&bytes) => Ok(()),
+            _ => files::remove(&self.at(keys::live(run)?)),
         }
     }
 

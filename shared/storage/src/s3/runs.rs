@@ -119,9 +119,12 @@ impl<R: Requests> Runs for ObjectStore<R> {
     async fn unmark_unborn(&self, run: &RunUid) -> Result<(), StoreError> {
         let marker = live_key(run)?;
         let Some(etag) = self.control.etag(&marker).await? else { return Ok(()) };
-        match self.control.etag(&spec_key(run)?).await? {
-            Some(_) => Ok(()),
-            None => self.control.remove_unchanged(&marker, &etag).await.map(drop),
+        // Of a run that is being deleted a command may have come before: who deletes it sees the marker, and gives up.
+        let inbox = format!("{}/", key(keys::inbox(run)?));
+        let commanded = self.control.has_any(&inbox).await?;
+        match self.control.get(&spec_key(run)?).await? {
+            Some(found) if commanded || !is_tombstone(&found.body) => Ok(()),
+            _ => self.control.remove_unchanged(&marker, &etag).await.map(drop),
         }
     }
 

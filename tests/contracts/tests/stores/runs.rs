@@ -62,6 +62,10 @@ async fn a_buried_run_is_not_found_and_its_uid_is_not_given_again<S: Runs + Inbo
     assert!(store.put_command(&run, &command).await.is_err());
     assert_eq!(store.create_run(&spec("buried")).await.unwrap(), Created::Exists);
     assert!(!store.live_runs().await.unwrap().contains(&run));
+    // Somebody slow, who creates it once more, dies after the marker.
+    store.mark_live(&run).await.unwrap();
+    store.unmark_unborn(&run).await.unwrap();
+    assert!(!store.live_runs().await.unwrap().contains(&run));
 }
 
 pub fn spec(uid: &str) -> RunSpec {
