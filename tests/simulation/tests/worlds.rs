@@ -132,7 +132,7 @@ const CAUGHT_BY: [(Bug, u64); 46] = [
     (Bug::UploadDeletedFirst, 4),
     (Bug::FailureSwallowed, 4),
     (Bug::NewestHead, 188),
-    (Bug::MarkerUnchanging, 222),
+    (Bug::MarkerUnchanging, 368),
     (Bug::NonceRepeated, 4),
     (Bug::ConflictTaken, 1),
     (Bug::OutboxForgotten, 5),
