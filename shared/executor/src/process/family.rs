@@ -93,11 +93,24 @@ impl Family {
     }
 
     fn owns(&self, entry: &Entry) -> bool {
-        let in_namespace = || {
-            let theirs = self.namespace.as_ref();
-            theirs.is_some() && table::mount_namespace(entry.pid).as_ref() == theirs
+        if entry.session == self.raw() {
+            return true;
+        }
+        let is_anothers = [entry.pid, entry.session].iter().any(|id| leaders().contains(id));
+        !is_anothers && table::shows(entry.pid, || self.marked(entry.pid))
+    }
+
+    /// Whether a process carries the mark or lives in the namespace; none where it does not show that now.
+    fn marked(&self, pid: i32) -> Option<bool> {
+        let inside = match &self.namespace {
+            Some(own) => table::mount_namespace(pid).map(|theirs| theirs == *own),
+            None => Some(false),
         };
-        entry.session == self.raw() || in_namespace() || table::has_variable(entry.pid, &self.marker)
+        match (inside, table::variable_shown(pid, &self.marker)) {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (Some(false), Some(false)) => Some(false),
+            _ => None,
+        }
     }
 
     /// Orphans of this family, dead ones too.

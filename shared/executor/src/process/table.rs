@@ -1,10 +1,11 @@
 //! What the kernel says about processes, read from `/proc`.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 
@@ -121,10 +122,52 @@ pub fn with_descendants(roots: Vec<i32>) -> Vec<i32> {
     found
 }
 
+/// A process that goes from one program to the next (`execve`) shows nobody its variables, or some of them, nor what else
+/// is its own, for a moment which this is much longer than.
+const BETWEEN_PROGRAMS_MAX: Duration = Duration::from_millis(100);
+
+/// So often in a row a process that runs a program must leave a look without an answer to have none.
+const LOOKS: u32 = 3;
+
+/// Room for most environments: one that is read at once is read whole.
+const ENVIRONMENT_BYTES: usize = 16 * 1024;
+
+/// Looks at a process until that has an answer; no, where it has none.
+pub fn shows(pid: i32, look: impl Fn() -> Option<bool>) -> bool {
+    let (until, mut looks) = (Instant::now() + BETWEEN_PROGRAMS_MAX, 0);
+    loop {
+        if let Some(answer) = look() {
+            return answer;
+        }
+        looks = if is_between_programs(pid) { 0 } else { looks + 1 };
+        if looks == LOOKS || Instant::now() >= until {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+}
+
 /// Whether the process was started with this variable.
 pub fn has_variable(pid: i32, variable: &[u8]) -> bool {
-    let Ok(variables) = fs::read(format!("/proc/{pid}/environ")) else { return false };
-    variables.split(|byte| *byte == 0).any(|one| one == variable)
+    shows(pid, || variable_shown(pid, variable))
+}
+
+/// The same, at a glance: none where it shows no variables, or not all of them.
+pub fn variable_shown(pid: i32, variable: &[u8]) -> Option<bool> {
+    let mut variables = Vec::with_capacity(ENVIRONMENT_BYTES);
+    File::open(format!("/proc/{pid}/environ")).and_then(|mut file| file.read_to_end(&mut variables)).ok()?;
+    let mut whole = variables.split_inclusive(|byte| *byte == 0).filter_map(|one| one.strip_suffix(b"\0"));
+    let has = whole.any(|one| one == variable);
+    // Each ends with a zero: one that does not was read while the program went.
+    (has || variables.ends_with(b"\0")).then_some(has)
+}
+
+/// Whether a process is about to begin its program: it has one, and no arguments yet. Dead ones and the kernel's own have
+/// none.
+fn is_between_programs(pid: i32) -> bool {
+    let begun = fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |words| !words.is_empty());
+    let program = fs::read_link(format!("/proc/{pid}/exe"));
+    !begun && program.map_or_else(|why| why.kind() != io::ErrorKind::NotFound, |_| true)
 }
 
 /// What names the mount namespace of a process.
@@ -158,6 +201,21 @@ pub fn pid(raw: i32) -> Option<Pid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_is_there_while_a_process_goes_from_one_program_to_the_next() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("again");
+        fs::write(&program, "#!/bin/sh\nexec \"$0\"\n").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut child = std::process::Command::new(&program).env("MARK", "here").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        let unseen = (0..5_000).filter(|_| !has_variable(pid, b"MARK=here")).count();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(unseen, 0);
+    }
 
     #[test]
     fn a_name_with_blanks_and_brackets_moves_no_field() {
