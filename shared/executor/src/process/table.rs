@@ -19,9 +19,14 @@ pub struct Entry {
     pub session: i32,
     /// Dead, and not yet waited for.
     pub is_zombie: bool,
+    /// A thread of the kernel.
+    pub is_kernels: bool,
     /// In clock ticks since boot: with the id, names a process for ever.
     pub start_time: u64,
 }
+
+/// `PF_KTHREAD` among a process's flags.
+const KERNEL_THREAD: u64 = 0x0020_0000;
 
 /// A process that can be compared with one seen earlier.
 pub fn entry(pid: i32) -> Option<Entry> {
@@ -42,6 +47,7 @@ fn parse(stat: &[u8]) -> Option<Entry> {
         is_zombie: matches!(*fields.first()?, "Z" | "X"),
         parent: fields.get(1)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
+        is_kernels: fields.get(6)?.parse::<u64>().ok()? & KERNEL_THREAD != 0,
         start_time: fields.get(19)?.parse().ok()?,
     })
 }
@@ -162,12 +168,10 @@ pub fn variable_shown(pid: i32, variable: &[u8]) -> Option<bool> {
     (has || variables.ends_with(b"\0")).then_some(has)
 }
 
-/// Whether a process is about to begin its program: it has one, and no arguments yet. Dead ones and the kernel's own have
-/// none.
+/// Whether a process is about to begin its program: it has no arguments yet. Dead ones and the kernel's own never have any.
 fn is_between_programs(pid: i32) -> bool {
-    let begun = fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |words| !words.is_empty());
-    let program = fs::read_link(format!("/proc/{pid}/exe"));
-    !begun && program.map_or_else(|why| why.kind() != io::ErrorKind::NotFound, |_| true)
+    let has_begun = fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |words| !words.is_empty());
+    !has_begun && entry(pid).is_some_and(|entry| !entry.is_zombie && !entry.is_kernels)
 }
 
 /// What names the mount namespace of a process.
@@ -214,13 +218,15 @@ mod tests {
         let unseen = (0..5_000).filter(|_| !has_variable(pid, b"MARK=here")).count();
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(unseen, 0);
+        // One that begins programs without end can do so at each of three looks. Without those it is 700.
+        assert!(unseen < 50, "{unseen}");
     }
 
     #[test]
     fn a_name_with_blanks_and_brackets_moves_no_field() {
         let rest = "S 7 5 5 0 -1 4194560 1 0 0 0 3 4 0 0 20 0 1 0 4711 0 0";
-        let expected = Entry { pid: 12, parent: 7, session: 5, is_zombie: false, start_time: 4711 };
+        let (is_zombie, is_kernels) = (false, false);
+        let expected = Entry { pid: 12, parent: 7, session: 5, is_zombie, is_kernels, start_time: 4711 };
         for name in ["sh", "a b) R 1 1 (c", "\u{e9}"] {
             assert_eq!(parse(format!("12 ({name}) {rest}\n").as_bytes()), Some(expected));
         }
