@@ -166,6 +166,17 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_is_stuck_is_counted_once_and_its_messages_are_done_with() {
+        let key = TokenKey::new(b"key");
+        let bell = |id| (id, bell("u", Why::Sweep).encode().unwrap(), 1);
+        let batch = read(messages(&[bell("1"), bell("2")]), &key);
+        let mut counts = Counts::default();
+        let response = reply(batch, &[("u".into(), Answer::Stuck)].into(), &mut counts);
+        assert!(response.batch_item_failures.is_empty());
+        assert!(format!("{counts:?}").contains(r#""RunsStuck": 1"#), "{counts:?}");
+    }
+
+    #[test]
     fn only_the_messages_of_runs_that_failed_come_again() {
         let runs = ["u", "v", "w"].map(|run| bell(run, Why::Sweep).encode().unwrap());
         let [u, v, w] = runs;
