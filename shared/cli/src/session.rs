@@ -347,8 +347,6 @@ fn workshop(steps: &StepArgs, settings: Settings) -> Result<Workshop, CliError> 
 }
 
 fn supervisor(store: &Path, steps: &StepArgs) -> Result<SupervisorProgram, CliError> {
-    let program = std::env::current_exe()
-        .map_err(|source| CliError::Machine { what: "find this program's own file".to_owned(), source })?;
     let mut arguments: Vec<std::ffi::OsString> = vec!["--store".into(), store.into(), "supervisor".into()];
     if let Some(jobs) = steps.jobs {
         arguments.extend(["--jobs".into(), jobs.to_string().into()]);
@@ -361,7 +359,14 @@ fn supervisor(store: &Path, steps: &StepArgs) -> Result<SupervisorProgram, CliEr
     }
     let folder = store.join("supervisor");
     let (socket, log, durable) = (folder.join("socket"), folder.join("log"), steps.durable);
-    Ok(SupervisorProgram { socket, program, arguments, log, durable })
+    Ok(SupervisorProgram { socket, program: own_program()?, arguments, log, durable })
+}
+
+/// The file of this program; where it was replaced since the start, as an upgrade does, what is left of it.
+fn own_program() -> Result<PathBuf, CliError> {
+    let program = std::env::current_exe()
+        .map_err(|source| CliError::Machine { what: "find this program's own file".to_owned(), source })?;
+    Ok(if program.exists() { program } else { "/proc/self/exe".into() })
 }
 
 /// The settings of a folder.

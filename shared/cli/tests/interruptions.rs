@@ -10,8 +10,9 @@ mod bench;
 mod moments;
 
 use std::fs;
+use std::io::{self, Write};
 
-use bench::{Bench, Running, lives, signal, until};
+use bench::{Bench, PROGRAM, Running, lives, signal, until};
 use moments::{finish, kill_at, progress};
 use rustix::process::Signal;
 
@@ -204,6 +205,22 @@ fn an_owner_whose_supervisor_dies_starts_another_and_tries_the_step_again() {
     assert_eq!(bench.lines("done"), ["before", "held", "after"]);
     none(&bench, "clashes");
     assert_eq!(attempts(&bench, "held"), ["Lost", "Succeeded"]);
+}
+
+#[test]
+fn a_run_whose_program_is_removed_meanwhile_as_an_upgrade_does_starts_its_steps_all_the_same() {
+    let bench = Bench::new();
+    let program = bench.path("dropforge");
+    fs::copy(PROGRAM, &program).unwrap();
+    let (manifest, mut writer) = io::pipe().unwrap();
+    let mut command = bench.command_of(&program, ["run", "-", "--name", "run"]);
+    let running = bench.start_command(command.stdin(manifest));
+    drop(command);
+    fs::remove_file(program).unwrap();
+    writer.write_all(CHAIN.as_bytes()).unwrap();
+    drop(writer);
+    running.end().exits(0);
+    assert_eq!(sorted(bench.lines("done")), CHAIN_STEPS);
 }
 
 #[test]

@@ -13,6 +13,9 @@ use tempfile::TempDir;
 /// Far longer than anything awaited takes: a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The command that is tested.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_dropforge");
+
 /// A folder with a store, and with a claim `box` whose files steps and test share.
 ///
 /// Steps that shall not end wait as long as `box/hold` exists: they end at the latest with this folder.
@@ -110,7 +113,16 @@ impl Bench {
 
     /// The command, in the folder, with nothing of the person's who runs the tests but PATH.
     pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dropforge"));
+        self.command_of(Path::new(PROGRAM), arguments)
+    }
+
+    /// The same of a copy of the program.
+    pub fn command_of<A: AsRef<OsStr>>(
+        &self,
+        program: &Path,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
+        let mut command = Command::new(program);
         command.args(arguments).current_dir(self.folder.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.folder.path()).env("USER", "tester");

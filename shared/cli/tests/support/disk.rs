@@ -9,6 +9,7 @@ use crate::bench::until;
 /// It is unmounted when the test is done with it.
 pub struct Disk {
     path: PathBuf,
+    kilobytes: u32,
 }
 
 impl Disk {
@@ -16,7 +17,7 @@ impl Disk {
     pub fn mount(path: &Path, kilobytes: u32) -> Option<Disk> {
         fs::create_dir_all(path).unwrap();
         let size = format!("size={kilobytes}k");
-        let disk = Disk { path: path.to_path_buf() };
+        let disk = Disk { path: path.to_path_buf(), kilobytes };
         if disk.mounts(&["-t", "tmpfs", "-o", &size, "tmpfs"]) {
             return Some(disk);
         }
@@ -38,7 +39,8 @@ impl Disk {
     /// Takes all the room there is.
     pub fn fill(&self) {
         // The last page of each file is filled too, or a short line would still find room.
-        let _ = fs::write(self.path.join("filler"), vec![b'x'; 64 << 20]);
+        let more_than_fits = vec![b'x'; (self.kilobytes as usize + 1) << 10];
+        let _ = fs::write(self.path.join("filler"), more_than_fits);
     }
 
     /// Gives it back.

@@ -157,10 +157,13 @@ impl Kept {
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
         let waited = self.unsaid.len();
         self.unsaid.extend(line);
-        // What a full disk left of a line is ended first, so that it takes nothing with it.
-        let written = self.file.write_all(&self.unsaid).inspect_err(|_| drop(self.file.write(b"\n")));
+        let written = self.file.write_all(&self.unsaid);
         if written.is_err() {
             self.unsaid.truncate(waited);
+            // A full disk may have taken half a line: it is ended when there is room, or it would take the next one with it.
+            if !self.unsaid.starts_with(b"\n") {
+                self.unsaid.insert(0, b'\n');
+            }
             return written;
         }
         self.bytes += self.unsaid.len();
@@ -200,6 +203,8 @@ fn write_anew(path: &Path, in_hand: &BTreeMap<AttemptId, Note>) -> io::Result<(F
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     #[test]
@@ -248,6 +253,22 @@ mod tests {
             let left = Records::below(folder.path()).unwrap().in_hand();
             assert_eq!(left.len(), 1, "{torn}");
         }
+    }
+
+    #[test]
+    fn a_line_that_found_no_room_takes_not_the_next_one_with_it() {
+        // A pipe takes as much as it holds, as a disk does; reading makes room.
+        let (mut disk, file) = io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&file, true).unwrap();
+        let file = File::from(std::os::fd::OwnedFd::from(file));
+        let mut kept = Kept { file, bytes: 0, in_hand: BTreeMap::new(), unsaid: Vec::new() };
+        let done = |attempt: &str| encoded(&Line::Done(attempt.into())).unwrap();
+        kept.append(&done(&"x".repeat(1 << 20))).unwrap_err();
+        let mut written = vec![0; 1 << 20];
+        let torn = disk.read(&mut written).unwrap();
+        kept.append(&done("next")).unwrap();
+        let whole = torn + disk.read(&mut written[torn..]).unwrap();
+        assert!(torn > 0 && written[..whole].ends_with(b"\n{\"done\":\"next\"}\n"));
     }
 
     #[test]
