@@ -58,3 +58,8 @@ def listed(bucket, prefix):
 def counts(reset=False):
     """What functions and pods asked of S3 and SQS through the proxy: {method or SQS: {requests, bytes}}."""
     return json.loads(http("DELETE" if reset else "GET", f"{PROXY}/_counts"))
+
+
+def places():
+    """The same of S3, by method and kind of object."""
+    return json.loads(http("GET", f"{PROXY}/_places"))
