@@ -53,6 +53,7 @@ mod inbox;
 mod index;
 mod journal;
 mod logs;
+mod packed;
 #[cfg(feature = "s3")]
 mod patience;
 mod pieces;

@@ -110,6 +110,14 @@ impl Bed {
         let endpoint = Some(self.proxy.endpoint.clone());
         S3Store::new(&configuration().await, &Stores { endpoint, ..self.stores.clone() })
     }
+
+    async fn snapshot_bytes(&self) -> i64 {
+        let client = dropforge_contracts::client(emulator::endpoint().unwrap()).await;
+        let runs =
+            client.list_objects_v2().bucket(&self.stores.control).prefix("runs/").send().await.unwrap();
+        let snapshot = runs.contents().iter().find(|o| o.key().is_some_and(|k| k.ends_with("snapshot.json")));
+        snapshot.unwrap().size().unwrap()
+    }
 }
 
 fn text(state: &RunState) -> String {
@@ -165,12 +173,8 @@ fn what_a_wide_loop_holds_is_kept_once_and_every_snapshot_stays_small() {
             process.hear(Event::AttemptFinished { verdict: verdict.into() }).await;
         }
         assert_eq!(bed.proxy.count("PUT", "/pieces/"), 2, "the items, and what the first 1,024 gave");
+        assert!(bed.snapshot_bytes().await < 50_000);
         let client = dropforge_contracts::client(emulator::endpoint().unwrap()).await;
-        let listed =
-            client.list_objects_v2().bucket(&bed.stores.control).prefix("runs/").send().await.unwrap();
-        let snapshot =
-            listed.contents().iter().find(|o| o.key().is_some_and(|k| k.ends_with("snapshot.json")));
-        assert!(snapshot.unwrap().size().unwrap() < 50_000, "{snapshot:?}");
         let resumed = bed.store().await.resume(&"long".into()).await.unwrap();
         assert!(resumed.records.len() < 1_000, "{} records", resumed.records.len());
         assert_eq!(text(&resumed.state().unwrap()), text(&process.state));
@@ -195,12 +199,24 @@ fn what_a_wide_loop_holds_is_kept_once_and_every_snapshot_stays_small() {
     });
 }
 
+/// Letters that can't be compressed to less than what they take as letters again.
+fn noise(letters: usize) -> String {
+    let mut number = 1u64;
+    let mut letter = |_| {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-"[(number >> 58) as usize],
+        )
+    };
+    (0..letters).map(&mut letter).collect()
+}
+
 #[test]
 fn a_heavy_tail_is_not_read_twice() {
     wait(async {
         let Some(bed) = Bed::new().await else { return };
         let mut process = bed.process().await;
-        let large = "x".repeat(40_000);
+        let large = noise(40_000);
         process.advance("a", &large).await;
         assert_eq!(bed.proxy.count("PUT", "snapshot.json"), 0, "light");
         process.advance("b", &large).await;
@@ -284,6 +300,22 @@ fn what_others_committed_is_read_once_and_their_snapshots_are_not() {
         other.advance("p", "the 33rd").await;
         let counts = ["PUT", "GET", "HEAD"].map(|method| bed.proxy.count(method, "snapshot.json"));
         assert_eq!(counts, [0, 0, 1], "the other's is as good");
+    });
+}
+
+/// A thousand pods that are open say much the same of themselves.
+#[test]
+fn a_large_snapshot_is_compressed_and_read_as_it_was() {
+    wait(async {
+        let Some(bed) = Bed::new().await else { return };
+        let mut process = bed.process().await;
+        for n in 0..32 {
+            process.advance(&format!("p{n}"), &"the same ".repeat(1_000)).await;
+        }
+        assert!(bed.snapshot_bytes().await < 20_000, "of 288,000");
+        let resumed = bed.store().await.resume(&"long".into()).await.unwrap();
+        assert!(resumed.records.len() < 32);
+        assert_eq!(text(&resumed.state().unwrap()), text(&process.state));
     });
 }
 

@@ -16,15 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use super::conditional::Conditional;
 use super::journal::Read;
+use super::packed::{self, PACKED_FORMAT};
 use super::requests::{Condition, Found, Requests};
 use super::{ObjectStore, key};
 use crate::{json, keys};
 
-/// A tail of this many segments costs as many requests at the next reading as a snapshot is worth that is not much larger.
+/// A tail of this many segments costs as many requests at the next reading as a snapshot is worth that is no larger.
 const TAIL_SEGMENTS: u64 = 32;
-
-/// So many times the bytes of its tail a snapshot may have to be worth them.
-const SNAPSHOT_BYTES_BY_TAIL: u64 = 2;
 
 /// However large the snapshot: no reading asks for more segments than these.
 const TAIL_SEGMENTS_MAX: u64 = 128;
@@ -88,18 +86,18 @@ struct Stored {
 }
 
 /// The same without its state, which may be large.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Header {
     version: u64,
     journal_seq: u64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Apart::is_empty")]
     apart: Apart,
 }
 
 impl Tail {
     fn heavy(&self) -> bool {
         let weight = self.snapshot.as_ref().map_or(0, |kept| kept.bytes);
-        let worth = self.segments >= TAIL_SEGMENTS && self.bytes * SNAPSHOT_BYTES_BY_TAIL >= weight;
+        let worth = self.segments >= TAIL_SEGMENTS && self.bytes >= weight;
         worth || self.segments >= TAIL_SEGMENTS_MAX || self.bytes > weight.max(TAIL_BYTES_LIGHT)
     }
 
@@ -159,7 +157,7 @@ impl<R: Requests> ObjectStore<R> {
     ) -> Result<Option<(Kept, Option<Snapshot>)>, StoreError> {
         let key = key(keys::snapshot(run)?);
         let Some(found) = self.control.get(&key).await? else { return Ok(None) };
-        let stored: Stored = json::parse(Path::new(&key), &found.body, SNAPSHOT_FORMAT)?;
+        let stored: Stored = packed::parse(&key, &found.body, SNAPSHOT_FORMAT)?;
         let known = kept(&found, stored.version, stored.journal_seq, &stored.apart);
         match self.with_pieces(run, stored.state, &stored.apart).await {
             Ok(snapshot) => Ok(Some((known, Some(snapshot)))),
@@ -195,9 +193,11 @@ impl<R: Requests> ObjectStore<R> {
         self.write_pieces(run, &texts, &pieces).await?;
         let format = if apart.is_empty() { WHOLE_FORMAT } else { SNAPSHOT_FORMAT };
         let new = NewSnapshot { format, version, journal_seq: position, state: &state, apart: &apart };
-        let body = json::bytes(Path::new(&key), &new)?;
+        let whole = json::bytes(Path::new(&key), &new)?;
+        let head = Header { version, journal_seq: position, apart };
+        let body = packed::bytes(&key, whole, &head)?;
         let bytes = body.len() as u64;
-        let pieces = Arc::new(apart.names().cloned().collect());
+        let pieces = Arc::new(head.apart.names().cloned().collect());
         let known = tail.snapshot.as_ref().map(|kept| kept.etag.as_str());
         let condition = known.map_or(Condition::Absent, Condition::Unchanged);
         let metadata = [(METADATA_SEQ, position), (METADATA_VERSION, version)];
@@ -226,7 +226,7 @@ impl<R: Requests> ObjectStore<R> {
             // An older program has put it.
             _ => {
                 let Some(found) = self.control.get(key).await? else { return Ok(tail) };
-                let other: Header = json::parse(Path::new(key), &found.body, SNAPSHOT_FORMAT)?;
+                let other: Header = json::parse(Path::new(key), &found.body, PACKED_FORMAT)?;
                 kept(&found, other.version, other.journal_seq, &other.apart)
             }
         };
