@@ -20,6 +20,10 @@ use dropforge_engine::state::RunState;
 use dropforge_manifest::parse::{AnyObject, parse};
 use jiff::Timestamp;
 
+/// That of the command and of the functions.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const LEAF: &str = "  - {name: leaf, container: {image: \"busybox:1\", command: [\"true\"]}}\n";
 
 fn wide(nodes: usize) -> String {
