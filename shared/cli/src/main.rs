@@ -37,10 +37,6 @@ use error::CliError;
 use exit::Exit;
 use global::{Global, Reach};
 
-/// Owner and supervisor make and drop small values all the time: a step takes less of a core than with the system's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

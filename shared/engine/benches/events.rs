@@ -20,7 +20,7 @@ use dropforge_engine::state::RunState;
 use dropforge_manifest::parse::{AnyObject, parse};
 use jiff::Timestamp;
 
-/// That of the command and of the functions.
+/// That of the functions.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
