@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use dropforge_manifest::argo::mistyped;
 use dropforge_manifest::check::{Options, check};
 use dropforge_manifest::diagnostic::Diagnostic;
 use dropforge_manifest::parse::{AnyObject, Document, parse, parse_bytes};
@@ -52,8 +53,11 @@ impl Sources {
 
     fn add(&mut self, name: &str, bytes: &[u8]) {
         let parsed = parse_bytes(name, bytes);
+        let told: BTreeSet<(u32, u32)> = parsed.diagnostics.iter().map(|d| (d.line, d.column)).collect();
+        let mistyped = parsed.documents.iter().flat_map(|d| mistyped(name, d.object.kind(), &d.node));
+        let untold = mistyped.filter(|found| !told.contains(&(found.line, found.column)));
+        self.diagnostics.extend(parsed.diagnostics.into_iter().chain(untold));
         self.documents.extend(parsed.documents);
-        self.diagnostics.extend(parsed.diagnostics);
     }
 
     /// Everything wrong with the objects, the parser's findings first.

@@ -71,6 +71,12 @@ fn a_bad_manifest_is_refused_with_place_and_remedy_and_nothing_is_stored() {
             "declare 'nope' under `inputs.parameters`",
         ),
         ("twice", container("command: [a], command: [b]"), "twice.yaml:9:", "is already set"),
+        (
+            "word",
+            container("command: [echo, no]"),
+            "word.yaml:9:",
+            "cannot unmarshal bool into field spec.templates[0].container.command[1] of type string",
+        ),
     ];
     let bench = Bench::new();
     for (name, manifest, place, words) in cases {

@@ -248,6 +248,7 @@ fn node_created(state: &mut RunState, created: &NodeCreated) {
         outputs: Arc::default(),
         resources: ResourcesDuration::new(),
         daemoned: false,
+        tried: None,
         replaced: false,
         ip: None,
         host: None,

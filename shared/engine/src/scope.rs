@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
-use crate::ids::{NodeId, argo_pod_name};
+use crate::ids::{NodeId, argo_node_id, argo_pod_name};
 use crate::phase::NodePhase;
 use crate::record::{NodeKind, Role};
-use crate::state::{Body, Failure, Node, Results, RunState};
+use crate::state::{Body, Failure, Node, Results, RunState, Tried};
 
 /// A text value.
 pub fn text(value: impl Into<String>) -> Lookup {
@@ -478,9 +478,12 @@ impl Calls<'_> {
             return found;
         }
         match field {
-            "id" => text(self.group_or(node, |state, id| state.argo_id(id))),
+            "id" => text(self.id_of(node)),
             "status" => text(self.phase(node).to_string()),
-            "startedAt" => text(whole_seconds(node.started_at)),
+            "startedAt" => {
+                let tried = self.state.last_try(node);
+                text(whole_seconds(tried.map_or(node.started_at, |tried| tried.started_at)))
+            }
             "finishedAt" => node.finished_at.map_or(Lookup::Unknown, |at| text(whole_seconds(at))),
             "exitCode" => node.outputs.exit_code.as_ref().map_or(Lookup::Unknown, |c| text(c.as_str())),
             "hostNodeName" => node.host.as_ref().map_or(Lookup::Unknown, |host| text(&**host)),
@@ -501,11 +504,17 @@ impl Calls<'_> {
         }
     }
 
-    /// Argo shows the step group's id and times for a looped step.
-    fn group_or(&self, node: &Node, of: impl Fn(&RunState, NodeId) -> String) -> String {
-        match (node.kind, node.parent) {
-            (NodeKind::Loop, Some(group)) => of(self.state, group),
-            _ => of(self.state, node.id),
+    /// Argo shows the last attempt of a retried step (its rule V-3), and the step group of a looped one.
+    fn id_of(&self, node: &Node) -> String {
+        if let (NodeKind::Loop, Some(group)) = (node.kind, node.parent) {
+            return self.state.argo_id(group);
+        }
+        match self.state.last_try(node) {
+            Some(Tried { number, .. }) => {
+                let attempt = format!("{}({number})", self.state.name(node.id));
+                argo_node_id(self.state.program.spec.name(), &attempt)
+            }
+            None => self.state.argo_id(node.id),
         }
     }
 

@@ -197,6 +197,9 @@ pub struct Node {
     /// The machine or Kubernetes node of its last attempt, where anybody reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Arc<str>>,
+    /// The last attempt of a Retry node that has ended: who reads the step is shown it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Box<Tried>>,
     /// Frames of template calls above it; Argo allows 100.
     pub depth: u32,
     /// Whether it runs below an exit handler.
@@ -217,6 +220,16 @@ pub struct Node {
     pub blocked: Option<Block>,
     /// What depends on its kind.
     pub body: Body,
+}
+
+/// What is kept of an attempt that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tried {
+    /// Its number.
+    pub number: u32,
+    /// When it was created.
+    pub started_at: Timestamp,
 }
 
 /// What has become of a node's hooks.
@@ -518,6 +531,14 @@ impl RunState {
     /// Argo's id of a node.
     pub fn argo_id(&self, id: NodeId) -> String {
         argo_node_id(self.program.spec.name(), &self.name(id))
+    }
+
+    /// The last attempt of a Retry node.
+    pub fn last_try(&self, node: &Node) -> Option<Tried> {
+        let Body::Retry { last: Some(last), .. } = node.body else { return node.tried.as_deref().cloned() };
+        let last = self.node(last)?;
+        let Role::Attempt(number) = last.role else { return None };
+        Some(Tried { number, started_at: last.started_at })
     }
 
     /// A field of a node, by the name that a node field selector has for it.

@@ -121,6 +121,19 @@ pub fn lint(files: &[File<'_>]) -> Verdict {
     Verdict { objects, findings }
 }
 
+/// Values of an object that Argo's decoder refuses for their type, as where an object is made; `check` and what runs here
+/// take some of them for what they look like: a plain number or boolean in the place of a text.
+pub fn mistyped(file: &str, kind: &str, object: &Node) -> Vec<Diagnostic> {
+    let Some(kind) = KINDS.into_iter().find(|known| *known == kind) else { return Vec::new() };
+    let found = decode::decode(object, kind).wrong.into_iter();
+    found
+        .map(|problem| {
+            let remedy = if problem.message.ends_with("of type string") { "write it in quotes" } else { "" };
+            Diagnostic::new(Code::E006, file, problem.at, problem.path, problem.message).remedy(remedy)
+        })
+        .collect()
+}
+
 /// Why Argo refuses a workflow, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {

@@ -47,6 +47,7 @@ pub(super) struct Ending<'a> {
 
 pub(super) fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_>) {
     let Some(node) = state.nodes.get(&id).cloned() else { return };
+    let tried = state.last_try(&node);
     forget_children(state, &node);
     set_blocked(state, id, None);
     keep_memo(state, &node, ending);
@@ -58,6 +59,7 @@ pub(super) fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_
         n.phase = ending.phase;
         n.daemoned = false;
         n.replaced = false;
+        n.tried = tried.map(Box::new);
         n.message = ending.message.to_owned();
         n.returned = ending.returned;
         n.outputs = ending.outputs.clone();

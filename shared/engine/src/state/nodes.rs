@@ -215,6 +215,7 @@ mod tests {
             outputs: Arc::default(),
             resources: BTreeMap::new(),
             daemoned: false,
+            tried: None,
             replaced: false,
             ip: None,
             host: None,

@@ -1,6 +1,9 @@
 //! Stops, deadlines, exit handlers, suspends.
 
 use super::*;
+use crate::ids::argo_node_id;
+use crate::record::Role;
+use crate::scope::whole_seconds;
 
 const EXIT: &str = "  entrypoint: main
   onExit: bye
@@ -308,4 +311,34 @@ fn artifacts_go_at_the_end_where_any_template_says_so_one_inline_in_a_step_too()
         assert!(!deletes(fields, step, "OnWorkflowDeletion"), "{fields}{step}");
     }
     assert!(!deletes("", "template: leaf", ""));
+}
+
+/// Argo's rule V-3.
+#[test]
+fn who_reads_a_retried_step_is_shown_its_last_attempt() {
+    let told = "arguments: {parameters: [{name: m, value: '{{steps.a.id}} {{steps.a.startedAt}}'}]}";
+    let mut w = world(&format!(
+        "  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - {{name: a, template: again, hooks: {{exit: {{template: say, {told}}}}}}}
+    - - {{name: b, template: say, {told}}}
+  - name: again
+    retryStrategy: {{limit: 1}}
+    container: {{image: x}}
+  - name: say
+    inputs: {{parameters: [{{name: m}}]}}
+    container: {{image: x, args: ['{{{{inputs.parameters.m}}}}']}}"
+    ));
+    w.now += 100;
+    w.fail("wf[0].a(0)");
+    let second = w.state.nodes.values().find(|node| node.role == Role::Attempt(1)).unwrap().started_at;
+    w.now += 100;
+    w.succeed("wf[0].a(1)");
+    let shown = format!("{} {}", argo_node_id("wf", "wf[0].a(1)"), whole_seconds(second));
+    let said = |w: &World, node: &str| w.attempt(node).work.template.container.clone().unwrap().args;
+    assert_eq!(said(&w, "wf[0].a.onExit"), Some(vec![shown.clone()]));
+    w.succeed("wf[0].a.onExit");
+    assert_eq!(said(&w, "wf[1].b"), Some(vec![shown]));
 }
