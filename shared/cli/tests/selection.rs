@@ -49,6 +49,54 @@ fn listed(bench: &Bench, more: &[&str]) -> Vec<String> {
     names
 }
 
+const PARTS: &str = r#"
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {generateName: parts-}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - - {name: part, template: part, withItems: ["0", "1", "0"], arguments: {parameters: [{name: code, value: "{{item}}"}]}}
+      - {name: other, template: other}
+  - name: part
+    inputs: {parameters: [{name: code}]}
+    container: {image: busybox, command: [sh, -c, "exit {{inputs.parameters.code}}"]}
+  - name: other
+    container: {image: busybox, command: ["false"]}
+"#;
+
+#[test]
+fn get_shows_the_nodes_that_are_asked_for_and_those_above_them() {
+    let bench = Bench::new();
+    bench.run(PARTS, "parts").exits(1);
+    let shown = |flags: &[&str]| {
+        let text = bench.dropforge(&[&["get", "parts", "-o", "json"], flags].concat()).exits(0);
+        let nodes = text.json()["status"]["nodes"].as_object().cloned().unwrap_or_default();
+        let mut names: Vec<String> =
+            nodes.values().map(|node| node["displayName"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names.join(" ")
+    };
+    assert_eq!(
+        shown(&["--node-field-selector", "templateName=part"]),
+        "[0] part(0:0) part(1:1) part(2:0) parts"
+    );
+    assert_eq!(shown(&["--status", "Failed"]), "[0] other part(1:1) parts");
+    let both = ["--status", "Failed", "--node-field-selector", "templateName=part"];
+    assert_eq!(shown(&both), "[0] part(1:1) parts");
+    assert_eq!(shown(&["--status", "Skipped"]), "");
+    let tree = bench.dropforge(&["get", "parts", "--status", "Succeeded"]).exits(0).stdout;
+    assert!(tree.contains("part(0:0)") && tree.contains("part(2:0)"), "{tree}");
+    assert!(!tree.contains("part(1:1)") && !tree.contains("other"), "{tree}");
+    bench.dropforge(&["get", "parts", "--status", "Done"]).exits(2).says(&["there is no such phase"]);
+    bench
+        .dropforge(&["get", "parts", "--node-field-selector", "colour=red"])
+        .exits(2)
+        .says(&["unknown field"]);
+}
+
 #[test]
 fn list_selects_by_labels_fields_phases_names_and_times() {
     let bench = bench();

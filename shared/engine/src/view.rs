@@ -9,7 +9,7 @@ mod wide;
 
 pub use streamed::Streamed;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use dropforge_manifest::types::{Artifact, Holder, Inputs, Outputs, Parameter, TemplateRef};
@@ -27,7 +27,7 @@ use crate::program::{Compiled, LOCAL, Program};
 use crate::record::{NodeCreated, NodeKind, Record, Role, RunRetried, TemplateKey};
 use crate::resources::{self, ResourcesDuration};
 use crate::scope::whole_seconds;
-use crate::selector::Fields;
+use crate::selector::{Fields, Selector};
 use crate::state::{RunState, display_name};
 
 /// Everything that the records say of a run.
@@ -351,6 +351,22 @@ impl View {
             inputs: &node.inputs,
         };
         fields.get(field)
+    }
+
+    /// Leaves the nodes that all these selectors want, and those above them.
+    pub fn choose(&mut self, selectors: &[&Selector]) {
+        let wanted = |node: &&ViewNode| {
+            let fits = |selector: &&Selector| selector.matches(|field| self.field(node, field));
+            node.kind != NodeKind::Loop && selectors.iter().all(fits)
+        };
+        let mut kept = BTreeSet::new();
+        for node in self.nodes.values().filter(wanted) {
+            let mut next = Some(node);
+            while let Some(node) = next.filter(|node| kept.insert(node.id)) {
+                next = node.parent.and_then(|parent| self.nodes.get(&parent));
+            }
+        }
+        self.nodes.retain(|id, _| kept.contains(id));
     }
 
     /// The nodes that hang under a node in the state, oldest first: groups, calls, items, attempts, hooks.

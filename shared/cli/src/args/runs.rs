@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use dropforge_engine::phase::NodePhase;
+use dropforge_engine::selector::Selector;
 use dropforge_manifest::check::{label_value, object_name};
 use regex::Regex;
 
@@ -179,6 +181,20 @@ pub struct GetArgs {
     /// What to print.
     #[arg(short, long, value_enum, default_value_t = RunOutput::Tree)]
     pub output: RunOutput,
+    /// Only nodes that match, e.g. `templateName=train,phase!=Succeeded`, and those above them.
+    #[arg(long, value_name = "SELECTOR", value_parser = Selector::parse)]
+    pub node_field_selector: Option<Selector>,
+    /// Only nodes of this phase, and those above them: Pending, Running, Succeeded, Skipped, Omitted, Failed or Error.
+    #[arg(long, value_name = "PHASE", value_parser = of_phase)]
+    pub status: Option<Selector>,
+}
+
+/// The nodes of a phase.
+fn of_phase(phase: &str) -> Result<Selector, String> {
+    match serde_json::from_value::<NodePhase>(phase.into()) {
+        Ok(phase) => Selector::parse(&format!("phase={phase}")),
+        Err(_) => Err("there is no such phase".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]

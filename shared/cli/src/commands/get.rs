@@ -24,7 +24,14 @@ use crate::output::{self, say, terminal, tree};
 pub async fn get(global: &Global, args: &GetArgs) -> Result<Exit, CliError> {
     let store = lookup::reader(global).await?;
     let entry = lookup::entry(&store, global, &args.run).await?;
-    output::stored_run(&store, &entry.uid, args.output).await?;
+    let selectors: Vec<_> = args.node_field_selector.iter().chain(&args.status).collect();
+    if selectors.is_empty() {
+        output::stored_run(&store, &entry.uid, args.output).await?;
+        return Ok(Exit::Succeeded);
+    }
+    let mut view = lookup::view(&store, &entry.uid).await?;
+    view.choose(&selectors);
+    output::run(&view, SystemClock.now(), args.output)?;
     Ok(Exit::Succeeded)
 }
 
