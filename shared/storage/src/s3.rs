@@ -53,7 +53,7 @@ mod inbox;
 mod index;
 mod journal;
 mod logs;
-mod packed;
+pub mod packed;
 #[cfg(feature = "s3")]
 mod patience;
 mod pieces;

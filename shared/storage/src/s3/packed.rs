@@ -39,7 +39,10 @@ struct Stored {
 }
 
 /// A document as stored: as it is, or compressed below its head.
-pub(super) fn bytes<H: Serialize>(key: &str, document: Vec<u8>, head: &H) -> Result<Vec<u8>, StoreError> {
+///
+/// # Errors
+/// When the head can't be written as JSON.
+pub fn bytes<H: Serialize>(key: &str, document: Vec<u8>, head: &H) -> Result<Vec<u8>, StoreError> {
     if document.len() < PACK_BYTES_MIN {
         return Ok(document);
     }
@@ -51,7 +54,10 @@ pub(super) fn bytes<H: Serialize>(key: &str, document: Vec<u8>, head: &H) -> Res
 }
 
 /// Reads a document whose own format is `known` or older, compressed or not.
-pub(super) fn parse<T: DeserializeOwned>(key: &str, body: &[u8], known: u32) -> Result<T, StoreError> {
+///
+/// # Errors
+/// `NewerFormat`, or `Damaged`.
+pub fn parse<T: DeserializeOwned>(key: &str, body: &[u8], known: u32) -> Result<T, StoreError> {
     let path = Path::new(key);
     let Stored { gzip } = json::parse(path, body, PACKED_FORMAT)?;
     match gzip {
