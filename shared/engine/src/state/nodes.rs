@@ -179,7 +179,14 @@ impl Serialize for Nodes {
 
 impl<'de> Deserialize<'de> for Nodes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Nodes, D::Error> {
-        Vec::<Arc<Node>>::deserialize(deserializer).map(|nodes| nodes.into_iter().collect())
+        let nodes = Vec::<Arc<Node>>::deserialize(deserializer)?;
+        // Whoever goes from a node to those above it comes to an end.
+        let above = |node: &Node| node.parent.max(node.boundary);
+        if let Some(node) = nodes.iter().find(|node| above(node) >= Some(node.id)) {
+            let why = format!("node {} hangs under itself or under one that is newer", node.id);
+            return Err(serde::de::Error::custom(why));
+        }
+        Ok(nodes.into_iter().collect())
     }
 }
 
@@ -262,6 +269,17 @@ mod tests {
             prop_assert_eq!(nodes.size(), expected.len());
             prop_assert!(expected.keys().all(|id| nodes.get(&NodeId(*id)).is_some_and(|n| n.id.0 == *id)));
             prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn nodes_that_hang_in_a_circle_are_refused() {
+        let above = |parent: u64, id: u64| Node { parent: Some(NodeId(parent)), ..Node::clone(&node(id)) };
+        let read = |nodes: &[Node]| serde_json::from_value::<Nodes>(serde_json::to_value(nodes).unwrap());
+        assert_eq!(read(&[above(1, 2), above(2, 3)]).unwrap().size(), 2);
+        for (parent, id) in [(2, 2), (3, 2)] {
+            let why = read(&[above(parent, id)]).unwrap_err().to_string();
+            assert_eq!(why, "node 2 hangs under itself or under one that is newer");
         }
     }
 
