@@ -17,7 +17,7 @@ spec:
   entrypoint: main
   metrics:
     prometheus:
-    - {name: trainings, help: Trainings, labels: [{key: status, value: '{{workflow.status}}'}], counter: {value: 1}}
+    - {name: trainings, help: Trainings, labels: [{key: status, value: '{{workflow.status}}'}], counter: {value: '1'}}
   templates:
   - name: main
     metrics:
