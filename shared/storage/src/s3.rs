@@ -7,7 +7,7 @@
 //! | key | holds |
 //! |---|---|
 //! | `live/<uid>` | markers of live runs |
-//! | `runs/<hh>/<uid>/spec.json`, `…/snapshot.json`, `…/inbox/<id>.json` | specs, snapshots, unread commands |
+//! | `runs/<hh>/<uid>/spec.json`, `…/snapshot.json`, `…/inbox/<id>.json` | specs, snapshots (large ones compressed), unread commands |
 //! | `journals/<hh>/<uid>/<20 digits>.json` | commits, from 1 |
 //! | `journals/<hh>/<uid>/pieces/<name>.json` | what snapshots name in place of repeating it |
 //! | `attempts/<namespace>/<attempt>/{claim,result,launch}.json` | claims, verdicts, launches too large for a variable |

@@ -115,6 +115,19 @@ mod tests {
         assert_eq!(parse::<Value>("key", &stored, 1).unwrap()["text"], "a".repeat(1 << 20));
     }
 
+    /// As written on 29 November 2026: every later program reads it.
+    const GOLDEN: &str = concat!(
+        r#"{"format":3,"version":7,"journal_seq":32,"gzip":"H4sIAAAAAAAEA6tWSssvyk0sUbIy0lEqSy0qzszPU7Iy11HKyi8"#,
+        r#"tykvMiS9OLVSyMgZKFpcklqQqWVUrFWQkFgMZSkGleXmZeelKtbUA6dLe9EUAAAA="}"#,
+    );
+
+    #[test]
+    fn a_document_of_the_first_packed_format_is_still_read() {
+        let read: Value = parse("key", GOLDEN.as_bytes(), 2).unwrap();
+        let state = json!({"phase": "Running"});
+        assert_eq!(read, json!({"format": 2, "version": 7, "journal_seq": 32, "state": state}));
+    }
+
     #[test]
     fn what_is_newer_or_damaged_is_refused() {
         let newer = json!({"format": 4, "gzip": ""}).to_string();
