@@ -53,6 +53,9 @@ macro_rules! snapshot {
             /// See [`CompileError`].
             pub fn restore(mut self, mut spec: RunSpec) -> Result<RunState, CompileError> {
                 pack_results(&mut self.nodes);
+                // A number that was given is never given again, or a node would be made in place of one above it.
+                let newest = self.nodes.values().last().map_or(0, |node| node.id.0 + 1);
+                self.next_node = self.next_node.max(newest);
                 if let Some(reopened) = self.reopened {
                     reopened.change(&mut spec);
                 }

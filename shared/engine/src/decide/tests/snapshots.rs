@@ -65,6 +65,17 @@ pub(super) fn told() -> World {
     w
 }
 
+/// Damage that the fuzzer made: the next node would have come in place of the root, and made itself again for ever.
+#[test]
+fn a_number_that_was_given_is_never_given_again() {
+    let w = told();
+    let mut written = serde_json::to_value(Snapshot::of(&w.state)).unwrap();
+    written["nextNode"] = 0.into();
+    let read: Snapshot = serde_json::from_value(written).unwrap();
+    let restored = read.restore(w.program.spec.clone()).unwrap();
+    assert!(restored.nodes.values().all(|node| node.id.0 < restored.next_node));
+}
+
 #[test]
 fn a_retried_runs_snapshot_keeps_what_the_retry_changed_in_the_spec() {
     let mut w = world(
