@@ -76,6 +76,15 @@ fn a_number_that_was_given_is_never_given_again() {
     assert!(restored.nodes.values().all(|node| node.id.0 < restored.next_node));
 }
 
+/// What a run computed is the same number for whoever reads it from the store.
+#[test]
+fn a_number_with_all_its_digits_is_read_as_it_was_written() {
+    for number in [-1.9144961369217286, 8.88888888888892e98, 0.1 + 0.2] {
+        let written = serde_json::to_string(&number).unwrap();
+        assert_eq!(serde_json::from_str::<f64>(&written).unwrap(), number, "{written}");
+    }
+}
+
 #[test]
 fn a_retried_runs_snapshot_keeps_what_the_retry_changed_in_the_spec() {
     let mut w = world(
