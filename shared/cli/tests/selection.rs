@@ -87,6 +87,13 @@ fn get_shows_the_nodes_that_are_asked_for_and_those_above_them() {
     let both = ["--status", "Failed", "--node-field-selector", "templateName=part"];
     assert_eq!(shown(&both), "[0] part(1:1) parts");
     assert_eq!(shown(&["--status", "Skipped"]), "");
+    let of_root = |flags: &[&str]| {
+        let status = bench.dropforge(&[&["get", "parts", "-o", "json"], flags].concat()).exits(0).json();
+        let status = status["status"].clone();
+        assert!(status["resourcesDuration"].is_object() && status["nodes"]["parts"].is_object(), "{status}");
+        (status["resourcesDuration"].clone(), status["nodes"]["parts"].clone())
+    };
+    assert_eq!(of_root(&["--status", "Failed"]), of_root(&[]), "what is shown counts what is not");
     let tree = bench.dropforge(&["get", "parts", "--status", "Succeeded"]).exits(0).stdout;
     assert!(tree.contains("part(0:0)") && tree.contains("part(2:0)"), "{tree}");
     assert!(!tree.contains("part(1:1)") && !tree.contains("other"), "{tree}");

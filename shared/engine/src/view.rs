@@ -3,20 +3,22 @@
 //! The state forgets what is finished; the view forgets nothing. Children form a graph, as in Argo: a later step
 //! group hangs under the last nodes of the one before, a task under the last nodes of what it depends on.
 
+mod graph;
 mod locks;
 mod streamed;
 mod wide;
 
+pub(crate) use graph::Graph;
 pub use streamed::Streamed;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use dropforge_manifest::types::{Artifact, Holder, Inputs, Outputs, Parameter, TemplateRef};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::apply::{apply, executable};
+use crate::apply::apply;
 use crate::attempt::{Attempt, Progress, Verdict};
 use crate::decide::FAIL_FAST;
 use crate::ids::{AttemptId, NodeId, argo_node_id};
@@ -42,6 +44,8 @@ pub struct View {
     past: HashMap<String, Vec<ViewAttempt>>,
     /// Items of loops that are over since [`View::fold_ended`] was last called; none where it is not to be.
     ended: Option<Vec<NodeId>>,
+    /// Nodes that are not to be shown; what is said of the others counts them all the same.
+    hidden: HashSet<NodeId>,
 }
 
 /// A node with all that happened to it.
@@ -133,6 +137,7 @@ impl View {
             attempts: HashMap::new(),
             past: HashMap::new(),
             ended: None,
+            hidden: HashSet::new(),
         };
         for record in records {
             view.add(record);
@@ -353,25 +358,33 @@ impl View {
         fields.get(field)
     }
 
-    /// Leaves the nodes that all these selectors want, and those above them.
+    /// Shows the nodes that all these selectors want, and those above them, and no others.
     pub fn choose(&mut self, selectors: &[&Selector]) {
         let wanted = |node: &&ViewNode| {
             let fits = |selector: &&Selector| selector.matches(|field| self.field(node, field));
             node.kind != NodeKind::Loop && selectors.iter().all(fits)
         };
-        let mut kept = BTreeSet::new();
+        let mut kept = HashSet::new();
         for node in self.nodes.values().filter(wanted) {
             let mut next = Some(node);
             while let Some(node) = next.filter(|node| kept.insert(node.id)) {
                 next = node.parent.and_then(|parent| self.nodes.get(&parent));
             }
         }
-        self.nodes.retain(|id, _| kept.contains(id));
+        self.hidden = self.nodes.keys().filter(|id| !kept.contains(id)).copied().collect();
     }
 
     /// The nodes that hang under a node in the state, oldest first: groups, calls, items, attempts, hooks.
     pub fn below(&self, node: &ViewNode) -> impl Iterator<Item = &ViewNode> {
-        node.children.iter().filter_map(|id| self.nodes.get(id))
+        node.children
+            .iter()
+            .filter_map(|id| self.nodes.get(id))
+            .filter(|child| !self.hidden.contains(&child.id))
+    }
+
+    /// The nodes that hang under none: the root, and the workflow's exit handler and hooks.
+    pub fn roots(&self) -> impl Iterator<Item = &ViewNode> {
+        self.nodes.values().filter(|node| node.parent.is_none() && !self.hidden.contains(&node.id))
     }
 
     /// The node that an attempt executes.
@@ -400,7 +413,7 @@ impl View {
 
     /// The nodes that Argo has too.
     fn shown(&self) -> impl Iterator<Item = &ViewNode> {
-        self.nodes.values().filter(|n| n.kind != NodeKind::Loop)
+        self.nodes.values().filter(|n| n.kind != NodeKind::Loop && !self.hidden.contains(&n.id))
     }
 
     fn workflow_with(&self, nodes: Map<String, Value>) -> Value {
@@ -607,207 +620,4 @@ fn node_type(kind: NodeKind) -> NodeType {
         NodeKind::Skipped => NodeType::Skipped,
         NodeKind::Container => NodeType::Container,
     }
-}
-
-/// Argo's links between nodes (rules N-9 to N-13).
-pub(crate) struct Graph {
-    children: HashMap<NodeId, Vec<NodeId>>,
-    /// The same, to be asked: a wide loop has very many.
-    linked: HashSet<(NodeId, NodeId)>,
-    outbound: HashMap<NodeId, Vec<NodeId>>,
-}
-
-impl Graph {
-    pub(crate) fn of(view: &View) -> Graph {
-        let mut graph = Graph { children: HashMap::new(), linked: HashSet::new(), outbound: HashMap::new() };
-        // Children are numbered after their parents, so that from the back every child is known first.
-        for node in view.nodes.values().rev() {
-            graph.add(view, node);
-        }
-        graph
-    }
-
-    /// The nodes that hang under a node in Argo's graph.
-    pub(crate) fn children_of(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
-        self.children.get(&id).into_iter().flatten().copied()
-    }
-
-    fn add(&mut self, view: &View, node: &ViewNode) {
-        let shown = shown_children(view, node);
-        let hooks: Vec<NodeId> = shown.iter().copied().filter(|c| is_hook(view, *c)).collect();
-        let own: Vec<NodeId> = shown.iter().copied().filter(|c| !is_hook(view, *c)).collect();
-        match node.kind {
-            NodeKind::Steps => self.link_steps(view, node, &own),
-            NodeKind::Dag => self.link_dag(view, node, &own),
-            NodeKind::Pod => self.link_containers(view, node, &own),
-            _ => self.link(node.id, &own),
-        }
-        self.link(node.id, &hooks);
-        let outbound = self.outbound_of(view, node, &own);
-        self.outbound.insert(node.id, outbound);
-    }
-
-    fn link(&mut self, parent: NodeId, children: &[NodeId]) {
-        let list = self.children.entry(parent).or_default();
-        list.extend(children.iter().filter(|child| self.linked.insert((parent, **child))));
-    }
-
-    fn link_steps(&mut self, view: &View, node: &ViewNode, groups: &[NodeId]) {
-        let mut before: Option<NodeId> = None;
-        for group in groups {
-            match before {
-                None => self.link(node.id, &[*group]),
-                Some(previous) => {
-                    let members =
-                        view.nodes.get(&previous).map(|g| shown_children(view, g)).unwrap_or_default();
-                    let mut ends: Vec<NodeId> = members.iter().flat_map(|m| self.ends(*m)).collect();
-                    if ends.is_empty() {
-                        ends.push(previous);
-                    }
-                    for end in ends {
-                        self.link(end, &[*group]);
-                    }
-                }
-            }
-            before = Some(*group);
-        }
-    }
-
-    fn link_dag(&mut self, view: &View, node: &ViewNode, tasks: &[NodeId]) {
-        let by_name: HashMap<&str, NodeId> = tasks
-            .iter()
-            .filter_map(|t| match &view.nodes.get(t)?.role {
-                Role::Call(name) => Some((&**name, *t)),
-                _ => None,
-            })
-            .collect();
-        let compiled = view.compiled(node);
-        let Some(graph) = compiled.and_then(|c| c.graph.as_ref()) else { return };
-        for &position in &graph.order {
-            let Some(task) = by_name.get(graph.calls[position].step.name.as_str()) else { continue };
-            if graph.dependencies[position].is_empty() {
-                self.link(node.id, &[*task]);
-            }
-            for &dependency in &graph.dependencies[position] {
-                if let Some(before) = by_name.get(graph.calls[dependency].step.name.as_str()) {
-                    for end in self.ends(*before) {
-                        self.link(end, &[*task]);
-                    }
-                }
-            }
-        }
-    }
-
-    fn link_containers(&mut self, view: &View, node: &ViewNode, containers: &[NodeId]) {
-        let set = view.compiled(node).and_then(|t| t.template.container_set.as_ref());
-        let Some(set) = set else {
-            return self.link(node.id, containers);
-        };
-        let by_name: HashMap<&str, NodeId> = containers
-            .iter()
-            .filter_map(|id| match &view.nodes.get(id)?.role {
-                Role::Container(name) => Some((&**name, *id)),
-                _ => None,
-            })
-            .collect();
-        for container in &set.containers {
-            let Some(id) = by_name.get(container.name()) else { continue };
-            if container.dependencies.is_empty() {
-                self.link(node.id, &[*id]);
-            }
-            for before in container.dependencies.iter().filter_map(|d| by_name.get(d.as_str())) {
-                self.link(*before, &[*id]);
-            }
-        }
-    }
-
-    /// The last nodes of a node: what follows hangs under them.
-    fn ends(&self, id: NodeId) -> Vec<NodeId> {
-        self.outbound.get(&id).cloned().unwrap_or_else(|| vec![id])
-    }
-
-    fn outbound_of(&self, view: &View, node: &ViewNode, own: &[NodeId]) -> Vec<NodeId> {
-        let through = |children: &[NodeId]| -> Vec<NodeId> {
-            let mut seen = HashSet::new();
-            children.iter().flat_map(|c| self.ends(*c)).filter(|end| seen.insert(*end)).collect()
-        };
-        match node.kind {
-            // The containers that no other one waits for; the pod itself where it has no nodes for them.
-            NodeKind::Pod => {
-                let ends: Vec<NodeId> =
-                    own.iter().copied().filter(|c| self.children.get(c).is_none_or(Vec::is_empty)).collect();
-                if ends.is_empty() { vec![node.id] } else { ends }
-            }
-            NodeKind::Http | NodeKind::Suspend | NodeKind::Skipped | NodeKind::Container => vec![node.id],
-            NodeKind::StepGroup | NodeKind::TaskGroup | NodeKind::Loop => {
-                let ends = through(own);
-                if ends.is_empty() { vec![node.id] } else { ends }
-            }
-            // A hook that came after the last attempt is Argo's last child (rule N-12).
-            NodeKind::Retry => match node.children.last() {
-                Some(last) if is_hook(view, *last) => vec![*last],
-                _ => own.last().map_or_else(Vec::new, |last| self.ends(*last)),
-            },
-            NodeKind::Steps | NodeKind::Dag if node.memo.as_ref().is_some_and(|m| m.hit == Some(true)) => {
-                vec![node.id]
-            }
-            NodeKind::Steps => own.last().map_or_else(Vec::new, |last| self.group_ends(*last)),
-            NodeKind::Dag => through(&targets(view, node, own)),
-        }
-    }
-
-    fn group_ends(&self, group: NodeId) -> Vec<NodeId> {
-        self.ends(group).into_iter().filter(|e| *e != group).collect()
-    }
-
-    /// How far the executables below a node in Argo's graph are, and what they held, each counted once: a step group
-    /// counts the groups after it too.
-    fn sums(&self, view: &View, node: &ViewNode) -> ((u32, u32), ResourcesDuration) {
-        let mut seen: HashSet<NodeId> = HashSet::new();
-        let mut open = vec![node.id];
-        let mut sum: (u32, u32) = (0, 0);
-        let mut held = ResourcesDuration::new();
-        while let Some(id) = open.pop() {
-            let Some(next) = view.nodes.get(&id) else { continue };
-            if executable(next.kind) {
-                let own = next.counted();
-                sum = (sum.0.saturating_add(own.done), sum.1.saturating_add(own.total));
-                resources::add(&mut held, &next.resources);
-            }
-            // A leaf's own progress is its own: what hangs under it only comes after it.
-            if id != node.id || !executable(node.kind) {
-                open.extend(self.children.get(&id).into_iter().flatten().filter(|c| seen.insert(**c)));
-            }
-        }
-        (sum, held)
-    }
-}
-
-/// The tasks of a DAG that its outcome depends on.
-fn targets(view: &View, node: &ViewNode, tasks: &[NodeId]) -> Vec<NodeId> {
-    let compiled = view.compiled(node);
-    let Some(graph) = compiled.and_then(|c| c.graph.as_ref()) else { return tasks.to_vec() };
-    let names: Vec<&str> = graph.targets.iter().map(|t| graph.calls[*t].step.name.as_str()).collect();
-    let is_target = |id: &&NodeId| match view.nodes.get(id).map(|n| &n.role) {
-        Some(Role::Call(name)) => names.contains(&&**name),
-        _ => false,
-    };
-    tasks.iter().filter(is_target).copied().collect()
-}
-
-fn is_hook(view: &View, id: NodeId) -> bool {
-    view.nodes.get(&id).is_some_and(|n| matches!(n.role, Role::Exit | Role::Hook(_)))
-}
-
-/// A node's children with the loops over steps looked through.
-fn shown_children(view: &View, node: &ViewNode) -> Vec<NodeId> {
-    let mut shown = Vec::new();
-    for child in &node.children {
-        match view.nodes.get(child) {
-            Some(c) if c.kind == NodeKind::Loop => shown.extend(&c.children),
-            Some(_) => shown.push(*child),
-            None => {}
-        }
-    }
-    shown
 }

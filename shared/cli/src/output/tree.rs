@@ -43,7 +43,7 @@ pub fn draw(view: &View, now: Timestamp, style: Style) -> String {
     line("Progress:", &format!("{}/{}", state.progress.0, state.progress.1));
     line("Metrics:", &metrics(&state.metrics));
     out.push('\n');
-    for root in view.nodes.values().filter(|n| n.parent.is_none()) {
+    for root in view.roots() {
         branch(view, root, now, style, &mut Vec::new(), &mut out);
     }
     if !state.phase.completed() {
