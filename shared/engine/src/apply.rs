@@ -19,7 +19,7 @@ use crate::phase::{NodePhase, RunPhase};
 use crate::program::Compiled;
 use crate::record::{Block, NodeCreated, NodeKind, Record, Role};
 use crate::resources::{self, ResourcesDuration};
-use crate::state::{Body, Bound, FailedChild, Fired, Node, Phases, RunState};
+use crate::state::{Body, Bound, FailedChild, Fired, Node, Phases, RunState, given};
 
 use endings::{Ending, hook_done, node_finished, note_failure, position_in_group, settled};
 
@@ -119,7 +119,7 @@ pub fn apply(state: &mut RunState, record: &Record) {
             state.global_artifacts.insert_mut(artifact.name.clone(), Arc::new((**artifact).clone()));
         }
         Record::MemoAsked { node, memo } => {
-            on_node(state, *node, |n| n.memo = Some(memo.clone()));
+            on_node(state, *node, |n| n.memo = Some(Box::new(memo.clone())));
             outbox(state, Effect::ReadMemo { node: *node, entry: memo.entry.clone() });
         }
         Record::MemoRead { node, hit, .. } => {
@@ -245,7 +245,7 @@ fn node_created(state: &mut RunState, created: &NodeCreated) {
         started_at: created.at,
         finished_at: created.phase.fulfilled().then_some(created.at),
         returned: false,
-        outputs: Arc::default(),
+        outputs: given::no_outputs(),
         resources: ResourcesDuration::new(),
         daemoned: false,
         tried: None,
@@ -255,7 +255,7 @@ fn node_created(state: &mut RunState, created: &NodeCreated) {
         depth: depth(parent, created),
         on_exit: parent.is_some_and(|p| p.on_exit) || matches!(created.role, Role::WorkflowExit | Role::Exit),
         hooks_open: count_of(&created.hooks),
-        hooks: Fired { names: created.hooks.clone(), due: created.hooks.clone(), ..Fired::default() },
+        hooks: Fired { names: created.hooks.clone(), due: created.hooks.clone(), ..Fired::default() }.into(),
         memo: None,
         idle: false,
         blocked: None,
@@ -387,16 +387,17 @@ fn hang(state: &mut RunState, parent: NodeId, created: &NodeCreated) {
         return on_node(state, parent, |owner| hang_hook(&mut owner.hooks_open, &mut owner.hooks, created));
     }
     let position = state.node(child).map_or(0, |child| position_in_group(state, child));
-    let holds = |node: &&Arc<Node>| matches!(&node.body, Body::Dag { ready, .. } if !ready.is_empty());
-    let dag = state.node(parent).filter(holds).and_then(|node| state.template_of(node)).cloned();
+    let is_dag = |node: &&Arc<Node>| node.kind == NodeKind::Dag;
+    let dag = state.node(parent).filter(is_dag).and_then(|node| state.template_of(node)).cloned();
     let mut replaced = None;
     on_node(state, parent, |node| replaced = hang_in(&mut node.body, created, position, dag.as_deref()));
     if let (Some(Role::Group(_)), Role::Call(name)) = (state.node(parent).map(|p| &p.role), &created.role)
         && let Some(steps) = state.node(parent).and_then(|group| group.parent)
     {
+        let template = state.node(steps).and_then(|node| state.template_of(node)).cloned();
         on_node(state, steps, |node| {
             if let Body::Steps { calls, .. } = &mut node.body {
-                calls.insert_mut(name.clone(), child);
+                calls.insert_mut(name, child, template.as_deref());
             }
         });
     }
@@ -438,7 +439,7 @@ fn hang_in(body: &mut Body, created: &NodeCreated, position: u32, dag: Option<&C
         }
         (Body::Dag { calls, ready, .. }, Role::Call(name)) => {
             ready.remove_mut(name, dag);
-            calls.insert_mut(name.clone(), child);
+            calls.insert_mut(name, child, dag);
         }
         (Body::Retry { attempts, last, until }, Role::Attempt(number)) => {
             *attempts = number + 1;
@@ -596,10 +597,8 @@ fn forget(state: &mut RunState, id: NodeId) {
 
 fn forget_children(state: &mut RunState, node: &Node) {
     let children: Vec<NodeId> = match &node.body {
-        Body::Steps { calls, groups, .. } => {
-            calls.sorted().into_values().chain(groups.iter().copied()).collect()
-        }
-        Body::Dag { calls, .. } => calls.sorted().into_values().collect(),
+        Body::Steps { calls, groups, .. } => calls.nodes().chain(groups.iter().copied()).collect(),
+        Body::Dag { calls, .. } => calls.nodes().collect(),
         Body::Retry { last, .. } => last.iter().copied().collect(),
         Body::Pod { containers, .. } => containers.iter().copied().collect(),
         Body::None | Body::Suspend { .. } | Body::Group { .. } | Body::Loop { .. } => {

@@ -220,13 +220,13 @@ impl Decider {
 
     fn emit(&mut self, record: Record) {
         self.note_facts(&record);
-        let asked = asks(&self.state, &record).map(|key| {
-            let before = self.state.outbox.get(key.as_ref()?).cloned();
-            Some((key?, before))
-        });
+        let asked: Vec<_> = asks(&self.state, &record)
+            .into_iter()
+            .map(|key| (self.state.outbox.get(&key).cloned(), key))
+            .collect();
         apply(&mut self.state, &record);
-        let new = asked.into_iter().flatten().filter(|(key, old)| self.state.outbox.get(key) != old.as_ref());
-        self.asked.extend(new.map(|(key, _)| key));
+        let new = asked.into_iter().filter(|(old, key)| self.state.outbox.get(key) != old.as_ref());
+        self.asked.extend(new.map(|(_, key)| key));
         self.records.push(record);
     }
 
@@ -265,8 +265,9 @@ impl Decider {
     }
 
     fn child_settled(&mut self, parent: NodeId, role: &Role) {
-        let Some(node) = self.state.node(parent).cloned() else { return };
-        match (node.kind, role) {
+        // Not held meanwhile: what is held is copied before it is changed.
+        let Some(kind) = self.state.node(parent).map(|node| node.kind) else { return };
+        match (kind, role) {
             (NodeKind::StepGroup, _) => self.check_group(parent),
             (NodeKind::Loop | NodeKind::TaskGroup, _) => self.check_loop(parent),
             (NodeKind::Dag, Role::Call(task)) => self.task_settled(parent, task),
@@ -318,8 +319,8 @@ impl Decider {
 }
 
 /// The effects that a record puts into the outbox.
-fn asks(state: &RunState, record: &Record) -> [Option<EffectKey>; 3] {
-    let only = |key| [Some(key), None, None];
+fn asks(state: &RunState, record: &Record) -> Vec<EffectKey> {
+    let only = |key| vec![key];
     match record {
         Record::AttemptStarted { attempt, .. } => only(EffectKey::Start(attempt.id.clone())),
         Record::StopAsked { attempt, .. } => only(EffectKey::Stop(attempt.clone())),
@@ -331,8 +332,8 @@ fn asks(state: &RunState, record: &Record) -> [Option<EffectKey>; 3] {
         Record::LocksAsked { request } => only(EffectKey::TakeLocks(request.holder)),
         Record::LocksReleased { holder } => only(EffectKey::ReleaseLocks(*holder)),
         Record::ConfigAsked { config } => only(EffectKey::Config(config.clone())),
-        Record::RunFinished { .. } => [EffectKey::Volumes, EffectKey::End, EffectKey::Artifacts].map(Some),
-        _ => [None, None, None],
+        Record::RunFinished { .. } => vec![EffectKey::Volumes, EffectKey::End, EffectKey::Artifacts],
+        _ => Vec::new(),
     }
 }
 

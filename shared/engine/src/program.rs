@@ -97,11 +97,20 @@ pub struct Compiled {
     pub groups: Vec<Vec<Call>>,
     /// The graph of a `dag` template.
     pub graph: Option<Graph>,
-    /// Where each step or task stands: (group, position); group 0 for a DAG. Once their tags have values, steps of several
-    /// groups may have one name.
-    positions: HashMap<String, Vec<(usize, usize)>>,
+    slots: HashMap<Arc<str>, Slot>,
     hook_readers: HashMap<String, Vec<String>>,
     reads: Reads,
+}
+
+/// Where the steps or tasks of one name stand.
+#[derive(Debug)]
+struct Slot {
+    /// One number for the name: a task's position.
+    number: usize,
+    /// (group, position); group 0 for a DAG.
+    first: (usize, usize),
+    /// Once their tags have values, steps of several groups may have one name.
+    others: Vec<(usize, usize)>,
 }
 
 /// A step or task.
@@ -114,17 +123,26 @@ pub struct Call {
     /// The template that it calls, as far as its name holds no tag.
     pub callee: TemplateKey,
     /// As written.
-    pub step: Step,
-    /// As JSON without its hooks, for substitution: hooks are resolved when they fire.
-    pub json: Value,
-    /// Without its hooks, where nothing in it depends on the run: it is the same whenever its turn comes.
-    pub fixed: Option<Arc<Step>>,
+    pub step: Arc<Step>,
+    /// Without its hooks, which are resolved when they fire.
+    pub turn: Turn,
     /// Whether `{{item}}` can occur.
     pub looped: bool,
     /// Which of its aggregated outputs somebody in this template reads, if it is a loop.
     pub keeps_outputs: bool,
     /// Its hooks with expressions.
     pub hooks: Vec<Arc<Hook>>,
+    /// What runs when it has ended.
+    pub exit: Option<Arc<LifecycleHook>>,
+}
+
+/// What a step or task is when its turn comes.
+#[derive(Debug)]
+pub enum Turn {
+    /// Nothing in it depends on the run: it is the same whenever that is.
+    Fixed(Arc<Step>),
+    /// As JSON, for substitution.
+    Resolved(Value),
 }
 
 /// A DAG.
@@ -132,8 +150,8 @@ pub struct Call {
 pub struct Graph {
     /// Its tasks, in the order of the manifest.
     pub calls: Vec<Call>,
-    /// What each task waits for.
-    pub depends: Vec<Option<Depends>>,
+    /// What each task waits for: of other tasks, by their positions.
+    pub depends: Vec<Option<Depends<usize>>>,
     /// Positions of the tasks each one waits for.
     pub dependencies: Vec<Vec<usize>>,
     /// Positions of the tasks that wait for each one, in visiting order.
@@ -149,6 +167,11 @@ pub struct Graph {
 }
 
 impl Graph {
+    /// A task's place in the visiting order; none: it does not run.
+    pub fn place(&self, task: usize) -> Option<usize> {
+        *self.places.get(task)?
+    }
+
     /// Whether task `of` may read the outputs of task `other`: whether it waits for it, however indirectly. A direct
     /// dependency is found at once; what was visited before `other` can't lead to it.
     pub fn sees(&self, of: usize, other: usize) -> bool {
@@ -271,7 +294,7 @@ impl Compiled {
             body,
             groups: Vec::new(),
             graph: None,
-            positions: HashMap::new(),
+            slots: HashMap::new(),
             hook_readers: HashMap::new(),
             reads,
         };
@@ -280,12 +303,12 @@ impl Compiled {
         };
         if let Some(steps) = &template.steps {
             let groups: Vec<Vec<Call>> = steps.iter().map(|group| calls(group)).collect::<Result<_, _>>()?;
-            compiled.positions = positions(&groups);
+            compiled.slots = slots(&groups);
             compiled.hook_readers = hooks::readers(groups.iter().flatten());
             compiled.groups = groups;
         } else if let Some(dag) = &template.dag {
             let groups = vec![calls(&dag.tasks)?];
-            compiled.positions = positions(&groups);
+            compiled.slots = slots(&groups);
             compiled.hook_readers = hooks::readers(groups.iter().flatten());
             let tasks = groups.into_iter().next().unwrap_or_default();
             compiled.graph = Some(graph(&compiled.key.name, tasks, dag.target.as_deref())?);
@@ -300,12 +323,18 @@ impl Compiled {
 
     /// Whether there is a step or task called `name`.
     pub fn has_call(&self, name: &str) -> bool {
-        self.positions.contains_key(name)
+        self.slots.contains_key(name)
+    }
+
+    /// A number for the name of a step or task, below that of all of them: a task's position.
+    pub fn slot(&self, name: &str) -> Option<usize> {
+        self.slots.get(name).map(|slot| slot.number)
     }
 
     /// The step called `name` of this group, or the task, whose group is 0, with its position there.
     pub fn call(&self, group: usize, name: &str) -> Option<(usize, &Call)> {
-        let (_, position) = *self.positions.get(name)?.iter().find(|(other, _)| *other == group)?;
+        let slot = self.slots.get(name)?;
+        let (_, position) = *std::iter::once(&slot.first).chain(&slot.others).find(|at| at.0 == group)?;
         let call = match &self.graph {
             Some(graph) => graph.calls.get(position),
             None => self.groups.get(group)?.get(position),
@@ -320,8 +349,7 @@ impl Compiled {
 
     /// The place of a task in a DAG's visiting order; none: there is no such task, or it does not run.
     pub fn place(&self, task: &str) -> Option<usize> {
-        let position = self.task(task)?;
-        *self.graph.as_ref()?.places.get(position)?
+        self.graph.as_ref()?.place(self.task(task)?)
     }
 
     /// Whether this template's text refers to `outputs.result` of its step or task `name` (Argo's rule O-1).
@@ -376,36 +404,36 @@ fn enter(
     Ok(())
 }
 
-fn positions(groups: &[Vec<Call>]) -> HashMap<String, Vec<(usize, usize)>> {
-    let mut found: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
+fn slots(groups: &[Vec<Call>]) -> HashMap<Arc<str>, Slot> {
+    let mut found: HashMap<Arc<str>, Slot> = HashMap::new();
     for (group, calls) in groups.iter().enumerate() {
         for (position, call) in calls.iter().enumerate() {
-            found.entry(call.step.name.clone()).or_default().push((group, position));
+            let (number, at) = (found.len(), (group, position));
+            found.entry(call.name.clone()).and_modify(|slot| slot.others.push(at)).or_insert_with(|| Slot {
+                number,
+                first: at,
+                others: Vec::new(),
+            });
         }
     }
     found
 }
 
 fn compile_call(step: &Step, enclosing: &Compiled) -> Result<Call, CompileError> {
-    let bare = Step { hooks: BTreeMap::new(), on_exit: None, ..step.clone() };
+    let step = Arc::new(step.clone());
+    let mut bare = step.clone();
+    if !step.hooks.is_empty() || step.on_exit.is_some() {
+        bare = Arc::new(Step { hooks: BTreeMap::new(), on_exit: None, ..(*step).clone() });
+    }
     let json = serde_json::to_value(&bare)
         .map_err(|source| CompileError::Encode { template: enclosing.key.name.to_string(), source })?;
     let keeps_outputs = enclosing.reads.outputs(&step.name);
     let hooks = hooks::compile(&step.hooks);
-    let fixed = is_fixed(&bare, &json).then(|| Arc::new(bare));
+    let turn = if is_fixed(&bare, &json) { Turn::Fixed(bare) } else { Turn::Resolved(json) };
     let (name, label) = (step.name.as_str().into(), format!(".{}", step.name).into());
-    let callee = Program::callee(&enclosing.key, step);
-    Ok(Call {
-        name,
-        label,
-        callee,
-        step: step.clone(),
-        json,
-        fixed,
-        looped: step.is_loop(),
-        keeps_outputs,
-        hooks,
-    })
+    let callee = Program::callee(&enclosing.key, &step);
+    let (looped, exit) = (step.is_loop(), step.exit_hook().map(Arc::new));
+    Ok(Call { name, label, callee, step, turn, looped, keeps_outputs, hooks, exit })
 }
 
 /// Whether a step needs no substitution: no tags, no condition, no items, and no artifact from elsewhere.
@@ -432,10 +460,10 @@ fn graph(template: &str, calls: Vec<Call>, target: Option<&str>) -> Result<Graph
     let mut dependencies = Vec::with_capacity(calls.len());
     for call in &calls {
         let parsed = task_depends(template, call, &calls, &index)?;
-        dependencies.push(
-            parsed.as_ref().map(|d| positions_of(template, call, d, &index)).transpose()?.unwrap_or_default(),
-        );
-        depends.push(parsed);
+        let position = |name: &str| position_of(template, &call.step.name, name, &index);
+        let tasks = parsed.iter().flat_map(|depends| depends.tasks().into_keys());
+        dependencies.push(tasks.map(position).collect::<Result<_, _>>()?);
+        depends.push(parsed.map(|depends| depends.try_map(&position)).transpose()?);
     }
     let targets = targets(template, &calls, &dependencies, target, &index)?;
     let order = visiting_order(template, &calls, &dependencies, &targets)?;
@@ -476,23 +504,18 @@ fn task_depends(
     }
 }
 
-fn positions_of(
+/// The position of what a task names.
+fn position_of(
     template: &str,
-    call: &Call,
-    depends: &Depends,
+    task: &str,
+    name: &str,
     index: &HashMap<&str, usize>,
-) -> Result<Vec<usize>, CompileError> {
-    depends
-        .tasks()
-        .keys()
-        .map(|name| {
-            index.get(name).copied().ok_or_else(|| CompileError::UnknownTask {
-                template: template.to_owned(),
-                task: call.step.name.clone(),
-                dependency: name.to_string(),
-            })
-        })
-        .collect()
+) -> Result<usize, CompileError> {
+    index.get(name).copied().ok_or_else(|| CompileError::UnknownTask {
+        template: template.to_owned(),
+        task: task.to_owned(),
+        dependency: name.to_owned(),
+    })
 }
 
 fn targets(
@@ -504,16 +527,7 @@ fn targets(
 ) -> Result<Vec<usize>, CompileError> {
     // Targets with tags are known when the DAG starts; until then it has the graph of all its tasks.
     if let Some(target) = target.filter(|t| !t.is_empty() && !t.contains("{{")) {
-        return target
-            .split(' ')
-            .map(|name| {
-                index.get(name).copied().ok_or_else(|| CompileError::UnknownTask {
-                    template: template.to_owned(),
-                    task: "target".to_owned(),
-                    dependency: name.to_owned(),
-                })
-            })
-            .collect();
+        return target.split(' ').map(|name| position_of(template, "target", name, index)).collect();
     }
     let needed: BTreeSet<usize> = dependencies.iter().flatten().copied().collect();
     let mut leaves: Vec<usize> = (0..calls.len()).filter(|i| !needed.contains(i)).collect();

@@ -27,7 +27,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::{ConfigFound, ConfigKey};
 use crate::ids::NodeId;
-use crate::program::{Call, Compiled, Program, has_tags};
+use crate::program::{Call, Compiled, Program, Turn, has_tags};
 use crate::record::{LoopItems, TemplateKey};
 use crate::scope::{Calls, Globals, Layers, Locals, Own, Viewer, call_label};
 use crate::spec::RunSpec;
@@ -161,12 +161,16 @@ pub fn call(
     viewer: Viewer,
     call: &Call,
 ) -> Result<Resolved, Uncallable> {
-    if let Some(step) = call.fixed.clone() {
-        return Ok(Resolved::Once(Ready { step, key: call.callee.clone(), absent: Vec::new() }));
-    }
+    let json = match &call.turn {
+        Turn::Fixed(step) => {
+            let (step, key) = (step.clone(), call.callee.clone());
+            return Ok(Resolved::Once(Ready { step, key, absent: Vec::new() }));
+        }
+        Turn::Resolved(json) => json,
+    };
     let nothing = Outputs::default();
     let around = Surroundings::new(state, now, owner, viewer, &nothing);
-    let mut json = call.json.clone();
+    let mut json = json.clone();
     let sources = take_sources(&mut json);
     around.enter(&mut json).map_err(|e| e.to_string())?;
     let scope = around.turn();

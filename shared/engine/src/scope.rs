@@ -445,7 +445,7 @@ impl Calls<'_> {
             Body::Steps { calls, .. } | Body::Dag { calls, .. } => calls,
             _ => return None,
         };
-        let node = self.state.node(calls.get(name)?)?;
+        let node = self.state.node(calls.named(name, self.state.template_of(self.owner)?)?)?;
         self.sees(name, node).then_some(&**node)
     }
 

@@ -21,7 +21,7 @@ use crate::program::{CompileError, Program};
 use crate::record::ShutdownStrategy;
 use crate::spec::RunSpec;
 use crate::state::locks::Locks;
-use crate::state::{Failure, Nodes, Outbox, RunState, as_pairs, pack_results};
+use crate::state::{Failure, Nodes, Outbox, RunState, as_pairs, settle_in};
 
 pub mod apart;
 
@@ -52,7 +52,6 @@ macro_rules! snapshot {
             /// # Errors
             /// See [`CompileError`].
             pub fn restore(mut self, mut spec: RunSpec) -> Result<RunState, CompileError> {
-                pack_results(&mut self.nodes);
                 // A number that was given is never given again, or a node would be made in place of one above it.
                 let newest = self.nodes.values().last().map_or(0, |node| node.id.0 + 1);
                 self.next_node = self.next_node.max(newest);
@@ -60,6 +59,7 @@ macro_rules! snapshot {
                     reopened.change(&mut spec);
                 }
                 let program = Arc::new(Program::compile(spec)?);
+                settle_in(&mut self.nodes, &program);
                 Ok(RunState { program, $($field: self.$field,)* })
             }
         }

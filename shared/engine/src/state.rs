@@ -28,14 +28,18 @@ use crate::state::locks::Locks;
 
 pub(crate) mod as_pairs;
 mod called;
+pub(crate) mod given;
 mod held;
+mod hooks;
 mod nodes;
 mod outbox;
 mod phases;
 mod results;
+mod trie;
 
 pub use called::Called;
 pub use held::Held;
+pub use hooks::{Fired, Hooks};
 pub use nodes::Nodes;
 pub use outbox::Outbox;
 pub use phases::Phases;
@@ -207,11 +211,11 @@ pub struct Node {
     /// Exit handlers and hooks of it that are not done, those that have not started among them.
     pub hooks_open: u32,
     /// What has become of its hooks.
-    #[serde(default, skip_serializing_if = "Fired::is_empty")]
-    pub hooks: Fired,
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
     /// Its entry in a cache, if it is memoized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memo: Option<Memo>,
+    pub memo: Option<Box<Memo>>,
     /// Whether it waits for locks and has not begun.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub idle: bool,
@@ -230,22 +234,6 @@ pub struct Tried {
     pub number: u32,
     /// When it was created.
     pub started_at: Timestamp,
-}
-
-/// What has become of a node's hooks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Fired {
-    /// Names of those that fired; each fires once.
-    pub names: Vec<String>,
-    /// Those of them that have no node yet.
-    pub due: Vec<String>,
-    /// The nodes of hooks and the exit handler that are not done.
-    pub open: Vec<NodeId>,
-    /// Whether the exit handler is still to start: it comes after the hooks.
-    pub exit_due: bool,
-    /// Why one of them could not be started, which fails what encloses the node.
-    pub error: Option<String>,
 }
 
 /// What depends on a node's kind.
@@ -278,7 +266,7 @@ pub enum Body {
     /// A Steps node.
     Steps {
         /// Its calls by step name.
-        calls: Called,
+        calls: Box<Called>,
         /// Its groups so far.
         groups: VectorSync<NodeId>,
         /// How many of them are not over: one, or several after a retry of the run.
@@ -301,14 +289,14 @@ pub enum Body {
         /// Children that are not settled.
         open: u32,
         /// The first child, in order, that failed without `continueOn`.
-        failed: Option<FailedChild>,
+        failed: Option<Box<FailedChild>>,
     },
     /// A DAG node.
     Dag {
         /// Its calls by task name.
-        calls: Called,
+        calls: Box<Called>,
         /// Tasks that could start but for a limit.
-        ready: Held,
+        ready: Box<Held>,
         /// How many of its tasks are settled.
         settled: u32,
         /// Why a hook of one of its tasks could not be started.
@@ -330,12 +318,12 @@ pub enum Body {
         /// The final phase of each settled child.
         phases: Phases,
         /// Outputs of succeeded children, where somebody reads them.
-        results: Results,
+        results: Box<Results>,
         /// About how many bytes these take, or would take were they few enough to be kept.
         #[serde(default)]
         results_bytes: usize,
         /// The first child, in order, that failed without `continueOn`.
-        failed: Option<FailedChild>,
+        failed: Option<Box<FailedChild>>,
     },
     /// A Retry node.
     Retry {
@@ -387,22 +375,24 @@ impl FailedChild {
 /// making it one.
 pub const TIMEOUT: &str = "timeout";
 
-/// Packs what the loops among nodes that were read have gathered, so that they are as those that were kept.
-pub(crate) fn pack_results(nodes: &mut Nodes) {
-    let loops: Vec<NodeId> =
-        nodes.values().filter(|n| matches!(n.body, Body::Loop { .. })).map(|n| n.id).collect();
-    for id in loops {
-        if let Some(Body::Loop { results, phases, .. }) =
-            nodes.get_mut(&id).map(|node| &mut Arc::make_mut(node).body)
-        {
-            results.pack(phases);
+/// Makes nodes that were read as those that were kept: packs what loops have gathered, and finds the places of calls in
+/// their templates.
+pub(crate) fn settle_in(nodes: &mut Nodes, program: &Program) {
+    let composite =
+        |node: &&Arc<Node>| matches!(node.body, Body::Loop { .. } | Body::Steps { .. } | Body::Dag { .. });
+    let composites: Vec<NodeId> = nodes.values().filter(composite).map(|node| node.id).collect();
+    for id in composites {
+        let Some(node) = nodes.get_mut(&id).map(Arc::make_mut) else { continue };
+        let template = node.template_in(program).cloned();
+        match (&mut node.body, template) {
+            (Body::Loop { results, phases, .. }, _) => results.pack(phases),
+            (Body::Steps { calls, .. }, Some(template)) => calls.place(&template),
+            (Body::Dag { calls, ready, .. }, Some(template)) => {
+                calls.place(&template);
+                ready.place(&template);
+            }
+            _ => {}
         }
-    }
-}
-
-impl Fired {
-    fn is_empty(&self) -> bool {
-        *self == Fired::default()
     }
 }
 
@@ -412,6 +402,11 @@ impl Node {
     pub fn returned_error(&self) -> bool {
         let composite = matches!(self.kind, NodeKind::Skipped | NodeKind::Steps | NodeKind::Dag);
         self.returned || composite && self.phase == NodePhase::Error && !self.message.is_empty()
+    }
+
+    /// The compiled template that it runs.
+    pub fn template_in<'a>(&'a self, program: &'a Program) -> Option<&'a Arc<Compiled>> {
+        self.own.as_ref().or_else(|| program.template(self.template.as_ref()?))
     }
 
     /// Whether it waits for the entry of its cache.
@@ -492,7 +487,7 @@ impl RunState {
 
     /// The compiled template a node runs.
     pub fn template_of<'a>(&'a self, node: &'a Node) -> Option<&'a Arc<Compiled>> {
-        node.own.as_ref().or_else(|| self.program.template(node.template.as_ref()?))
+        node.template_in(&self.program)
     }
 
     /// The node's full name, as Argo builds it.

@@ -21,7 +21,7 @@ use crate::state::{Body, FailedChild, Failure, Node, Phases, RunState};
 
 /// What a memoized node gave is kept for the next one, if it ran and succeeded (Argo's rule M-5).
 fn keep_memo(state: &mut RunState, node: &Node, ending: &Ending<'_>) {
-    let Some(memo) = &node.memo else { return };
+    let Some(memo) = node.memo.as_deref() else { return };
     state.outbox.remove_mut(&EffectKey::ReadMemo(node.id));
     let Memo { entry, hit: Some(false), .. } = memo else { return };
     if ending.phase == NodePhase::Succeeded && node.kind != NodeKind::Suspend {
@@ -65,9 +65,11 @@ pub(super) fn node_finished(state: &mut RunState, id: NodeId, ending: &Ending<'_
         n.outputs = ending.outputs.clone();
         n.finished_at = Some(ending.at);
         n.hooks_open += u32::from(ending.exit_handler) + count_of(ending.hooks);
-        n.hooks.exit_due = ending.exit_handler;
-        n.hooks.names.extend_from_slice(ending.hooks);
-        n.hooks.due.extend_from_slice(ending.hooks);
+        if n.hooks.exit_due != ending.exit_handler || !ending.hooks.is_empty() {
+            n.hooks.exit_due = ending.exit_handler;
+            n.hooks.names.extend_from_slice(ending.hooks);
+            n.hooks.due.extend_from_slice(ending.hooks);
+        }
         n.idle = false;
         // A loop's phases and results are still read by its enclosing template; of its items none starts any more, and
         // no hook of one: a daemon among them that ends later fires none.
@@ -205,7 +207,8 @@ fn call_settled(state: &mut RunState, parent: NodeId, node: &Node) {
 pub(super) fn failed_call(state: &RunState, node: &Node) -> Option<FailedChild> {
     let step = position_in_group(state, node);
     if let Body::Loop { failed, .. } = &node.body {
-        let child = failed.clone().map(|f| FailedChild { position: (step, f.position.1), ..f });
+        let child = failed.as_deref().cloned();
+        let child = child.map(|f| FailedChild { position: (step, f.position.1), ..f });
         return child.or_else(|| ungathered(state, node, step));
     }
     failed_child(state, node, node, (step, 0))
@@ -266,18 +269,18 @@ pub(super) fn position_in_group(state: &RunState, called: &Node) -> u32 {
 
 /// Whether a child's phase fails its parent, `continueOn` of the step or task that it is part of considered.
 fn fails(state: &RunState, node: &Node, called: &Node) -> bool {
-    let on = state.call_of(called).and_then(|(_, call)| call.step.continue_on.clone()).unwrap_or_default();
+    let on = || state.call_of(called).and_then(|(_, call)| call.step.continue_on.clone()).unwrap_or_default();
     match node.phase {
-        NodePhase::Failed => !on.failed,
-        NodePhase::Error => !on.error,
+        NodePhase::Failed => !on().failed,
+        NodePhase::Error => !on().error,
         _ => false,
     }
 }
 
-pub(super) fn keep_first(first: &mut Option<FailedChild>, new: Option<FailedChild>) {
+pub(super) fn keep_first(first: &mut Option<Box<FailedChild>>, new: Option<FailedChild>) {
     let Some(new) = new else { return };
     if first.as_ref().is_none_or(|f| new.position < f.position) {
-        *first = Some(new);
+        *first = Some(Box::new(new));
     }
 }
 

@@ -8,7 +8,7 @@ use crate::effect::EffectKey;
 use crate::phase::RunPhase;
 use crate::record::RunRetried;
 use crate::retry::reopened;
-use crate::state::{RunState, pack_results};
+use crate::state::{RunState, settle_in};
 
 /// Opens a finished run again, with the tree that the retry left. What belongs to the run and not to its tree stays:
 /// exported values, commands, attempts that are still being ended.
@@ -37,7 +37,7 @@ pub(super) fn run_retried(state: &mut RunState, retried: &RunRetried) {
     state.blocked = Default::default();
     state.active_pods = 0;
     state.nodes = tree.nodes.iter().cloned().collect();
-    pack_results(&mut state.nodes);
+    settle_in(&mut state.nodes, &state.program);
     for id in &retried.reset {
         on_node(state, *id, |node| node.started_at = retried.at);
     }

@@ -15,7 +15,7 @@ use crate::program::{Call, Compiled};
 use crate::record::{Block, LoopItems, NodeCreated, TemplateKey};
 use crate::resolve::{self, Ready};
 use crate::scope::Locals;
-use crate::state::{Body, Node};
+use crate::state::{Body, Node, given};
 
 /// Where a new node will hang.
 pub(super) struct Place {
@@ -349,7 +349,7 @@ impl Decider {
             boundary,
             template,
             own: more.own,
-            inputs: Arc::new(inputs),
+            inputs: given::inputs(inputs),
             items: more.items,
             phase,
             message,
@@ -437,7 +437,7 @@ impl Decider {
         let (boundary, kind) = (node.boundary, node.kind);
         // What is held elsewhere is copied before it is changed.
         drop(node);
-        let outputs = Arc::new(outputs);
+        let outputs = given::outputs(outputs);
         let ended =
             Record::NodeFinished { node: id, phase, message, outputs, at, exit_handler, hooks, returned };
         self.emit(ended);

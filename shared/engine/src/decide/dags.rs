@@ -34,7 +34,7 @@ impl Decider {
         let Some(compiled) = self.compiled(dag) else { return };
         let Some(graph) = &compiled.graph else { return };
         let mut place = 0;
-        while let Some(next) = self.first_held(dag, &compiled, place) {
+        while let Some(next) = self.first_held(dag, place) {
             place = next + 1;
             let held = graph.order.get(next).and_then(|&task| self.try_task(dag, &compiled, task));
             // A config map holds back its own readers only, any other limit all tasks of the DAG.
@@ -52,9 +52,9 @@ impl Decider {
         self.check_dag(dag, &compiled);
     }
 
-    fn first_held(&self, dag: NodeId, compiled: &Compiled, from: usize) -> Option<usize> {
+    fn first_held(&self, dag: NodeId, from: usize) -> Option<usize> {
         match &self.state.node(dag)?.body {
-            Body::Dag { ready, .. } => ready.first_from(from, compiled),
+            Body::Dag { ready, .. } => ready.first_from(from),
             _ => None,
         }
     }
@@ -75,21 +75,21 @@ impl Decider {
     fn try_task(&mut self, dag: NodeId, compiled: &Compiled, task: usize) -> Option<Block> {
         let (node, graph) = (self.state.node(dag)?, compiled.graph.as_ref()?);
         let Body::Dag { calls, .. } = &node.body else { return None };
-        let name = &graph.calls[task].name;
         let waits = graph.dependencies[task].iter().any(|&d| {
-            let dependency = calls.get(&graph.calls[d].name).and_then(|id| self.state.node(id));
+            let dependency = calls.get(d).and_then(|id| self.state.node(id));
             // Whoever needs a daemon that starts again waits, and gets its new address.
             !dependency.is_some_and(|n| n.settled() && !n.replaced)
         });
-        if calls.contains(name) || waits || node.phase.fulfilled() {
+        if calls.get(task).is_some() || waits || node.phase.fulfilled() {
             return None;
         }
         let block = self.start_task(dag, graph, task).err()?;
         let block = self.closed_or(Some(dag), block);
         if let Some(Body::Dag { ready, .. }) = self.state.node(dag).map(|n| &n.body)
-            && !ready.contains(name, compiled)
+            && !graph.place(task).is_some_and(|place| ready.contains(place))
         {
-            self.emit(Record::TaskReady { node: dag, task: name.to_string() });
+            let task = graph.calls[task].name.to_string();
+            self.emit(Record::TaskReady { node: dag, task });
         }
         self.hold(dag, block);
         Some(block)
@@ -135,7 +135,7 @@ impl Decider {
     ) -> Option<String> {
         let Body::Dag { calls, .. } = &dag.body else { return None };
         let unreadable = |position: usize| {
-            let loop_node = self.state.node(calls.get(&graph.calls[position].name)?)?;
+            let loop_node = self.state.node(calls.get(position)?)?;
             Some((position, unreadable_result(loop_node)?))
         };
         // Few are, so each is looked at before its place in the graph.
@@ -146,9 +146,11 @@ impl Decider {
     /// A DAG that has succeeded exports the global outputs of the DAGs among its tasks (Argo's rule D-17).
     fn export_inner_dags(&mut self, dag: NodeId, graph: &Graph) {
         let Some(Body::Dag { calls, .. }) = self.state.node(dag).map(|n| &n.body) else { return };
-        let tasks = graph.calls.iter().filter_map(|call| self.state.node(calls.get(&call.name)?));
-        let inner =
-            |node: &&Arc<Node>| self.state.template_of(node).is_some_and(|t| t.template.dag.is_some());
+        let tasks = (0..graph.calls.len()).filter_map(|task| self.state.node(calls.get(task)?));
+        let inner = |node: &&Arc<Node>| {
+            let template = || self.state.template_of(node);
+            !node.outputs.is_empty() && template().is_some_and(|t| t.template.dag.is_some())
+        };
         let tasks: Vec<Arc<Node>> = tasks.filter(inner).cloned().collect();
         for task in tasks {
             self.export_outputs(&task, &task.outputs);
@@ -158,8 +160,8 @@ impl Decider {
     fn depends(&self, dag: &Node, graph: &Graph, task: usize) -> bool {
         let Some(depends) = &graph.depends[task] else { return true };
         let Body::Dag { calls, .. } = &dag.body else { return false };
-        depends.evaluate(&|name, result| {
-            calls.get(name).and_then(|id| self.state.node(id)).is_some_and(|node| has_result(node, result))
+        depends.evaluate(&|task, result| {
+            calls.get(*task).and_then(|id| self.state.node(id)).is_some_and(|node| has_result(node, result))
         })
     }
 
@@ -192,7 +194,7 @@ impl Decider {
         let Body::Dag { calls, .. } = &dag.body else { return NodePhase::Error };
         let mut branches: Vec<BTreeSet<NodePhase>> = vec![BTreeSet::new(); graph.calls.len()];
         for &task in &graph.order {
-            let node = calls.get(&graph.calls[task].name).and_then(|id| self.state.node(id));
+            let node = calls.get(task).and_then(|id| self.state.node(id));
             let phase = node.map_or(NodePhase::Error, |n| n.phase);
             branches[task] = if phase.completed() {
                 BTreeSet::from([phase])

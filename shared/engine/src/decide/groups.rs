@@ -216,7 +216,7 @@ impl Decider {
             return;
         }
         let index = *index;
-        match failed.as_ref().map(FailedChild::outcome) {
+        match failed.as_deref().map(FailedChild::outcome) {
             Some((phase, message)) => self.fail_group(group, phase, message),
             None => {
                 self.finish(group, NodePhase::Succeeded, "", Outputs::default());
@@ -249,7 +249,9 @@ impl Decider {
         let Body::Steps { calls, .. } = &node.body else { return None };
         let compiled = self.state.template_of(node)?;
         let loops = compiled.groups.get(group as usize)?.iter().filter(|c| c.looped);
-        loops.filter_map(|c| self.state.node(calls.get(&c.name)?)).find_map(|n| unreadable_result(n))
+        loops
+            .filter_map(|c| self.state.node(calls.named(&c.name, compiled)?))
+            .find_map(|n| unreadable_result(n))
     }
 
     /// A group that failed or errored makes its Steps node Failed with the same message (Argo's rule ST-5), once others

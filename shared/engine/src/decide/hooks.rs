@@ -103,7 +103,7 @@ impl Decider {
             return Vec::new();
         };
         let Some(template) = self.state.template_of(composite) else { return Vec::new() };
-        let readers = template.hook_readers(name).iter().filter_map(|reader| calls.get(reader.as_str()));
+        let readers = template.hook_readers(name).iter().filter_map(|reader| calls.named(reader, template));
         readers.map(Work::Hooks).collect()
     }
 
@@ -241,13 +241,13 @@ impl Decider {
         matches!(self.state.shutdown, Some((ShutdownStrategy::Terminate, _)))
     }
 
-    fn exit_hook(&self, node: &Node) -> Option<LifecycleHook> {
+    fn exit_hook(&self, node: &Node) -> Option<&LifecycleHook> {
         let looped = matches!(node.kind, NodeKind::Loop | NodeKind::TaskGroup | NodeKind::StepGroup);
         if looped || !matches!(node.role, Role::Call(_) | Role::Item(_)) {
             return None;
         }
         let (_, call) = self.state.call_of(self.state.called(node.id)?)?;
-        call.step.exit_hook()
+        call.exit.as_deref()
     }
 
     /// Starts a node's exit handler if nothing but it is open.
@@ -256,15 +256,13 @@ impl Decider {
         if !node.hooks.exit_due || node.hooks_open > 1 || self.state.suspended {
             return;
         }
-        let wanted = match self.exit_hook(&node).filter(|_| !self.terminated()) {
-            Some(hook) => self.exit_wanted(&node, &hook).map(|wanted| wanted.then_some(hook)),
-            None => Ok(None),
+        let Some(hook) = self.exit_hook(&node).filter(|_| !self.terminated()).cloned() else {
+            return self.pass_exit(&node);
         };
-        let hook = match &wanted {
-            Ok(None) => return self.pass_exit(&node),
-            Ok(Some(hook)) => hook.clone(),
-            Err(_) => self.exit_hook(&node).unwrap_or_default(),
-        };
+        let wanted = self.exit_wanted(&node, &hook);
+        if wanted == Ok(false) {
+            return self.pass_exit(&node);
+        }
         let place =
             Place { parent: Some(id), role: Role::Exit, label: ".onExit".into(), boundary: node.boundary };
         // Without arguments of its own it gets the workflow's (Argo's rule I-6).

@@ -1,44 +1,74 @@
-//! The nodes of a composite's calls by name. A DAG may have a hundred thousand tasks, and each event looks for some of
-//! them: they are found by a hash, in as many steps however many there are, and never walked in its order.
+//! The nodes of a composite's calls. A DAG may have a hundred thousand tasks, and each event looks for some of them: they
+//! are kept by their places in the compiled template, where neighbours lie side by side. Stored are their names, since
+//! places are the compiled template's.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
-use rpds::HashTrieMapSync;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::trie::Trie;
 use crate::ids::NodeId;
+use crate::program::Compiled;
 
-/// Nodes by the name of the call.
-#[derive(Clone, Default, PartialEq)]
-pub struct Called(HashTrieMapSync<Arc<str>, NodeId, BuildHasherDefault<DefaultHasher>>);
+/// Nodes by the place of their call.
+#[derive(Clone, Default)]
+pub struct Called {
+    placed: Trie<(Arc<str>, NodeId)>,
+    /// As they were stored, and calls that the template does not have.
+    unplaced: BTreeMap<Arc<str>, NodeId>,
+}
 
 impl Called {
     /// Whether nothing was called.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.placed.size() == 0 && self.unplaced.is_empty()
     }
 
-    /// The node of a call.
-    pub fn get(&self, name: &str) -> Option<NodeId> {
-        self.0.get(name).copied()
+    /// The node of the call in this place.
+    pub fn get(&self, place: usize) -> Option<NodeId> {
+        self.placed.get(place as u64).map(|(_, node)| *node)
     }
 
-    /// Whether this was called.
-    pub fn contains(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+    /// The node of the template's call of this name.
+    pub fn named(&self, name: &str, template: &Compiled) -> Option<NodeId> {
+        self.get(template.slot(name)?)
     }
 
-    /// Adds a call, in place of an older one of its name.
-    pub fn insert_mut(&mut self, name: Arc<str>, node: NodeId) {
-        self.0.insert_mut(name, node);
+    /// Adds a call of the template, in place of an older one of its name.
+    pub fn insert_mut(&mut self, name: &Arc<str>, node: NodeId, template: Option<&Compiled>) {
+        match template.and_then(|template| template.slot(name)) {
+            Some(place) => self.placed.insert_mut(place as u64, (name.clone(), node)),
+            None => {
+                self.unplaced.insert(name.clone(), node);
+            }
+        }
+    }
+
+    /// Finds the places of what was stored.
+    pub fn place(&mut self, template: &Compiled) {
+        for (name, node) in std::mem::take(&mut self.unplaced) {
+            self.insert_mut(&name, node, Some(template));
+        }
+    }
+
+    /// All of them.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.placed.values().map(|(_, node)| *node).chain(self.unplaced.values().copied())
     }
 
     /// All of them in the order of their names.
     pub fn sorted(&self) -> BTreeMap<&Arc<str>, NodeId> {
-        self.0.iter().map(|(name, node)| (name, *node)).collect()
+        let placed = self.placed.values().map(|(name, node)| (name, *node));
+        placed.chain(self.unplaced.iter().map(|(name, node)| (name, *node))).collect()
+    }
+}
+
+/// What they are, however they came here.
+impl PartialEq for Called {
+    fn eq(&self, other: &Called) -> bool {
+        self.sorted() == other.sorted()
     }
 }
 
@@ -58,7 +88,7 @@ impl Serialize for Called {
 
 impl<'de> Deserialize<'de> for Called {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Called, D::Error> {
-        let stored = BTreeMap::<Arc<str>, NodeId>::deserialize(deserializer)?;
-        Ok(Called(stored.into_iter().collect()))
+        let unplaced = BTreeMap::deserialize(deserializer)?;
+        Ok(Called { unplaced, ..Called::default() })
     }
 }

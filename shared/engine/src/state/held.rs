@@ -1,70 +1,67 @@
 //! The tasks of a DAG that could start but for a limit, in the order in which they start: of a hundred thousand only the
 //! first is looked for. Stored are their names, since places are the compiled template's.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::trie::Trie;
 use crate::program::Compiled;
 
 /// Tasks of one DAG.
 #[derive(Clone, Default)]
 pub struct Held {
     /// By their places in the visiting order.
-    placed: RedBlackTreeMapSync<usize, Arc<str>>,
-    /// As they were stored, until the next change looks up their places.
-    stored: RedBlackTreeSetSync<Arc<str>>,
+    placed: Trie<Arc<str>>,
+    /// As they were stored, and tasks that the template does not have.
+    unplaced: BTreeSet<Arc<str>>,
 }
 
 impl Held {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.placed.is_empty() && self.stored.is_empty()
+        self.placed.size() == 0 && self.unplaced.is_empty()
     }
 
-    /// Whether this task of the template is among them.
-    pub fn contains(&self, task: &str, dag: &Compiled) -> bool {
-        dag.place(task).is_some_and(|place| self.placed.contains_key(&place)) || self.stored.contains(task)
+    /// Whether the task in this place of the visiting order is among them.
+    pub fn contains(&self, place: usize) -> bool {
+        self.placed.get(place as u64).is_some()
     }
 
     /// The place of the first of them from this place on.
-    pub fn first_from(&self, place: usize, dag: &Compiled) -> Option<usize> {
-        let placed = self.placed.range(place..).next().map(|(place, _)| *place);
-        let stored = self.stored.iter().filter_map(|task| dag.place(task)).filter(|other| *other >= place);
-        stored.chain(placed).min()
+    pub fn first_from(&self, place: usize) -> Option<usize> {
+        self.placed.first_from(place as u64).and_then(|place| usize::try_from(place).ok())
     }
 
     /// Adds a task of the template.
     pub fn insert_mut(&mut self, task: &str, dag: Option<&Compiled>) {
-        self.stored.insert_mut(task.into());
-        self.place(dag);
-    }
-
-    /// Takes a task of the template out, if it is there.
-    pub fn remove_mut(&mut self, task: &str, dag: Option<&Compiled>) {
-        self.place(dag);
-        self.stored.remove_mut(task);
-        if let Some(place) = dag.and_then(|dag| dag.place(task)) {
-            self.placed.remove_mut(&place);
-        }
-    }
-
-    fn place(&mut self, dag: Option<&Compiled>) {
-        let Some(dag) = dag.filter(|_| !self.stored.is_empty()) else { return };
-        for task in std::mem::take(&mut self.stored).iter() {
-            match dag.place(task) {
-                Some(place) => self.placed.insert_mut(place, task.clone()),
-                None => self.stored.insert_mut(task.clone()),
+        match dag.and_then(|dag| dag.place(task)) {
+            Some(place) => self.placed.insert_mut(place as u64, task.into()),
+            None => {
+                self.unplaced.insert(task.into());
             }
         }
     }
 
-    fn names(&self) -> Vec<&Arc<str>> {
-        let mut names: Vec<&Arc<str>> = self.placed.values().chain(self.stored.iter()).collect();
-        names.sort_unstable();
-        names
+    /// Takes a task of the template out, if it is there.
+    pub fn remove_mut(&mut self, task: &str, dag: Option<&Compiled>) {
+        self.unplaced.remove(task);
+        if let Some(place) = dag.and_then(|dag| dag.place(task)) {
+            self.placed.remove_mut(place as u64);
+        }
+    }
+
+    /// Finds the places of what was stored.
+    pub fn place(&mut self, dag: &Compiled) {
+        for task in std::mem::take(&mut self.unplaced) {
+            self.insert_mut(&task, Some(dag));
+        }
+    }
+
+    fn names(&self) -> BTreeSet<&Arc<str>> {
+        self.placed.values().chain(&self.unplaced).collect()
     }
 }
 
@@ -90,7 +87,7 @@ impl Serialize for Held {
 
 impl<'de> Deserialize<'de> for Held {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Held, D::Error> {
-        let stored = RedBlackTreeSetSync::<Arc<str>>::deserialize(deserializer)?;
-        Ok(Held { stored, ..Held::default() })
+        let unplaced = BTreeSet::deserialize(deserializer)?;
+        Ok(Held { unplaced, ..Held::default() })
     }
 }

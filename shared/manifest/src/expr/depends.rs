@@ -57,24 +57,24 @@ pub struct ContinueOn {
     pub failed: bool,
 }
 
-/// A condition on other tasks.
+/// A condition on other tasks, which it names, or tells by what stands for their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Depends {
+pub enum Depends<Task = String> {
     /// No condition.
     Always,
     /// A task has a result.
     Is {
         /// The task.
-        task: String,
+        task: Task,
         /// Its result.
         result: DependsResult,
     },
     /// The condition does not hold.
-    Not(Box<Depends>),
+    Not(Box<Depends<Task>>),
     /// All hold.
-    All(Vec<Depends>),
+    All(Vec<Depends<Task>>),
     /// One holds.
-    Any(Vec<Depends>),
+    Any(Vec<Depends<Task>>),
 }
 
 /// Why a `depends` cannot be read.
@@ -125,8 +125,27 @@ impl Depends {
         }
     }
 
+    /// The same condition with `other` in the place of each name; the first error of it.
+    ///
+    /// # Errors
+    /// Those of `other`.
+    pub fn try_map<T, E>(&self, other: &dyn Fn(&str) -> Result<T, E>) -> Result<Depends<T>, E> {
+        let each = |parts: &[Depends]| -> Result<Vec<Depends<T>>, E> {
+            parts.iter().map(|part| part.try_map(other)).collect()
+        };
+        Ok(match self {
+            Depends::Always => Depends::Always,
+            Depends::Is { task, result } => Depends::Is { task: other(task)?, result: *result },
+            Depends::Not(inner) => Depends::Not(Box::new(inner.try_map(other)?)),
+            Depends::All(parts) => Depends::All(each(parts)?),
+            Depends::Any(parts) => Depends::Any(each(parts)?),
+        })
+    }
+}
+
+impl<Task> Depends<Task> {
     /// Whether it holds, where `has` says whether a task has a result.
-    pub fn evaluate(&self, has: &dyn Fn(&str, DependsResult) -> bool) -> bool {
+    pub fn evaluate(&self, has: &dyn Fn(&Task, DependsResult) -> bool) -> bool {
         match self {
             Depends::Always => true,
             Depends::Is { task, result } => has(task, *result),
