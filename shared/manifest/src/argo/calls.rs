@@ -142,13 +142,13 @@ impl Validation<'_> {
         let within = |refusal: Refusal| refusal.after(&prefix).under(path);
         let called = self.called(&call, base, Arguments::Any).map_err(within)?;
         if has_exit_hook(step) {
-            self.add_outputs(called.as_ref(), "steps", name, scope, false);
+            self.add_outputs(called.as_deref(), "steps", name, scope, false);
         }
         check_hooks(step.field("hooks"), &format!("{label}.{name}"), &format!("{path}.hooks"))?;
         let inputs = inline_inputs(step);
         self.resolve(scope, |tag| inputs.contains(tag), &encode(step, "WorkflowStep"))
             .map_err(|refusal| refusal.after(format!("{} ", label.split("[").next().unwrap_or(label))))?;
-        self.add_outputs(called.as_ref(), "steps", name, scope, is_aggregate(step));
+        self.add_outputs(called.as_deref(), "steps", name, scope, is_aggregate(step));
         self.called(&call, base, Arguments::Given(step.field("arguments"))).map_err(within)?;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! DAG templates: tasks, what each waits for, and what they may name.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use super::json::{Read, encode};
 use super::names::{self, Named, is_parameter};
 use super::refusal::{Checked, Place, Refusal, refuse};
 use super::scope::Scope;
-use super::validation::{Arguments, Base, Call, Validation};
+use super::validation::{Arguments, Base, Call, Found, Validation};
 use crate::codes::Code;
 
 /// Argo finds the names in a `depends` by this pattern, whatever stands between them.
@@ -129,7 +129,7 @@ impl Validation<'_> {
         names::check(&sorted, Named::Field, &format!("{label}.tasks"), "dag.tasks")
             .map_err(|refusal| misplaced(refusal, &tasks))?;
         let uses_depends = sorted.iter().any(|task| task.says("depends"));
-        let mut called: HashMap<&str, Option<Value>> = HashMap::new();
+        let mut called: HashMap<&str, Option<Arc<Found>>> = HashMap::new();
         for (task, path) in &tasks.ordered {
             check_waits(task, uses_depends, &label, path)?;
             let name = task.text("name");
@@ -137,7 +137,7 @@ impl Validation<'_> {
             let template = self
                 .called(&call, base, Arguments::Any)
                 .map_err(|refusal| refusal.after(format!("{label}.tasks.{name} ")).under(path))?;
-            self.add_outputs(template.as_ref(), "tasks", name, scope, is_aggregate(task));
+            self.add_outputs(template.as_deref(), "tasks", name, scope, is_aggregate(task));
             called.insert(name, template);
             check_results(task, &tasks, &label, path)?;
         }
@@ -148,9 +148,9 @@ impl Validation<'_> {
             if task.has("hooks") {
                 scope.add(format!("tasks.{name}.status"));
             }
-            self.add_outputs(called[name].as_ref(), "tasks", name, scope, false);
+            self.add_outputs(called[name].as_deref(), "tasks", name, scope, false);
             if has_exit_hook(task) {
-                self.add_outputs(called[name].as_ref(), "tasks", name, scope, false);
+                self.add_outputs(called[name].as_deref(), "tasks", name, scope, false);
             }
             self.task(task, &tasks, &called, &label, scope).map_err(|refusal| refusal.under(path))?;
             self.called(&call, base, Arguments::Given(task.field("arguments")))
@@ -163,7 +163,7 @@ impl Validation<'_> {
         &self,
         task: &Value,
         tasks: &Tasks<'_>,
-        called: &HashMap<&str, Option<Value>>,
+        called: &HashMap<&str, Option<Arc<Found>>>,
         label: &str,
         scope: &Scope,
     ) -> Checked {

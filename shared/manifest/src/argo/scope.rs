@@ -9,7 +9,7 @@ use super::kind::Kind;
 use super::names::is_parameter;
 use super::refusal::{Checked, Refusal};
 use super::replace;
-use super::validation::Validation;
+use super::validation::{Found, Validation};
 use crate::codes::Code;
 
 /// Only tags that begin so are looked at; `{{item}}` is not among them.
@@ -108,7 +108,7 @@ impl Validation<'_> {
     /// What a call leaves behind for those that follow it; `word` is `steps` or `tasks`.
     pub(super) fn add_outputs(
         &mut self,
-        template: Option<&Value>,
+        called: Option<&Found>,
         word: &str,
         name: &str,
         scope: &mut Scope,
@@ -117,7 +117,7 @@ impl Validation<'_> {
         for field in ["id", "startedAt", "finishedAt", "hostNodeName"] {
             scope.add(format!("{word}.{name}.{field}"));
         }
-        let Some(template) = template else { return };
+        let Some(Found { template, .. }) = called else { return };
         if template.is_true("daemon") {
             scope.add(format!("{word}.{name}.ip"));
         }

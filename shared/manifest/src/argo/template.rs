@@ -32,6 +32,13 @@ impl Validation<'_> {
         arguments: Arguments<'_>,
     ) -> Checked {
         let name = template.text("name");
+        let known = format!("{:?}/{}{name}", base.scope, base.name);
+        let given = self.given(place, arguments);
+        if let Some(placeholders) = self.taken.get(&given).filter(|_| self.done.contains(&known)) {
+            self.placeholders += placeholders;
+            return Ok(());
+        }
+        let placeholders = self.placeholders;
         let Some(kind) = Kind::of(template).filter(|_| Kind::count(template) == 1) else {
             return refuse(
                 Code::E105,
@@ -60,7 +67,8 @@ impl Validation<'_> {
             .map_err(|refusal| refusal.after(format!("templates.{name} ")))?;
         let kind = Kind::of(&filled).unwrap_or(Kind::Unknown);
         fields_of_kind(&filled, kind)?;
-        if self.depth >= DEPTH_MAX || !self.done.insert(format!("{:?}/{}{name}", base.scope, base.name)) {
+        self.taken.insert(given, self.placeholders - placeholders);
+        if self.depth >= DEPTH_MAX || !self.done.insert(known) {
             return Ok(());
         }
         self.depth += 1;
@@ -68,6 +76,15 @@ impl Validation<'_> {
         self.depth -= 1;
         checked?;
         location_and_metrics(&filled)
+    }
+
+    /// All that decides whether a template takes what it is given. What is known of the workflow only grows.
+    fn given(&self, place: &Place, arguments: Arguments<'_>) -> String {
+        let arguments = match arguments {
+            Arguments::Any => String::new(),
+            Arguments::Given(given) => given.to_string(),
+        };
+        format!("{:?} {} {} {arguments}", place.document, place.path, self.globals.len())
     }
 
     fn body(&mut self, filled: &Value, kind: Kind, place: &Place, base: &Base, mut scope: Scope) -> Checked {
@@ -157,7 +174,11 @@ fn artifact(input: &Value, index: usize, arguments: Arguments<'_>) -> Checked<Va
 /// First what the workflow knows, then the template's own inputs, whose values may hold the workflow's.
 fn substitute(template: &Value, mut values: Values) -> Result<Value, String> {
     let too_deep = || "the template is nested more than 128 levels deep".to_owned();
-    let text = replace(&encode(template, "Template"), &values)?;
+    let text = encode(template, "Template");
+    if !text.contains("{{") {
+        return read(&text).ok_or_else(too_deep);
+    }
+    let text = replace(&text, &values)?;
     let first = read(&text).ok_or_else(too_deep)?;
     let (inputs, outputs) = (first.field("inputs"), first.field("outputs"));
     for input in inputs.list("parameters") {

@@ -1,6 +1,7 @@
 //! The validation of one object: what is known while its templates are looked at, and which template a call means.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -84,7 +85,7 @@ pub(super) enum Arguments<'a> {
     Given(&'a Value),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Found {
     pub(super) template: Value,
     pub(super) place: Place,
@@ -103,8 +104,10 @@ pub(super) struct Validation<'w> {
     /// Scope and name of each template that was looked at, which is done once.
     pub(super) done: BTreeSet<String>,
     /// Templates of other objects that were used, by scope, object and name; Argo finds them by their name alone too.
-    stored: BTreeMap<String, Found>,
-    placeholders: u64,
+    stored: BTreeMap<String, Arc<Found>>,
+    /// What templates were given and took, with how many placeholders that took: a thousand tasks may call one template.
+    pub(super) taken: HashMap<String, u64>,
+    pub(super) placeholders: u64,
     /// Templates that call each other: how many are being looked at.
     pub(super) depth: usize,
 }
@@ -126,6 +129,7 @@ impl<'w> Validation<'w> {
             namespaced,
             done: BTreeSet::new(),
             stored: BTreeMap::new(),
+            taken: HashMap::new(),
             placeholders: 0,
             depth: 0,
         };
@@ -146,10 +150,10 @@ impl<'w> Validation<'w> {
         self.globals.insert(name.to_owned(), value);
     }
 
-    fn by_name(&self, base: &Base, name: &str) -> Option<Found> {
+    fn by_name(&self, base: &Base, name: &str) -> Option<&Arc<Found>> {
         let own = self.world.template(base.document, name);
         let stored = || match base.scope {
-            ScopeOf::Local => self.stored.values().find(|found| found.template.text("name") == name).cloned(),
+            ScopeOf::Local => self.stored.values().find(|found| found.template.text("name") == name),
             ScopeOf::Namespaced | ScopeOf::Cluster => None,
         };
         own.or_else(stored)
@@ -198,7 +202,7 @@ impl<'w> Validation<'w> {
     }
 
     /// The template of a call and the object it belongs to; none where only a run knows it.
-    fn find(&mut self, call: &Call<'_>, base: &Base) -> Checked<Option<(Base, Found)>> {
+    fn find(&mut self, call: &Call<'_>, base: &Base) -> Checked<Option<(Base, Arc<Found>)>> {
         let key = Self::storage_key(base.scope, &base.name, call);
         let stored = key.as_ref().and_then(|key| self.stored.get(key)).cloned();
         let found = match stored {
@@ -223,15 +227,15 @@ impl<'w> Validation<'w> {
         Ok(Some((base, found)))
     }
 
-    fn fresh(&self, call: &Call<'_>, base: &Base) -> Checked<Option<Found>> {
+    fn fresh(&self, call: &Call<'_>, base: &Base) -> Checked<Option<Arc<Found>>> {
         if let Some((inline, place)) = &call.inline {
-            return Ok(Some(Found { template: (*inline).clone(), place: place.clone() }));
+            return Ok(Some(Arc::new(Found { template: (*inline).clone(), place: place.clone() })));
         }
         if let Some(reference) = call.reference {
             let object = self.referenced(reference)?;
             let template = reference.text("template");
             return match self.world.template(object.document, template) {
-                Some(found) => Ok(Some(found)),
+                Some(found) => Ok(Some(found.clone())),
                 None if template.contains(PLACEHOLDER) => Ok(None),
                 None => {
                     let message =
@@ -241,7 +245,7 @@ impl<'w> Validation<'w> {
             };
         }
         match self.by_name(base, call.template) {
-            Some(found) => Ok(Some(found)),
+            Some(found) => Ok(Some(found.clone())),
             None => refuse(Code::E106, "failed to get a template", ""),
         }
     }
@@ -260,7 +264,7 @@ impl<'w> Validation<'w> {
             if let Some((inline, place)) = &inner.inline
                 && let Some(key) = Self::storage_key(scope, name, &inner)
             {
-                let found = || Found { template: (*inline).clone(), place: place.clone() };
+                let found = || Arc::new(Found { template: (*inline).clone(), place: place.clone() });
                 self.stored.entry(key).or_insert_with(found);
             }
         }
@@ -272,7 +276,7 @@ impl<'w> Validation<'w> {
         call: &Call<'_>,
         base: &Base,
         arguments: Arguments<'_>,
-    ) -> Checked<Option<Value>> {
+    ) -> Checked<Option<Arc<Found>>> {
         if let Some(reference) = call.reference {
             if !call.template.is_empty() {
                 return refuse(Code::E106, "template name cannot be specified with templateRef", "");
@@ -289,14 +293,15 @@ impl<'w> Validation<'w> {
         } else if !call.template.is_empty() && self.by_name(base, call.template).is_none() {
             return refuse(Code::E104, format!("template name '{}' undefined", call.template), "template");
         }
-        let Some((base, Found { template, place })) = self.find(call, base)? else { return Ok(None) };
+        let Some((base, found)) = self.find(call, base)? else { return Ok(None) };
+        let Found { template, place } = &*found;
         let root = self.root;
         let policy = template.field("retryStrategy").text("retryPolicy");
         if !matches!(policy, "" | "Always" | "OnError" | "OnFailure" | "OnTransientError") {
             let refusal = Refusal::new(Code::E406, format!("{policy} is not a valid RetryPolicy"));
-            return Err(refusal.at("retryStrategy.retryPolicy").within(&place, root));
+            return Err(refusal.at("retryStrategy.retryPolicy").within(place, root));
         }
-        self.template(&template, &place, &base, arguments).map_err(|refusal| refusal.within(&place, root))?;
-        Ok(Some(template))
+        self.template(template, place, &base, arguments).map_err(|refusal| refusal.within(place, root))?;
+        Ok(Some(found))
     }
 }

@@ -1,6 +1,7 @@
 //! The objects of all files, which know each other as if they were on a cluster.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -55,7 +56,7 @@ impl Object {
 pub(super) struct World {
     objects: Vec<Object>,
     /// The templates of each object by name; the first one of a name counts.
-    templates: Vec<HashMap<String, usize>>,
+    templates: Vec<HashMap<String, Arc<Found>>>,
     namespaced: BTreeMap<(String, String), usize>,
     cluster: BTreeMap<String, usize>,
 }
@@ -74,8 +75,10 @@ impl World {
         };
         self.objects.push(object);
         let templates = self.spec(number).list("templates").iter().enumerate().rev();
-        let templates =
-            templates.map(|(index, template)| (template.text("name").to_owned(), index)).collect();
+        let templates = templates.map(|(index, template)| {
+            (template.text("name").to_owned(), Arc::new(self.labelled(number, index, template)))
+        });
+        let templates = templates.collect();
         self.templates.push(templates);
         taken.is_none().then_some(number)
     }
@@ -108,10 +111,13 @@ impl World {
     }
 
     /// A template of an object by name, with the labels and annotations that the object has for its pods.
-    pub(super) fn template(&self, document: usize, name: &str) -> Option<Found> {
+    pub(super) fn template(&self, document: usize, name: &str) -> Option<&Arc<Found>> {
+        self.templates[document].get(name)
+    }
+
+    fn labelled(&self, document: usize, index: usize, template: &Value) -> Found {
         let spec = self.spec(document);
-        let index = *self.templates[document].get(name)?;
-        let mut template = spec.list("templates")[index].clone();
+        let mut template = template.clone();
         for what in ["annotations", "labels"] {
             for (key, value) in spec.field("podMetadata").field(what).as_object().into_iter().flatten() {
                 if !template.field("metadata").field(what).has(key) {
@@ -120,6 +126,6 @@ impl World {
             }
         }
         let path = format!("{}.templates[{index}]", self.objects[document].spec_path());
-        Some(Found { template, place: Place { document: Some(document), path } })
+        Found { template, place: Place { document: Some(document), path } }
     }
 }
