@@ -12,15 +12,17 @@ use std::time::Duration;
 use dropforge_driver::supervision::{Endpoint, Greeting, PROTOCOL, Report, Request};
 use dropforge_engine::ids::AttemptId;
 use serde::Serialize;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
+use self::wire::{Reading, Writing};
 use super::SupervisorProgram;
+
+mod wire;
 
 /// How long a supervisor may take to answer: it may first have to end survivors of the last one, for which it
 /// allows itself ten seconds each, and wait for the last one to leave.
@@ -161,13 +163,13 @@ fn reap(mut child: Child) {
 
 /// The supervisor's side of the conversation.
 struct Incoming {
-    lines: Lines<BufReader<OwnedReadHalf>>,
+    lines: Lines<BufReader<Reading>>,
     open: watch::Sender<bool>,
 }
 
 async fn connect(to: &SupervisorProgram) -> io::Result<(Link, Incoming)> {
     let (short, _folder) = short(&to.socket)?;
-    let (reading, mut writing) = UnixStream::connect(short).await?.into_split();
+    let (reading, mut writing) = wire::halves(UnixStream::connect(short).await?.into_std()?)?;
     write(&mut writing, &[Greeting::Hello { protocol: PROTOCOL, durable: to.durable }]).await?;
     let mut lines = BufReader::new(reading).lines();
     let welcome = lines.next_line().await?.ok_or(io::ErrorKind::ConnectionReset)?;
@@ -206,7 +208,7 @@ fn short(path: &Path) -> io::Result<(PathBuf, Option<File>)> {
     Ok((short, Some(folder)))
 }
 
-async fn write(to: &mut OwnedWriteHalf, all: &[impl Serialize]) -> io::Result<()> {
+async fn write(to: &mut Writing, all: &[impl Serialize]) -> io::Result<()> {
     let mut lines = Vec::new();
     for one in all {
         serde_json::to_writer(&mut lines, one)?;
@@ -218,7 +220,7 @@ async fn write(to: &mut OwnedWriteHalf, all: &[impl Serialize]) -> io::Result<()
 /// How many requests are written in one go.
 const BATCH_MAX: usize = 64;
 
-async fn send(mut requests: UnboundedReceiver<Request>, mut to: OwnedWriteHalf) {
+async fn send(mut requests: UnboundedReceiver<Request>, mut to: Writing) {
     let mut batch = Vec::new();
     while requests.recv_many(&mut batch, BATCH_MAX).await > 0 {
         // The reading side sees the same end, and tells everybody.

@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dropforge_driver::clock::{Clock, SystemClock};
@@ -54,14 +54,23 @@ pub enum RoomError {
 /// All rooms of this process that no step uses.
 pub struct Rooms {
     folder: PathBuf,
-    free: Mutex<Vec<Room>>,
+    free: Mutex<Free>,
+    /// One that was on its way is there, or will not come.
+    changed: Condvar,
     made: AtomicU64,
+}
+
+#[derive(Default)]
+struct Free {
+    rooms: Vec<Room>,
+    /// Rooms that are being looked at.
+    on_their_way: usize,
 }
 
 impl Rooms {
     /// Rooms below this folder.
     pub fn below(folder: PathBuf) -> Self {
-        Rooms { folder, free: Mutex::default(), made: AtomicU64::new(0) }
+        Rooms { folder, free: Mutex::default(), changed: Condvar::new(), made: AtomicU64::new(0) }
     }
 
     /// The folder that holds them.
@@ -69,15 +78,23 @@ impl Rooms {
         &self.folder
     }
 
-    fn free(&self) -> MutexGuard<'_, Vec<Room>> {
+    fn free(&self) -> MutexGuard<'_, Free> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A free one, or the next of those on their way: to make another takes a hundred times as long as to look at one.
+    fn next(&self) -> Option<Room> {
+        let mut free = self.free();
+        while free.rooms.is_empty() && free.on_their_way > 0 {
+            free = self.changed.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        free.rooms.pop()
     }
 
     /// A room that nobody else uses, as it was made.
     pub fn take(&self) -> Result<Room, RoomError> {
         loop {
-            let free = self.free().pop();
-            match free {
+            match self.next() {
                 Some(room) if room.is_stale() => drop(room),
                 Some(room) => return Ok(room),
                 None => {
@@ -88,14 +105,10 @@ impl Rooms {
         }
     }
 
-    /// Takes a room back whose step has ended, with all its processes, and in which it has left nothing; otherwise gives
-    /// it back, to be emptied.
-    pub fn give_back(&self, room: Room) -> Option<Room> {
-        if may_be_unended() || !room.is_untouched() {
-            return Some(room);
-        }
-        self.free().push(room);
-        None
+    /// A room whose step has ended, with all its processes. Who needs one waits until it has been looked at.
+    pub fn leave(&self, room: Room) -> Left<'_> {
+        self.free().on_their_way += 1;
+        Left { rooms: self, room: Some(room) }
     }
 
     /// Takes out what a step that has ended left in its room, or removes the room.
@@ -107,12 +120,37 @@ impl Rooms {
             tracing::debug!(folder = %room.folders.own.display(), %error, "a step's room is not used again");
             return;
         }
-        self.free().push(room);
+        self.free().rooms.push(room);
     }
 
     /// Removes all that no step uses.
     pub fn close(&self) {
-        self.free().clear();
+        self.free().rooms.clear();
+    }
+}
+
+/// A room that its step has left, and nobody has looked at.
+pub struct Left<'r> {
+    rooms: &'r Rooms,
+    room: Option<Room>,
+}
+
+impl Left<'_> {
+    /// Gives the room to who needs one, if the step has left nothing in it; otherwise to the caller, to be emptied.
+    pub fn look(mut self) -> Option<Room> {
+        let mut room = self.room.take()?;
+        if may_be_unended() || !room.is_untouched() {
+            return Some(room);
+        }
+        self.rooms.free().rooms.push(room);
+        None
+    }
+}
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        self.rooms.free().on_their_way -= 1;
+        self.rooms.changed.notify_all();
     }
 }
 
@@ -168,9 +206,9 @@ impl Room {
         self.plain.as_ref().is_some_and(changed)
     }
 
-    /// Whether it is as it was when the step came.
-    fn is_untouched(&self) -> bool {
-        self.empty.iter().all(|(folder, empty)| Stamp::of(folder).is_ok_and(|now| empty.stamp.is_still(&now)))
+    /// Whether it is as it was when the step came. However much a step left, the first of it is enough.
+    fn is_untouched(&mut self) -> bool {
+        self.empty.iter_mut().all(|(folder, empty)| empty.is_still_so(folder).unwrap_or(false))
     }
 
     /// Takes out what the step left.
@@ -286,6 +324,11 @@ enum Kind {
 
 impl Listing {
     fn of(folder: &Path, stamp: Stamp) -> io::Result<Self> {
+        let entries = Self::entries(folder)?.collect::<io::Result<_>>()?;
+        Ok(Listing { mode: stamp.mode, stamp, entries })
+    }
+
+    fn entries(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<(OsString, Kind)>>> {
         let entry = |entry: io::Result<fs::DirEntry>| {
             let entry = entry?;
             let kind = entry.file_type()?;
@@ -296,8 +339,29 @@ impl Listing {
             };
             Ok((entry.file_name(), kind))
         };
-        let entries = fs::read_dir(folder)?.map(entry).collect::<io::Result<_>>()?;
-        Ok(Listing { mode: stamp.mode, stamp, entries })
+        Ok(fs::read_dir(folder)?.map(entry))
+    }
+
+    /// Whether the folder holds this and nothing else. It is listed only where its stamp does not say so, as it can't for
+    /// one that was made a moment ago.
+    fn is_still_so(&mut self, folder: &Path) -> io::Result<bool> {
+        let stamp = Stamp::of(folder)?;
+        if self.stamp.is_still(&stamp) {
+            return Ok(true);
+        }
+        let mut known = 0;
+        for entry in Self::entries(folder)? {
+            let (name, kind) = entry?;
+            if self.entries.get(&name) != Some(&kind) {
+                return Ok(false);
+            }
+            known += 1;
+        }
+        let is_so = known == self.entries.len() && stamp.mode == self.mode;
+        if is_so {
+            self.stamp = stamp;
+        }
+        Ok(is_so)
     }
 }
 

@@ -127,7 +127,7 @@ impl Rig {
 
     fn run_told(&self, control: &Control, tell: &(dyn Fn(Told) + Send + Sync)) -> Option<Verdict> {
         let ran = super::run(&self.site, &self.launch(), &[], control, tell).unwrap()?;
-        let used = ran.room.and_then(|room| self.site.rooms.give_back(room));
+        let used = ran.room.and_then(|room| self.site.rooms.leave(room).look());
         used.into_iter().for_each(|room| self.site.rooms.empty(room));
         Some(ran.verdict)
     }
@@ -658,16 +658,45 @@ fn a_room_in_which_nothing_was_left_is_taken_back_at_once_and_any_other_has_to_b
     let rooms = &rig.site.rooms;
     let mut room = rooms.take().unwrap();
     // What happens just after it was made leaves no trace in its stamps: it counts as used for a moment.
-    while let Some(used) = rooms.give_back(room) {
+    while let Some(used) = rooms.leave(room).look() {
         rooms.empty(used);
         room = rooms.take().unwrap();
     }
     let room = rooms.take().unwrap();
     let left = room.folders.work.join("left");
     fs::write(&left, "").unwrap();
-    let used = rooms.give_back(room).unwrap();
+    let used = rooms.leave(room).look().unwrap();
     assert!(left.exists(), "nothing is removed while somebody may wait");
     rooms.empty(used);
     assert!(!left.exists());
     assert_eq!(rooms.take().unwrap().folders.work, left.parent().unwrap(), "the next step has the same room");
+}
+
+#[test]
+fn who_needs_a_room_waits_for_one_that_is_being_looked_at() {
+    let rig = Rig::new("true");
+    let rooms = &rig.site.rooms;
+    let room = rooms.take().unwrap();
+    let own = room.folders.own.clone();
+    let left = rooms.leave(room);
+    let waiting = thread::scope(|scope| {
+        let waiting = scope.spawn(|| rooms.take().unwrap().folders.own.clone());
+        thread::sleep(Duration::from_millis(50));
+        assert!(!waiting.is_finished(), "another one was made");
+        assert!(left.look().is_none());
+        waiting.join().unwrap()
+    });
+    assert_eq!(waiting, own);
+    // One that has to be emptied first is waited for no longer.
+    let room = rooms.take().unwrap();
+    fs::write(room.folders.work.join("left"), "").unwrap();
+    let other = thread::scope(|scope| {
+        let left = rooms.leave(room);
+        let waiting = scope.spawn(|| rooms.take().unwrap().folders.own.clone());
+        let used = left.look().unwrap();
+        let other = waiting.join().unwrap();
+        rooms.empty(used);
+        other
+    });
+    assert_ne!(other, own);
 }

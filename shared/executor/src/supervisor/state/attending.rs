@@ -11,6 +11,7 @@ use dropforge_engine::ids::AttemptId;
 use jiff::Timestamp;
 
 use super::{Supervisor, Task, ended};
+use crate::step::room::Left;
 use crate::step::{Ran, StepStore, Told, record, run, told};
 
 /// How long before a store that failed is asked again.
@@ -37,6 +38,8 @@ impl<S: StepStore + 'static> Supervisor<S> {
         let running = untold.map(|at| Report::Running { attempt: attempt.clone(), at });
         let finished = verdict.clone().map(|verdict| Report::Finished { verdict: Arc::new(verdict) });
         let reports: Vec<Report> = running.into_iter().chain(finished).collect();
+        // Before the owner hears of it, and has the next step started in it.
+        let left = room.map(|room| self.site.rooms.leave(room));
         let mut state = self.state();
         state.running.remove(attempt);
         state.admission.release(attempt);
@@ -44,7 +47,7 @@ impl<S: StepStore + 'static> Supervisor<S> {
         let tasks = state.dispatch();
         drop(state);
         let mut next = self.begin_all_but_one(tasks);
-        if let Some(used) = room.and_then(|room| self.site.rooms.give_back(room)) {
+        if let Some(used) = left.and_then(Left::look) {
             // A step may have left half a million files: nobody waits for their removal.
             next.take().into_iter().for_each(|task| self.begin(task));
             self.site.rooms.empty(used);
