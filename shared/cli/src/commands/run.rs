@@ -69,6 +69,11 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, CliError> {
 
 /// Shows a run that is over. Somebody may have ended it to delete it, and then nothing is left to show.
 async fn shown(session: &Session, uid: &RunUid, output: RunOutput) -> Result<Exit, CliError> {
+    let seen = session.display.last_of(uid).filter(|_| session.store.holds(uid));
+    if let (Some(view), RunOutput::Tree | RunOutput::Wide | RunOutput::Name) = (seen, output) {
+        output::run(&view, SystemClock.now(), output)?;
+        return Ok(exit_of(view.state.phase));
+    }
     match output::stored_run(&session.home, uid, output).await {
         Err(CliError::Store(StoreError::NotFound { what: "run", name })) => {
             say(&format!("run {name} was deleted"));
@@ -98,6 +103,7 @@ async fn begin(
     refuse_live_names(&session.home, &specs).await?;
     for spec in &specs {
         say(&format!("run {} (uid {})", spec.name(), spec.uid));
+        session.display.keep(&spec.uid);
         session.owner.submit(spec).await?;
     }
     Ok(specs.into_iter().map(|spec| spec.uid).collect())

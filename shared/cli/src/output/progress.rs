@@ -39,6 +39,8 @@ struct Shown {
     runs: BTreeMap<RunUid, View>,
     /// Runs that have ended here: what they hold is given back.
     over: BTreeSet<RunUid>,
+    /// Runs that are shown once they are over, as they were then.
+    kept: BTreeMap<RunUid, Option<View>>,
     /// The containers of attempts whose logs are followed: label, namespace, bytes shown, the line not yet ended.
     followed: BTreeMap<(AttemptId, String), Followed>,
     notes: BTreeMap<AttemptId, String>,
@@ -65,12 +67,25 @@ impl Display {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps what is seen of a run that is about to begin, until it is over and [`Display::last_of`] asks for it.
+    pub fn keep(&self, run: &RunUid) {
+        self.shown().kept.insert(run.clone(), None);
+    }
+
+    /// A run that was to be kept, as it ended here; none where it did not.
+    pub fn last_of(&self, run: &RunUid) -> Option<View> {
+        self.shown().kept.remove(run).flatten()
+    }
+
     /// New records of a run.
     pub fn records(&self, state: &RunState, records: &[Record], told: Told) {
         let mut shown = self.shown();
         let spec = &state.program.spec;
-        let view =
-            shown.runs.entry(spec.uid.clone()).or_insert_with(|| View::foldable(state.program.clone()));
+        let kept = shown.kept.get_mut(&spec.uid).and_then(Option::take);
+        let view = shown
+            .runs
+            .entry(spec.uid.clone())
+            .or_insert_with(|| kept.unwrap_or_else(|| View::foldable(state.program.clone())));
         let mut lines = Vec::new();
         let mut begun = Vec::new();
         for record in records {
@@ -109,7 +124,8 @@ impl Display {
             say_what_is_stranded(&mut shown, spec.name(), records);
         }
         if state.phase.completed() {
-            shown.runs.remove(&spec.uid);
+            let last = shown.runs.remove(&spec.uid);
+            shown.kept.entry(spec.uid.clone()).and_modify(|kept| *kept = last);
             shown.over.insert(spec.uid.clone());
         }
     }

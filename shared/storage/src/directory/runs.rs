@@ -166,6 +166,12 @@ impl DirectoryStore {
         files::sync_folder(&path, self.durable)
     }
 
+    /// Whether the run is there, as far as its spec can be read: it was born, and nobody has deleted it.
+    pub fn holds(&self, run: &RunUid) -> bool {
+        let spec = keys::spec(run).and_then(|key| files::read(&self.at(key)));
+        spec.is_ok_and(|spec| spec.is_some_and(|bytes| !is_tombstone(&bytes)))
+    }
+
     /// Whether a tombstone stands in the place of the run's spec.
     pub(super) fn is_buried(&self, run: &RunUid) -> Result<bool, StoreError> {
         Ok(files::read(&self.at(keys::spec(run)?))?.is_some_and(|bytes| is_tombstone(&bytes)))

@@ -4,7 +4,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use dropforge_driver::store::{
-    Artifacts, Attempts, Commit, Created, Documents, ErrorKind as Kind, Inbox, Index, Logs, Place, Runs,
+    Artifacts, Attempts, Buried, Commit, Created, Documents, ErrorKind as Kind, Inbox, Index, Logs, Place,
+    Runs, TOMBSTONE_FORMAT, Tombstone,
 };
 use dropforge_engine::event::{Command, Verb};
 use dropforge_engine::ids::NodeId;
@@ -49,6 +50,27 @@ fn commit(store: &DirectoryStore, uid: &str, position: u64, task: &str) -> u64 {
         Commit::Committed { position } => position,
         Commit::Conflict => panic!("conflict"),
     }
+}
+
+#[test]
+fn a_run_is_held_from_its_birth_until_it_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DirectoryStore::open(folder.path(), OWNER).unwrap();
+    let run = "one".into();
+    assert!(!store.holds(&run));
+    now(store.create_run(&spec("one"))).unwrap();
+    assert!(store.holds(&run));
+    now(store.unmark_live(&run, 0)).unwrap();
+    let tombstone = Tombstone {
+        format: TOMBSTONE_FORMAT,
+        uid: run.clone(),
+        name: "wf".to_owned(),
+        namespace: "default".to_owned(),
+        deleted_at: "2026-01-03T00:00:00Z".parse().unwrap(),
+        deleted_by: "ada".to_owned(),
+    };
+    assert_eq!(now(store.bury(&tombstone)).unwrap(), Buried::Hidden);
+    assert!(!store.holds(&run));
 }
 
 #[test]
