@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -680,8 +681,14 @@ fn who_needs_a_room_waits_for_one_that_is_being_looked_at() {
     let own = room.folders.own.clone();
     let left = rooms.leave(room);
     let waiting = thread::scope(|scope| {
-        let waiting = scope.spawn(|| rooms.take().unwrap().folders.own.clone());
-        thread::sleep(Duration::from_millis(50));
+        let (tell, told) = channel();
+        let waiting = scope.spawn(move || {
+            tell.send(()).unwrap();
+            rooms.take().unwrap().folders.own.clone()
+        });
+        told.recv().unwrap();
+        // Time enough to make another.
+        (0..10_000).for_each(|_| thread::yield_now());
         assert!(!waiting.is_finished(), "another one was made");
         assert!(left.look().is_none());
         waiting.join().unwrap()
