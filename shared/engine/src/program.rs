@@ -326,7 +326,7 @@ impl Compiled {
         self.slots.contains_key(name)
     }
 
-    /// A number for the name of a step or task, below that of all of them: a task's position.
+    /// The number of a step's or task's name, of which there are as many as names: a task's position.
     pub fn slot(&self, name: &str) -> Option<usize> {
         self.slots.get(name).map(|slot| slot.number)
     }
