@@ -115,6 +115,40 @@ spec:
     container: {image: busybox, command: [echo, 'item {{inputs.parameters.n}}']}
 ";
 
+/// What `run` shows at the end is what `get` shows afterwards, however much of a loop was left out meanwhile.
+#[test]
+fn a_run_ends_with_the_tree_that_can_be_had_later() {
+    let wide = "
+  - name: main
+    steps:
+    - - {name: many, template: part, continueOn: {failed: true}, withSequence: {count: 60}, arguments: {parameters: [{name: n, value: '{{item}}'}]}}
+    - - {name: once, template: part, arguments: {parameters: [{name: n, value: '0'}]}}";
+    let narrow = "
+  - name: main
+    dag:
+      tasks:
+      - {name: many, template: part, withSequence: {count: 9}, arguments: {parameters: [{name: n, value: '{{item}}'}]}}
+      - {name: once, template: part, depends: many.Failed, arguments: {parameters: [{name: n, value: '0'}]}}";
+    let part = "
+  - name: part
+    inputs: {parameters: [{name: n}]}
+    container: {image: busybox, command: [sh, -c, 'test $(({{inputs.parameters.n}} % 5)) != 3']}
+";
+    for (name, main) in [("wide", wide), ("narrow", narrow)] {
+        let bench = Bench::new();
+        let head = format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {{name: {name}}}\nspec:\n  entrypoint: main\n  templates:"
+        );
+        bench.write("run.yaml", [&head, main, part].concat());
+        for output in ["tree", "wide", "name"] {
+            let run = bench.dropforge(&["run", "run.yaml", "--no-logs", "-o", output]).exits(0).stdout;
+            let got = bench.dropforge(&["get", name, "-o", output]).exits(0).stdout;
+            assert_eq!(run, got, "{output}");
+            bench.dropforge(&["delete", name]).exits(0);
+        }
+    }
+}
+
 /// More items than a person is shown, read part by part.
 #[test]
 fn of_a_wide_run_everything_can_be_had_and_people_are_told_what_is_left_out() {

@@ -11,6 +11,7 @@ use dropforge_engine::ids::RunUid;
 use dropforge_engine::phase::RunPhase;
 use dropforge_engine::spec::{Cause, RunSpec};
 use dropforge_engine::state::RunState;
+use dropforge_engine::view::View;
 use dropforge_manifest::diagnostic::Diagnostic;
 use dropforge_manifest::parse::{AnyObject, Document};
 use dropforge_manifest::types::{Holder, ObjectMeta, Workflow, WorkflowSpec, WorkflowTemplateRef};
@@ -69,8 +70,8 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, CliError> {
 
 /// Shows a run that is over. Somebody may have ended it to delete it, and then nothing is left to show.
 async fn shown(session: &Session, uid: &RunUid, output: RunOutput) -> Result<Exit, CliError> {
-    let seen = session.display.last_of(uid).filter(|_| session.store.holds(uid));
-    if let (Some(view), RunOutput::Tree | RunOutput::Wide | RunOutput::Name) = (seen, output) {
+    let seen = session.display.last_of(uid).filter(|view| suffices(view, output) && session.store.holds(uid));
+    if let Some(view) = seen {
         output::run(&view, SystemClock.now(), output)?;
         return Ok(exit_of(view.state.phase));
     }
@@ -80,6 +81,15 @@ async fn shown(session: &Session, uid: &RunUid, output: RunOutput) -> Result<Exi
             Ok(Exit::Failed)
         }
         phase => phase.map(exit_of),
+    }
+}
+
+/// Whether what was followed is all that is shown at the end: of a wide loop less is seen while it goes on.
+fn suffices(view: &View, output: RunOutput) -> bool {
+    match output {
+        RunOutput::Name => true,
+        RunOutput::Tree | RunOutput::Wide => view.nodes.values().all(|node| node.folded == 0),
+        RunOutput::Json | RunOutput::Yaml => false,
     }
 }
 
